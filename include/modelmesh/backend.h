@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MODELMESH_BACKEND_H
+#define MODELMESH_BACKEND_H
+
+/* For authors of backends: the code that understands one or more model formats and runs them.
+ *
+ * A backend is one constant table, mm_backend. It has no globals, starts no threads of its own
+ * unless it says so, and links nothing of the library: what it needs comes in as services. Clone
+ * lib/backends/null to begin; tests/conformance runs the same suite over every backend.
+ *
+ * The life of what a backend makes, from the outside in. The host allocates each state, zeroed,
+ * with the sizes that the table names, and never moves it.
+ *
+ *  state      one per mesh       init ... fini
+ *  artifact   one per content    prepare: origin -> description + weights. Slow, once, kept on disk
+ *  model      one per version    open ... close: reads the artifact's description, not the weights
+ *  signature  one per model and  size ... size_done: what runs for these input shapes: activations,
+ *             input shapes       output shapes, the steps. Cached by the host
+ *  instance   one per model and  attach ... detach: the weights are in a region of device memory
+ *             device
+ *
+ * The law before the table
+ *   - No slot is called with a lock of the library held. Every slot may be called from any thread,
+ *     and different objects at the same time. What may not overlap on one object is said at the
+ *     slot.
+ *   - A constructor slot (init, open, size, attach) may fail at any point; its destructor slot
+ *     (fini, close, size_done, detach) is then called all the same and must cope with a state that
+ *     is half built, zero meaning "not made yet". Destructors cannot fail.
+ *   - A load moves bytes; only the backend knows what they mean. attach and infer never parse the
+ *     origin: whatever had to be understood was understood by prepare and open.
+ *   - Weights are read-only. Eviction drops them and never copies back.
+ *   - Errors are a status and one line in *err (never NULL here) that names the thing.
+ *   - Nothing aborts, prints, reads the environment, throws or longjmps. */
+
+#include <modelmesh/types.h>
+
+#include <stdbool.h>
+
+MM_C_BEGIN
+
+/* ---- Formats -------------------------------------------------------------------------------- */
+
+/* One format that a backend can run. Chosen by the model's spec.format, else by the longest suffix
+ * that fits, else by the longest magic. Two backends that claim the same are MM_AMBIGUOUS. */
+typedef struct mm_format {
+    const char *name;    /* "onnx" */
+    const char *version; /* "1"; NULL = any */
+    const char *suffix;  /* ".onnx"; NULL = none */
+    const void *magic;   /* the first bytes of a file; NULL = none */
+    uint32_t magic_bytes;
+    uint32_t reserved;
+} mm_format;
+
+typedef enum mm_device_kind {
+    MM_DEVICE_HOST = 1 << 0, /* pages of the host; the region is ordinary memory */
+    /* a simulated device: 2 MiB chunks mapped contiguously into host memory, so code that runs on
+     * the host runs on it */
+    MM_DEVICE_SIM = 1 << 1,
+    MM_DEVICE_CUDA = 1 << 2,
+    MM_DEVICE_KIND_MAX = 0x7fffffff
+} mm_device_kind;
+
+/* ---- Services ------------------------------------------------------------------------------- */
+
+/* Passed to init; valid until fini has returned. */
+typedef struct mm_services {
+    uint32_t struct_size;
+    uint32_t abi_minor; /* the host's; its major equals the backend's */
+    void *host;
+    mm_allocator allocator; /* for the backend's own metadata; counted, so use it */
+    mm_log log;
+    uint64_t (*now_ns)(void *host); /* CLOCK_MONOTONIC, or the test's clock */
+    /* body(ctx, i) for i in [0, count) on the compute threads and the caller; returns when all are
+     * done. Work below some 50 us is faster without it. May be called from infer, prepare and
+     * open. */
+    void (*parallel_for)(void *host, uint64_t count, void (*body)(void *ctx, uint64_t i),
+                         void *ctx);
+    uint32_t threads; /* most threads that parallel_for uses, the caller included; >= 1 */
+    /* deepest nesting that a parser may follow; 64 unless the host said else */
+    uint32_t limits_nesting;
+    uint64_t cpu_features; /* MM_CPU_*: what kernels may use */
+} mm_services;
+
+/* Features that choose a kernel at run time. The host may mask them for tests. */
+enum {
+    MM_CPU_AVX2 = 1u << 0, /* AVX2 with FMA and F16C */
+    MM_CPU_AVX512 = 1u << 1,
+    MM_CPU_NEON = 1u << 2
+};
+
+/* ---- Prepare -------------------------------------------------------------------------------- */
+
+/* The bytes of a model where they came from: a file, or the main file of a folder, with its
+ * siblings. Not thread-safe: one thread at a time per source. */
+typedef struct mm_source {
+    void *ctx;
+    const char *name; /* for messages: the path or address */
+    uint64_t bytes;
+    /* Exactly `count` bytes from `offset`, or a failure (MM_INVALID_MODEL past the end). */
+    mm_status (*read)(void *ctx, uint64_t offset, void *to, uint64_t count, mm_error *err);
+    /* A sibling by relative name. Names that leave the folder ("..", absolute, through a link) are
+     * refused with MM_INVALID_MODEL. The sibling stays open until the source is done with. */
+    mm_status (*open)(void *ctx, const char *relative, struct mm_source *sibling, mm_error *err);
+} mm_source;
+
+/* Where prepare puts what it made. */
+typedef struct mm_sink {
+    void *ctx;
+    /* The description: bytes that open will get back. Exactly once, any time before the end. */
+    mm_status (*describe)(void *ctx, const void *bytes, uint64_t count, mm_error *err);
+    /* The size of the weights, once, before the first call of `weights`: room is made for all. */
+    mm_status (*expect)(void *ctx, uint64_t weights_bytes, mm_error *err);
+    /* The next weights, in the order in which a run first needs them. Padding is the backend's. */
+    mm_status (*weights)(void *ctx, const void *bytes, uint64_t count, mm_error *err);
+    /* A group ends here: a stretch of weights that a run can wait for by itself. The end of the
+     * weights closes the last one. */
+    mm_status (*group)(void *ctx, mm_error *err);
+    /* True when nobody wants the result any more: return MM_CANCELLED soon. */
+    bool (*cancelled)(void *ctx);
+    /* 0 .. 1000, shown to whoever waits. */
+    void (*progress)(void *ctx, uint32_t permille);
+} mm_sink;
+
+/* ---- Open ----------------------------------------------------------------------------------- */
+
+/* A prepared model. The pointers stay valid until close has returned. */
+typedef struct mm_artifact {
+    const void *description;
+    uint64_t description_bytes;
+    uint64_t weights_bytes;
+    /* [group_count]: offsets in the weights, rising, the last = the end */
+    const uint64_t *group_ends;
+    uint32_t group_count; /* 0 where weights_bytes is 0, else >= 1 */
+    uint32_t reserved;
+    const char *config;      /* the spec's config text; "" = none */
+    const mm_source *source; /* backends without prepare: the origin, during open and attach only */
+} mm_artifact;
+
+enum {
+    MM_MODEL_SERIAL = 1u << 0 /* infer on one instance must not overlap itself: the host queues */
+};
+
+/* What open tells. Pointers are the backend's and stay valid until close. */
+typedef struct mm_description {
+    uint32_t struct_size;
+    uint32_t flags; /* MM_MODEL_* */
+    const mm_value_info *inputs;
+    const mm_value_info *outputs;
+    uint32_t input_count, output_count;
+    uint64_t weights_bytes;    /* size of the region to attach to; 0 = none needed */
+    uint64_t activation_bytes; /* estimate for a typical request, before a first run measured it */
+    uint64_t own_bytes;        /* MM_BACKEND_OWN_MEMORY: estimate of what attach will take */
+    /* what this open model takes of host memory; 0 = what the services' allocator saw */
+    uint64_t open_bytes;
+    int32_t batch_axis; /* axis of every input that counts independent items; -1 = none */
+    uint32_t metadata_count;
+    const char *const *metadata; /* [2 * metadata_count]: key, value, key, value ... */
+} mm_description;
+
+/* ---- Size ----------------------------------------------------------------------------------- */
+
+enum {
+    MM_SIZE_EXACT = 0,  /* shape and bytes are what will come */
+    MM_SIZE_BOUND = 1,  /* at most these */
+    MM_SIZE_UNKNOWN = 2 /* known only after the run */
+};
+
+/* What one signature costs. The arrays are the host's, zeroed, in the order of the description. */
+typedef struct mm_size {
+    uint64_t activation_bytes; /* scratch of one run */
+    uint64_t state_bytes;      /* host memory of the signature state; 0 = what the allocator saw */
+    mm_value *outputs;         /* [output_count]: dtype, rank, shape, bytes; data is NULL */
+    uint8_t *exactness;        /* [output_count]: MM_SIZE_* */
+} mm_size;
+
+/* ---- Attach --------------------------------------------------------------------------------- */
+
+typedef struct mm_device {
+    int32_t kind; /* mm_device_kind */
+    uint32_t index;
+    const char *name; /* "host", "pod1", "cuda:0" */
+    void *native;     /* CUDA: the context; else NULL */
+} mm_device;
+
+/* One contiguous range of device memory that holds the weights, aligned to 4096 bytes or, for
+ * models under 2 MiB on devices with chunks, to 256. Read-only after arrival. Valid until detach
+ * returns. */
+typedef struct mm_region {
+    const void *base; /* host and sim: readable by any thread; CUDA: a device address */
+    uint64_t bytes;
+    void *ctx;
+    /* Block until a group has arrived; MM_OK, or the load's failure. Cheap once it has. */
+    mm_status (*wait)(void *ctx, uint32_t group);
+} mm_region;
+
+/* ---- Infer ---------------------------------------------------------------------------------- */
+
+enum {
+    MM_OUTPUT_UNWANTED = 1u << 0 /* in an output's flags: the request does not name it */
+};
+
+/* One run: the place to run in and what the backend may call meanwhile. Used by one thread at a
+ * time, apart from what parallel_for's bodies read. */
+typedef struct mm_exec {
+    void *host;
+    void *signature; /* made by size for exactly these shapes */
+    void *scratch;   /* activation_bytes of it, aligned to 256; contents undefined */
+    uint64_t scratch_bytes;
+    void *stream; /* CUDA; else NULL */
+    /* More scratch than the signature said, for shapes known only while running; gone after the
+     * run. NULL: no room; return MM_NO_ROOM_FOR_ACTIVATIONS. */
+    void *(*scratch_more)(struct mm_exec *exec, uint64_t bytes);
+    /* Memory for output `index` of which size did not know the bytes exactly; the caller's buffer
+     * if it is large enough. NULL: return MM_BUFFER_TOO_SMALL (the host knows why and how much). */
+    void *(*output)(struct mm_exec *exec, uint32_t index, uint64_t bytes);
+    /* Memory for offsets, items and their data inside an output; owned by the response. */
+    void *(*output_part)(struct mm_exec *exec, uint64_t bytes);
+} mm_exec;
+
+/* ---- The table ------------------------------------------------------------------------------ */
+
+enum {
+    MM_BACKEND_NESTED = 1u << 0, /* infer may call mm_infer on the same mesh */
+    /* keeps weights in memory of its own (another runtime): estimates in own_bytes, reports through
+     * the own_bytes slot */
+    MM_BACKEND_OWN_MEMORY = 1u << 1,
+    /* allocates by malloc behind the allocator's back: the host trims after detach and charges what
+     * does not come back */
+    MM_BACKEND_MALLOC = 1u << 2
+};
+
+typedef struct mm_backend {
+    uint32_t struct_size;
+    /* MM_BACKEND_ABI_MAJOR, _MINOR of the header it was built with */
+    uint32_t abi_major, abi_minor;
+    uint32_t flags;      /* MM_BACKEND_* */
+    const char *name;    /* "onnx" */
+    const char *version; /* of the backend; part of every artifact's key */
+    const mm_format *formats;
+    uint32_t format_count;
+    uint32_t device_kinds;                                              /* mm_device_kind, or'ed */
+    uint64_t state_bytes, model_bytes, signature_bytes, instance_bytes; /* 0 = none */
+
+    /* Once per mesh, at registration. (optional, with fini) */
+    mm_status (*init)(void *state, const mm_services *services, mm_error *err);
+    void (*fini)(void *state);
+
+    /* A short text that changes whenever the prepared bytes would: layout version and the CPU
+     * features or GPU it is for ("1-avx2"). Static or kept in state. (optional: "" for every
+     * device) */
+    const char *(*layout)(void *state, int32_t device_kind);
+
+    /* Origin -> artifact. May block, for seconds; asks sink->cancelled now and then; reads the
+     * source as often as it likes and holds at most a few times its size. Deterministic: the same
+     * bytes and layout give the same artifact. (optional: without it the origin itself is opened
+     * and attached) */
+    mm_status (*prepare)(void *state, const mm_source *source, const char *config,
+                         int32_t device_kind, const mm_sink *sink, mm_error *err);
+
+    /* Artifact -> model. Milliseconds; reads the description only. */
+    mm_status (*open)(void *state, void *model, const mm_artifact *artifact, mm_description *out,
+                      mm_error *err);
+    void (*close)(void *model);
+
+    /* Input shapes -> what a run will need. inputs: [input_count] in the order of the description,
+     * an absent optional one with kind MM_OPTIONAL and item_count 0; data is readable only for
+     * those flagged MM_VALUE_SPECIALISES. dtype, rank and fixed axes were checked. */
+    mm_status (*size)(void *model, void *signature, const mm_value *inputs, mm_size *out,
+                      mm_error *err);
+    void (*size_done)(void *signature); /* (optional) */
+
+    /* The weights are in `region`, or on their way (region->wait). Must not touch weights that have
+     * not arrived. */
+    mm_status (*attach)(void *model, void *instance, const mm_device *device,
+                        const mm_region *region, mm_error *err);
+    void (*detach)(void *instance); /* no infer runs; nothing of the region is used afterwards */
+
+    /* One run. Any number at once on one instance unless MM_MODEL_SERIAL. inputs as in size, with
+     * data. outputs: [output_count], prefilled by what size said; where size was exact, data is a
+     * buffer of `bytes`; else the backend asks exec->output and fills in shape, bytes and data.
+     * Unwanted outputs may be left alone. Blocks until the outputs are in host memory. */
+    mm_status (*infer)(void *instance, mm_exec *exec, const mm_value *inputs, mm_value *outputs,
+                       mm_error *err);
+
+    /* MM_BACKEND_OWN_MEMORY: bytes that the instance holds now. */
+    uint64_t (*own_bytes)(void *instance);
+} mm_backend;
+
+/* The one global symbol of a plugin: `const mm_backend *mm_backend_entry(void)`. */
+typedef const mm_backend *(*mm_backend_entry_fn)(void);
+#define MM_BACKEND_ENTRY_NAME "mm_backend_entry"
+
+MM_C_END
+#endif

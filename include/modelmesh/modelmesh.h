@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MODELMESH_MODELMESH_H
+#define MODELMESH_MODELMESH_H
+
+/* libmodelmesh: many more models than fit in memory, in one process.
+ *
+ *     mm_mesh *mesh;
+ *     mm_model model;
+ *     mm_mesh_create(NULL, &mesh, NULL);
+ *     mm_model_spec spec = MM_MODEL_SPEC_INIT;
+ *     spec.name = "ocr";
+ *     spec.source = "models/ocr.onnx";
+ *     mm_register(mesh, &spec, &model, NULL);           // microseconds; touches no file
+ *     mm_infer(mesh, model, &request, &response, &err); // loads it if it is cold
+ *     mm_evict(mesh, model, 0, NULL);                   // rarely needed: room is made by itself
+ *     mm_mesh_free(&mesh);
+ *
+ * Words. A model is a registered name and its settings; a version is its content; an instance is
+ * one version resident on one device. A request to a resident model is a hit and takes no lock. A
+ * request to a cold one waits for the load, which is shared by all who wait. When memory is short,
+ * the least recently used instances leave: never one in use, never one being loaded, never a pinned
+ * one.
+ *
+ * Threads. Every call on a mesh may be made from any thread at any time, except mm_mesh_free, and
+ * except two calls that use one op, response or binding while one of them changes it. mm_infer on
+ * one model from many threads runs in parallel, unless the model's description says that it is
+ * serial; then the requests queue. Blocking calls are marked (blocks); all others return within
+ * microseconds.
+ *
+ * Memory. Every array, string and struct given to a call is read until it returns (async: until the
+ * completion was observed, also after a cancel) and copied if it is needed longer. Text that comes
+ * out is copied into the caller's memory. Text calls return the bytes needed, the final NUL
+ * included; with room for fewer they write what fits, NUL-terminated; NULL with 0 asks for the
+ * need.
+ *
+ * Errors. A call that can fail for more than a bad handle takes an mm_error last; NULL is fine. Out
+ * parameters are written on success only, unless said otherwise. Any NULL where none is allowed,
+ * and any value out of range, is MM_INVALID_ARGUMENT with the parameter's name. After a fork every
+ * call in the child is MM_FORKED. free of NULL does nothing.
+ *
+ * Time. deadline_ns is a point on CLOCK_MONOTONIC; 0 = none. One that has passed is MM_DEADLINE at
+ * once, and nothing was started. It bounds the caller's waiting, not the load (which goes on for
+ * the next one) and not a kernel that runs. MM_NO_WAIT = answer only if the model is resident and
+ * free. */
+
+#include <modelmesh/types.h>
+
+MM_C_BEGIN
+
+typedef struct mm_mesh mm_mesh;
+typedef struct mm_op mm_op;
+typedef struct mm_binding mm_binding;
+struct mm_backend;
+
+/* A registered model. Plain value: copy it, store it. {0} is no model. A handle whose model was
+ * unregistered is MM_STALE_HANDLE for ever. */
+typedef struct mm_model {
+    uint64_t id;
+} mm_model;
+
+#define MM_NO_WAIT UINT64_C(1)
+#define MM_NAME_BYTES 256 /* room for a model's name, the final NUL included */
+
+/* ---- Mesh ----------------------------------------------------------------------------------- */
+
+#define MM_THREADS_NONE UINT32_MAX
+
+/* One memory that can hold models. */
+typedef struct mm_device_options {
+    uint32_t struct_size;
+    uint32_t reserved;
+    /* "host", "sim" or "cuda:N", with an optional label: "sim/pod1", "host/numa0". The label, or
+     * else the whole, is the device's name; names are distinct */
+    const char *name;
+    uint64_t budget_bytes;      /* for weights and activations; >= 2 MiB */
+    uint64_t sim_ns_per_mib;    /* sim: time to copy 1 MiB in; 0 = as fast as memory */
+    uint64_t sim_load_delay_ns; /* sim: added to every load; 0 = none */
+} mm_device_options;
+#define MM_DEVICE_OPTIONS_INIT MM_INIT(mm_device_options)
+
+enum { MM_MAP_AUTO = 0, MM_MAP_NEVER = 1 }; /* cache entries may be memory-mapped */
+
+typedef struct mm_mesh_options {
+    uint32_t struct_size;
+    uint32_t reserved;
+    /* NULL: one "host" with half of the smaller of MemAvailable and the cgroup's limit;
+     * mm_device_stats tells */
+    const mm_device_options *devices;
+    uint32_t device_count;         /* at most 64 */
+    uint32_t map_cache;            /* MM_MAP_*; off by itself on network file systems */
+    const mm_allocator *allocator; /* NULL: malloc */
+    mm_log log;                    /* line NULL: no log */
+    const mm_parallel *parallel;   /* the host's parallel_for; NULL: threads of the mesh */
+    uint32_t compute_threads;      /* for one inference, the caller included; 0: CPUs allowed */
+    /* Any of the next three MM_THREADS_NONE: no thread of ours at all. Loads run on the caller;
+     * calls that need a thread (async, TTL, preload) are MM_UNSUPPORTED. */
+    uint32_t infer_threads;    /* async inferences at once; 0: CPUs allowed */
+    uint32_t load_threads;     /* loads at once; 0: 2 */
+    uint32_t prepare_threads;  /* preparations at once; 0: 1 */
+    const char *thread_prefix; /* names are <prefix>-load-0; at most 7 bytes; NULL: "mm" */
+    const int *cpus;           /* affinity of our threads; NULL: inherited */
+    uint32_t cpu_count;
+    /* 1: hand evicted bytes back at once instead of when they are wanted; 0: no */
+    uint32_t idle_evict;
+    const char *policy; /* NULL: "lru" */
+    /* prepared models; NULL: in memory, under the budget below. The caller's own and 0700, else
+     * MM_CACHE_NOT_OWNED; made if it is missing */
+    const char *cache_dir;
+    uint64_t cache_budget_bytes; /* of cache_dir; 0: no limit */
+    /* prepared models in memory; 0: a quarter of the host's budget (the first host device's, else
+     * of the default one's) */
+    uint64_t artifact_budget_bytes;
+    /* open descriptions and signatures of models that are not resident; 0: 64 MiB */
+    uint64_t description_budget_bytes;
+    /* source bytes being prepared at once; one model always may; 0: 1 GiB */
+    uint64_t prepare_budget_bytes;
+    /* a load that only leased models could make room for drains them after this long; 0: 10 ms */
+    uint64_t drain_grace_ns;
+    /* a loaded model stays at least this long; 0: twice its own load time, at most 100 ms */
+    uint64_t min_residency_ns;
+    uint64_t backoff_first_ns; /* after a first failure; doubles with each; 0: 100 ms */
+    uint64_t backoff_max_ns;   /* 0: 60 s */
+    uint32_t max_queued;       /* requests that wait, in the whole mesh; 0: 65536 */
+    uint32_t max_signatures;   /* input shapes remembered per model; 0: 16 */
+    uint32_t max_models;       /* registered at once; 0: 16,777,216 */
+    uint32_t max_nesting;      /* that a parser follows in a model file; 0: 64 */
+    uint32_t event_capacity;   /* of the decision log; 0: 4096 */
+    uint32_t flags;            /* 0 */
+    uint64_t cpu_features;     /* mask of MM_CPU_*; 0: all that this CPU has (tests) */
+    const char *boot_id;       /* NULL: the kernel's (tests) */
+} mm_mesh_options;
+#define MM_MESH_OPTIONS_INIT MM_INIT(mm_mesh_options)
+MM_API void mm_mesh_options_init(mm_mesh_options *options);
+
+/* Make a mesh and its threads. options NULL: all defaults. */
+MM_API mm_status mm_mesh_create(const mm_mesh_options *options, mm_mesh **mesh, mm_error *err);
+
+/* Three verbs end a mesh. close: never blocks, may be repeated; new calls, waiters and queued ops
+ * end MM_CLOSED, running inferences finish. stop (blocks): close, then wait until all of it has
+ * ended and our threads are joined; MM_DEADLINE after timeout_ns (0 = no bound; may be repeated),
+ * MM_BUSY from inside a backend's infer or a callback. free (blocks): stop without bound, then
+ * frees and sets *mesh NULL; MM_BUSY, pointer kept, from inside an infer or a callback. No other
+ * call may be on its way in or out during free. Open ops, bindings and responses survive it: ops
+ * are complete, bindings are MM_CLOSED. */
+MM_API mm_status mm_mesh_close(mm_mesh *mesh);
+MM_API mm_status mm_mesh_stop(mm_mesh *mesh, uint64_t timeout_ns);
+MM_API mm_status mm_mesh_free(mm_mesh **mesh);
+
+/* Move a device's budget. Growing takes effect at once. Shrinking evicts what policy chooses until
+ * the rest fits (blocks until their memory is back); what is leased or pinned stands in the way:
+ * MM_BUSY, and the old budget holds. */
+MM_API mm_status mm_device_set_budget(mm_mesh *mesh, const char *device, uint64_t budget_bytes,
+                                      mm_error *err);
+
+/* ---- Models --------------------------------------------------------------------------------- */
+
+typedef enum mm_class {
+    MM_CLASS_DEFAULT = 0, /* normal */
+    MM_CLASS_LOW = 1,     /* leaves first */
+    MM_CLASS_NORMAL = 2,
+    MM_CLASS_HIGH = 3, /* leaves only for its own class */
+    MM_CLASS_MAX = 0x7fffffff
+} mm_class;
+
+enum {
+    MM_MODEL_PINNED = 1u << 0, /* never chosen by the policy. Loads nothing by itself */
+    MM_MODEL_PRELOAD = 1u << 1 /* load right after registering, in the background */
+};
+
+typedef struct mm_model_spec {
+    uint32_t struct_size;
+    uint32_t flags;   /* MM_MODEL_* */
+    const char *name; /* 1 .. 255 bytes, unique in the mesh; '/' is fine */
+    /* path of a file, or of a folder with model.onnx or 1/model.onnx. Not looked at before the
+     * first load */
+    const char *source;
+    /* instead of source: the model's bytes in the caller's memory, valid until the model is
+     * unregistered or updated and idle; else NULL */
+    const void *data;
+    uint64_t data_bytes;
+    const char *format;        /* NULL: by suffix, then by the first bytes */
+    const char *backend;       /* NULL: whoever claims the format */
+    const char *device;        /* NULL: any device that the backend can use; else that one */
+    const char *config;        /* "key=value,..." for the backend; NULL: none */
+    int32_t evict_class;       /* mm_class */
+    uint32_t replicas;         /* 0 or 1; more is MM_UNSUPPORTED for now */
+    uint32_t max_concurrency;  /* inferences at once; 0: no limit */
+    uint32_t max_queued;       /* requests that wait for this model; 0: the mesh's */
+    uint64_t idle_ttl_ns;      /* evict after this long without a request; 0: never */
+    uint64_t min_residency_ns; /* 0: the mesh's */
+} mm_model_spec;
+#define MM_MODEL_SPEC_INIT MM_INIT(mm_model_spec)
+MM_API void mm_model_spec_init(mm_model_spec *spec);
+
+/* Register: microseconds, loads nothing, touches no file. MM_EXISTS when the name is taken. */
+MM_API mm_status mm_register(mm_mesh *mesh, const mm_model_spec *spec, mm_model *model,
+                             mm_error *err);
+
+enum {
+    MM_UPDATE_REPLACE = 1u << 0 /* if both do not fit, unload the old first */
+};
+/* Point the model to new content (a version is its content). name NULL or the model's own; the
+ * spec's other fields replace the old ones. The handle stays.
+ * Cold: only re-pointed. Resident: the new version loads beside the old, then takes over; queued
+ * requests take the new, running ones finish on the old. Both do not fit: MM_TOO_LARGE and the old
+ * serves on, unless MM_UPDATE_REPLACE. Any failure of the new: the old serves on.
+ * op NULL: (blocks) until it is decided; else *op completes then. */
+MM_API mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, uint32_t flags,
+                           mm_op **op, mm_error *err);
+
+/* The name is free at return; waiters end MM_UNREGISTERED, running requests finish, the memory
+ * follows them. The source may be deleted after return. */
+MM_API mm_status mm_unregister(mm_mesh *mesh, mm_model model, mm_error *err);
+
+/* Name to handle, tens of nanoseconds. MM_NOT_FOUND. */
+MM_API mm_status mm_find(mm_mesh *mesh, const char *name, mm_model *model);
+
+/* Pin and unpin: a flag that survives reloads; loads nothing, evicts nothing. */
+MM_API mm_status mm_pin(mm_mesh *mesh, mm_model model);
+MM_API mm_status mm_unpin(mm_mesh *mesh, mm_model model);
+MM_API mm_status mm_set_class(mm_mesh *mesh, mm_model model, int32_t evict_class);
+
+/* ---- Description ---------------------------------------------------------------------------- */
+
+/* What goes in and comes out. One block of memory of the mesh's allocator: free it with
+ * mm_description_free, also after the mesh is gone. */
+typedef struct mm_model_description {
+    const char *format, *backend;
+    const mm_value_info *inputs, *outputs;
+    uint32_t input_count, output_count;
+    uint64_t weights_bytes;    /* packed, as they will lie in the device */
+    uint64_t activation_bytes; /* estimate, or what was measured */
+    int32_t batch_axis;        /* -1: none */
+    uint32_t serial;           /* 1: inferences queue */
+    uint32_t metadata_count;
+    uint32_t reserved;
+    const char *const *metadata; /* [2 * metadata_count] */
+} mm_model_description;
+/* Prepares the model if that was never done (blocks). */
+MM_API mm_status mm_model_describe(mm_mesh *mesh, mm_model model, uint64_t deadline_ns,
+                                   mm_model_description **description, mm_error *err);
+MM_API void mm_description_free(mm_model_description *description);
+
+/* ---- Inference ------------------------------------------------------------------------------ */
+
+typedef struct mm_request {
+    uint32_t struct_size;
+    int32_t priority; /* of those that wait, higher goes first; default 0. Not an eviction class */
+    const mm_value *inputs; /* by name; with a binding by position */
+    uint32_t input_count;
+    uint32_t output_count;      /* 0: all outputs */
+    const char *const *outputs; /* names wanted; NULL with a binding */
+    mm_binding *binding;        /* NULL: none */
+    uint64_t deadline_ns;
+} mm_request;
+#define MM_REQUEST_INIT MM_INIT(mm_request)
+
+enum {
+    MM_RESPONSE_HIT = 1u << 0 /* the model was resident (or reclaimable) when the request came */
+};
+
+/* Outputs come back in the order in which the request or its binding names them, else in the
+ * model's.
+ *
+ * The caller's buffers: outputs != NULL, output_capacity of them; where outputs[i].data != NULL,
+ * its `bytes` is the capacity and the result is written there. If any is too small:
+ * MM_BUFFER_TOO_SMALL, nothing written, every outputs[i].bytes is the need. Strings need `offsets`
+ * too: without it the library allocates.
+ * The library's: where data is NULL, or outputs is NULL, memory of the mesh's allocator, owned by
+ * the response until mm_response_free, valid after the mesh is gone. Never aliases an instance.
+ *
+ * A response is used by one request at a time. Zero it (MM_RESPONSE_INIT) before the first use;
+ * free it before using it again. On failure it owns nothing. */
+typedef struct mm_response {
+    uint32_t struct_size;
+    uint32_t flags;    /* MM_RESPONSE_*; written also on failure */
+    mm_value *outputs; /* the caller's array, or NULL */
+    uint32_t output_capacity;
+    uint32_t output_count; /* written */
+    uint64_t wait_ns;      /* written for misses: time until the model could run; 0 for hits */
+    void *owned;           /* the library's */
+} mm_response;
+#define MM_RESPONSE_INIT MM_INIT(mm_response)
+MM_API void mm_response_free(mm_response *response);
+
+/* Run a model (blocks), loading it if it is cold. Ends by answer, error, deadline, unregister or
+ * close. At most 64 KiB of the caller's stack, besides what the backend's kernels take. Statuses
+ * beyond the usual ones: MM_NOT_RESIDENT (MM_NO_WAIT and cold), MM_OVERLOADED, MM_TOO_LARGE,
+ * MM_ALL_PINNED, MM_NO_ROOM_FOR_ACTIVATIONS (the instance stays, smaller requests run),
+ * MM_DEVICE_LOST (retry), MM_INVALID_STATE (called from a backend's infer that did not declare
+ * itself nested), MM_BUSY (such a nested call that would have to wait for others to leave), and
+ * whatever the load failed with. */
+MM_API mm_status mm_infer(mm_mesh *mesh, mm_model model, const mm_request *request,
+                          mm_response *response, mm_error *err);
+
+/* Sizes for a given request, without running it. Prepares the model if that was never done
+ * (blocks). outputs: [capacity], filled with dtype, rank, shape, bytes (data untouched) of the
+ * outputs wanted; exactness: [capacity] of MM_OUTPUT_*, or NULL. *count: how many there are, also
+ * when capacity is less (then MM_BUFFER_TOO_SMALL). */
+enum { MM_OUTPUT_EXACT = 0, MM_OUTPUT_BOUND = 1, MM_OUTPUT_UNKNOWN = 2 };
+MM_API mm_status mm_output_bytes(mm_mesh *mesh, mm_model model, const mm_request *request,
+                                 mm_value *outputs, uint8_t *exactness, uint32_t capacity,
+                                 uint32_t *count, mm_error *err);
+
+/* A binding resolves names once: requests that carry it give inputs by position and get outputs by
+ * position. Names of inputs left out must be optional. Survives eviction and reloading; after an
+ * update that changed inputs or outputs it is MM_STALE_BINDING. Prepares the model if needed
+ * (blocks). output_count 0: all. One binding may serve many requests at once. */
+MM_API mm_status mm_bind(mm_mesh *mesh, mm_model model, const char *const *inputs,
+                         uint32_t input_count, const char *const *outputs, uint32_t output_count,
+                         mm_binding **binding, mm_error *err);
+MM_API void mm_binding_free(mm_binding *binding);
+
+/* ---- Operations ----------------------------------------------------------------------------- */
+
+/* How an asynchronous call tells its end. */
+typedef struct mm_async {
+    uint32_t struct_size;
+    uint32_t flags;       /* MM_ASYNC_* */
+    uint64_t deadline_ns; /* mm_load, mm_prepare: 0 = none. mm_infer_async uses the request's */
+    int32_t priority;     /* mm_load, mm_prepare */
+    uint32_t reserved;
+    /* Called exactly once, when the op is complete: on one thread of the mesh, no lock held, never
+     * after mm_mesh_stop returned. Outputs are visible to it. May call anything but stop and free
+     * of the mesh; may free its op. NULL: none. */
+    void (*callback)(void *user, mm_op *op);
+    void *user;
+} mm_async;
+#define MM_ASYNC_INIT MM_INIT(mm_async)
+enum {
+    MM_ASYNC_QUEUE = 1u << 0, /* deliver it through mm_ops_next too */
+    MM_ASYNC_RETRY = 1u << 1  /* mm_load, mm_prepare: forget a remembered failure first */
+};
+
+/* As mm_infer, without blocking. request and response, and all they point to, stay valid and
+ * untouched until the completion was observed. async NULL: defaults. */
+MM_API mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request *request,
+                                mm_response *response, const mm_async *async, mm_op **op,
+                                mm_error *err);
+/* Make a model resident, or only prepare it. Gives no lease: it may be evicted the next moment.
+ * op NULL: (blocks) until done. */
+MM_API mm_status mm_load(mm_mesh *mesh, mm_model model, const mm_async *async, mm_op **op,
+                         mm_error *err);
+MM_API mm_status mm_prepare(mm_mesh *mesh, mm_model model, const mm_async *async, mm_op **op,
+                            mm_error *err);
+
+/* Wait (blocks) for completion: the op's status, with its error; MM_PENDING when the timeout passed
+ * (0: no bound). */
+MM_API mm_status mm_op_wait(mm_op *op, uint64_t timeout_ns, mm_error *err);
+/* The same without waiting: MM_PENDING or the op's status. */
+MM_API mm_status mm_op_poll(mm_op *op, mm_error *err);
+/* Ask it to end. Completes MM_CANCELLED unless it is done first or runs in a backend's infer. A
+ * load that others wait for goes on. */
+MM_API void mm_op_cancel(mm_op *op);
+typedef enum mm_stage {
+    MM_STAGE_QUEUED = 0,
+    MM_STAGE_PREPARING = 1,
+    MM_STAGE_WAITING = 2, /* for memory */
+    MM_STAGE_LOADING = 3,
+    MM_STAGE_RUNNING = 4,
+    MM_STAGE_DONE = 5,
+    MM_STAGE_MAX = 0x7fffffff
+} mm_stage;
+typedef struct mm_progress {
+    uint32_t struct_size;
+    int32_t stage;     /* mm_stage */
+    uint32_t permille; /* of the stage: preparing, loading */
+    uint32_t reserved;
+    uint64_t done_bytes, total_bytes; /* loading */
+} mm_progress;
+#define MM_PROGRESS_INIT MM_INIT(mm_progress)
+MM_API mm_status mm_op_progress(mm_op *op, mm_progress *progress);
+MM_API void *mm_op_user(mm_op *op); /* async.user */
+/* Done with the handle. If the op still runs it is detached: it goes on, its callback still
+ * comes. */
+MM_API void mm_op_free(mm_op *op);
+
+/* Next completed op that was started with MM_ASYNC_QUEUE, in order of completion; MM_NONE when
+ * there is none, MM_CLOSED when the mesh is stopped and none will come. The descriptor (one eventfd
+ * a mesh, made at the first call, -1 on failure, the mesh's) is readable while ops are queued. */
+MM_API mm_status mm_ops_next(mm_mesh *mesh, mm_op **op);
+MM_API int mm_ops_eventfd(mm_mesh *mesh);
+
+/* ---- Residency ------------------------------------------------------------------------------ */
+
+/* Unload now: ends detached, pages returned. Cold: MM_OK. timeout_ns 0: if it is idle, else MM_BUSY
+ * and nothing changed. > 0 (blocks): refuse new leases and wait for the running ones; on timeout
+ * MM_BUSY and it serves on. A model that is loading is waited for in the same way. MM_PINNED: unpin
+ * it first. MM_BUSY from inside its own infer. */
+MM_API mm_status mm_evict(mm_mesh *mesh, mm_model model, uint64_t timeout_ns, mm_error *err);
+
+typedef struct mm_victim {
+    char name[MM_NAME_BYTES];
+    uint64_t bytes;
+    uint64_t idle_ns;
+    int32_t evict_class;
+    uint32_t leased; /* 1: in use; it would be drained */
+} mm_victim;
+typedef struct mm_plan {
+    uint32_t struct_size;
+    int32_t status; /* MM_OK: would load now; MM_BUSY: after waiting; MM_TOO_LARGE, MM_ALL_PINNED */
+    char device[64];       /* where it would go; "" when nowhere */
+    uint64_t needed_bytes; /* weights and activations, as rounded there */
+    uint64_t free_bytes;   /* of the device, now */
+    uint32_t estimated;    /* 1: never prepared, the size is a guess from the source */
+    uint32_t resident;     /* 1: it is there already; nobody would leave */
+    mm_victim *victims;    /* the caller's array, or NULL */
+    uint32_t victim_capacity;
+    uint32_t victim_count; /* written: how many would leave, also beyond the capacity */
+} mm_plan;
+#define MM_PLAN_INIT MM_INIT(mm_plan)
+/* What would leave if this model were loaded now. Changes nothing. */
+MM_API mm_status mm_plan_load(mm_mesh *mesh, mm_model model, mm_plan *plan, mm_error *err);
+
+/* ---- Looking -------------------------------------------------------------------------------- */
+
+typedef enum mm_model_state {
+    MM_STATE_COLD = 0,
+    MM_STATE_PREPARING = 1,
+    MM_STATE_LOADING = 2,
+    MM_STATE_READY = 3,
+    MM_STATE_DRAINING = 4,
+    MM_STATE_RECLAIMABLE = 5, /* evicted, its bytes not wanted yet: comes back without I/O */
+    MM_STATE_UNLOADING = 6,
+    MM_STATE_FAILED = 7, /* retry_after_ns tells until when */
+    MM_STATE_MAX = 0x7fffffff
+} mm_model_state;
+
+typedef struct mm_model_info {
+    uint32_t struct_size;
+    int32_t state; /* mm_model_state */
+    char name[MM_NAME_BYTES];
+    char device[64]; /* "" when not resident */
+    uint32_t pinned, updating, prepared;
+    int32_t evict_class;
+    uint32_t leases;            /* requests running on it */
+    uint32_t queued;            /* requests waiting for it */
+    uint64_t version;           /* counts updates from 1 */
+    uint64_t weights_bytes;     /* as charged on the device; before a load: as prepared, else 0 */
+    uint64_t activation_bytes;  /* high-water mark of one run, or the estimate */
+    uint64_t own_bytes;         /* reported by a backend with memory of its own */
+    uint64_t description_bytes; /* host memory of description and signatures */
+    uint64_t artifact_bytes;    /* prepared bytes kept in memory */
+    uint64_t idle_ns;           /* since the last request ended; resident only */
+    uint64_t requests, hits, loads, evictions, failures;
+    uint64_t load_ns, prepare_ns; /* of the last one */
+    uint64_t retry_after_ns;
+    mm_error error; /* the remembered failure; status MM_OK when none */
+} mm_model_info;
+#define MM_MODEL_INFO_INIT MM_INIT(mm_model_info)
+MM_API mm_status mm_model_info_get(mm_mesh *mesh, mm_model model, mm_model_info *info);
+/* Handles of all models, in no order. Returns how many there are; writes at most capacity. */
+MM_API uint64_t mm_models(mm_mesh *mesh, mm_model *models, uint64_t capacity);
+
+typedef struct mm_device_stats {
+    char name[64];
+    int32_t kind; /* mm_device_kind */
+    uint32_t lost;
+    uint64_t budget_bytes;
+    uint64_t used_bytes;    /* weights and scratch, rounded as the device rounds */
+    uint64_t weights_bytes; /* of resident models, RECLAIMABLE ones included */
+    uint64_t reclaimable_bytes;
+    uint64_t scratch_bytes; /* held for activations now */
+    uint64_t reserve_bytes; /* kept free for them: the largest high-water mark among residents */
+    uint64_t peak_bytes;    /* most ever used */
+    uint64_t leaked_bytes;  /* did not come back after detach; charged to the backend */
+    uint64_t loads, evictions;
+    uint32_t instances;
+    uint32_t reserved;
+} mm_device_stats;
+
+typedef struct mm_mesh_stats {
+    uint32_t struct_size;
+    uint32_t device_count; /* written */
+    uint64_t models, resident;
+    uint64_t requests, hits, misses, joins, failed;
+    uint64_t loads, load_failures, evictions, revivals, refusals, prepares;
+    uint64_t bytes_loaded;
+    uint64_t queued;            /* requests waiting now */
+    uint64_t metadata_bytes;    /* through the allocator, all of it */
+    uint64_t description_bytes; /* under description_budget_bytes */
+    uint64_t artifact_bytes;    /* under artifact_budget_bytes */
+    uint64_t cache_bytes;       /* in cache_dir */
+    mm_device_stats *devices;   /* the caller's array, or NULL */
+    uint32_t device_capacity;
+    uint32_t reserved;
+} mm_mesh_stats;
+#define MM_MESH_STATS_INIT MM_INIT(mm_mesh_stats)
+MM_API mm_status mm_mesh_stats_get(mm_mesh *mesh, mm_mesh_stats *stats);
+
+/* Prometheus text exposition format 0.0.4. A text call: returns the bytes needed. */
+MM_API uint64_t mm_metrics_text(mm_mesh *mesh, char *text, uint64_t room);
+
+/* ---- Decision log --------------------------------------------------------------------------- */
+
+typedef enum mm_event_kind {
+    MM_EVENT_REGISTER = 1,
+    MM_EVENT_UNREGISTER = 2,
+    MM_EVENT_UPDATE = 3,
+    MM_EVENT_PREPARE_BEGIN = 4,
+    MM_EVENT_PREPARE_END = 5,
+    MM_EVENT_LOAD_BEGIN = 6,
+    MM_EVENT_LOAD_END = 7,
+    MM_EVENT_LOAD_FAILED = 8,
+    MM_EVENT_DRAIN = 9,
+    MM_EVENT_EVICT = 10, /* chosen to leave; `other` is who it leaves for */
+    MM_EVENT_REVIVE = 11,
+    MM_EVENT_SWITCH = 12, /* a new version took over */
+    MM_EVENT_REFUSE = 13,
+    MM_EVENT_DEVICE_LOST = 14,
+    MM_EVENT_BUDGET = 15,
+    MM_EVENT_ARTIFACT_DROPPED = 16, /* not kept: it will be prepared again */
+    MM_EVENT_LEAK = 17,
+    MM_EVENT_DETACH = 18, /* its memory is back */
+    MM_EVENT_KIND_MAX = 0x7fffffff
+} mm_event_kind;
+
+/* One decision. Names are copies, cut at the end if too long. Fields that do not apply are 0 or
+ * "". */
+typedef struct mm_event {
+    uint64_t sequence; /* from 1, without gaps */
+    uint64_t time_ns;
+    int32_t kind;   /* mm_event_kind */
+    int32_t status; /* mm_status */
+    uint64_t bytes, duration_ns, idle_ns;
+    char model[64], other[64], device[32], policy[16], reason[32];
+} mm_event;
+
+/* Next event at *cursor (start with 0: the oldest kept); advances it. *lost: how many were
+ * overwritten before this cursor saw them, since its last call; NULL is fine. MM_NONE when there is
+ * none yet. */
+MM_API mm_status mm_events_next(mm_mesh *mesh, uint64_t *cursor, mm_event *event, uint64_t *lost);
+/* "evict model=ocr/rec device=pod1 bytes=10857958 idle_ms=5210 for=vad reason=budget policy=lru". A
+ * text call. */
+MM_API uint64_t mm_event_text(const mm_event *event, char *text, uint64_t room);
+
+/* ---- Artifacts ------------------------------------------------------------------------------ */
+
+typedef struct mm_cache_report {
+    uint32_t struct_size;
+    uint32_t reserved;
+    uint64_t entries, bytes;   /* looked at */
+    uint64_t damaged, removed; /* checksum or shape wrong; unlinked */
+    uint64_t foreign;          /* of another version or CPU: left alone */
+    uint64_t leftovers;        /* of interrupted writes: removed */
+} mm_cache_report;
+#define MM_CACHE_REPORT_INIT MM_INIT(mm_cache_report)
+/* Check every entry of a cache directory (blocks), removing what is damaged. Needs no mesh; safe
+ * beside processes that use it. progress(user, done_bytes, total_bytes) may be NULL. */
+MM_API mm_status mm_cache_verify(const char *cache_dir,
+                                 void (*progress)(void *user, uint64_t done, uint64_t total),
+                                 void *user, mm_cache_report *report, mm_error *err);
+
+/* ---- Backends ------------------------------------------------------------------------------- */
+
+/* Add a backend. The table is checked once (MM_ABI_MISMATCH with both numbers, MM_INVALID_ARGUMENT
+ * with the slot's name) and must stay valid until the mesh is freed. Built-ins are there from the
+ * start. */
+MM_API mm_status mm_backend_register(mm_mesh *mesh, const struct mm_backend *backend,
+                                     mm_error *err);
+/* The same from a shared object with the symbol of MM_BACKEND_ENTRY_NAME. Never closed again. */
+MM_API mm_status mm_backend_load(mm_mesh *mesh, const char *path, mm_error *err);
+
+/* ---- Other ---------------------------------------------------------------------------------- */
+
+/* DLPack (dmlc/dlpack 1.0, DLManagedTensorVersioned), without a copy. from: the value borrows the
+ * tensor's memory; host memory and compact row-major strides only, else MM_UNSUPPORTED. to:
+ * *managed owns a copy of the shape and borrows value->data, which must outlive it; its deleter
+ * frees the struct and, when `release` is not NULL, calls it. Sub-byte and string tensors are
+ * MM_UNSUPPORTED. */
+struct DLManagedTensorVersioned;
+MM_API mm_status mm_value_from_dlpack(struct DLManagedTensorVersioned *managed, mm_value *value,
+                                      mm_error *err);
+MM_API mm_status mm_value_to_dlpack(const mm_value *value, void (*release)(void *user), void *user,
+                                    struct DLManagedTensorVersioned **managed, mm_error *err);
+
+/* The library at run time. */
+MM_API const char *mm_version(void);
+typedef struct mm_abi_entry {
+    const char *name; /* "mm_value", or "mm_value.shape" */
+    uint64_t value;   /* sizeof, or offsetof */
+} mm_abi_entry;
+/* Sizes and offsets of every public struct, for bindings to check; ends with name NULL. *major,
+ * *minor: MM_ABI_* of the library; NULL is fine. Static. */
+MM_API const mm_abi_entry *mm_abi_table(uint32_t *major, uint32_t *minor);
+
+MM_C_END
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_BASE_LOG_H
+#define MMI_BASE_LOG_H
+
+#include <modelmesh/types.h>
+
+/* Make one line for the host's sink if its level asks for it. Never called with a lock held. */
+__attribute__((format(printf, 3, 4))) void mmi_log(const mm_log *log, mm_log_level level,
+                                                   const char *format, ...);
+
+#endif

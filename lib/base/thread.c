@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <base/env.h>
+#include <base/thread.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+_Thread_local struct mmi_tls mmi_tls_self __attribute__((tls_model("initial-exec")));
+
+void mmi_tls_number(struct mmi_tls *number) {
+    static _Atomic unsigned next; /* spreads threads; carries no state of any mesh */
+    number->shard = 1 + atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % MMI_MAX_SHARDS;
+}
+
+/* What a new thread takes over from its starter. */
+struct birth {
+    void (*run)(void *ctx);
+    void *ctx;
+    mm_allocator alloc;
+    char name[16]; /* as much as the kernel keeps */
+};
+
+static void *thread_main(void *argument) {
+    struct birth birth = *(struct birth *)argument;
+    mmi_free(&birth.alloc, argument, sizeof(birth));
+    pthread_setname_np(pthread_self(), birth.name);
+    birth.run(birth.ctx);
+    return NULL;
+}
+
+static struct birth *birth_new(const struct mmi_env *env, const char *role, unsigned number) {
+    struct birth *birth = mmi_alloc(&env->alloc, 1, sizeof(*birth));
+    if (birth) {
+        char name[64];
+        snprintf(name, sizeof(name), "%s-%s-%u", env->thread_prefix, role, number);
+        snprintf(birth->name, sizeof(birth->name), "%.15s", name);
+        birth->alloc = env->alloc;
+    }
+    return birth;
+}
+
+/* 0 or an errno. */
+static int set_affinity(pthread_attr_t *attr, const struct mmi_env *env) {
+    if (!env->cpus) {
+        return 0;
+    }
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (size_t i = 0; i < env->cpu_count; i++) {
+        if (env->cpus[i] < 0 || env->cpus[i] >= CPU_SETSIZE) {
+            return EINVAL;
+        }
+        CPU_SET((unsigned)env->cpus[i], &set);
+    }
+    return pthread_attr_setaffinity_np(attr, sizeof(set), &set);
+}
+
+/* 0 or an errno. */
+static int create(const struct mmi_env *env, pthread_t *id, struct birth *birth) {
+    pthread_attr_t attr;
+    int errnum = pthread_attr_init(&attr);
+    if (errnum) {
+        return errnum;
+    }
+    errnum = set_affinity(&attr, env);
+    if (!errnum) {
+        /* The child is born with every signal blocked: no handler of the host ever runs on it. */
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        errnum = pthread_create(id, &attr, thread_main, birth);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    pthread_attr_destroy(&attr);
+    return errnum;
+}
+
+mm_status mmi_thread_start(const struct mmi_env *env, struct mmi_thread *thread, const char *role,
+                           unsigned number, void (*run)(void *ctx), void *ctx, mm_error *err) {
+    thread->running = false;
+    struct birth *birth = birth_new(env, role, number);
+    if (!birth) {
+        return mmi_fail(err, MM_NO_MEMORY, "thread %s-%u: out of memory", role, number);
+    }
+    birth->run = run;
+    birth->ctx = ctx;
+    int errnum = mmi_fault(env, "thread");
+    if (!errnum) {
+        errnum = create(env, &thread->id, birth);
+    }
+    if (errnum) {
+        mmi_free(&env->alloc, birth, sizeof(*birth));
+        /* Whatever the errno: EAGAIN is a limit, ENOMEM a stack that found no room. */
+        const char *reason = strerrordesc_np(errnum);
+        return mmi_fail(err, MM_NO_THREADS, "thread %s-%u: %s", role, number,
+                        reason ? reason : "unknown error");
+    }
+    thread->running = true;
+    return MM_OK;
+}
+
+void mmi_thread_join(struct mmi_thread *thread) {
+    if (thread->running) {
+        pthread_join(thread->id, NULL);
+        thread->running = false;
+    }
+}

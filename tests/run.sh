@@ -1,0 +1,180 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds libmodelmesh in every way that matters and runs every test. The last line is the result:
+# "N passed, N failed"; exit 1 if any failed, 2 if a tool is missing and may not be installed.
+# Builds and logs lie under build/ and are used again by the next run.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+
+passed=0
+failed=0
+
+# ---- Tools --------------------------------------------------------------------------------------
+
+# What apt-get would have to install, one package a line.
+missing_packages() {
+    local need
+    for need in gcc:gcc g++:g++ clang:clang meson:meson ninja:ninja-build pkg-config:pkg-config \
+        python3:python3 clang-format:clang-format; do
+        command -v "${need%%:*}" >/dev/null || echo "${need#*:}"
+    done
+    for need in cmocka:libcmocka-dev libxxhash:libxxhash-dev; do
+        pkg-config --exists "${need%%:*}" 2>/dev/null || echo "${need#*:}"
+    done
+    [ -e /usr/include/stdio.h ] || echo libc6-dev
+    # The sanitizers' runtime is only recommended by clang, so it may be missing beside it.
+    if ! echo 'int main(void) { return 0; }' |
+        clang -x c -fsanitize=address -o /dev/null - 2>/dev/null; then
+        echo libclang-rt-14-dev
+    fi
+}
+
+install_missing() {
+    local packages as_root=""
+    packages=$(missing_packages | tr '\n' ' ')
+    [ -z "$packages" ] && return
+    if ! command -v apt-get >/dev/null; then
+        echo "Missing. On Debian 12 these packages have it: $packages"
+        exit 2
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        if ! sudo -n true 2>/dev/null; then
+            echo "Missing tools, and no right to install them. As root: apt-get install $packages"
+            exit 2
+        fi
+        as_root=sudo
+    fi
+    # shellcheck disable=SC2086 # words are packages
+    step "install $packages" sh -c "$as_root apt-get update -q && $as_root env \
+        DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages"
+    packages=$(missing_packages | tr '\n' ' ')
+    if [ -n "$packages" ]; then
+        echo "Still missing: $packages"
+        exit 2
+    fi
+}
+
+# ---- Steps --------------------------------------------------------------------------------------
+
+# While a step runs, on a terminal: its name, the seconds, and what it says last.
+watch_log() {
+    local name=$1 log=$2 began=$SECONDS width
+    width=$(tput cols 2>/dev/null || echo 80)
+    while sleep 1; do
+        printf '\r\033[K%.*s' "$((width - 1))" \
+            "$name: $((SECONDS - began)) s  $(tail -c 400 "$log" | tr '\r' '\n' | tail -n 1)"
+    done
+}
+
+# step NAME COMMAND...: runs it into a log, prints name, result and seconds. Status: the command's.
+step() {
+    local name=$1 log status began=$SECONDS watcher=""
+    shift
+    log="build/logs/$(echo "$name" | tr -c 'a-z0-9\n' '-' | cut -c 1-40).log"
+    mkdir -p build/logs
+    if [ -t 1 ]; then
+        : >"$log"
+        watch_log "$name" "$log" &
+        watcher=$!
+    fi
+    "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    if [ -n "$watcher" ]; then
+        kill "$watcher" 2>/dev/null
+        wait "$watcher" 2>/dev/null
+        printf '\r\033[K'
+    fi
+    if [ $status -eq 0 ]; then
+        printf '%-44s ok      %4d s\n' "$name" $((SECONDS - began))
+    else
+        printf '%-44s FAILED  %4d s   %s\n' "$name" $((SECONDS - began)) "$log"
+        tail -n 60 "$log" | sed 's/^/    /'
+    fi
+    return $status
+}
+
+# A step that is one test.
+check() {
+    if step "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+}
+
+# Add what `meson test` wrote to the counts.
+count_tests() {
+    local counts
+    counts=$(python3 - "$1" <<'PYTHON'
+import json, sys
+good = bad = 0
+for line in open(sys.argv[1], encoding='utf-8'):
+    result = json.loads(line)['result']
+    good += result in ('OK', 'EXPECTEDFAIL')
+    bad += result not in ('OK', 'EXPECTEDFAIL', 'SKIP')
+print(good, bad)
+PYTHON
+    ) || counts="0 1"
+    passed=$((passed + ${counts% *}))
+    failed=$((failed + ${counts#* }))
+}
+
+# build NAME COMPILER SETUP-OPTIONS...: sets up and compiles build/NAME. A failure counts as one.
+build() {
+    local name=$1 compiler=$2 cxx=$2++ fresh=()
+    shift 2
+    [ -e "build/$name/build.ninja" ] && fresh=(--reconfigure)
+    [ "$compiler" = gcc ] && cxx=g++
+    if ! step "$name: set up" env CC="$compiler" CXX="$cxx" meson setup \
+        "${fresh[@]}" "build/$name" -Dwerror=true "$@" ||
+        ! step "$name: compile" ninja -C "build/$name"; then
+        failed=$((failed + 1))
+        return 1
+    fi
+}
+
+# test_build NAME RUNNER...: runs the tests of build/NAME; RUNNER goes before meson.
+test_build() {
+    local name=$1
+    shift
+    rm -f "build/$name/meson-logs/testlog.json"
+    step "$name: test" "$@" meson test -C "build/$name" --no-rebuild --no-suite lint \
+        --print-errorlogs
+    count_tests "build/$name/meson-logs/testlog.json"
+}
+
+# The minimal library needs nothing at run time but libc and libm.
+needs_only_libc() {
+    ! readelf -d build/minimal/lib/libmodelmesh.so | grep NEEDED |
+        grep -v -e '\[libc\.so' -e '\[libm\.so' -e '\[ld-linux'
+}
+
+# ---- Everything ---------------------------------------------------------------------------------
+
+install_missing
+export ASAN_OPTIONS=halt_on_error=1:abort_on_error=1:detect_leaks=1
+export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1:abort_on_error=1:second_deadlock_stack=1
+# TSan of this age cannot place its shadow when the kernel randomises addresses widely.
+fixed_addresses=()
+setarch "$(uname -m)" -R true 2>/dev/null && fixed_addresses=(setarch "$(uname -m)" -R)
+
+check "lint" python3 tests/lint
+check "lint: its own test" python3 tests/lint_test.py
+
+if build release gcc -Dbuildtype=release; then
+    test_build release
+fi
+if build asan clang -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false; then
+    test_build asan
+fi
+if build tsan clang -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false; then
+    test_build tsan "${fixed_addresses[@]}"
+fi
+if build minimal gcc -Dbuildtype=release -Dauto_features=disabled -Dtests=false -Dexamples=false \
+    -Dbench=false; then
+    check "minimal: needs nothing but libc" needs_only_libc
+fi
+
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
