@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <policy/placement.h>
+
+/* Smaller is better. */
+static int rank_of(const struct mmi_plan_output *plan) {
+    switch (plan->verdict) {
+    case MMI_PLAN_FITS:
+        return 0;
+    case MMI_PLAN_EVICT:
+        return plan->draining ? 3 : 1;
+    case MMI_PLAN_WAIT:
+        return 2;
+    case MMI_PLAN_STAY:
+        return 4;
+    case MMI_PLAN_LEASED:
+        return 5;
+    case MMI_PLAN_HELD:
+        return 6;
+    case MMI_PLAN_PINNED:
+        return 7;
+    default:
+        return 8;
+    }
+}
+
+static bool costs_less(const struct mmi_plan_output *a, const struct mmi_plan_output *b) {
+    if (a->victim_class != b->victim_class) {
+        return a->victim_class < b->victim_class;
+    }
+    if (a->victim_cost_ns != b->victim_cost_ns) {
+        return a->victim_cost_ns < b->victim_cost_ns;
+    }
+    return a->victim_bytes < b->victim_bytes;
+}
+
+static bool better(const struct mmi_offer *a, const struct mmi_offer *b) {
+    int rank_a = rank_of(&a->plan), rank_b = rank_of(&b->plan);
+    if (rank_a != rank_b) {
+        return rank_a < rank_b;
+    }
+    switch (a->plan.verdict) {
+    case MMI_PLAN_FITS:
+        return a->free_bytes > b->free_bytes;
+    case MMI_PLAN_EVICT:
+    case MMI_PLAN_LEASED:
+        return costs_less(&a->plan, &b->plan);
+    case MMI_PLAN_STAY:
+        return a->plan.wait_until_ns < b->plan.wait_until_ns;
+    default:
+        return false;
+    }
+}
+
+size_t mmi_place(const struct mmi_offer *offers, size_t count) {
+    size_t best = count;
+    for (size_t i = 0; i < count; i++) {
+        if (offers[i].usable && (best == count || better(&offers[i], &offers[best]))) {
+            best = i;
+        }
+    }
+    return best;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <policy/plan.h>
+
+#include <base/checked.h>
+
+/* Numbered as in the header. */
+enum step {
+    STEP_AS_IT_IS = 1,
+    STEP_RECLAIMABLE,
+    STEP_DRAINING,
+    STEP_IDLE,
+    STEP_STAYING,
+    STEP_LEASED,
+    STEP_LOADING,
+    STEP_FORBIDDEN,
+    STEP_COUNT
+};
+
+static const enum mmi_verdict verdicts[STEP_COUNT] = {
+    [STEP_AS_IT_IS] = MMI_PLAN_FITS, [STEP_RECLAIMABLE] = MMI_PLAN_FITS,
+    [STEP_DRAINING] = MMI_PLAN_WAIT, [STEP_IDLE] = MMI_PLAN_EVICT,
+    [STEP_STAYING] = MMI_PLAN_STAY,  [STEP_LEASED] = MMI_PLAN_LEASED,
+    [STEP_LOADING] = MMI_PLAN_WAIT,  [STEP_FORBIDDEN] = MMI_PLAN_PINNED,
+};
+
+static enum step step_of(const struct mmi_plan_input *in, const struct mmi_candidate *c) {
+    if (c->state == MMI_CANDIDATE_DRAINING) {
+        return STEP_DRAINING;
+    }
+    if (c->pinned || c->self) {
+        return STEP_FORBIDDEN;
+    }
+    if (c->state == MMI_CANDIDATE_RECLAIMABLE) {
+        return STEP_RECLAIMABLE;
+    }
+    if (c->evict_class > in->evict_class) {
+        return STEP_FORBIDDEN;
+    }
+    switch (c->state) {
+    case MMI_CANDIDATE_IDLE:
+        return c->stay_until_ns > in->now_ns ? STEP_STAYING : STEP_IDLE;
+    case MMI_CANDIDATE_LEASED:
+        return STEP_LEASED;
+    default:
+        return STEP_LOADING;
+    }
+}
+
+/* ---- The order of leaving --------------------------------------------------------------------
+ * A heap sort that stops when enough were taken: the first `left` candidates are the heap, those
+ * taken stand behind it, the latest taken in front. */
+
+struct queue {
+    const struct mmi_plan_input *in;
+    struct mmi_candidate *at;
+    size_t left;
+    bool by_time; /* within STAYING: who may leave soonest goes first */
+};
+
+static bool leaves_before(const struct queue *q, const struct mmi_candidate *a,
+                          const struct mmi_candidate *b) {
+    enum step step_a = step_of(q->in, a), step_b = step_of(q->in, b);
+    if (step_a != step_b) {
+        return step_a < step_b;
+    }
+    if (q->by_time && step_a == STEP_STAYING && a->stay_until_ns != b->stay_until_ns) {
+        return a->stay_until_ns < b->stay_until_ns;
+    }
+    if (a->evict_class != b->evict_class) {
+        return a->evict_class < b->evict_class;
+    }
+    int order = q->in->policy->compare(a, b, q->in->now_ticks);
+    return order != 0 ? order < 0 : a->index < b->index;
+}
+
+static void swap(struct mmi_candidate *a, struct mmi_candidate *b) {
+    struct mmi_candidate held = *a;
+    *a = *b;
+    *b = held;
+}
+
+static void sink(struct queue *q, size_t parent) {
+    for (;;) {
+        size_t first = parent;
+        for (size_t child = 2 * parent + 1; child <= 2 * parent + 2 && child < q->left; child++) {
+            if (leaves_before(q, &q->at[child], &q->at[first])) {
+                first = child;
+            }
+        }
+        if (first == parent) {
+            return;
+        }
+        swap(&q->at[first], &q->at[parent]);
+        parent = first;
+    }
+}
+
+static void queue_init(struct queue *q, const struct mmi_plan_input *in, struct mmi_candidate *at,
+                       size_t count, bool by_time) {
+    *q = (struct queue){.in = in, .at = at, .left = count, .by_time = by_time};
+    for (size_t i = count / 2; i-- > 0;) {
+        sink(q, i);
+    }
+}
+
+/* Whoever leaves next; the queue is not empty. */
+static const struct mmi_candidate *queue_take(struct queue *q) {
+    q->left--;
+    swap(&q->at[0], &q->at[q->left]);
+    sink(q, 0);
+    return &q->at[q->left];
+}
+
+/* Put the `count` candidates at `at`, taken by time, into the order of the other steps. */
+static void reorder(const struct mmi_plan_input *in, struct mmi_candidate *at, size_t count) {
+    struct queue q;
+    queue_init(&q, in, at, count, false);
+    while (q.left > 0) {
+        queue_take(&q);
+    }
+}
+
+/* ---- The plan -------------------------------------------------------------------------------- */
+
+static void count_victim(struct mmi_plan_output *out, const struct mmi_candidate *c) {
+    out->victims[out->victim_count++] = c->index;
+    if (c->state == MMI_CANDIDATE_RECLAIMABLE) {
+        return;
+    }
+    out->victim_class = c->evict_class > out->victim_class ? c->evict_class : out->victim_class;
+    out->victim_bytes = mmi_add_cap(out->victim_bytes, c->bytes);
+    out->victim_cost_ns = mmi_add_cap(out->victim_cost_ns, c->load_cost_ns);
+    if (c->stay_until_ns > out->wait_until_ns) {
+        out->wait_until_ns = c->stay_until_ns;
+    }
+}
+
+/* Of the `count` chosen (latest first) drop who is not needed; the others are the victims. */
+static void name_victims(const struct mmi_plan_input *in, const struct mmi_candidate *chosen,
+                         size_t count, struct mmi_plan_output *out) {
+    const struct mmi_ground *ground = &in->ground;
+    for (size_t i = 0; i < count; i++) {
+        ground->keep(ground->ctx, &chosen[i]);
+        if (ground->fits(ground->ctx)) {
+            continue;
+        }
+        ground->release(ground->ctx, &chosen[i]);
+        if (chosen[i].state == MMI_CANDIDATE_DRAINING) {
+            out->draining = true;
+        } else {
+            count_victim(out, &chosen[i]);
+        }
+    }
+    for (size_t i = 0, j = out->victim_count; i + 1 < j; i++) {
+        uint32_t held = out->victims[--j];
+        out->victims[j] = out->victims[i];
+        out->victims[i] = held;
+    }
+    if (out->wait_until_ns <= in->now_ns) {
+        out->wait_until_ns = 0;
+    }
+}
+
+/* Step `step` suffices with the candidates from `last` on. */
+static void conclude(const struct mmi_plan_input *in, enum step step,
+                     const struct mmi_candidate *last, struct mmi_plan_output *out) {
+    out->verdict = verdicts[step];
+    if (step == STEP_STAYING) {
+        out->wait_until_ns = last->stay_until_ns;
+    } else if (step == STEP_RECLAIMABLE || step == STEP_IDLE || step == STEP_LEASED) {
+        size_t count = (size_t)(in->candidates + in->count - last);
+        name_victims(in, last, count, out);
+    }
+}
+
+void mmi_plan(const struct mmi_plan_input *input, struct mmi_plan_output *output) {
+    const struct mmi_ground *ground = &input->ground;
+    *output = (struct mmi_plan_output){.victims = output->victims};
+    if (!input->fits_empty) {
+        output->verdict = MMI_PLAN_TOO_LARGE;
+        return;
+    }
+    if (ground->fits(ground->ctx)) {
+        output->verdict = verdicts[STEP_AS_IT_IS];
+        return;
+    }
+    struct queue q;
+    queue_init(&q, input, input->candidates, input->count, true);
+    size_t staying = 0; /* how many of those taken last are STAYING, not yet reordered */
+    while (q.left > 0) {
+        const struct mmi_candidate *next = queue_take(&q);
+        enum step step = step_of(input, next);
+        if (step == STEP_STAYING) {
+            staying++;
+        } else if (staying > 0) {
+            reorder(input, &q.at[q.left + 1], staying);
+            staying = 0;
+        }
+        ground->release(ground->ctx, next);
+        if (ground->fits(ground->ctx)) {
+            conclude(input, step, next, output);
+            return;
+        }
+    }
+    output->verdict = MMI_PLAN_HELD;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Which device takes a model: the order of the header, pair by pair, then as properties. */
+
+#include <policy/placement.h>
+
+#include <support/world.h>
+
+#define ROUNDS 20000
+#define OFFERS_MAX 6
+
+static uint64_t seed;
+
+static size_t place_two(struct mmi_offer a, struct mmi_offer b) {
+    a.usable = b.usable = true;
+    const struct mmi_offer offers[] = {a, b};
+    return mmi_place(offers, 2);
+}
+
+static void test_better_to_worse(void **state) {
+    (void)state;
+    const struct mmi_offer order[] = {
+        {.plan = {.verdict = MMI_PLAN_FITS}, .free_bytes = 9},
+        {.plan = {.verdict = MMI_PLAN_FITS}, .free_bytes = 8},
+        {.plan = {.verdict = MMI_PLAN_EVICT, .victim_cost_ns = 5, .victim_bytes = 1}},
+        {.plan = {.verdict = MMI_PLAN_EVICT, .victim_cost_ns = 5, .victim_bytes = 2}},
+        {.plan = {.verdict = MMI_PLAN_EVICT, .victim_cost_ns = 6, .victim_bytes = 1}},
+        {.plan = {.verdict = MMI_PLAN_EVICT, .victim_class = 1, .victim_cost_ns = 1}},
+        {.plan = {.verdict = MMI_PLAN_WAIT}},
+        {.plan = {.verdict = MMI_PLAN_EVICT, .victim_cost_ns = 1, .draining = true}},
+        {.plan = {.verdict = MMI_PLAN_EVICT, .victim_cost_ns = 2, .draining = true}},
+        {.plan = {.verdict = MMI_PLAN_STAY, .wait_until_ns = 3}},
+        {.plan = {.verdict = MMI_PLAN_STAY, .wait_until_ns = 4}},
+        {.plan = {.verdict = MMI_PLAN_LEASED, .victim_cost_ns = 1}},
+        {.plan = {.verdict = MMI_PLAN_LEASED, .victim_cost_ns = 2}},
+        {.plan = {.verdict = MMI_PLAN_HELD}, .free_bytes = 1},
+        {.plan = {.verdict = MMI_PLAN_PINNED}, .free_bytes = 2},
+        {.plan = {.verdict = MMI_PLAN_TOO_LARGE}, .free_bytes = 3},
+    };
+    size_t count = sizeof order / sizeof order[0];
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(place_two(order[i], order[i]), 0); /* a tie: the first */
+        for (size_t j = i + 1; j < count; j++) {
+            assert_int_equal(place_two(order[i], order[j]), 0);
+            assert_int_equal(place_two(order[j], order[i]), 1);
+        }
+    }
+}
+
+static void test_none_usable(void **state) {
+    (void)state;
+    const struct mmi_offer offers[] = {{.plan = {.verdict = MMI_PLAN_FITS}},
+                                       {.plan = {.verdict = MMI_PLAN_TOO_LARGE}}};
+    assert_int_equal(mmi_place(offers, 2), 2);
+    assert_int_equal(mmi_place(NULL, 0), 0);
+}
+
+static void random_offer(struct mmi_offer *offer, uint64_t *random) {
+    *offer = (struct mmi_offer){
+        .plan = {.verdict = (enum mmi_verdict)test_random_below(random, MMI_PLAN_TOO_LARGE + 1),
+                 .victim_class = (uint8_t)test_random_below(random, 3),
+                 .victim_cost_ns = test_random_below(random, 3),
+                 .victim_bytes = test_random_below(random, 3),
+                 .wait_until_ns = test_random_below(random, 3)},
+        .free_bytes = test_random_below(random, 3),
+        .usable = test_random_below(random, 4) != 0};
+    offer->plan.draining =
+        offer->plan.verdict == MMI_PLAN_EVICT && test_random_below(random, 2) != 0;
+}
+
+/* The choice wins every duel, wins ties only against later offers, and taking a loser away changes
+ * nothing. */
+static void test_properties(void **state) {
+    (void)state;
+    uint64_t random = seed;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct mmi_offer offers[OFFERS_MAX];
+        size_t count = (size_t)test_random_below(&random, OFFERS_MAX + 1);
+        for (size_t i = 0; i < count; i++) {
+            random_offer(&offers[i], &random);
+        }
+        size_t best = mmi_place(offers, count);
+        for (size_t i = 0; i < count; i++) {
+            if (best == count) {
+                assert_false(offers[i].usable);
+                continue;
+            }
+            assert_true(offers[best].usable);
+            if (i == best || !offers[i].usable) {
+                continue;
+            }
+            if (i < best) {
+                assert_int_equal(place_two(offers[i], offers[best]), 1);
+            } else {
+                assert_int_equal(place_two(offers[best], offers[i]), 0);
+            }
+            offers[i].usable = false;
+            assert_int_equal(mmi_place(offers, count), best);
+            offers[i].usable = true;
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    seed = test_seed(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_better_to_worse),
+        cmocka_unit_test(test_none_usable),
+        cmocka_unit_test(test_properties),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
