@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <base/checked.h>
+#include <work/op_state.h>
+
+#include <assert.h>
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+mm_status mmi_op_new(struct mmi_board *board, const struct mmi_op_config *config, struct mm_op **op,
+                     mm_error *err) {
+    const mm_allocator *alloc = &board->env.alloc;
+    struct mm_op *made = mmi_alloc(alloc, 1, sizeof(*made));
+    if (!made || mmi_cond_init(&made->completed) != 0) {
+        mmi_free(alloc, made, sizeof(*made));
+        return mmi_fail(err, MM_NO_MEMORY, "operation: out of memory");
+    }
+    made->board = board;
+    made->config = *config;
+    mmi_list_init(&made->call);
+    mmi_list_init(&made->queued);
+    atomic_init(&made->refs, 2);
+    atomic_fetch_add(&board->refs, 1);
+    mm_status status = MM_OK;
+    mmi_lock(&board->lock);
+    if (board->stopping) {
+        status = mmi_fail(err, MM_CLOSED, "the mesh is closed");
+    } else if (config->callback) {
+        status = mmi_board_need_thread(board, err);
+    }
+    mmi_unlock(&board->lock);
+    if (status != MM_OK) {
+        mmi_op_discard(made);
+        return status;
+    }
+    *op = made;
+    return MM_OK;
+}
+
+static void destroy(struct mm_op *op) {
+    struct mmi_board *board = op->board;
+    pthread_cond_destroy(&op->completed);
+    mmi_free(&board->env.alloc, op, sizeof(*op));
+    mmi_board_unref(board);
+}
+
+void mmi_op_unref(struct mm_op *op) {
+    if (atomic_fetch_sub(&op->refs, 1) == 1) {
+        destroy(op);
+    }
+}
+
+void mmi_op_free(struct mm_op *op) {
+    if (!op) {
+        return;
+    }
+    mmi_lock(&op->board->lock);
+    op->detached = true;
+    mmi_board_withdraw(op->board, op);
+    mmi_unlock(&op->board->lock);
+    mmi_op_unref(op);
+}
+
+void mmi_op_discard(struct mm_op *op) {
+    assert(!atomic_load(&op->complete));
+    destroy(op);
+}
+
+/* ---- The work's side ------------------------------------------------------------------------- */
+
+void mmi_op_complete(struct mm_op *op, mm_status status, const mm_error *error) {
+    struct mmi_board *board = op->board;
+    mmi_lock(&board->lock);
+    assert(!atomic_load(&op->complete));
+    op->status = status;
+    if (error) {
+        mmi_error_copy(&op->error, error);
+    } else if (status != MM_OK) {
+        mmi_fail(&op->error, status, "%s", mm_status_text(status));
+    }
+    atomic_store_explicit(&op->complete, true, memory_order_release);
+    pthread_cond_broadcast(&op->completed);
+    mmi_board_announce(board, op);
+    bool called_back = op->config.callback != NULL;
+    mmi_unlock(&board->lock);
+    if (!called_back) { /* else the work's reference went to the board */
+        mmi_op_unref(op);
+    }
+}
+
+bool mmi_op_cancelled(const struct mm_op *op) {
+    return atomic_load_explicit(&op->cancelled, memory_order_acquire);
+}
+
+void mmi_op_set_stage(struct mm_op *op, int32_t stage) {
+    atomic_store_explicit(&op->stage, stage, memory_order_relaxed);
+}
+
+void mmi_op_set_progress(struct mm_op *op, uint32_t permille, uint64_t done_bytes,
+                         uint64_t total_bytes) {
+    atomic_store_explicit(&op->permille, permille, memory_order_relaxed);
+    atomic_store_explicit(&op->done_bytes, done_bytes, memory_order_relaxed);
+    atomic_store_explicit(&op->total_bytes, total_bytes, memory_order_relaxed);
+}
+
+void mmi_op_set_work(struct mm_op *op, void *work) {
+    op->work = work;
+}
+
+void *mmi_op_work(const struct mm_op *op) {
+    return op->work;
+}
+
+/* ---- The caller's side ----------------------------------------------------------------------- */
+
+mm_status mmi_op_poll(struct mm_op *op, mm_error *err) {
+    if (!atomic_load_explicit(&op->complete, memory_order_acquire)) {
+        return mmi_fail(err, MM_PENDING, "not complete yet");
+    }
+    if (op->status != MM_OK && err) {
+        mmi_error_copy(err, &op->error);
+    }
+    return op->status;
+}
+
+mm_status mmi_op_wait(struct mm_op *op, uint64_t timeout_ns, mm_error *err) {
+    struct mmi_board *board = op->board;
+    const struct mmi_clock *clock = &board->env.clock;
+    uint64_t deadline_ns = timeout_ns > 0 ? mmi_add_cap(mmi_now(clock), timeout_ns) : 0;
+    mmi_lock(&board->lock);
+    while (!atomic_load(&op->complete) && (deadline_ns == 0 || mmi_now(clock) < deadline_ns)) {
+        mmi_lock_wait(&board->lock, &op->completed, clock, deadline_ns);
+    }
+    mmi_unlock(&board->lock);
+    return mmi_op_poll(op, err);
+}
+
+void mmi_op_cancel(struct mm_op *op) {
+    struct mmi_board *board = op->board;
+    mmi_lock(&board->lock);
+    bool ask = !atomic_load(&op->complete) && !atomic_load(&op->cancelled);
+    if (ask) {
+        atomic_store_explicit(&op->cancelled, true, memory_order_release);
+        atomic_fetch_add(&op->refs, 1);
+        board->cancels++;
+    }
+    mmi_unlock(&board->lock);
+    if (!ask) {
+        return;
+    }
+    if (op->config.cancel) {
+        op->config.cancel(op->config.cancel_ctx, op);
+    }
+    mmi_lock(&board->lock);
+    if (--board->cancels == 0) {
+        pthread_cond_broadcast(&board->quiet);
+    }
+    mmi_unlock(&board->lock);
+    mmi_op_unref(op);
+}
+
+void mmi_op_progress(const struct mm_op *op, int32_t *stage, uint32_t *permille,
+                     uint64_t *done_bytes, uint64_t *total_bytes) {
+    *stage = atomic_load_explicit(&op->stage, memory_order_relaxed);
+    *permille = atomic_load_explicit(&op->permille, memory_order_relaxed);
+    *done_bytes = atomic_load_explicit(&op->done_bytes, memory_order_relaxed);
+    *total_bytes = atomic_load_explicit(&op->total_bytes, memory_order_relaxed);
+}
+
+void *mmi_op_user(const struct mm_op *op) {
+    return op->config.user;
+}

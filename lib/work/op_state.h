@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_WORK_OP_STATE_H
+#define MMI_WORK_OP_STATE_H
+
+/* What op.c and board.c share. The board's lock guards its ops too: an op changes a few times in
+ * its life, and one lock makes "completed, queued, announced" one step. */
+
+#include <base/list.h>
+#include <base/lock.h>
+#include <base/thread.h>
+#include <work/op.h>
+
+#include <stdatomic.h>
+
+struct mmi_board {
+    struct mmi_env env;      /* a copy: ops outlive the mesh's */
+    _Atomic uint32_t refs;   /* the mesh's, and one of each op */
+    _Atomic(pthread_t) self; /* the thread that delivers callbacks; 0 = none */
+    struct mmi_lock lock;    /* guards all below, and in each op what says so */
+    pthread_cond_t called;   /* a callback is due, or stopping */
+    pthread_cond_t quiet;    /* `cancels` is 0 */
+    struct mmi_list calls; /* completed ops whose callback is due; each with the work's reference */
+    struct mmi_list queue; /* completed ops to be fetched; held by the caller's handle */
+    uint32_t cancels;      /* cancel functions running */
+    int fd;                /* -1 = not made */
+    bool stopping;
+    struct mmi_thread thread;
+};
+
+struct mm_op {
+    struct mmi_board *board;
+    struct mmi_op_config config;
+    void *work;
+    _Atomic uint32_t refs;
+    _Atomic int32_t stage;
+    _Atomic uint32_t permille;
+    _Atomic uint64_t done_bytes, total_bytes;
+    atomic_bool cancelled;
+    atomic_bool complete; /* released after status and error are written, for good */
+    mm_status status;
+    mm_error error;
+    pthread_cond_t completed;
+    struct mmi_list call, queued; /* under the board's lock */
+    bool detached;                /* the same; the handle was freed */
+};
+
+void mmi_board_unref(struct mmi_board *board);
+/* All three with the lock held. Start the callback thread unless it runs. */
+mm_status mmi_board_need_thread(struct mmi_board *board, mm_error *err);
+/* The op is complete: queue it and have it called back, as it wishes. */
+void mmi_board_announce(struct mmi_board *board, struct mm_op *op);
+/* The handle is gone: out of the queue. */
+void mmi_board_withdraw(struct mmi_board *board, struct mm_op *op);
+
+void mmi_op_unref(struct mm_op *op);
+
+#endif
