@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <base/checked.h>
+#include <device/driver.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+/* The host: the kernel is the page table. A region is one mapping, anonymous or of a file. */
+
+/* From here on a fresh region is filled more than twice as fast in huge pages: most of the time is
+ * page faults. They lie inside the region, so no page is taken that was not asked for. */
+#define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
+
+static mm_status host_map(struct mmi_device *device, const struct mmi_block *block,
+                          struct mmi_region *region, mm_error *err) {
+    MMI_TRY(mmi_device_enter(device, err));
+    void *base = mmap(NULL, block->charged_bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) {
+        return mmi_fail_errno(err, MM_NO_MEMORY, errno, "device %s: mapping %" PRIu64 " bytes",
+                              device->name, block->charged_bytes);
+    }
+    if (block->charged_bytes >= HUGE_PAGE_BYTES) {
+        (void)madvise(base, block->charged_bytes, MADV_HUGEPAGE); /* a wish: may be switched off */
+    }
+    *region = (struct mmi_region){
+        .device = device, .base = base, .bytes = block->bytes, .range_bytes = block->charged_bytes};
+    return MM_OK;
+}
+
+static mm_status host_map_file(struct mmi_device *device, int fd, uint64_t file_offset,
+                               uint64_t bytes, struct mmi_region *region, mm_error *err) {
+    MMI_TRY(mmi_device_enter(device, err));
+    struct stat file;
+    if (fstat(fd, &file) != 0) {
+        return mmi_fail_errno(err, MM_IO, errno, "device %s: a file to be mapped", device->name);
+    }
+    /* Touching a page behind the end would be SIGBUS. */
+    uint64_t end, range_bytes;
+    if (!mmi_add(file_offset, bytes, &end) || end > (uint64_t)file.st_size ||
+        !mmi_round_up(bytes, MMI_PAGE_BYTES, &range_bytes)) {
+        return mmi_fail(err, MM_CORRUPT,
+                        "device %s: %" PRIu64 " bytes at %" PRIu64 " of a file that has %" PRIu64,
+                        device->name, bytes, file_offset, (uint64_t)file.st_size);
+    }
+    void *base = mmap(NULL, range_bytes, PROT_READ, MAP_SHARED, fd, (off_t)file_offset);
+    if (base == MAP_FAILED) {
+        return mmi_fail_errno(err, MM_IO, errno, "device %s: mapping %" PRIu64 " bytes of a file",
+                              device->name, bytes);
+    }
+    *region = (struct mmi_region){.device = device,
+                                  .base = base,
+                                  .bytes = bytes,
+                                  .range_bytes = range_bytes,
+                                  .file_mapped = true};
+    return MM_OK;
+}
+
+static mm_status host_write(struct mmi_region *region, uint64_t offset, const void *from,
+                            uint64_t bytes, mm_error *err) {
+    mmi_region_check(region, offset, bytes);
+    MMI_TRY(mmi_device_enter(region->device, err));
+    memcpy(region->base + offset, from, bytes);
+    return MM_OK;
+}
+
+/* Cannot fail and is no call of the device; a lost one sends its caller to write, which says so. */
+static void *host_window(struct mmi_region *region, uint64_t offset, uint64_t bytes) {
+    mmi_region_check(region, offset, bytes);
+    return atomic_load(&region->device->lost) ? NULL : region->base + offset;
+}
+
+/* The budget is a counter; nothing stands behind it. */
+static mm_status host_resize(struct mmi_device *device, uint64_t budget_bytes, mm_error *err) {
+    (void)budget_bytes;
+    return mmi_device_enter(device, err);
+}
+
+static void host_close(struct mmi_device *device) {
+    (void)device;
+}
+
+const struct mmi_device_ops mmi_host_ops = {
+    .map = host_map,
+    .unmap = mmi_region_unmap,
+    .write = host_write,
+    .window = host_window,
+    .map_file = host_map_file,
+    .resize = host_resize,
+    .close = host_close,
+};
