@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <artifact/state.h>
+
+#include <artifact/io.h>
+#include <base/checked.h>
+
+#include <errno.h>
+#include <string.h>
+
+struct mmi_artifact *mmi_artifact_new(const struct mmi_env *env, struct mmi_store *store) {
+    struct mmi_artifact *artifact = mmi_alloc(&env->alloc, 1, sizeof(*artifact));
+    if (artifact) {
+        artifact->env = env;
+        artifact->store = store;
+        artifact->references = 1;
+        artifact->fd = -1;
+        mmi_list_init(&artifact->used);
+        mmi_list_init(&artifact->same_bucket);
+    }
+    return artifact;
+}
+
+void mmi_artifact_fill(struct mmi_artifact *artifact, const struct mmi_entry_header *header,
+                       uint8_t *tail) {
+    artifact->header = *header;
+    mmi_entry_layout(header, &artifact->layout);
+    artifact->tail = tail;
+}
+
+mm_status mmi_artifact_bare(const struct mmi_env *env, const void *bytes, uint64_t count,
+                            struct mmi_artifact **out, mm_error *err) {
+    struct mmi_entry_header header = {.description_bytes = count};
+    struct mmi_entry_layout layout;
+    struct mmi_artifact *artifact = mmi_artifact_new(env, NULL);
+    if (artifact && mmi_entry_layout(&header, &layout)) {
+        uint8_t *tail =
+            mmi_alloc_aligned(&env->alloc, mmi_max_u64(1, layout.tail_bytes), MMI_ENTRY_ALIGN);
+        mmi_artifact_fill(artifact, &header, tail);
+    }
+    if (!artifact || !artifact->tail) {
+        mmi_artifact_release(artifact);
+        return mmi_fail(err, MM_NO_MEMORY, "artifact: out of memory");
+    }
+    if (count > 0) {
+        memcpy(artifact->tail, bytes, count);
+    }
+    *out = artifact;
+    return MM_OK;
+}
+
+void mmi_artifact_retain(struct mmi_artifact *artifact) {
+    atomic_fetch_add_explicit(&artifact->references, 1, memory_order_relaxed);
+}
+
+void mmi_artifact_release(struct mmi_artifact *artifact) {
+    if (!artifact ||
+        atomic_fetch_sub_explicit(&artifact->references, 1, memory_order_acq_rel) > 1) {
+        return;
+    }
+    const mm_allocator *alloc = &artifact->env->alloc;
+    mmi_free(alloc, artifact->weights, mmi_max_u64(1, artifact->layout.stored_bytes));
+    mmi_free(alloc, artifact->tail, mmi_max_u64(1, artifact->layout.tail_bytes));
+    mmi_free(alloc, artifact, sizeof(*artifact));
+}
+
+mm_artifact mmi_artifact_view(const struct mmi_artifact *artifact) {
+    return (mm_artifact){
+        .description = artifact->tail,
+        .description_bytes = artifact->header.description_bytes,
+        .weights_bytes = artifact->header.weights_bytes,
+        .group_ends = (const uint64_t *)(const void *)(artifact->tail + artifact->layout.groups_at),
+        .group_count = artifact->header.group_count,
+        .config = ""};
+}
+
+uint64_t mmi_artifact_memory_bytes(struct mmi_artifact *artifact) {
+    if (!artifact->in_memory) {
+        return 0;
+    }
+    mmi_lock(&artifact->store->lock);
+    uint64_t bytes = artifact->gone ? 0 : artifact->layout.stored_bytes;
+    mmi_unlock(&artifact->store->lock);
+    return bytes;
+}
+
+/* ---- Weights -------------------------------------------------------------------------------- */
+
+static mm_status hold_memory(struct mmi_artifact *artifact, mm_error *err) {
+    struct mmi_store *store = artifact->store;
+    mmi_lock(&store->lock);
+    bool there = !artifact->gone;
+    if (there) {
+        artifact->holds++;
+        mmi_list_remove(&artifact->used);
+        mmi_list_push_back(&store->kept, &artifact->used);
+    }
+    mmi_unlock(&store->lock);
+    return there ? MM_OK : mmi_fail(err, MM_NONE, "weights: dropped from memory");
+}
+
+/* The file may have been removed, or written anew by another process: the same content then, since
+ * preparing is deterministic, but that is checked, not believed. */
+static mm_status hold_file(struct mmi_artifact *artifact, mm_error *err) {
+    struct mmi_store *store = artifact->store;
+    char path[PATH_MAX];
+    mmi_cache_entry_path(&store->cache, &artifact->header.key, path);
+    struct mmi_entry entry;
+    mm_error why;
+    mm_status status = mmi_entry_open(store->env, path, &artifact->header.key, &entry, &why);
+    if (status == MM_OK) {
+        status = memcmp(&entry.header, &artifact->header, sizeof(entry.header)) == 0
+                     ? mmi_store_vouch(store, path, &entry, artifact->tail, &why)
+                     : mmi_fail(&why, MM_CORRUPT, "%s: another entry took its place", path);
+    }
+    if (status != MM_OK) {
+        mmi_entry_close(store->env, &entry);
+        mmi_error_copy(err, &why);
+        return mmi_store_absent(store, status, &why);
+    }
+    mmi_lock(&store->lock);
+    if (artifact->holds++ == 0) {
+        artifact->fd = entry.fd;
+        entry.fd = -1;
+    }
+    mmi_unlock(&store->lock);
+    mmi_entry_close(store->env, &entry);
+    return MM_OK;
+}
+
+mm_status mmi_artifact_hold(struct mmi_artifact *artifact, mm_error *err) {
+    if (!artifact->store) {
+        return MM_OK;
+    }
+    return artifact->in_memory ? hold_memory(artifact, err) : hold_file(artifact, err);
+}
+
+void mmi_artifact_unhold(struct mmi_artifact *artifact) {
+    struct mmi_store *store = artifact->store;
+    if (!store) {
+        return;
+    }
+    int fd = -1;
+    mmi_lock(&store->lock);
+    if (--artifact->holds == 0) {
+        fd = artifact->fd;
+        artifact->fd = -1;
+    }
+    mmi_unlock(&store->lock);
+    mmi_io_close(fd);
+}
+
+int mmi_artifact_map_fd(const struct mmi_artifact *artifact, uint64_t *file_offset) {
+    *file_offset = MMI_ENTRY_WEIGHTS_AT;
+    return artifact->store && artifact->store->map ? artifact->fd : -1;
+}
+
+mm_status mmi_artifact_read(const struct mmi_artifact *artifact, uint64_t offset, void *to,
+                            uint64_t bytes, mm_error *err) {
+    uint64_t end;
+    if (!mmi_add(offset, bytes, &end) || end > artifact->header.weights_bytes) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "weights: end at byte %llu, wanted %llu at %llu",
+                        (unsigned long long)artifact->header.weights_bytes,
+                        (unsigned long long)bytes, (unsigned long long)offset);
+    }
+    if (bytes == 0) {
+        return MM_OK;
+    }
+    if (artifact->in_memory) {
+        memcpy(to, artifact->weights + offset, bytes);
+        return MM_OK;
+    }
+    int error = mmi_io_read(artifact->env, artifact->fd, MMI_ENTRY_WEIGHTS_AT + offset, to, bytes);
+    return error == 0 ? MM_OK : mmi_fail_errno(err, MM_IO, error, "weights");
+}
+
+const void *mmi_artifact_bytes(const struct mmi_artifact *artifact) {
+    return artifact->weights;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_ARTIFACT_IO_H
+#define MMI_ARTIFACT_IO_H
+
+/* Writing files, as <origin/io.h> reads them: whole, env's fault hook first, 0 or an errno. */
+
+#include <origin/io.h>
+
+#include <sys/stat.h>
+
+/* Hook: "write" for the first four. */
+int mmi_io_write(const struct mmi_env *env, int fd, uint64_t offset, const void *from,
+                 uint64_t count);
+int mmi_io_allocate(const struct mmi_env *env, int fd, uint64_t offset, uint64_t count);
+int mmi_io_make_folder(const struct mmi_env *env, const char *path); /* 0700 */
+/* The time of the last modification; fd -1: of `path`. */
+int mmi_io_set_time(const struct mmi_env *env, int fd, const char *path, struct timespec time);
+int mmi_io_sync(const struct mmi_env *env, int fd); /* the bytes; hook: "sync" */
+int mmi_io_sync_folder(const struct mmi_env *env, const char *path);
+/* EEXIST: `to` is there and `replace` is false. A file system that cannot tell replaces. Hook:
+ * "rename". */
+int mmi_io_rename(const struct mmi_env *env, const char *from, const char *to, bool replace);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Weights in memory, under a budget of their own. The list `kept` is the policy: least recently
+ * used first, and who is held is passed over. */
+#include <artifact/state.h>
+
+#include <base/checked.h>
+
+#include <string.h>
+
+static struct mmi_list *bucket_of(struct mmi_store *store, const struct mmi_key *key) {
+    return &store->kept_by_key[(key->content.low ^ key->target.low) % MMI_STORE_BUCKETS];
+}
+
+static struct mmi_artifact *find_locked(struct mmi_store *store, const struct mmi_key *key) {
+    MMI_LIST_EACH(node, bucket_of(store, key)) {
+        struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, same_bucket);
+        if (memcmp(&artifact->header.key, key, sizeof(*key)) == 0) {
+            mmi_list_remove(&artifact->used);
+            mmi_list_push_back(&store->kept, &artifact->used);
+            mmi_artifact_retain(artifact);
+            return artifact;
+        }
+    }
+    return NULL;
+}
+
+static uint64_t unheld_bytes(struct mmi_store *store) {
+    uint64_t bytes = 0;
+    MMI_LIST_EACH(node, &store->kept) {
+        const struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
+        bytes += artifact->holds == 0 ? artifact->layout.stored_bytes : 0;
+    }
+    return bytes;
+}
+
+/* Take the first unheld ones out of the store until `bytes` fit, into `leaving`. */
+static void choose(struct mmi_store *store, uint64_t bytes, struct mmi_list *leaving) {
+    MMI_LIST_EACH(node, &store->kept) {
+        if (mmi_add_cap(store->memory_bytes, bytes) <= store->memory_budget_bytes) {
+            return;
+        }
+        struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
+        if (artifact->holds == 0) {
+            artifact->gone = true;
+            mmi_list_remove(&artifact->used);
+            mmi_list_remove(&artifact->same_bucket);
+            mmi_list_push_back(leaving, &artifact->used);
+            store->memory_bytes -= artifact->layout.stored_bytes;
+        }
+    }
+}
+
+/* Nobody holds them and nobody will: only the descriptions may still be in use. */
+static void drop(struct mmi_store *store, struct mmi_list *leaving) {
+    for (struct mmi_list *node; (node = mmi_list_pop(leaving)) != NULL;) {
+        struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
+        uint64_t bytes = artifact->layout.stored_bytes;
+        mmi_free(&store->env->alloc, artifact->weights, mmi_max_u64(1, bytes));
+        artifact->weights = NULL;
+        mmi_artifact_release(artifact);
+        mmi_store_tell(store, "memory budget", bytes, MM_NO_SPACE);
+    }
+}
+
+mm_status mmi_keep_reserve(struct mmi_store *store, uint64_t bytes, mm_error *err) {
+    struct mmi_list leaving;
+    mmi_list_init(&leaving);
+    mmi_lock(&store->lock);
+    uint64_t stays = store->memory_bytes - unheld_bytes(store);
+    bool fits = mmi_add_cap(stays, bytes) <= store->memory_budget_bytes;
+    if (fits) {
+        choose(store, bytes, &leaving);
+        store->memory_bytes += bytes;
+    }
+    mmi_unlock(&store->lock);
+    drop(store, &leaving);
+    if (fits) {
+        return MM_OK;
+    }
+    uint64_t available = mmi_sub_floor(store->memory_budget_bytes, stays);
+    return mmi_fail_room(err, MM_NO_SPACE, bytes, available,
+                         "no room in memory for prepared weights: needed %llu bytes, free %llu of "
+                         "%llu",
+                         (unsigned long long)bytes, (unsigned long long)available,
+                         (unsigned long long)store->memory_budget_bytes);
+}
+
+void mmi_keep_unreserve(struct mmi_store *store, uint64_t bytes) {
+    mmi_lock(&store->lock);
+    store->memory_bytes -= bytes;
+    mmi_unlock(&store->lock);
+}
+
+struct mmi_artifact *mmi_keep_find(struct mmi_store *store, const struct mmi_key *key) {
+    mmi_lock(&store->lock);
+    struct mmi_artifact *artifact = find_locked(store, key);
+    mmi_unlock(&store->lock);
+    return artifact;
+}
+
+struct mmi_artifact *mmi_keep_add(struct mmi_store *store, struct mmi_artifact *artifact) {
+    mmi_lock(&store->lock);
+    struct mmi_artifact *first = find_locked(store, &artifact->header.key);
+    if (first) {
+        store->memory_bytes -= artifact->layout.stored_bytes;
+    } else {
+        mmi_list_push_back(&store->kept, &artifact->used);
+        mmi_list_push_back(bucket_of(store, &artifact->header.key), &artifact->same_bucket);
+        mmi_artifact_retain(artifact);
+    }
+    mmi_unlock(&store->lock);
+    if (!first) {
+        return artifact;
+    }
+    mmi_artifact_release(artifact);
+    return first;
+}
+
+void mmi_keep_close(struct mmi_store *store) {
+    for (struct mmi_list *node; (node = mmi_list_pop(&store->kept)) != NULL;) {
+        struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
+        mmi_list_remove(&artifact->same_bucket);
+        mmi_artifact_release(artifact);
+    }
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_ARTIFACT_STATE_H
+#define MMI_ARTIFACT_STATE_H
+
+/* Inside this room: what a store, an artifact and a writer are made of. */
+
+#include <artifact/cache.h>
+#include <artifact/entry.h>
+#include <base/list.h>
+#include <base/lock.h>
+
+#include <stdatomic.h>
+
+#define MMI_STORE_BUCKETS 1024u /* chains of 100 at 100,000 models */
+
+/* A file whose checksums were found right but which could not be marked so. */
+struct mmi_vouched {
+    ino_t inode;
+    struct timespec modified;
+};
+
+struct mmi_store {
+    const struct mmi_env *env;
+    struct mmi_cache cache; /* path NULL: memory only */
+    bool map;
+    uint64_t memory_budget_bytes;
+    void (*dropped)(void *user, const char *what, uint64_t bytes, mm_status why);
+    void *user;
+
+    struct mmi_lock lock;  /* guards all below, and what says so in an artifact */
+    uint64_t memory_bytes; /* weights kept, and room promised to writers */
+    struct mmi_list kept;  /* artifacts in memory, least recently used first; one reference each */
+    struct mmi_list kept_by_key[MMI_STORE_BUCKETS];
+    struct mmi_list seen_by_file[MMI_STORE_BUCKETS];
+    struct mmi_vouched *vouched;
+    size_t vouched_count, vouched_room;
+    uint64_t cache_bytes, entries;
+};
+
+struct mmi_artifact {
+    const struct mmi_env *env;
+    struct mmi_store *store; /* NULL: bare */
+    _Atomic uint32_t references;
+    struct mmi_entry_header header;
+    struct mmi_entry_layout layout;
+    uint8_t *tail; /* as in struct mmi_entry */
+    bool in_memory;
+    uint8_t *weights; /* in memory: [layout.stored_bytes], to be read while held */
+
+    /* Under the store's lock; fd stays while held and may be read without it. */
+    uint32_t holds;
+    int fd;    /* of a file that is held; else -1 */
+    bool gone; /* from memory: never held again */
+    struct mmi_list used, same_bucket;
+};
+
+/* An artifact with one reference and nothing in it; then its parts, of which it takes the tail. */
+struct mmi_artifact *mmi_artifact_new(const struct mmi_env *env, struct mmi_store *store);
+void mmi_artifact_fill(struct mmi_artifact *artifact, const struct mmi_entry_header *header,
+                       uint8_t *tail);
+/* Status of a damaged or missing file as find and hold tell it: MM_NONE, with a line in the log. */
+mm_status mmi_store_absent(const struct mmi_store *store, mm_status status, const mm_error *why);
+/* The entry in the cache directory, checked: as find, but MM_CORRUPT. */
+mm_status mmi_store_load(struct mmi_store *store, const struct mmi_key *key,
+                         struct mmi_artifact **artifact, mm_error *err);
+/* The weights of an open entry are right, checked now or before; notes the use. MM_CORRUPT,
+ * MM_NO_MEMORY. */
+mm_status mmi_store_vouch(struct mmi_store *store, const char *path, const struct mmi_entry *entry,
+                          const uint8_t *tail, mm_error *err);
+void mmi_store_tell(const struct mmi_store *store, const char *what, uint64_t bytes, mm_status why);
+/* Room for need_bytes more in the cache directory, which is locked. 0 or an errno. */
+int mmi_store_make_room(struct mmi_store *store, uint64_t need_bytes, uint64_t *freed_bytes);
+
+/* ---- Weights in memory (keep.c) ------------------------------------------------------------- */
+
+/* Room under the memory budget; drops the least recently used that nobody holds, if that does.
+ * MM_NO_SPACE with both numbers. */
+mm_status mmi_keep_reserve(struct mmi_store *store, uint64_t bytes, mm_error *err);
+void mmi_keep_unreserve(struct mmi_store *store, uint64_t bytes);
+/* With a reference; NULL: not there. */
+struct mmi_artifact *mmi_keep_find(struct mmi_store *store, const struct mmi_key *key);
+/* The caller's reference goes in, one comes out: of the artifact, or of the one that was there
+ * before it. Its room was reserved. */
+struct mmi_artifact *mmi_keep_add(struct mmi_store *store, struct mmi_artifact *artifact);
+void mmi_keep_close(struct mmi_store *store);
+
+/* ---- The index (seen.c) --------------------------------------------------------------------- */
+
+void mmi_seen_close(struct mmi_store *store);
+
+#endif

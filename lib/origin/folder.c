@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <origin/opened.h>
+
+#include <origin/io.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MAIN_FILE "model.onnx"
+#define NAME_ROOM 256 /* NAME_MAX and the NUL */
+
+/* ---- The main file of a folder -------------------------------------------------------------- */
+
+__attribute__((format(printf, 3, 4))) static bool print_path(char *path, size_t room,
+                                                             const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(path, room, format, args);
+    va_end(args);
+    return length >= 0 && (size_t)length < room;
+}
+
+static bool is_file(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+/* The number that a folder is called by; -1: by none. */
+static int64_t number_of(const char *name) {
+    size_t length = strspn(name, "0123456789");
+    return length == 0 || length > 18 || name[length] != '\0' ? -1 : atoll(name);
+}
+
+/* The main file of the highest numbered sub-folder that has one. */
+static int find_numbered(const char *folder, char *path, size_t room) {
+    DIR *listing = opendir(folder);
+    if (!listing) {
+        return errno;
+    }
+    int64_t highest = -1;
+    char candidate[PATH_MAX];
+    for (const struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+        int64_t number = number_of(entry->d_name);
+        if (number > highest &&
+            print_path(candidate, sizeof(candidate), "%s/%s/" MAIN_FILE, folder, entry->d_name) &&
+            is_file(candidate) && print_path(path, room, "%s", candidate)) {
+            highest = number;
+        }
+    }
+    closedir(listing);
+    return highest < 0 ? ENOENT : 0;
+}
+
+mm_status mmi_folder_resolve(const char *source, char *path, size_t room, mm_error *err) {
+    struct stat status;
+    if (!print_path(path, room, "%s", source)) {
+        return mmi_fail_errno(err, MM_NOT_FOUND, ENAMETOOLONG, "%s", source);
+    }
+    if (stat(source, &status) != 0 || !S_ISDIR(status.st_mode)) {
+        return MM_OK; /* opening it will say what is wrong with it */
+    }
+    if (print_path(path, room, "%s/" MAIN_FILE, source) && is_file(path)) {
+        return MM_OK;
+    }
+    int error = find_numbered(source, path, room);
+    if (error == ENOENT) {
+        return mmi_fail(err, MM_NOT_FOUND,
+                        "%s: neither " MAIN_FILE " nor a numbered folder with one is in it",
+                        source);
+    }
+    return error == 0 ? MM_OK : mmi_fail_errno(err, MM_IO, error, "%s", source);
+}
+
+/* ---- Siblings ------------------------------------------------------------------------------- */
+
+static bool leads_outside(const char *relative) {
+    if (relative[0] == '/' || relative[0] == '\0') {
+        return true;
+    }
+    for (const char *part = relative; part; part = strchr(part, '/')) {
+        part += *part == '/';
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int open_beneath(const struct mmi_env *env, int folder, const char *relative, int *fd) {
+    int fault = mmi_fault(env, "open");
+    if (fault != 0) {
+        return fault;
+    }
+    struct open_how how = {.flags = O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    long opened;
+    do { /* EAGAIN: something on the way was renamed meanwhile */
+        opened = syscall(SYS_openat2, folder, relative, &how, sizeof(how));
+    } while (opened < 0 && (errno == EINTR || errno == EAGAIN));
+    *fd = (int)opened;
+    return opened < 0 ? errno : 0;
+}
+
+/* Without openat2: one part after another, through no link at all. */
+static int open_walking(const struct mmi_env *env, int folder, const char *relative, int *fd) {
+    int at = folder;
+    int error = 0;
+    for (const char *part = relative; *part != '\0' && error == 0;) {
+        char name[NAME_ROOM];
+        size_t length = strcspn(part, "/");
+        bool fits = print_path(name, sizeof(name), "%.*s", (int)length, part);
+        part += length + strspn(part + length, "/");
+        int flags = *part == '\0' ? O_RDONLY | O_NOCTTY | O_NONBLOCK : O_PATH | O_DIRECTORY;
+        int next = -1;
+        error = fits ? mmi_io_open(env, at, name, flags | O_NOFOLLOW, &next) : ENAMETOOLONG;
+        if (at != folder) {
+            mmi_io_close(at);
+        }
+        at = next;
+    }
+    *fd = at;
+    /* A link in the middle is ENOTDIR, at the end ELOOP. */
+    return error == ELOOP || error == ENOTDIR ? EXDEV : error;
+}
+
+int mmi_folder_open(const struct mmi_env *env, int folder, const char *relative, int *fd) {
+    if (leads_outside(relative)) {
+        return EXDEV;
+    }
+    int error = open_beneath(env, folder, relative, fd);
+    /* EPERM: a sandbox that does not know the call. */
+    if (error == ENOSYS || error == EPERM) {
+        error = open_walking(env, folder, relative, fd);
+    }
+    return error == ELOOP ? EXDEV : error;
+}

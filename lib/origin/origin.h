@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_ORIGIN_ORIGIN_H
+#define MMI_ORIGIN_ORIGIN_H
+
+/* Where a model's bytes come from: a file, a folder, or bytes in the caller's memory. Read, never
+ * mapped (truncating a mapped file kills the host); nothing is kept.
+ *
+ * A folder is resolved to its model.onnx, else to the model.onnx of its highest numbered sub-folder
+ * that has one (Triton's layout).
+ *
+ * Siblings are what a model names beside itself. A name that could lead out of the main file's
+ * folder is refused: absolute, with a ".." in it, through a symbolic link that leaves the folder.
+ * Where the kernel has no openat2 every symbolic link below the folder is refused. The main file
+ * itself may be reached through links: that path is the caller's.
+ *
+ * Thread safety: one thread at a time per origin. A descriptor is open per file and one for the
+ * folder, until close. */
+
+#include <base/env.h>
+#include <base/status.h>
+
+#include <modelmesh/backend.h>
+
+struct mmi_origin;
+
+/* Opens the main file. source: a path; NULL: data[0 .. data_bytes), which must stay until close.
+ * MM_NOT_FOUND, MM_IO (also what is no regular file), MM_NO_FDS, MM_NO_MEMORY, named. */
+mm_status mmi_origin_open(const struct mmi_env *env, const char *source, const void *data,
+                          uint64_t data_bytes, struct mmi_origin **origin, mm_error *err);
+void mmi_origin_close(struct mmi_origin *origin); /* and every sibling; NULL is fine */
+
+/* What a backend reads through; valid until close. Siblings that it opens are remembered; one that
+ * was open already is handed out again. Past the end: MM_INVALID_MODEL; a file that lost bytes
+ * since its opening: MM_SOURCE_CHANGED; a sibling that is not there: MM_NOT_FOUND. */
+const mm_source *mmi_origin_source(const struct mmi_origin *origin);
+const char *mmi_origin_path(const struct mmi_origin *origin); /* of the main file; "" for memory */
+
+/* Identity of one file without reading it: equal identities mean the same bytes unless somebody
+ * forged times. changed_ns is 0 where that cannot be said, and such an identity must not be
+ * remembered: memory (all fields but bytes are 0), and files that changed so shortly before their
+ * opening that the next change could bear the same time. */
+struct mmi_file_identity {
+    uint64_t device, inode, bytes;
+    int64_t modified_ns, changed_ns;
+};
+struct mmi_file_identity mmi_origin_identity(const struct mmi_origin *origin);
+bool mmi_identity_equal(const struct mmi_file_identity *a, const struct mmi_file_identity *b);
+
+/* Files opened so far: [0] is the main file, then the siblings in order of opening. name is
+ * relative to the main file's folder ("" for memory). false = no such index. */
+struct mmi_origin_file {
+    const char *name;
+    const mm_source *source;
+    struct mmi_file_identity identity;
+};
+bool mmi_origin_file(const struct mmi_origin *origin, size_t index, struct mmi_origin_file *file);
+/* True when every opened file is as it was at its opening. Asked after reading: a source that is
+ * being rewritten is MM_SOURCE_CHANGED, not half of each. */
+bool mmi_origin_unchanged(const struct mmi_origin *origin);
+
+#endif

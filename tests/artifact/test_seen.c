@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <artifact/ground.h>
+
+static struct ground g;
+static const struct mmi_hash content = {0x1234, 0x5678};
+
+static int setup(void **state) {
+    (void)state;
+    ground_init(&g);
+    scratch_text(&g.scratch, "m.onnx", "main");
+    scratch_text(&g.scratch, "a.bin", "sibling a");
+    scratch_text(&g.scratch, "b.bin", "sibling b");
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    ground_fini(&g);
+    return 0;
+}
+
+/* The origin of m.onnx with the siblings open whose names follow, once all are old enough to be
+ * remembered. */
+static struct mmi_origin *open_aged(const char *first, const char *second) {
+    char path[SCRATCH_ROOM];
+    scratch_path(&g.scratch, "m.onnx", path);
+    for (;;) {
+        struct mmi_origin *origin;
+        assert_int_equal(mmi_origin_open(&g.world.env, path, NULL, 0, &origin, &g.err), MM_OK);
+        const mm_source *source = mmi_origin_source(origin);
+        mm_source sibling;
+        if (first) {
+            assert_int_equal(source->open(source->ctx, first, &sibling, &g.err), MM_OK);
+        }
+        if (second) {
+            assert_int_equal(source->open(source->ctx, second, &sibling, &g.err), MM_OK);
+        }
+        bool aged = true;
+        struct mmi_origin_file file;
+        for (size_t i = 0; mmi_origin_file(origin, i, &file); i++) {
+            aged = aged && file.identity.changed_ns != 0;
+        }
+        if (aged) {
+            return origin;
+        }
+        mmi_origin_close(origin);
+    }
+}
+
+static void remember(const char *first, const char *second) {
+    struct mmi_origin *origin = open_aged(first, second);
+    mmi_store_remember(g.store, origin, content);
+    mmi_origin_close(origin);
+}
+
+static bool recall(void) {
+    struct mmi_hash found = {0, 0};
+    struct mmi_origin *origin = open_aged(NULL, NULL);
+    bool known = mmi_store_recall(g.store, origin, &found);
+    if (known) {
+        assert_memory_equal(&found, &content, sizeof(content));
+    }
+    mmi_origin_close(origin);
+    return known;
+}
+
+static void recall_through_changes(void) {
+    assert_false(recall());
+    remember(NULL, NULL);
+    assert_true(recall());
+    remember("a.bin", "b.bin");
+    assert_true(recall());
+    scratch_text(&g.scratch, "b.bin", "another b");
+    assert_false(recall());
+    remember("a.bin", "b.bin");
+    assert_true(recall());
+    char path[SCRATCH_ROOM];
+    assert_int_equal(unlink(scratch_path(&g.scratch, "a.bin", path)), 0);
+    assert_false(recall());
+    remember("b.bin", NULL);
+    assert_true(recall());
+    scratch_text(&g.scratch, "m.onnx", "niam"); /* the same size */
+    assert_false(recall());
+    remember("b.bin", NULL);
+    assert_true(recall());
+}
+
+static void test_in_the_cache_directory(void **state) {
+    (void)state;
+    ground_open(&g);
+    recall_through_changes();
+    ground_reopen(&g);
+    assert_true(recall());
+    assert_int_equal(count_files(g.cache, ".mms"), 1); /* a changed source takes its old place */
+    assert_int_equal(count_files(g.cache, ".tmp"), 0);
+}
+
+static void test_in_memory(void **state) {
+    (void)state;
+    g.config.cache_dir = NULL;
+    ground_open(&g);
+    recall_through_changes();
+    ground_reopen(&g);
+    assert_false(recall());
+}
+
+static void test_read_only_directory(void **state) {
+    (void)state;
+    ground_open(&g);
+    const char *faults[] = {"open", "write", "rename"};
+    for (size_t i = 0; i < 3; i++) {
+        struct mmi_origin *origin = open_aged("a.bin", NULL);
+        world_fault(&g.world, faults[i], 1, EROFS);
+        mmi_store_remember(g.store, origin, content);
+        assert_true(world_failed(&g.world));
+        world_fault(&g.world, NULL, 0, 0);
+        mmi_origin_close(origin);
+        assert_int_equal(count_files(g.cache, ".mms"), 0);
+        assert_int_equal(count_files(g.cache, ".tmp"), 0);
+        assert_true(recall());
+        ground_reopen(&g);
+    }
+}
+
+static void test_what_is_not_remembered(void **state) {
+    (void)state;
+    ground_open(&g);
+    struct mmi_origin *origin;
+    struct mmi_hash found;
+    assert_int_equal(mmi_origin_open(&g.world.env, NULL, "x", 1, &origin, &g.err), MM_OK);
+    mmi_store_remember(g.store, origin, content);
+    assert_false(mmi_store_recall(g.store, origin, &found));
+    mmi_origin_close(origin);
+    /* A file that may be written again within the same tick of its times. */
+    char path[SCRATCH_ROOM];
+    struct mmi_file_identity identity;
+    scratch_path(&g.scratch, "m.onnx", path);
+    do {
+        scratch_text(&g.scratch, "m.onnx", "young");
+        assert_int_equal(mmi_origin_open(&g.world.env, path, NULL, 0, &origin, &g.err), MM_OK);
+        identity = mmi_origin_identity(origin);
+        if (identity.changed_ns == 0) {
+            mmi_store_remember(g.store, origin, content);
+        }
+        mmi_origin_close(origin);
+    } while (identity.changed_ns != 0);
+    assert_false(recall());
+}
+
+static const char *record_path(char *path) {
+    DIR *listing = opendir(g.cache);
+    assert_non_null(listing);
+    for (const struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+        if (strstr(entry->d_name, ".mms")) {
+            char name[300];
+            snprintf(name, sizeof(name), "cache/%s", entry->d_name);
+            scratch_path(&g.scratch, name, path);
+        }
+    }
+    closedir(listing);
+    return path;
+}
+
+static void test_damaged_records(void **state) {
+    (void)state;
+    ground_open(&g);
+    remember("a.bin", "b.bin");
+    char path[SCRATCH_ROOM];
+    uint8_t bytes[1024];
+    size_t count = file_read(record_path(path), bytes, sizeof(bytes));
+    for (size_t i = 0; i < count; i++) {
+        file_flip(path, i, (uint8_t)(1u << (i % 8)));
+        assert_false(recall());
+        file_flip(path, i, (uint8_t)(1u << (i % 8)));
+    }
+    assert_true(recall());
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(truncate(path, (off_t)i), 0);
+        assert_false(recall());
+        file_patch(path, 0, bytes, count);
+    }
+    assert_int_equal(truncate(path, (off_t)count + 1), 0);
+    assert_false(recall());
+    remember("a.bin", "b.bin"); /* and it is mended */
+    assert_true(recall());
+}
+
+static void test_out_of_memory(void **state) {
+    (void)state;
+    for (int on_disk = 1; on_disk >= 0; on_disk--) {
+        ground_open(&g);
+        bool hit = true;
+        for (uint64_t nth = 1; hit; nth++) {
+            struct mmi_origin *origin = open_aged("a.bin", NULL);
+            struct mmi_hash found;
+            world_fail_alloc(&g.world, nth);
+            mmi_store_remember(g.store, origin, content);
+            bool known = mmi_store_recall(g.store, origin, &found);
+            hit = world_failed(&g.world);
+            world_fail_alloc(&g.world, 0);
+            assert_true(hit || known);
+            mmi_origin_close(origin);
+        }
+        ground_close(&g);
+        g.config.cache_dir = NULL;
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_in_the_cache_directory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_in_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_read_only_directory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_not_remembered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_records, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
