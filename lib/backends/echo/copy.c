@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/echo/state.h>
+#include <base/checked.h>
+#include <base/status.h>
+
+#include <string.h>
+
+static mm_status take(mm_exec *exec, uint64_t count, uint64_t item_bytes, void **memory,
+                      mm_error *err) {
+    uint64_t bytes;
+    *memory = mmi_mul(count, item_bytes, &bytes) ? exec->output_part(exec, bytes) : NULL;
+    return *memory ? MM_OK : mmi_fail(err, MM_NO_MEMORY, "echo: no memory for a part of an output");
+}
+
+static mm_status copy_tensor(mm_exec *exec, const mm_value *from, mm_value *to, mm_error *err) {
+    if (from->bytes > 0) {
+        if (!to->data) {
+            MMI_TRY(take(exec, from->bytes, 1, &to->data, err));
+        }
+        memcpy(to->data, from->data, from->bytes);
+    }
+    if (from->dtype == MM_STRING) {
+        uint64_t count = mm_shape_elements(from->rank, from->shape) + 1;
+        void *offsets;
+        MMI_TRY(take(exec, count, sizeof(*to->offsets), &offsets, err));
+        to->offsets = offsets;
+        memcpy(offsets, from->offsets, count * sizeof(*to->offsets));
+    }
+    return MM_OK;
+}
+
+mm_status mmi_echo_copy(mm_exec *exec, const mm_value *from, mm_value *to, uint32_t nesting,
+                        mm_error *err) {
+    if (nesting == 0) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "echo: the value is nested too deep");
+    }
+    to->kind = from->kind;
+    to->dtype = from->dtype;
+    to->rank = from->rank;
+    memcpy(to->shape, from->shape, sizeof(to->shape));
+    to->bytes = from->bytes;
+    to->item_count = from->item_count;
+    if (from->kind == MM_TENSOR) {
+        return copy_tensor(exec, from, to, err);
+    }
+    uint64_t count = from->kind == MM_MAP ? 2 : from->item_count;
+    if (count == 0) {
+        return MM_OK;
+    }
+    void *items;
+    MMI_TRY(take(exec, count, sizeof(*to->items), &items, err));
+    memset(items, 0, count * sizeof(*to->items));
+    to->items = items;
+    for (uint64_t i = 0; i < count; i++) {
+        MMI_TRY(mmi_echo_copy(exec, &from->items[i], &to->items[i], nesting - 1, err));
+    }
+    return MM_OK;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_PLUGIN_LIST_H
+#define MMI_PLUGIN_LIST_H
+
+/* Inside the plugin room: the list of backends, and the check of a table. */
+
+#include <base/list.h>
+#include <base/lock.h>
+#include <plugin/registry.h>
+
+struct mmi_registry_entry {
+    struct mmi_list link;
+    struct mmi_backend backend;
+    struct mmi_registry *registry;
+    bool ready; /* init succeeded; until then the entry only keeps the name taken */
+};
+
+struct mmi_registry {
+    const struct mmi_env *env;
+    struct mmi_registry_config config;
+    uint64_t cpu_features;
+    struct mmi_lock lock;    /* guards the list and `ready`; never held while a slot runs */
+    struct mmi_list entries; /* in the order of registration; only a failed init takes one out */
+};
+
+/* MM_OK, or what is wrong with the table, by the name of its field. */
+mm_status mmi_backend_check(const mm_backend *table, mm_error *err);
+
+#endif
