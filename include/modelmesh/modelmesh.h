@@ -256,7 +256,11 @@ typedef struct mm_request {
 #define MM_REQUEST_INIT MM_INIT(mm_request)
 
 enum {
-    MM_RESPONSE_HIT = 1u << 0 /* the model was resident (or reclaimable) when the request came */
+    MM_RESPONSE_HIT = 1u << 0,  /* the model was resident (or reclaimable) when the request came */
+    MM_RESPONSE_ARRAY = 1u << 1 /* `outputs` is the library's: mm_response_free takes it back */
+};
+enum {
+    MM_VALUE_OWNED = 1u << 1 /* in an output's flags: its memory is the response's */
 };
 
 /* Outputs come back in the order in which the request or its binding names them, else in the
@@ -264,8 +268,9 @@ enum {
  *
  * The caller's buffers: outputs != NULL, output_capacity of them; where outputs[i].data != NULL,
  * its `bytes` is the capacity and the result is written there. If any is too small:
- * MM_BUFFER_TOO_SMALL, nothing written, every outputs[i].bytes is the need. Strings need `offsets`
- * too: without it the library allocates.
+ * MM_BUFFER_TOO_SMALL, nothing written, every outputs[i].bytes is the need. For strings `offsets`
+ * must be there too, with room for item_count entries (the need comes back there); sequences,
+ * optionals and maps are always the library's. outputs[i].name is left as it is.
  * The library's: where data is NULL, or outputs is NULL, memory of the mesh's allocator, owned by
  * the response until mm_response_free, valid after the mesh is gone. Never aliases an instance.
  *
@@ -488,7 +493,8 @@ typedef struct mm_mesh_stats {
 #define MM_MESH_STATS_INIT MM_INIT(mm_mesh_stats)
 MM_API mm_status mm_mesh_stats_get(mm_mesh *mesh, mm_mesh_stats *stats);
 
-/* Prometheus text exposition format 0.0.4. A text call: returns the bytes needed. */
+/* Prometheus text exposition format 0.0.4. A text call: returns the bytes needed; 0 = out of
+ * memory. */
 MM_API uint64_t mm_metrics_text(mm_mesh *mesh, char *text, uint64_t room);
 
 /* ---- Decision log --------------------------------------------------------------------------- */

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The blocking inference.
+ *
+ *   1. a hit: lease, map the request, run
+ *   2. a miss: get the description first and map the request against it, so that a bad request
+ *      loads nothing and evicts nobody; then wait for the model; then as a hit */
+#include <api/infer.h>
+
+mm_status mmi_check_response(const mm_response *response, mm_error *err) {
+    if (!response) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "response: NULL");
+    }
+    if (response->struct_size < sizeof(*response)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "response.struct_size: %u",
+                        response->struct_size);
+    }
+    if (response->owned) {
+        return mmi_fail(err, MM_INVALID_STATE, "response: free it before using it again");
+    }
+    if (response->output_capacity > 0 && !response->outputs) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "response.outputs: NULL with a capacity of %u",
+                        response->output_capacity);
+    }
+    return MM_OK;
+}
+
+mm_status mmi_check_frame(const mm_mesh *mesh, bool *nested, mm_error *err) {
+    const struct mmi_frame *frame = mmi_frame_of(&mesh->res);
+    *nested = frame != NULL;
+    if (frame && !frame->nested) {
+        return mmi_fail(err, MM_INVALID_STATE,
+                        "a backend that calls back must say so (MM_BACKEND_NESTED)");
+    }
+    return MM_OK;
+}
+
+struct mmi_ask mmi_request_ask(mm_model model, const mm_request *request, bool nested) {
+    bool no_wait = request->deadline_ns == MM_NO_WAIT;
+    return (struct mmi_ask){.id = model.id,
+                            .deadline_ns = no_wait ? 0 : request->deadline_ns,
+                            .priority = request->priority,
+                            .no_wait = no_wait,
+                            .nested = nested};
+}
+
+mm_status mmi_run_ticket(mm_mesh *mesh, const struct mmi_ask *ask, struct mmi_ticket *ticket,
+                         const mm_request *request, mm_response *response, mm_error *err) {
+    struct mmi_call call;
+    const mm_allocator *alloc = &mesh->env.alloc;
+    mm_status status =
+        mmi_call_begin(&call, alloc, ask->id, mmi_ticket_opened(ticket), request, err);
+    if (status == MM_OK) {
+        struct mmi_sink sink;
+        status = mmi_sink_begin(&sink, &call, response, &mesh->host, err);
+        if (status == MM_OK) {
+            struct mmi_work work = {call.inputs, call.values, &sink.outputs, ask->deadline_ns};
+            status = mmi_execute(&mesh->res, ticket, &work, err);
+            if (status == MM_OK) {
+                status = mmi_sink_end(&sink, err);
+            }
+            if (status != MM_OK) {
+                mmi_sink_abort(&sink);
+            }
+        }
+        mmi_call_end(&call);
+    }
+    mmi_ticket_return(&mesh->res, ticket);
+    return status;
+}
+
+mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_version *version,
+                            const mm_request *request, mm_error *err) {
+    struct mmi_call call;
+    mm_status status =
+        mmi_call_begin(&call, &mesh->env.alloc, model_id, version->opened, request, err);
+    if (status == MM_OK) {
+        mmi_call_end(&call);
+    }
+    return status;
+}
+
+/* A miss: check the request, then wait for the model. */
+static mm_status get_ticket(mm_mesh *mesh, const struct mmi_ask *ask, const mm_request *request,
+                            struct mmi_ticket *ticket, mm_error *err) {
+    if (!ask->no_wait) {
+        struct mmi_version *version;
+        MMI_TRY(mmi_ask_prepared(&mesh->res, ask, false, &version, err));
+        mm_status status = mmi_check_request(mesh, ask->id, version, request, err);
+        mmi_res_drop(&mesh->res, version);
+        MMI_TRY(status);
+    }
+    return mmi_ticket_wait(&mesh->res, ask, ticket, err);
+}
+
+mm_status mm_infer(mm_mesh *mesh, mm_model model, const mm_request *from, mm_response *response,
+                   mm_error *err) {
+    MMI_TRY(mmi_enter(mesh, err));
+    mm_request request;
+    MMI_TRY(mmi_read_request(from, &request, err));
+    MMI_TRY(mmi_check_response(response, err));
+    response->flags = 0;
+    response->wait_ns = 0;
+    bool nested;
+    MMI_TRY(mmi_check_frame(mesh, &nested, err));
+    struct mmi_ask ask = mmi_request_ask(model, &request, nested);
+    if (ask.deadline_ns && mmi_now(&mesh->env.clock) >= ask.deadline_ns) {
+        return mmi_fail(err, MM_DEADLINE, "the deadline has passed");
+    }
+    struct mmi_ticket ticket;
+    if (!mmi_ticket_hot(&mesh->res, ask.id, &ticket)) {
+        mm_status status = get_ticket(mesh, &ask, &request, &ticket, err);
+        if (status != MM_OK) {
+            mmi_count(&mesh->res.counters, MMI_COUNT_FAILED, 1);
+            return status;
+        }
+    }
+    response->flags = ticket.hit ? MM_RESPONSE_HIT : 0;
+    response->wait_ns = ticket.wait_ns;
+    mm_status status = mmi_run_ticket(mesh, &ask, &ticket, &request, response, err);
+    if (status != MM_OK) {
+        mmi_count(&mesh->res.counters, MMI_COUNT_FAILED, 1);
+    }
+    return status;
+}
+
+/* ---- Sizes ---------------------------------------------------------------------------------- */
+
+struct sizes {
+    mm_value *outputs;
+    uint8_t *exactness;
+    uint32_t capacity;
+    uint32_t *count;
+};
+
+static mm_status copy_sizes(const struct mmi_call *call, const uint8_t *exactness,
+                            const struct sizes *to, mm_error *err) {
+    *to->count = call->wanted_count;
+    if (to->capacity < call->wanted_count) {
+        return mmi_fail(err, MM_BUFFER_TOO_SMALL, "capacity: %u, the request has %u outputs",
+                        to->capacity, call->wanted_count);
+    }
+    for (uint32_t k = 0; k < call->wanted_count; k++) {
+        const mm_value *value = &call->values[call->order[k]];
+        mm_value kept = to->outputs[k];
+        to->outputs[k] = *value;
+        to->outputs[k].name = kept.name;
+        to->outputs[k].data = kept.data;
+        to->outputs[k].flags = kept.flags;
+        if (to->exactness) {
+            to->exactness[k] = exactness[call->order[k]];
+        }
+    }
+    return MM_OK;
+}
+
+static mm_status get_sizes(mm_mesh *mesh, uint64_t model_id, struct mmi_version *version,
+                           const mm_request *request, const struct sizes *to, mm_error *err) {
+    struct mmi_call call;
+    const mm_allocator *alloc = &mesh->env.alloc;
+    MMI_TRY(mmi_call_begin(&call, alloc, model_id, version->opened, request, err));
+    uint32_t count = version->opened->description.output_count;
+    uint8_t *exactness = mmi_alloc(alloc, 1, count + 1);
+    mm_status status = exactness ? MM_OK : mmi_fail(err, MM_NO_MEMORY, "sizes: out of memory");
+    if (status == MM_OK) {
+        status = mmi_signature_sizes(&mesh->res, version, call.inputs, call.values, exactness, err);
+    }
+    if (status == MM_OK) {
+        status = copy_sizes(&call, exactness, to, err);
+    }
+    mmi_free(alloc, exactness, count + 1);
+    mmi_call_end(&call);
+    return status;
+}
+
+mm_status mm_output_bytes(mm_mesh *mesh, mm_model model, const mm_request *from, mm_value *outputs,
+                          uint8_t *exactness, uint32_t capacity, uint32_t *count, mm_error *err) {
+    MMI_TRY(mmi_enter(mesh, err));
+    mm_request request;
+    MMI_TRY(mmi_read_request(from, &request, err));
+    if (!count || (capacity > 0 && !outputs)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "%s: NULL", count ? "outputs" : "count");
+    }
+    bool nested;
+    MMI_TRY(mmi_check_frame(mesh, &nested, err));
+    struct mmi_ask ask = mmi_request_ask(model, &request, nested);
+    struct mmi_version *version;
+    MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, false, &version, err));
+    struct sizes to = {outputs, exactness, capacity, count};
+    mm_status status = get_sizes(mesh, model.id, version, &request, &to, err);
+    mmi_res_drop(&mesh->res, version);
+    return status;
+}

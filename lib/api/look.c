@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looking at models, devices, plans, decisions and caches. */
+#include <api/mesh.h>
+
+#include <artifact/verify.h>
+#include <base/checked.h>
+#include <base/text.h>
+
+#include <string.h>
+
+/* Into a caller's struct, which may be older and shorter; its struct_size stays. */
+static mm_status write_struct(void *to, void *from, size_t bytes) {
+    uint32_t room;
+    memcpy(&room, to, sizeof(room));
+    if (room < sizeof(room) || room > 65536) {
+        return MM_INVALID_ARGUMENT;
+    }
+    memcpy(from, &room, sizeof(room));
+    memcpy(to, from, mmi_min_u64(room, bytes));
+    return MM_OK;
+}
+
+static void copy_name(char *to, size_t room, const char *from) {
+    struct mmi_text text;
+    mmi_text_init(&text, to, room);
+    mmi_text_add(&text, "%s", from);
+}
+
+/* ---- Models --------------------------------------------------------------------------------- */
+
+static void fill_info(void *ctx, const struct mmi_model_look *look) {
+    mm_model_info *info = ctx;
+    info->state = look->state;
+    copy_name(info->name, sizeof(info->name), look->name);
+    copy_name(info->device, sizeof(info->device), look->device);
+    info->pinned = look->pinned;
+    info->updating = look->updating;
+    info->prepared = look->prepared;
+    info->evict_class = mmi_class_to_abi(look->evict_class);
+    info->leases = look->leases;
+    info->queued = look->queued;
+    info->version = look->version;
+    info->weights_bytes = look->weights_bytes;
+    info->activation_bytes = look->activation_bytes;
+    info->own_bytes = look->own_bytes;
+    info->description_bytes = look->description_bytes;
+    info->artifact_bytes = look->artifact_bytes;
+    info->idle_ns = look->idle_ns;
+    info->requests = look->requests;
+    info->hits = look->hits;
+    info->loads = look->loads;
+    info->evictions = look->evictions;
+    info->failures = look->failures;
+    info->load_ns = look->load_ns;
+    info->prepare_ns = look->prepare_ns;
+    if (look->failure) {
+        mmi_failure_get(look->failure, look->now_ns, &info->error);
+        info->retry_after_ns = info->error.retry_after_ns;
+    }
+}
+
+mm_status mm_model_info_get(mm_mesh *mesh, mm_model model, mm_model_info *info) {
+    MMI_TRY(mmi_enter(mesh, NULL));
+    if (!info) {
+        return MM_INVALID_ARGUMENT;
+    }
+    mm_model_info filled = MM_MODEL_INFO_INIT;
+    MMI_TRY(mmi_model_look(&mesh->res, model.id, fill_info, &filled));
+    return write_struct(info, &filled, sizeof(filled));
+}
+
+struct id_list {
+    mm_model *models;
+    uint64_t capacity, count;
+};
+
+static void list_id(void *ctx, uint64_t id, const struct mmi_model_look *look) {
+    (void)look;
+    struct id_list *list = ctx;
+    if (list->count < list->capacity) {
+        list->models[list->count].id = id;
+    }
+    list->count++;
+}
+
+uint64_t mm_models(mm_mesh *mesh, mm_model *models, uint64_t capacity) {
+    if (mmi_enter(mesh, NULL) != MM_OK) {
+        return 0;
+    }
+    struct id_list list = {models, models ? capacity : 0, 0};
+    mmi_models_look(&mesh->res, list_id, &list);
+    return list.count;
+}
+
+/* ---- The mesh ------------------------------------------------------------------------------- */
+
+static void fill_device(const struct mmi_device_look *look, mm_device_stats *stats) {
+    *stats = (mm_device_stats){.kind = look->device->pub.kind,
+                               .lost = atomic_load(&look->device->lost),
+                               .budget_bytes = look->budget_bytes,
+                               .used_bytes = look->used_bytes,
+                               .weights_bytes = look->weights_bytes,
+                               .reclaimable_bytes = look->reclaimable_bytes,
+                               .scratch_bytes = look->scratch_bytes,
+                               .reserve_bytes = look->reserve_bytes,
+                               .peak_bytes = look->peak_bytes,
+                               .leaked_bytes = look->leaked_bytes,
+                               .loads = look->loads,
+                               .evictions = look->evictions,
+                               .instances = look->instances};
+    copy_name(stats->name, sizeof(stats->name), look->device->name);
+}
+
+static void fill_stats(mm_mesh *mesh, mm_mesh_stats *stats) {
+    struct mmi_mesh_look look;
+    mmi_mesh_look(&mesh->res, &look);
+    struct mmi_store_stats store = mmi_store_stats(mesh->store);
+    const uint64_t *counts = look.counts.counts;
+    stats->models = look.models;
+    stats->resident = look.resident;
+    stats->requests = look.counts.requests;
+    stats->hits = look.counts.hits;
+    stats->misses = counts[MMI_COUNT_MISSES];
+    stats->joins = counts[MMI_COUNT_JOINS];
+    stats->failed = counts[MMI_COUNT_FAILED];
+    stats->loads = counts[MMI_COUNT_LOADS];
+    stats->load_failures = counts[MMI_COUNT_LOAD_FAILURES];
+    stats->evictions = look.counts.evictions_all;
+    stats->revivals = counts[MMI_COUNT_REVIVALS];
+    stats->refusals = counts[MMI_COUNT_REFUSALS];
+    stats->prepares = counts[MMI_COUNT_PREPARES];
+    stats->bytes_loaded = counts[MMI_COUNT_LOADED_BYTES];
+    stats->queued = look.queued;
+    stats->metadata_bytes = atomic_load(&mesh->metadata_bytes);
+    stats->description_bytes = look.description_bytes;
+    stats->artifact_bytes = store.memory_bytes;
+    stats->cache_bytes = store.cache_bytes;
+}
+
+mm_status mm_mesh_stats_get(mm_mesh *mesh, mm_mesh_stats *stats) {
+    MMI_TRY(mmi_enter(mesh, NULL));
+    mm_mesh_stats filled = MM_MESH_STATS_INIT;
+    if (!stats || !mmi_read_options(&filled, sizeof(filled), stats, stats->struct_size)) {
+        return MM_INVALID_ARGUMENT;
+    }
+    fill_stats(mesh, &filled);
+    struct mmi_device_look look;
+    for (uint32_t i = 0; mmi_device_look(&mesh->res, i, &look); i++) {
+        if (filled.devices && i < filled.device_capacity) {
+            fill_device(&look, &filled.devices[i]);
+        }
+        filled.device_count = i + 1;
+    }
+    return write_struct(stats, &filled, sizeof(filled));
+}
+
+/* ---- Plans ---------------------------------------------------------------------------------- */
+
+static void fill_victim(void *ctx, size_t i, const struct mmi_victim_look *look) {
+    mm_plan *plan = ctx;
+    if (!plan->victims || i >= plan->victim_capacity) {
+        return;
+    }
+    mm_victim *victim = &plan->victims[i];
+    *victim = (mm_victim){.bytes = look->bytes,
+                          .idle_ns = look->idle_ns,
+                          .evict_class = mmi_class_to_abi(look->evict_class),
+                          .leased = look->leased};
+    copy_name(victim->name, sizeof(victim->name), look->name);
+}
+
+mm_status mm_plan_load(mm_mesh *mesh, mm_model model, mm_plan *plan, mm_error *err) {
+    MMI_TRY(mmi_enter(mesh, err));
+    mm_plan filled = MM_PLAN_INIT;
+    if (!plan) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "plan: NULL");
+    }
+    if (!mmi_read_options(&filled, sizeof(filled), plan, plan->struct_size)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "plan.struct_size: %u", plan->struct_size);
+    }
+    struct mmi_plan_look look;
+    MMI_TRY(mmi_plan_look(&mesh->res, model.id, &look, fill_victim, &filled, err));
+    filled.status = look.status;
+    copy_name(filled.device, sizeof(filled.device), look.device);
+    filled.needed_bytes = look.needed_bytes;
+    filled.free_bytes = look.free_bytes;
+    filled.estimated = look.estimated;
+    filled.resident = look.resident;
+    filled.victim_count = (uint32_t)look.victim_count;
+    return write_struct(plan, &filled, sizeof(filled));
+}
+
+/* ---- Decisions ------------------------------------------------------------------------------ */
+
+_Static_assert(sizeof(mm_event) == sizeof(struct mmi_event), "one layout for both");
+
+mm_status mm_events_next(mm_mesh *mesh, uint64_t *cursor, mm_event *event, uint64_t *lost) {
+    MMI_TRY(mmi_enter(mesh, NULL));
+    if (!cursor || !event) {
+        return MM_INVALID_ARGUMENT;
+    }
+    struct mmi_event next;
+    uint64_t overwritten = 0;
+    bool found = mmi_events_next(&mesh->res.events, cursor, &next, &overwritten);
+    if (lost) {
+        *lost = overwritten;
+    }
+    if (!found) {
+        return MM_NONE;
+    }
+    memcpy(event, &next, sizeof(*event));
+    return MM_OK;
+}
+
+uint64_t mm_event_text(const mm_event *event, char *text, uint64_t room) {
+    if (!event || (room > 0 && !text)) {
+        return 0;
+    }
+    struct mmi_event copy;
+    memcpy(&copy, event, sizeof(copy));
+    struct mmi_text out;
+    mmi_text_init(&out, text, (size_t)room);
+    mmi_event_line(&copy, &out);
+    return out.need + 1;
+}
+
+/* ---- Caches --------------------------------------------------------------------------------- */
+
+mm_status mm_cache_verify(const char *cache_dir,
+                          void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
+                          mm_cache_report *report, mm_error *err) {
+    if (!cache_dir || !cache_dir[0]) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "cache_dir: %s", cache_dir ? "empty" : "NULL");
+    }
+    if (!report || report->struct_size < sizeof(uint32_t)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "report: NULL or without struct_size");
+    }
+    struct mmi_env env = {.alloc = mmi_malloc_allocator, .thread_prefix = "mm"};
+    mmi_clock_init(&env.clock, NULL, NULL);
+    struct mmi_verify_report found = {0};
+    MMI_TRY(mmi_cache_verify(&env, cache_dir, progress, user, &found, err));
+    mm_cache_report filled = {.entries = found.entries,
+                              .bytes = found.bytes,
+                              .damaged = found.damaged,
+                              .removed = found.removed,
+                              .foreign = found.foreign,
+                              .leftovers = found.leftovers};
+    return write_struct(report, &filled, sizeof(filled));
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_API_MESH_H
+#define MMI_API_MESH_H
+
+/* What a mesh is made of, and how every public call begins. */
+
+#include <artifact/store.h>
+#include <plugin/registry.h>
+#include <pool/pool.h>
+#include <residency/residency.h>
+
+#include <modelmesh/modelmesh.h>
+
+struct mm_mesh {
+    struct mmi_residency res; /* first: aligned to cache lines */
+    struct mmi_env env;
+    mm_allocator host; /* what the caller gave; env.alloc counts on top of it */
+    _Atomic uint64_t metadata_bytes;
+    volatile const unsigned char *parent; /* a page that a fork wipes: 1 here, 0 in a child */
+    struct mmi_pool *pool;
+    struct mmi_registry *registry;
+    struct mmi_store *store;
+    int *cpus; /* copy of the option, [env.cpu_count] */
+};
+
+/* What tests put in place of the world. */
+struct mmi_world {
+    uint64_t (*now)(void *user);                /* NULL = the real clock */
+    int (*fault)(void *user, const char *what); /* as in base/env.h */
+    void *user;
+    unsigned generation_bits; /* of handles and slots; 0 = all */
+};
+mm_status mmi_mesh_create(const mm_mesh_options *options, const struct mmi_world *world,
+                          mm_mesh **mesh, mm_error *err);
+
+/* MM_OK, MM_INVALID_ARGUMENT (NULL), MM_FORKED. */
+static inline mm_status mmi_enter(const mm_mesh *mesh, mm_error *err) {
+    if (__builtin_expect(!mesh, 0)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "mesh: NULL");
+    }
+    if (__builtin_expect(*mesh->parent != 1, 0)) {
+        return mmi_fail(err, MM_FORKED, "this mesh belongs to the parent process");
+    }
+    return MM_OK;
+}
+
+/* A caller's struct of another header version: copies what it has, the rest is 0. false:
+ * struct_size is 0 or absurd. */
+bool mmi_read_options(void *to, size_t bytes, const void *from, uint32_t struct_size);
+
+/* 1 .. 255 bytes of valid UTF-8; else MM_INVALID_ARGUMENT naming `what`. */
+mm_status mmi_check_name(const char *what, const char *name, mm_error *err);
+
+/* Class of the ABI to 0 low, 1 normal, 2 high and back. false = not a class. */
+bool mmi_class_from_abi(int32_t evict_class, uint32_t *internal);
+int32_t mmi_class_to_abi(uint32_t internal);
+
+/* Spec -> registration; everything in it points into the spec. update: the name may be NULL. */
+mm_status mmi_read_spec(const mm_model_spec *spec, bool update,
+                        struct mmi_registration *registration, mm_error *err);
+
+mm_status mmi_read_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, uint32_t flags,
+                          struct mmi_registration *registration, mm_error *err);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The caller's side of operations. */
+#include <api/mesh.h>
+
+mm_status mm_op_wait(mm_op *op, uint64_t timeout_ns, mm_error *err) {
+    if (!op) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "op: NULL");
+    }
+    return mmi_op_wait(op, timeout_ns, err);
+}
+
+mm_status mm_op_poll(mm_op *op, mm_error *err) {
+    if (!op) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "op: NULL");
+    }
+    return mmi_op_poll(op, err);
+}
+
+void mm_op_cancel(mm_op *op) {
+    if (op) {
+        mmi_op_cancel(op);
+    }
+}
+
+mm_status mm_op_progress(mm_op *op, mm_progress *progress) {
+    if (!op || !progress || progress->struct_size < sizeof(*progress)) {
+        return MM_INVALID_ARGUMENT;
+    }
+    mmi_op_progress(op, &progress->stage, &progress->permille, &progress->done_bytes,
+                    &progress->total_bytes);
+    if (mmi_op_poll(op, NULL) != MM_PENDING) {
+        progress->stage = MM_STAGE_DONE;
+        progress->permille = 1000;
+    }
+    return MM_OK;
+}
+
+void *mm_op_user(mm_op *op) {
+    return op ? mmi_op_user(op) : NULL;
+}
+
+void mm_op_free(mm_op *op) {
+    mmi_op_free(op);
+}
+
+mm_status mm_ops_next(mm_mesh *mesh, mm_op **op) {
+    MMI_TRY(mmi_enter(mesh, NULL));
+    return op ? mmi_board_next(mesh->res.board, op) : MM_INVALID_ARGUMENT;
+}
+
+int mm_ops_eventfd(mm_mesh *mesh) {
+    return mmi_enter(mesh, NULL) == MM_OK ? mmi_board_eventfd(mesh->res.board) : -1;
+}

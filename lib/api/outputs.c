@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where outputs go: straight to the caller's buffers when all sizes are known before the run; else
+ * to memory of the response first, so that a buffer that proves too small costs nobody half a
+ * result. */
+#include <api/request.h>
+
+#include <base/checked.h>
+
+#include <string.h>
+
+/* What a response owns: blocks of the host's allocator, which outlives the mesh. */
+struct owned {
+    struct owned *next;
+    mm_allocator host;
+    size_t bytes; /* this header included */
+    _Alignas(64) unsigned char memory[];
+};
+
+static void *own(struct mmi_sink *sink, uint64_t bytes) {
+    uint64_t all;
+    if (!mmi_add(bytes, sizeof(struct owned), &all) || all > SIZE_MAX) {
+        return NULL;
+    }
+    struct owned *block = sink->host.alloc(sink->host.user, (size_t)all, 64);
+    if (!block) {
+        return NULL;
+    }
+    block->next = sink->response->owned;
+    block->host = sink->host;
+    block->bytes = (size_t)all;
+    sink->response->owned = block;
+    return block->memory;
+}
+
+/* Nothing of the library's is left in it; the caller's array stays, its borrowed memory does
+ * not. */
+void mm_response_free(mm_response *response) {
+    if (!response) {
+        return;
+    }
+    if (response->flags & MM_RESPONSE_ARRAY) {
+        response->outputs = NULL;
+    } else if (response->outputs) {
+        for (uint32_t i = 0; i < response->output_count; i++) {
+            if (response->outputs[i].flags & MM_VALUE_OWNED) {
+                response->outputs[i] = (mm_value){.name = response->outputs[i].name};
+            }
+        }
+    }
+    for (struct owned *block = response->owned; block;) {
+        struct owned *next = block->next;
+        mm_allocator host = block->host;
+        host.free(host.user, block, block->bytes);
+        block = next;
+    }
+    response->owned = NULL;
+    response->output_count = 0;
+    response->flags &= ~(uint32_t)MM_RESPONSE_ARRAY;
+}
+
+/* ---- Before the run ------------------------------------------------------------------------- */
+
+static mm_value *callers(const struct mmi_sink *sink, uint32_t k) {
+    const mm_response *response = sink->response;
+    bool given = response->outputs && response->outputs[k].data;
+    return given ? &response->outputs[k] : NULL;
+}
+
+static bool simple(const mm_value *value) {
+    return value->kind == MM_TENSOR && value->dtype != MM_STRING;
+}
+
+/* Every need goes back to the caller. */
+static mm_status too_small(const struct mmi_sink *sink, uint32_t k, mm_error *err) {
+    const struct mmi_call *call = sink->call;
+    mm_value *buffers = sink->response->outputs;
+    uint64_t need = call->values[call->order[k]].bytes;
+    uint64_t had = buffers[k].bytes;
+    for (uint32_t i = 0; i < call->wanted_count; i++) {
+        const mm_value *value = &call->values[call->order[i]];
+        buffers[i].bytes = value->bytes;
+        if (value->dtype == MM_STRING && value->kind == MM_TENSOR) {
+            buffers[i].item_count = mm_shape_elements(value->rank, value->shape) + 1;
+        }
+    }
+    return mmi_fail_room(err, MM_BUFFER_TOO_SMALL, need, had,
+                         "output %s: needs %llu bytes, the buffer has %llu",
+                         call->opened->description.outputs[call->order[k]].name,
+                         (unsigned long long)need, (unsigned long long)had);
+}
+
+static mm_status direct_buffers(struct mmi_sink *sink, mm_value *values, mm_error *err) {
+    const struct mmi_call *call = sink->call;
+    for (uint32_t k = 0; k < call->wanted_count; k++) {
+        const mm_value *buffer = callers(sink, k);
+        if (buffer && buffer->bytes < values[call->order[k]].bytes) {
+            return too_small(sink, k, err);
+        }
+    }
+    for (uint32_t k = 0; k < call->wanted_count; k++) {
+        mm_value *value = &values[call->order[k]];
+        const mm_value *buffer = callers(sink, k);
+        value->data = buffer ? buffer->data : own(sink, value->bytes);
+        value->flags = buffer ? 0 : MM_VALUE_OWNED;
+        if (!value->data) {
+            return mmi_fail(err, MM_NO_MEMORY, "output: no memory for %llu bytes",
+                            (unsigned long long)value->bytes);
+        }
+    }
+    return MM_OK;
+}
+
+static mm_status begin(void *ctx, const mm_description *description, const mm_size *size,
+                       mm_value *values, mm_error *err) {
+    struct mmi_sink *sink = ctx;
+    sink->direct = true;
+    for (uint32_t i = 0; i < description->output_count; i++) {
+        uint32_t flags = values[i].flags;
+        values[i] = size->outputs[i];
+        values[i].flags = flags;
+        values[i].data = NULL;
+        bool wanted = !(flags & MM_OUTPUT_UNWANTED);
+        bool known = size->exactness[i] == MM_SIZE_EXACT && simple(&values[i]);
+        sink->direct = sink->direct && (!wanted || known);
+    }
+    if (sink->direct) {
+        return direct_buffers(sink, values, err);
+    }
+    for (uint32_t i = 0; i < description->output_count; i++) {
+        if (!(values[i].flags & MM_OUTPUT_UNWANTED) && size->exactness[i] == MM_SIZE_EXACT &&
+            simple(&values[i])) {
+            values[i].data = own(sink, values[i].bytes);
+            if (!values[i].data) {
+                return mmi_fail(err, MM_NO_MEMORY, "output: no memory for %llu bytes",
+                                (unsigned long long)values[i].bytes);
+            }
+        }
+    }
+    return MM_OK;
+}
+
+static void *output(void *ctx, uint32_t index, uint64_t bytes) {
+    (void)index;
+    return own(ctx, bytes);
+}
+
+static void *part(void *ctx, uint64_t bytes) {
+    return own(ctx, bytes);
+}
+
+mm_status mmi_sink_begin(struct mmi_sink *sink, struct mmi_call *call, mm_response *response,
+                         const mm_allocator *host, mm_error *err) {
+    *sink = (struct mmi_sink){
+        .outputs = {sink, begin, output, part}, .call = call, .response = response, .host = *host};
+    if (response->outputs && response->output_capacity < call->wanted_count) {
+        response->output_count = call->wanted_count;
+        return mmi_fail(err, MM_BUFFER_TOO_SMALL, "response.output_capacity: %u, %u outputs come",
+                        response->output_capacity, call->wanted_count);
+    }
+    return MM_OK;
+}
+
+/* ---- After it ------------------------------------------------------------------------------- */
+
+static bool fits(const mm_value *buffer, const mm_value *value) {
+    if (value->kind != MM_TENSOR || buffer->bytes < value->bytes) {
+        return value->kind != MM_TENSOR;
+    }
+    uint64_t entries = mm_shape_elements(value->rank, value->shape) + 1;
+    return value->dtype != MM_STRING || !buffer->offsets || buffer->item_count >= entries;
+}
+
+/* To the caller's buffer, if it gave one that can take it. */
+static void deliver(const mm_value *value, mm_value *to) {
+    mm_value result = *value;
+    result.name = to->name;
+    result.flags = MM_VALUE_OWNED;
+    bool string = value->dtype == MM_STRING;
+    if (to->data && value->kind == MM_TENSOR && (!string || to->offsets)) {
+        if (value->bytes > 0) {
+            memcpy(to->data, value->data, value->bytes);
+        }
+        if (string) {
+            uint64_t entries = mm_shape_elements(value->rank, value->shape) + 1;
+            memcpy(to->offsets, value->offsets, entries * sizeof(uint64_t));
+        }
+        result.data = to->data;
+        result.offsets = string ? to->offsets : NULL;
+        result.flags = 0;
+    }
+    *to = result;
+}
+
+static mm_status into_buffers(struct mmi_sink *sink, mm_error *err) {
+    const struct mmi_call *call = sink->call;
+    mm_value *outputs = sink->response->outputs;
+    for (uint32_t k = 0; k < call->wanted_count && !sink->direct; k++) {
+        const mm_value *buffer = callers(sink, k);
+        if (buffer && !fits(buffer, &call->values[call->order[k]])) {
+            return too_small(sink, k, err);
+        }
+    }
+    for (uint32_t k = 0; k < call->wanted_count; k++) {
+        const mm_value *value = &call->values[call->order[k]];
+        if (sink->direct) {
+            const char *name = outputs[k].name;
+            outputs[k] = *value;
+            outputs[k].name = name;
+        } else {
+            deliver(value, &outputs[k]);
+        }
+    }
+    return MM_OK;
+}
+
+/* An array of our own, with names that outlive the model. */
+static mm_status into_array(struct mmi_sink *sink, mm_error *err) {
+    const struct mmi_call *call = sink->call;
+    const mm_value_info *infos = call->opened->description.outputs;
+    size_t text_bytes = 0;
+    for (uint32_t k = 0; k < call->wanted_count; k++) {
+        text_bytes += strlen(infos[call->order[k]].name) + 1;
+    }
+    mm_value *array = own(sink, call->wanted_count * sizeof(mm_value) + text_bytes);
+    if (!array) {
+        return mmi_fail(err, MM_NO_MEMORY, "response: out of memory");
+    }
+    char *text = (char *)(array + call->wanted_count);
+    for (uint32_t k = 0; k < call->wanted_count; k++) {
+        const char *name = infos[call->order[k]].name;
+        array[k] = call->values[call->order[k]];
+        array[k].name = strcpy(text, name);
+        array[k].flags = MM_VALUE_OWNED;
+        text += strlen(name) + 1;
+    }
+    sink->response->outputs = array;
+    sink->response->flags |= MM_RESPONSE_ARRAY;
+    return MM_OK;
+}
+
+mm_status mmi_sink_end(struct mmi_sink *sink, mm_error *err) {
+    mm_response *response = sink->response;
+    mm_status status = response->outputs ? into_buffers(sink, err) : into_array(sink, err);
+    if (status == MM_OK) {
+        response->output_count = sink->call->wanted_count;
+    }
+    return status;
+}
+
+void mmi_sink_abort(struct mmi_sink *sink) {
+    uint32_t count = sink->response->output_count;
+    sink->response->output_count = 0; /* the caller's values are untouched */
+    mm_response_free(sink->response);
+    sink->response->output_count = count;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <api/request.h>
+
+#include <api/value.h>
+
+#include <string.h>
+
+mm_status mmi_read_request(const mm_request *from, mm_request *request, mm_error *err) {
+    if (!from) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "request: NULL");
+    }
+    if (!mmi_read_options(request, sizeof(*request), from, from->struct_size)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "request.struct_size: %u", from->struct_size);
+    }
+    if (request->input_count > 0 && !request->inputs) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "request.inputs: NULL with %u inputs",
+                        request->input_count);
+    }
+    if (request->output_count > 0 && !request->outputs && !request->binding) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "request.outputs: NULL with %u outputs",
+                        request->output_count);
+    }
+    return MM_OK;
+}
+
+/* ---- Room ----------------------------------------------------------------------------------- */
+
+static mm_status make_room(struct mmi_call *call, mm_error *err) {
+    const mm_description *description = &call->opened->description;
+    size_t values = (size_t)description->input_count + description->output_count;
+    call->inputs = call->room;
+    call->order = call->order_room;
+    if (values > MMI_CALL_VALUES) {
+        call->heap_bytes = values * sizeof(mm_value) + description->output_count * sizeof(uint32_t);
+        call->heap = mmi_alloc(call->alloc, 1, call->heap_bytes);
+        if (!call->heap) {
+            return mmi_fail(err, MM_NO_MEMORY, "request: out of memory");
+        }
+        call->inputs = call->heap;
+        call->order = (uint32_t *)(call->inputs + values);
+    }
+    call->values = call->inputs + description->input_count;
+    return MM_OK;
+}
+
+void mmi_call_end(struct mmi_call *call) {
+    mmi_free(call->alloc, call->heap, call->heap_bytes);
+}
+
+/* ---- Names to positions --------------------------------------------------------------------- */
+
+static uint32_t find_value(const mm_value_info *infos, uint32_t count, const char *name) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(infos[i].name, name) == 0) {
+            return i;
+        }
+    }
+    return UINT32_MAX;
+}
+
+static const mm_value absent = {.kind = MM_OPTIONAL};
+
+static bool is_absent(const mm_value *value) {
+    return value->kind == MM_OPTIONAL && value->item_count == 0;
+}
+
+static mm_status put_input(struct mmi_call *call, uint32_t place, const mm_value *value,
+                           mm_error *err) {
+    const mm_value_info *info = &call->opened->description.inputs[place];
+    if (!is_absent(&call->inputs[place])) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "input %s: given twice", info->name);
+    }
+    MMI_TRY(mmi_value_check(value, info->name, err));
+    MMI_TRY(mmi_value_matches(value, info, err));
+    call->inputs[place] = *value;
+    return MM_OK;
+}
+
+static mm_status map_inputs(struct mmi_call *call, const mm_request *request, mm_error *err) {
+    const mm_description *description = &call->opened->description;
+    const mm_binding *binding = request->binding;
+    for (uint32_t i = 0; i < description->input_count; i++) {
+        call->inputs[i] = absent;
+    }
+    if (binding && request->input_count != binding->input_count) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "request.input_count: %u, the binding has %u",
+                        request->input_count, binding->input_count);
+    }
+    for (uint32_t i = 0; i < request->input_count; i++) {
+        const mm_value *value = &request->inputs[i];
+        uint32_t place;
+        if (binding) {
+            place = binding->inputs[i];
+        } else if (!value->name) {
+            return mmi_fail(err, MM_INVALID_ARGUMENT, "request.inputs[%u].name: NULL", i);
+        } else {
+            place = find_value(description->inputs, description->input_count, value->name);
+        }
+        if (place == UINT32_MAX) {
+            return mmi_fail(err, MM_INVALID_ARGUMENT, "the model has no input %s", value->name);
+        }
+        MMI_TRY(put_input(call, place, value, err));
+    }
+    for (uint32_t i = 0; i < description->input_count; i++) {
+        bool optional = description->inputs[i].flags & MM_VALUE_OPTIONAL;
+        if (is_absent(&call->inputs[i]) && !optional &&
+            description->inputs[i].kind != MM_OPTIONAL) {
+            return mmi_fail(err, MM_INVALID_ARGUMENT, "input %s: missing",
+                            description->inputs[i].name);
+        }
+    }
+    return MM_OK;
+}
+
+static mm_status map_outputs(struct mmi_call *call, const mm_request *request, mm_error *err) {
+    const mm_description *description = &call->opened->description;
+    const mm_binding *binding = request->binding;
+    uint32_t wanted = binding ? binding->output_count : request->output_count;
+    if (wanted > description->output_count) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "request.output_count: %u, the model has %u",
+                        wanted, description->output_count);
+    }
+    for (uint32_t i = 0; i < description->output_count; i++) {
+        call->values[i] = (mm_value){.flags = wanted > 0 ? MM_OUTPUT_UNWANTED : 0};
+    }
+    call->wanted_count = wanted > 0 ? wanted : description->output_count;
+    for (uint32_t i = 0; i < call->wanted_count; i++) {
+        uint32_t place = i;
+        if (binding && wanted > 0) {
+            place = binding->outputs[i];
+        } else if (wanted > 0) {
+            const char *name = request->outputs[i];
+            if (!name) {
+                return mmi_fail(err, MM_INVALID_ARGUMENT, "request.outputs[%u]: NULL", i);
+            }
+            place = find_value(description->outputs, description->output_count, name);
+            if (place == UINT32_MAX) {
+                return mmi_fail(err, MM_INVALID_ARGUMENT, "the model has no output %s", name);
+            }
+            if (!(call->values[place].flags & MM_OUTPUT_UNWANTED)) {
+                return mmi_fail(err, MM_INVALID_ARGUMENT, "output %s: asked for twice", name);
+            }
+        }
+        call->values[place].flags = 0;
+        call->order[i] = place;
+    }
+    return MM_OK;
+}
+
+static mm_status check_binding(const struct mmi_call *call, uint64_t model_id,
+                               const mm_binding *binding, mm_error *err) {
+    if (binding->model_id != model_id) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "request.binding: made for another model");
+    }
+    if (binding->io_hash != call->opened->io_hash) {
+        return mmi_fail(err, MM_STALE_BINDING,
+                        "request.binding: the model's inputs or outputs changed since it was made");
+    }
+    return MM_OK;
+}
+
+mm_status mmi_call_begin(struct mmi_call *call, const mm_allocator *alloc, uint64_t model_id,
+                         const struct mmi_opened *opened, const mm_request *request,
+                         mm_error *err) {
+    call->alloc = alloc;
+    call->opened = opened;
+    call->heap = NULL;
+    call->heap_bytes = 0;
+    if (request->binding) {
+        MMI_TRY(check_binding(call, model_id, request->binding, err));
+    }
+    MMI_TRY(make_room(call, err));
+    mm_status status = map_inputs(call, request, err);
+    if (status == MM_OK) {
+        status = map_outputs(call, request, err);
+    }
+    if (status != MM_OK) {
+        mmi_call_end(call);
+    }
+    return status;
+}

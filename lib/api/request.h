@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_API_REQUEST_H
+#define MMI_API_REQUEST_H
+
+/* A request against a description: names to positions, values checked, outputs given room. */
+
+#include <api/mesh.h>
+
+struct mm_binding {
+    mm_allocator alloc;
+    uint64_t model_id;
+    uint64_t io_hash;
+    uint32_t input_count, output_count;
+    uint32_t *inputs;  /* [input_count]: positions in the description */
+    uint32_t *outputs; /* [output_count] */
+};
+
+#define MMI_CALL_VALUES 24 /* inputs and outputs that need no allocation */
+
+/* One request, by position. Lives on the caller's stack. */
+struct mmi_call {
+    const mm_allocator *alloc;
+    const struct mmi_opened *opened;
+    mm_value *inputs; /* [description.input_count] */
+    mm_value *values; /* [description.output_count] */
+    uint32_t *order;  /* [wanted_count]: positions of the outputs, as asked for */
+    uint32_t wanted_count;
+    size_t heap_bytes; /* 0: `room` suffices */
+    void *heap;
+    mm_value room[MMI_CALL_VALUES];
+    uint32_t order_room[MMI_CALL_VALUES];
+};
+
+/* A copy of the request struct as far as this header knows it. */
+mm_status mmi_read_request(const mm_request *from, mm_request *request, mm_error *err);
+/* Map and check. On failure nothing is held. */
+mm_status mmi_call_begin(struct mmi_call *call, const mm_allocator *alloc, uint64_t model_id,
+                         const struct mmi_opened *opened, const mm_request *request, mm_error *err);
+void mmi_call_end(struct mmi_call *call);
+
+/* Where the outputs of one call go. */
+struct mmi_sink {
+    struct mmi_outputs outputs; /* for mmi_execute */
+    struct mmi_call *call;
+    mm_response *response;
+    mm_allocator host;
+    bool direct; /* results go straight to the caller's buffers */
+};
+mm_status mmi_sink_begin(struct mmi_sink *sink, struct mmi_call *call, mm_response *response,
+                         const mm_allocator *host, mm_error *err);
+/* After a successful run: fills the response. */
+mm_status mmi_sink_end(struct mmi_sink *sink, mm_error *err);
+/* After a failure: what the response got is given back. */
+void mmi_sink_abort(struct mmi_sink *sink);
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <api/value.h>
+
+#include <base/text.h>
+
+#define MAX_DEPTH 64
+
+static mm_status wrong(const char *what, const char *why, mm_error *err) {
+    return mmi_fail(err, MM_INVALID_ARGUMENT, "value %s: %s", what, why);
+}
+
+static mm_status check_strings(const mm_value *value, const char *what, uint64_t elements,
+                               mm_error *err) {
+    if (!value->offsets) {
+        return wrong(what, "strings without offsets", err);
+    }
+    for (uint64_t i = 0; i < elements; i++) {
+        if (value->offsets[i] > value->offsets[i + 1]) {
+            return mmi_fail(err, MM_INVALID_ARGUMENT, "value %s: offsets[%llu] is beyond the next",
+                            what, (unsigned long long)i);
+        }
+    }
+    if (value->offsets[0] != 0 || value->offsets[elements] != value->bytes) {
+        return wrong(what, "offsets do not go from 0 to bytes", err);
+    }
+    return MM_OK;
+}
+
+static mm_status check_tensor(const mm_value *value, const char *what, mm_error *err) {
+    if (value->rank > MM_MAX_RANK) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "value %s: rank %u, at most %d is possible", what,
+                        value->rank, MM_MAX_RANK);
+    }
+    uint64_t elements = mm_shape_elements(value->rank, value->shape);
+    if (elements == UINT64_MAX) {
+        return wrong(what, "an axis is negative, or the shape overflows", err);
+    }
+    if (value->bytes > 0 && !value->data) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "value %s: data is NULL with %llu bytes", what,
+                        (unsigned long long)value->bytes);
+    }
+    if (value->dtype == MM_STRING) {
+        return check_strings(value, what, elements, err);
+    }
+    uint64_t bytes = mm_dtype_bytes(value->dtype, elements);
+    if (bytes == 0 && elements > 0) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "value %s: unknown dtype %d", what, value->dtype);
+    }
+    if (bytes != value->bytes) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "value %s: bytes is %llu, its shape needs %llu",
+                        what, (unsigned long long)value->bytes, (unsigned long long)bytes);
+    }
+    return MM_OK;
+}
+
+static mm_status check(const mm_value *value, const char *what, int depth, mm_error *err);
+
+static mm_status check_map(const mm_value *value, const char *what, mm_error *err) {
+    if (value->item_count != 2 || value->items[0].kind != MM_TENSOR || value->items[0].rank != 1) {
+        return wrong(what, "a map has two items, the first a tensor of keys of rank 1", err);
+    }
+    const mm_value *values = &value->items[1];
+    bool sequence = values->kind == MM_SEQUENCE;
+    if (!sequence && (values->kind != MM_TENSOR || values->rank == 0)) {
+        return wrong(what, "a map's values are a sequence or a tensor", err);
+    }
+    uint64_t count = sequence ? values->item_count : (uint64_t)values->shape[0];
+    if (count != (uint64_t)value->items[0].shape[0]) {
+        return wrong(what, "a map has as many values as keys", err);
+    }
+    return MM_OK;
+}
+
+static mm_status check_items(const mm_value *value, const char *what, int depth, mm_error *err) {
+    if (depth >= MAX_DEPTH) {
+        return wrong(what, "nested deeper than 64", err);
+    }
+    if (value->item_count > 0 && !value->items) {
+        return wrong(what, "items is NULL", err);
+    }
+    if (value->kind == MM_OPTIONAL && value->item_count > 1) {
+        return wrong(what, "an optional has one item at most", err);
+    }
+    if (value->kind == MM_MAP) {
+        MMI_TRY(check_map(value, what, err));
+    }
+    for (uint64_t i = 0; i < value->item_count; i++) {
+        MMI_TRY(check(&value->items[i], what, depth + 1, err));
+    }
+    return MM_OK;
+}
+
+static mm_status check(const mm_value *value, const char *what, int depth, mm_error *err) {
+    switch (value->kind) {
+    case MM_TENSOR:
+        return check_tensor(value, what, err);
+    case MM_SEQUENCE:
+    case MM_OPTIONAL:
+    case MM_MAP:
+        return check_items(value, what, depth, err);
+    default:
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "value %s: unknown kind %d", what, value->kind);
+    }
+}
+
+mm_status mmi_value_check_slow(const mm_value *value, const char *what, mm_error *err) {
+    return check(value, what, 0, err);
+}
+
+/* ---- Mismatches in words -------------------------------------------------------------------- */
+
+static const char *kind_text(int32_t kind) {
+    static const char *const texts[] = {"tensor", "sequence", "optional", "map"};
+    return kind >= MM_TENSOR && kind <= MM_MAP ? texts[kind] : "?";
+}
+
+static void add_form(struct mmi_text *text, int32_t kind, int32_t dtype, int32_t rank,
+                     const int64_t *shape) {
+    if (kind != MM_TENSOR) {
+        mmi_text_add(text, "%s", kind_text(kind));
+        return;
+    }
+    mmi_text_add(text, "%s", mm_dtype_text(dtype));
+    if (rank < 0) {
+        mmi_text_add(text, " of any rank");
+    } else {
+        mmi_text_shape(text, (uint32_t)rank, shape);
+    }
+}
+
+mm_status mmi_value_mismatch(const mm_value *value, const mm_value_info *info, mm_error *err) {
+    /* An optional may be given as what it holds. */
+    if (info->kind == MM_OPTIONAL && value->kind != MM_OPTIONAL) {
+        return MM_OK;
+    }
+    char got_text[160], wanted_text[160];
+    struct mmi_text got, wanted;
+    mmi_text_init(&got, got_text, sizeof(got_text));
+    mmi_text_init(&wanted, wanted_text, sizeof(wanted_text));
+    add_form(&got, value->kind, value->dtype, (int32_t)value->rank, value->shape);
+    add_form(&wanted, info->kind, info->dtype, info->rank, info->shape);
+    return mmi_fail(err, MM_INVALID_ARGUMENT, "input %s: got %s, wanted %s", info->name, got_text,
+                    wanted_text);
+}

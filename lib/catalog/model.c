@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <catalog/model.h>
+
+#include <base/hash.h>
+
+#include <string.h>
+
+struct name_block {
+    struct mmi_retired retired;
+    char text[];
+};
+
+#define FIRST_SEGMENT 64u
+#define NO_NUMBER UINT32_MAX
+
+/* Segment k holds 64 << k models: numbers 64 * (2^k - 1) and up. */
+static unsigned segment_of(uint32_t number, uint32_t *place) {
+    uint32_t scaled = number / FIRST_SEGMENT + 1;
+    unsigned segment = 31u - (unsigned)__builtin_clz(scaled);
+    *place = number - FIRST_SEGMENT * ((1u << segment) - 1);
+    return segment;
+}
+
+static size_t segment_bytes(unsigned segment) {
+    return ((size_t)FIRST_SEGMENT << segment) * sizeof(struct mmi_model);
+}
+
+static struct mmi_model *model_at(const struct mmi_catalog *catalog, uint32_t number) {
+    uint32_t place;
+    unsigned segment = segment_of(number, &place);
+    if (segment >= sizeof(catalog->segments) / sizeof(catalog->segments[0])) {
+        return NULL;
+    }
+    struct mmi_model *models =
+        atomic_load_explicit(&catalog->segments[segment], memory_order_acquire);
+    return models ? &models[place] : NULL;
+}
+
+mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *alloc, unsigned shards,
+                           uint32_t max_models, unsigned generation_bits, mm_error *err) {
+    memset(catalog, 0, sizeof(*catalog));
+    catalog->alloc = alloc;
+    catalog->first_free = NO_NUMBER;
+    catalog->max_models = max_models;
+    catalog->max_generation =
+        generation_bits == 0 || generation_bits >= 32 ? UINT32_MAX : (1u << generation_bits) - 1;
+    mmi_guard_init(&catalog->guard, alloc, shards);
+    if (!mmi_names_init(&catalog->names, &catalog->guard)) {
+        return mmi_fail(err, MM_NO_MEMORY, "catalog: out of memory");
+    }
+    return MM_OK;
+}
+
+void mmi_catalog_fini(struct mmi_catalog *catalog) {
+    mmi_names_fini(&catalog->names);
+    mmi_guard_fini(&catalog->guard);
+    for (unsigned i = 0; i < sizeof(catalog->segments) / sizeof(catalog->segments[0]); i++) {
+        mmi_free(catalog->alloc, atomic_load(&catalog->segments[i]), segment_bytes(i));
+        atomic_store(&catalog->segments[i], NULL);
+    }
+}
+
+/* ---- Lock-free ------------------------------------------------------------------------------ */
+
+struct mmi_model *mmi_catalog_at(const struct mmi_catalog *catalog, uint64_t id) {
+    uint32_t low = (uint32_t)id;
+    return low == 0 ? NULL : model_at(catalog, low - 1);
+}
+
+struct name_query {
+    const struct mmi_catalog *catalog;
+    const char *name;
+    uint64_t id;
+};
+
+/* The id is read around the name: a model that changed hands meanwhile is no match. */
+static bool same_name(void *ctx, uint32_t number) {
+    struct name_query *query = ctx;
+    struct mmi_model *model = model_at(query->catalog, number);
+    uint64_t id = atomic_load_explicit(&model->id, memory_order_seq_cst);
+    const char *name = atomic_load_explicit(&model->name, memory_order_seq_cst);
+    if (id == 0 || !name || strcmp(name, query->name) != 0) {
+        return false;
+    }
+    query->id = id;
+    return atomic_load_explicit(&model->id, memory_order_seq_cst) == id;
+}
+
+static uint64_t hash_name(const char *name) {
+    return mmi_hash64(name, strlen(name), 0);
+}
+
+uint64_t mmi_catalog_find(struct mmi_catalog *catalog, const char *name) {
+    struct name_query query = {.catalog = catalog, .name = name};
+    uint64_t hash = hash_name(name);
+    unsigned shard = mmi_guard_enter(&catalog->guard);
+    uint32_t number = mmi_names_find(&catalog->names, hash, same_name, &query);
+    mmi_guard_leave(&catalog->guard, shard);
+    return number == NO_NUMBER ? 0 : query.id;
+}
+
+/* ---- Under the lock ------------------------------------------------------------------------- */
+
+struct mmi_model *mmi_catalog_get(const struct mmi_catalog *catalog, uint64_t id) {
+    struct mmi_model *model = mmi_catalog_at(catalog, id);
+    return model && id != 0 && atomic_load(&model->id) == id ? model : NULL;
+}
+
+struct mmi_model *mmi_catalog_next(const struct mmi_catalog *catalog,
+                                   const struct mmi_model *model) {
+    for (uint32_t number = model ? model->number + 1 : 0; number < catalog->made; number++) {
+        struct mmi_model *next = model_at(catalog, number);
+        if (atomic_load_explicit(&next->id, memory_order_relaxed) != 0) {
+            return next;
+        }
+    }
+    return NULL;
+}
+
+/* A number nobody has: one that was given back, else a new one. NULL = out of memory. */
+static struct mmi_model *take_number(struct mmi_catalog *catalog) {
+    if (catalog->first_free != NO_NUMBER) {
+        struct mmi_model *model = model_at(catalog, catalog->first_free);
+        catalog->first_free = model->next_free;
+        return model;
+    }
+    uint32_t place;
+    unsigned segment = segment_of(catalog->made, &place);
+    if (segment >= sizeof(catalog->segments) / sizeof(catalog->segments[0])) {
+        return NULL;
+    }
+    if (!atomic_load(&catalog->segments[segment])) {
+        void *models = mmi_alloc_aligned(catalog->alloc, segment_bytes(segment), 64);
+        if (!models) {
+            return NULL;
+        }
+        atomic_store_explicit(&catalog->segments[segment], models, memory_order_release);
+    }
+    struct mmi_model *model = model_at(catalog, catalog->made);
+    model->number = catalog->made++;
+    model->generation = 1;
+    return model;
+}
+
+static void give_number(struct mmi_catalog *catalog, struct mmi_model *model) {
+    if (model->generation == catalog->max_generation) {
+        return; /* another life could be taken for an old one */
+    }
+    model->generation++;
+    model->next_free = catalog->first_free;
+    catalog->first_free = model->number;
+}
+
+/* A life begins with empty lists and counters. The atomics are stored one by one: stale handles
+ * look. */
+static void begin_life(struct mmi_model *model) {
+    atomic_store(&model->hot_word, 0);
+    atomic_store(&model->hot_slot, NULL);
+    model->settings = (struct mmi_settings){.evict_class = 1};
+    model->wanted = model->replace = model->replacing = false;
+    model->versions = 0;
+    model->current = model->next = NULL;
+    mmi_list_init(&model->waiters);
+    mmi_list_init(&model->updating);
+    model->queued = 0;
+    model->served = model->misses = model->granted = 0;
+    model->loads = model->evictions = model->failures = 0;
+}
+
+mm_status mmi_catalog_add(struct mmi_catalog *catalog, const char *name, struct mmi_model **out,
+                          mm_error *err) {
+    uint64_t hash = hash_name(name);
+    struct name_query query = {.catalog = catalog, .name = name};
+    if (mmi_names_find(&catalog->names, hash, same_name, &query) != NO_NUMBER) {
+        return mmi_fail(err, MM_EXISTS, "model %s: this name is registered already", name);
+    }
+    if (catalog->count >= catalog->max_models) {
+        return mmi_fail(err, MM_OVERLOADED, "model %s: %llu models are registered, the limit is %u",
+                        name, (unsigned long long)catalog->count, catalog->max_models);
+    }
+    size_t bytes = sizeof(struct name_block) + strlen(name) + 1;
+    struct name_block *block = mmi_alloc(catalog->alloc, 1, bytes);
+    struct mmi_model *model = NULL;
+    if (block && mmi_names_reserve(&catalog->names)) {
+        model = take_number(catalog);
+    }
+    if (!model) {
+        mmi_free(catalog->alloc, block, bytes);
+        return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory", name);
+    }
+    begin_life(model);
+    memcpy(block->text, name, strlen(name) + 1);
+    model->name_hash = hash;
+    atomic_store(&model->name, block->text);
+    atomic_store(&model->id, ((uint64_t)model->generation << 32) | (model->number + 1));
+    mmi_names_add(&catalog->names, hash, model->number);
+    catalog->count++;
+    *out = model;
+    return MM_OK;
+}
+
+void mmi_catalog_remove(struct mmi_catalog *catalog, struct mmi_model *model) {
+    char *name = atomic_load(&model->name);
+    mmi_names_remove(&catalog->names, model->name_hash, model->number);
+    atomic_store(&model->id, 0);
+    atomic_store(&model->name, NULL);
+    struct name_block *block = MMI_CONTAINER(name, struct name_block, text);
+    mmi_guard_retire(&catalog->guard, &block->retired, block, sizeof(*block) + strlen(name) + 1);
+    catalog->count--;
+    give_number(catalog, model);
+}

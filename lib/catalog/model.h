@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_CATALOG_MODEL_H
+#define MMI_CATALOG_MODEL_H
+
+/* What is registered: models by handle and by name.
+ *
+ * A handle's id is {generation: high 32, number + 1: low 32}. Models lie in segments that never
+ * move, so a handle leads to its model without a lock, however stale it is; whoever got there
+ * compares ids. A number whose generations are used up is never given again.
+ *
+ * Atomic fields are read by anyone. Everything else, and every function not said to be lock-free,
+ * is under the residency lock. */
+
+#include <base/heap.h>
+#include <catalog/names.h>
+#include <catalog/version.h>
+
+struct mmi_slot;
+
+struct mmi_model {
+    /* The way of a hit. */
+    _Alignas(64) _Atomic uint64_t id;  /* 0 = nobody */
+    struct mmi_slot *_Atomic hot_slot; /* residency's: where to try for a lease ... */
+    _Atomic uint64_t hot_word;         /* ... and the word that grants it; 0 = not resident */
+    char *_Atomic name;                /* retired through the catalog's guard */
+
+    uint32_t number;
+    uint32_t generation;
+    uint32_t next_free;
+    struct mmi_settings settings;
+    bool wanted; /* load it although nobody waits (preload) */
+    uint64_t name_hash;
+    uint64_t versions; /* numbers given so far */
+
+    struct mmi_version *current; /* never NULL while registered */
+    struct mmi_version *next;    /* loading beside it; NULL = no update goes on */
+    bool replace;                /* the old may leave first if both do not fit */
+    bool replacing;              /* it is leaving, or left, for that */
+
+    struct mmi_list
+        waiters; /* residency's: requests and ops that wait for it, highest priority first */
+    struct mmi_list updating; /* residency's: ops that wait for the switch */
+    uint32_t queued;          /* in the two lists, and for its instances */
+
+    uint64_t served;  /* leases given back by instances that are gone */
+    uint64_t misses;  /* requests that came when it was not resident ... */
+    uint64_t granted; /* ... and got a lease in the end */
+    uint64_t loads, evictions, failures;
+};
+
+struct mmi_catalog {
+    const mm_allocator *alloc;
+    struct mmi_guard guard;
+    struct mmi_names names;
+    struct mmi_model *_Atomic segments[20]; /* [k]: 64 << k models */
+    uint32_t made;                          /* numbers given out so far */
+    uint32_t first_free;                    /* UINT32_MAX = none */
+    uint64_t count;                         /* registered now */
+    uint32_t max_models;
+    uint32_t max_generation;
+};
+
+/* generation_bits: 1 .. 32, 0 = 32. shards as for mmi_thread_shard. */
+mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *alloc, unsigned shards,
+                           uint32_t max_models, unsigned generation_bits, mm_error *err);
+void mmi_catalog_fini(struct mmi_catalog *catalog); /* no model is left, no reader either */
+
+/* A new model with this name, no version yet; lists and counters are empty. MM_EXISTS,
+ * MM_NO_MEMORY, MM_OVERLOADED (max_models). */
+mm_status mmi_catalog_add(struct mmi_catalog *catalog, const char *name, struct mmi_model **model,
+                          mm_error *err);
+/* Its versions are gone. The handle and the name are void from now on. Never fails, allocates
+ * nothing. */
+void mmi_catalog_remove(struct mmi_catalog *catalog, struct mmi_model *model);
+
+/* Lock-free. The model that lies under this number, whose id may be another by now; NULL = there
+ * was never one. */
+struct mmi_model *mmi_catalog_at(const struct mmi_catalog *catalog, uint64_t id);
+/* Lock-free. 0 = no model has this name. */
+uint64_t mmi_catalog_find(struct mmi_catalog *catalog, const char *name);
+/* The model of a handle, or NULL when it is stale. */
+struct mmi_model *mmi_catalog_get(const struct mmi_catalog *catalog, uint64_t id);
+/* Walk: the model with the next higher number; NULL at the end. Start with NULL. */
+struct mmi_model *mmi_catalog_next(const struct mmi_catalog *catalog,
+                                   const struct mmi_model *model);
+
+static inline const char *mmi_model_name(const struct mmi_model *model) {
+    return atomic_load_explicit(&model->name, memory_order_relaxed);
+}
+
+#endif

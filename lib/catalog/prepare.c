@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Origin -> key -> artifact -> open description.
+ *
+ *   1. choose the backend, by the spec and the name, else by the first bytes
+ *   2. the artifact is known by its key: take it from the store
+ *   3. else find the content of the origin: remembered by identity, or read and hashed
+ *   4. the store has that content: take it; else let the backend make it
+ *   5. open the description
+ */
+#include <catalog/version.h>
+
+#include <base/checked.h>
+#include <base/hash.h>
+
+#include <string.h>
+
+#define READ_BYTES (UINT64_C(1) << 20)
+#define MAX_VALUES 65536u
+
+struct preparation {
+    struct mmi_preparer *preparer;
+    const struct mmi_version *version;
+    const struct mmi_prepare_watch *watch;
+    struct mmi_origin *origin; /* NULL until somebody needs it */
+    struct mmi_backend *backend;
+    const mm_format *format;
+    struct mmi_artifact *artifact;
+    struct mmi_key key;
+    bool made;
+};
+
+void mmi_preparer_init(struct mmi_preparer *preparer) {
+    mmi_lock_init(&preparer->lock, MMI_RANK_PREPARE);
+    mmi_cond_init(&preparer->freed);
+}
+
+void mmi_preparer_fini(struct mmi_preparer *preparer) {
+    pthread_cond_destroy(&preparer->freed);
+    mmi_lock_fini(&preparer->lock);
+}
+
+/* ---- The byte limit ------------------------------------------------------------------------- */
+
+static void begin_bytes(struct mmi_preparer *preparer, uint64_t bytes) {
+    mmi_lock(&preparer->lock);
+    while (preparer->active_bytes > 0 &&
+           mmi_add_cap(preparer->active_bytes, bytes) > preparer->budget_bytes) {
+        mmi_lock_wait(&preparer->lock, &preparer->freed, &preparer->env->clock, 0);
+    }
+    preparer->active_bytes = mmi_add_cap(preparer->active_bytes, bytes);
+    mmi_unlock(&preparer->lock);
+}
+
+static void end_bytes(struct mmi_preparer *preparer, uint64_t bytes) {
+    mmi_lock(&preparer->lock);
+    preparer->active_bytes = mmi_sub_floor(preparer->active_bytes, bytes);
+    pthread_cond_broadcast(&preparer->freed);
+    mmi_unlock(&preparer->lock);
+}
+
+/* ---- 1. Backend and origin ------------------------------------------------------------------ */
+
+static mm_status need_origin(struct preparation *p, mm_error *err) {
+    if (p->origin) {
+        return MM_OK;
+    }
+    const struct mmi_spec *spec = p->version->spec;
+    return mmi_origin_open(p->preparer->env, spec->source, spec->data, spec->data_bytes, &p->origin,
+                           err);
+}
+
+static mm_status choose_backend(struct preparation *p, mm_error *err) {
+    const struct mmi_spec *spec = p->version->spec;
+    struct mmi_format_query query = {
+        .backend = spec->backend, .format = spec->format, .name = spec->source ? spec->source : ""};
+    mm_status status =
+        mmi_registry_find(p->preparer->registry, &query, &p->backend, &p->format, err);
+    if (status != MM_NONE) {
+        return status;
+    }
+    MMI_TRY(need_origin(p, err));
+    const mm_source *source = mmi_origin_source(p->origin);
+    unsigned char head[MMI_FORMAT_HEAD_BYTES];
+    query.head = head;
+    query.head_bytes = (size_t)mmi_min_u64(sizeof(head), source->bytes);
+    MMI_TRY(source->read(source->ctx, 0, head, query.head_bytes, err));
+    if (spec->source) {
+        query.name = mmi_origin_path(p->origin);
+    }
+    return mmi_registry_find(p->preparer->registry, &query, &p->backend, &p->format, err);
+}
+
+static struct mmi_hash target_of(const struct preparation *p) {
+    const mm_backend *table = p->backend->table;
+    const char *layout =
+        table->layout ? table->layout(p->backend->state, p->preparer->device_kind) : "";
+    return mmi_target_hash(table->name, table->version, layout, p->version->spec->config);
+}
+
+/* ---- 3. Content ----------------------------------------------------------------------------- */
+
+/* Chained: the hash of a file is that of its pieces' hashes, after the hash so far. */
+static mm_status hash_file(const mm_allocator *alloc, const mm_source *source,
+                           struct mmi_hash *hash, mm_error *err) {
+    uint64_t room = mmi_max_u64(1, mmi_min_u64(READ_BYTES, source->bytes));
+    unsigned char *buffer = mmi_alloc(alloc, 1, room);
+    if (!buffer) {
+        return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", source->name);
+    }
+    mm_status status = MM_OK;
+    for (uint64_t at = 0; at < source->bytes && status == MM_OK; at += room) {
+        uint64_t count = mmi_min_u64(room, source->bytes - at);
+        status = source->read(source->ctx, at, buffer, count, err);
+        struct mmi_hash pieces[2] = {*hash, mmi_hash128(buffer, count)};
+        *hash = mmi_hash128(pieces, sizeof(pieces));
+    }
+    struct {
+        struct mmi_hash hash;
+        uint64_t bytes;
+    } end = {*hash, source->bytes};
+    *hash = mmi_hash128(&end, sizeof(end));
+    mmi_free(alloc, buffer, room);
+    return status;
+}
+
+/* Main file and every sibling read so far, in order. */
+static mm_status hash_origin(struct preparation *p, struct mmi_hash *content, mm_error *err) {
+    *content = (struct mmi_hash){0};
+    struct mmi_origin_file file;
+    for (size_t i = 0; mmi_origin_file(p->origin, i, &file); i++) {
+        MMI_TRY(hash_file(&p->preparer->env->alloc, file.source, content, err));
+    }
+    return MM_OK;
+}
+
+/* ---- 4. Artifact ---------------------------------------------------------------------------- */
+
+static mm_status source_changed(const struct preparation *p, mm_error *err) {
+    return mmi_fail(err, MM_SOURCE_CHANGED, "%s: the content changed since it was first prepared",
+                    mmi_origin_source(p->origin)->name);
+}
+
+static bool same_content(const struct preparation *p, const struct mmi_key *key) {
+    return p->key.content.low == key->content.low && p->key.content.high == key->content.high;
+}
+
+/* MM_NONE: the store has nothing under this key. */
+static mm_status find(struct preparation *p, mm_error *err) {
+    return mmi_store_find(p->preparer->store, &p->key, &p->artifact, err);
+}
+
+static mm_status run_prepare(struct preparation *p, mm_error *err) {
+    struct mmi_writer_config config = {
+        .cancelled = p->watch->cancelled, .progress = p->watch->progress, .user = p->watch->user};
+    struct mmi_writer *writer;
+    MMI_TRY(mmi_writer_open(p->preparer->store, &config, &writer, err));
+    const mm_backend *table = p->backend->table;
+    mm_status status =
+        table->prepare(p->backend->state, mmi_origin_source(p->origin), p->version->spec->config,
+                       p->preparer->device_kind, mmi_writer_sink(writer), err);
+    if (status == MM_OK) {
+        status = hash_origin(p, &p->key.content, err);
+    }
+    if (status == MM_OK && !mmi_origin_unchanged(p->origin)) {
+        status = mmi_fail(err, MM_SOURCE_CHANGED, "%s: changed while it was read",
+                          mmi_origin_source(p->origin)->name);
+    }
+    if (status == MM_OK && p->version->keyed && !same_content(p, &p->version->key)) {
+        status = source_changed(p, err);
+    }
+    if (status != MM_OK) {
+        mmi_writer_abort(writer);
+        return status;
+    }
+    p->made = true;
+    MMI_TRY(mmi_writer_commit(writer, &p->key, &p->artifact, err));
+    mmi_store_remember(p->preparer->store, p->origin, p->key.content);
+    return MM_OK;
+}
+
+static mm_status make(struct preparation *p, mm_error *err) {
+    uint64_t bytes = mmi_origin_source(p->origin)->bytes;
+    begin_bytes(p->preparer, bytes);
+    mm_status status = run_prepare(p, err);
+    end_bytes(p->preparer, bytes);
+    return status;
+}
+
+static mm_status get_artifact(struct preparation *p, mm_error *err) {
+    const struct mmi_version *version = p->version;
+    p->key.target = target_of(p);
+    if (version->keyed) { /* 2 */
+        p->key.content = version->key.content;
+        mm_status status = find(p, err);
+        if (status != MM_NONE) {
+            return status;
+        }
+    }
+    MMI_TRY(need_origin(p, err));
+    bool known =
+        version->spec->source && mmi_store_recall(p->preparer->store, p->origin, &p->key.content);
+    if (!known) { /* right when there are no siblings; if there are, prepare finds out */
+        MMI_TRY(hash_origin(p, &p->key.content, err));
+    }
+    if (version->keyed && known && !same_content(p, &version->key)) {
+        return source_changed(p, err);
+    }
+    mm_status status = find(p, err);
+    if (status == MM_NONE) {
+        return make(p, err);
+    }
+    if (status == MM_OK && !known && mmi_origin_unchanged(p->origin)) {
+        mmi_store_remember(p->preparer->store, p->origin, p->key.content);
+    }
+    if (status == MM_OK && version->keyed && !same_content(p, &version->key)) {
+        return source_changed(p, err);
+    }
+    return status;
+}
+
+/* ---- 5. Open -------------------------------------------------------------------------------- */
+
+static mm_status check_values(const char *model, const char *what, const mm_value_info *values,
+                              uint32_t count, mm_error *err) {
+    if (count > MAX_VALUES || (count > 0 && !values)) {
+        return mmi_fail(err, MM_BACKEND_FAILED, "%s: the backend describes no %ss", model, what);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!values[i].name || !values[i].name[0] || values[i].rank < -1 ||
+            values[i].rank > MM_MAX_RANK) {
+            return mmi_fail(err, MM_BACKEND_FAILED, "%s: the backend describes %s %u wrongly",
+                            model, what, i);
+        }
+    }
+    return MM_OK;
+}
+
+static uint64_t hash_values(const mm_value_info *values, uint32_t count, uint64_t hash) {
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t fixed[4] = {values[i].kind, values[i].dtype, values[i].rank, values[i].flags};
+        hash = mmi_hash64(values[i].name, strlen(values[i].name), hash);
+        hash = mmi_hash64(fixed, sizeof(fixed), hash);
+        if (values[i].rank > 0) {
+            hash = mmi_hash64(values[i].shape, (size_t)values[i].rank * sizeof(int64_t), hash);
+        }
+    }
+    return mmi_hash64(&count, sizeof(count), hash);
+}
+
+static mm_status open_description(struct preparation *p, struct mmi_opened *opened, mm_error *err) {
+    const mm_backend *table = p->backend->table;
+    const mm_allocator *alloc = &p->preparer->env->alloc;
+    mmi_list_init(&opened->closing);
+    opened->backend = p->backend;
+    opened->format = p->format;
+    opened->artifact = p->artifact;
+    opened->view = mmi_artifact_view(p->artifact);
+    opened->view.config = p->version->spec->config;
+    opened->view.source = p->origin ? mmi_origin_source(p->origin) : NULL;
+    if (table->model_bytes > 0) {
+        opened->state = mmi_alloc(alloc, 1, table->model_bytes);
+        if (!opened->state) {
+            return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", table->name);
+        }
+    }
+    mm_description *description = &opened->description;
+    description->struct_size = sizeof(*description);
+    description->batch_axis = -1;
+    uint64_t before = atomic_load(&p->backend->live_bytes);
+    mm_status status =
+        table->open(p->backend->state, opened->state, &opened->view, description, err);
+    uint64_t after = atomic_load(&p->backend->live_bytes);
+    opened->view.source = NULL; /* it is closed when this preparation ends */
+    if (status != MM_OK) {
+        return status;
+    }
+    opened->host_bytes =
+        sizeof(*opened) + table->model_bytes + opened->view.description_bytes +
+        (description->open_bytes ? description->open_bytes : mmi_sub_floor(after, before));
+    const char *name = p->version->spec->source ? p->version->spec->source : table->name;
+    MMI_TRY(check_values(name, "input", description->inputs, description->input_count, err));
+    MMI_TRY(check_values(name, "output", description->outputs, description->output_count, err));
+    if (description->weights_bytes > opened->view.weights_bytes) {
+        return mmi_fail(err, MM_BACKEND_FAILED,
+                        "%s: the backend wants %llu bytes of weights of %llu", name,
+                        (unsigned long long)description->weights_bytes,
+                        (unsigned long long)opened->view.weights_bytes);
+    }
+    opened->io_hash = hash_values(description->outputs, description->output_count,
+                                  hash_values(description->inputs, description->input_count, 0));
+    opened->signatures = mmi_signatures_new(alloc, p->backend, description, opened->state,
+                                            p->preparer->max_signatures);
+    if (!opened->signatures) {
+        return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", table->name);
+    }
+    return MM_OK;
+}
+
+void mmi_opened_close(const mm_allocator *alloc, struct mmi_opened *opened) {
+    if (!opened) {
+        return;
+    }
+    mmi_signatures_free(opened->signatures);
+    const mm_backend *table = opened->backend->table;
+    if (opened->state || table->model_bytes == 0) {
+        table->close(opened->state);
+    }
+    mmi_free(alloc, opened->state, table->model_bytes);
+    mmi_artifact_release(opened->artifact);
+    mmi_free(alloc, opened, sizeof(*opened));
+}
+
+static mm_status get_description(struct preparation *p, struct mmi_opened **out, mm_error *err) {
+    const mm_allocator *alloc = &p->preparer->env->alloc;
+    struct mmi_opened *opened = mmi_alloc(alloc, 1, sizeof(*opened));
+    if (!opened) {
+        return mmi_fail(err, MM_NO_MEMORY, "description: out of memory");
+    }
+    mm_status status = open_description(p, opened, err);
+    p->artifact = NULL; /* the description has it now */
+    if (status != MM_OK) {
+        mmi_opened_close(alloc, opened);
+        return status;
+    }
+    *out = opened;
+    return MM_OK;
+}
+
+mm_status mmi_version_open(struct mmi_preparer *preparer, const struct mmi_version *version,
+                           const struct mmi_prepare_watch *watch, struct mmi_prepared *prepared,
+                           mm_error *err) {
+    struct preparation p = {.preparer = preparer, .version = version, .watch = watch};
+    *prepared = (struct mmi_prepared){0};
+    mm_status status = choose_backend(&p, err);
+    if (status == MM_OK) {
+        prepared->bare = p.backend->table->prepare == NULL;
+        if (prepared->bare) {
+            status = need_origin(&p, err);
+            if (status == MM_OK) {
+                status = mmi_artifact_bare(preparer->env, NULL, 0, &p.artifact, err);
+            }
+        } else {
+            status = get_artifact(&p, err);
+        }
+    }
+    if (status == MM_OK) {
+        status = get_description(&p, &prepared->opened, err);
+    }
+    if (status == MM_OK) {
+        prepared->keyed = !prepared->bare;
+        prepared->key = p.key;
+        prepared->made = p.made;
+    }
+    mmi_artifact_release(p.artifact);
+    mmi_origin_close(p.origin);
+    return status;
+}

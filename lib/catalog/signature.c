@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <catalog/signature.h>
+
+#include <base/checked.h>
+
+#include <string.h>
+
+#define VALID (UINT64_C(1) << 63)
+#define SPECIAL_BYTES 64u
+
+/* ---- Keys ---------------------------------------------------------------------------------------
+ * A key is a row of words made by walking the inputs: kinds, shapes, and the elements of inputs
+ * that specialise. The same walk hashes, compares and stores. */
+
+struct walk {
+    uint64_t hash;
+    size_t words;
+    const uint64_t *compare; /* NULL = do not compare */
+    size_t compare_words;
+    uint64_t *store; /* NULL = do not store */
+    bool equal;
+};
+
+static void emit(struct walk *walk, uint64_t word) {
+    walk->hash = (walk->hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    walk->hash ^= walk->hash >> 29;
+    if (walk->compare) {
+        walk->equal =
+            walk->equal && walk->words < walk->compare_words && walk->compare[walk->words] == word;
+    }
+    if (walk->store) {
+        walk->store[walk->words] = word;
+    }
+    walk->words++;
+}
+
+static void walk_value(struct walk *walk, const mm_value *value, bool special) {
+    emit(walk, ((uint64_t)(uint32_t)value->kind << 48) | ((uint64_t)(uint32_t)value->dtype << 32) |
+                   value->rank);
+    if (value->kind != MM_TENSOR) {
+        emit(walk, value->item_count);
+        for (uint64_t i = 0; i < value->item_count; i++) {
+            walk_value(walk, &value->items[i], false);
+        }
+        return;
+    }
+    for (uint32_t axis = 0; axis < value->rank; axis++) {
+        emit(walk, (uint64_t)value->shape[axis]);
+    }
+    if (special && value->bytes <= SPECIAL_BYTES && value->data) {
+        const unsigned char *data = value->data;
+        for (uint64_t at = 0; at < value->bytes; at += sizeof(uint64_t)) {
+            uint64_t word = 0;
+            memcpy(&word, data + at, (size_t)mmi_min_u64(sizeof(word), value->bytes - at));
+            emit(walk, word);
+        }
+    }
+}
+
+static void walk_inputs(struct walk *walk, const mm_description *description,
+                        const mm_value *inputs) {
+    walk->hash = UINT64_C(0x6a09e667f3bcc908);
+    walk->words = 0;
+    walk->equal = true;
+    for (uint32_t i = 0; i < description->input_count; i++) {
+        bool special = description->inputs[i].flags & MM_VALUE_SPECIALISES;
+        walk_value(walk, &inputs[i], special);
+    }
+    walk->equal = walk->equal && walk->words == walk->compare_words;
+}
+
+/* ---- The slots ------------------------------------------------------------------------------ */
+
+static size_t signatures_bytes(uint32_t capacity) {
+    return sizeof(struct mmi_signatures) + capacity * sizeof(struct mmi_signature);
+}
+
+struct mmi_signatures *mmi_signatures_new(const mm_allocator *alloc,
+                                          const struct mmi_backend *backend,
+                                          const mm_description *description, void *opened,
+                                          uint32_t capacity) {
+    struct mmi_signatures *signatures = mmi_alloc(alloc, 1, signatures_bytes(capacity));
+    if (signatures) {
+        signatures->alloc = alloc;
+        signatures->backend = backend;
+        signatures->description = description;
+        signatures->opened = opened;
+        signatures->capacity = capacity;
+    }
+    return signatures;
+}
+
+/* Free what a signature holds, not the struct. Copes with half-built ones. */
+static void clear(struct mmi_signatures *signatures, struct mmi_signature *signature) {
+    const mm_backend *table = signatures->backend->table;
+    if (signature->state || table->signature_bytes == 0) {
+        if (table->size_done && signature->key) {
+            table->size_done(signature->state);
+        }
+    }
+    mmi_free(signatures->alloc, signature->state, table->signature_bytes);
+    mmi_free(signatures->alloc, signature->key, signature->key_words * sizeof(uint64_t));
+    uint32_t outputs = signatures->description->output_count;
+    mmi_free(signatures->alloc, signature->size.outputs, outputs * sizeof(mm_value));
+    mmi_free(signatures->alloc, signature->size.exactness, outputs);
+}
+
+void mmi_signatures_free(struct mmi_signatures *signatures) {
+    if (!signatures) {
+        return;
+    }
+    for (uint32_t i = 0; i < signatures->capacity; i++) {
+        if (atomic_load(&signatures->slots[i].word) & VALID) {
+            clear(signatures, &signatures->slots[i]);
+        }
+    }
+    mmi_free(signatures->alloc, signatures, signatures_bytes(signatures->capacity));
+}
+
+struct mmi_signature *mmi_signature_find(struct mmi_signatures *signatures,
+                                         const mm_value *inputs) {
+    for (uint32_t i = 0; i < signatures->capacity; i++) {
+        struct mmi_signature *slot = &signatures->slots[i];
+        if (!(atomic_load_explicit(&slot->word, memory_order_relaxed) & VALID)) {
+            continue;
+        }
+        if (atomic_fetch_add_explicit(&slot->word, 1, memory_order_acquire) & VALID) {
+            struct walk walk = {.compare = slot->key, .compare_words = slot->key_words - 1};
+            walk_inputs(&walk, signatures->description, inputs);
+            if (walk.equal) {
+                return slot;
+            }
+        }
+        atomic_fetch_sub_explicit(&slot->word, 1, memory_order_release);
+    }
+    return NULL;
+}
+
+/* ---- Making --------------------------------------------------------------------------------- */
+
+/* Inputs as size may see them: no data but that of small specialising ones. */
+static void hide_data(const mm_description *description, const mm_value *inputs, mm_value *shown) {
+    for (uint32_t i = 0; i < description->input_count; i++) {
+        shown[i] = inputs[i];
+        bool special = description->inputs[i].flags & MM_VALUE_SPECIALISES;
+        if (!special || inputs[i].bytes > SPECIAL_BYTES) {
+            shown[i].data = NULL;
+        }
+    }
+}
+
+static mm_status ask(struct mmi_signatures *signatures, struct mmi_signature *signature,
+                     const mm_value *inputs, mm_error *err) {
+    const mm_description *description = signatures->description;
+    size_t count = description->input_count;
+    mm_value *shown = NULL;
+    if (count > 0) {
+        shown = mmi_alloc(signatures->alloc, count, sizeof(*shown));
+        if (!shown) {
+            return mmi_fail(err, MM_NO_MEMORY, "signature: out of memory");
+        }
+        hide_data(description, inputs, shown);
+    }
+    uint64_t before = atomic_load(&signatures->backend->live_bytes);
+    mm_status status = signatures->backend->table->size(signatures->opened, signature->state, shown,
+                                                        &signature->size, err);
+    uint64_t after = atomic_load(&signatures->backend->live_bytes);
+    signature->bytes +=
+        signature->size.state_bytes ? signature->size.state_bytes : mmi_sub_floor(after, before);
+    mmi_free(signatures->alloc, shown, count * sizeof(*shown));
+    return status;
+}
+
+static bool allocate(struct mmi_signatures *signatures, struct mmi_signature *signature,
+                     const mm_value *inputs) {
+    const mm_allocator *alloc = signatures->alloc;
+    const mm_backend *table = signatures->backend->table;
+    uint32_t outputs = signatures->description->output_count;
+    struct walk walk = {0};
+    walk_inputs(&walk, signatures->description, inputs);
+    signature->hash = walk.hash;
+    if (outputs > 0) {
+        signature->size.outputs = mmi_alloc(alloc, outputs, sizeof(mm_value));
+        signature->size.exactness = mmi_alloc(alloc, outputs, 1);
+        if (!signature->size.outputs || !signature->size.exactness) {
+            return false;
+        }
+    }
+    if (table->signature_bytes > 0) {
+        signature->state = mmi_alloc(alloc, 1, table->signature_bytes);
+        if (!signature->state) {
+            return false;
+        }
+    }
+    /* Last: a key says that the state is there and that size was or will be called. One word more,
+     * so that a model without inputs has a key too. */
+    signature->key_words = walk.words + 1;
+    signature->key = mmi_alloc(alloc, signature->key_words, sizeof(uint64_t));
+    signature->bytes = sizeof(*signature) + signature->key_words * sizeof(uint64_t) +
+                       outputs * (sizeof(mm_value) + 1) + table->signature_bytes;
+    return signature->key != NULL;
+}
+
+mm_status mmi_signature_make(struct mmi_signatures *signatures, const mm_value *inputs,
+                             struct mmi_signature **out, mm_error *err) {
+    struct mmi_signature *signature = mmi_alloc(signatures->alloc, 1, sizeof(*signature));
+    if (!signature) {
+        return mmi_fail(err, MM_NO_MEMORY, "signature: out of memory");
+    }
+    if (!allocate(signatures, signature, inputs)) {
+        mmi_signature_destroy(signatures, signature);
+        return mmi_fail(err, MM_NO_MEMORY, "signature: out of memory");
+    }
+    struct walk walk = {.store = signature->key};
+    walk_inputs(&walk, signatures->description, inputs);
+    mm_status status = ask(signatures, signature, inputs, err);
+    if (status != MM_OK) {
+        mmi_signature_destroy(signatures, signature);
+        return status;
+    }
+    signature->all_exact = true;
+    for (uint32_t i = 0; i < signatures->description->output_count; i++) {
+        signature->all_exact &= signature->size.exactness[i] == MM_SIZE_EXACT;
+    }
+    *out = signature;
+    return MM_OK;
+}
+
+/* A slot without contents, or taken from its least recently used contents. NULL: all are in use. */
+static struct mmi_signature *take_slot(struct mmi_signatures *signatures) {
+    struct mmi_signature *oldest = NULL;
+    uint64_t oldest_used = 0;
+    for (uint32_t i = 0; i < signatures->capacity; i++) {
+        struct mmi_signature *slot = &signatures->slots[i];
+        uint64_t word = atomic_load(&slot->word);
+        if (word == 0) {
+            return slot;
+        }
+        uint64_t used = atomic_load_explicit(&slot->last_used, memory_order_relaxed);
+        if (word == VALID && (!oldest || used < oldest_used)) {
+            oldest = slot;
+            oldest_used = used;
+        }
+    }
+    uint64_t idle = VALID;
+    if (oldest && !atomic_compare_exchange_strong(&oldest->word, &idle, 0)) {
+        return NULL;
+    }
+    return oldest;
+}
+
+struct mmi_signature *mmi_signature_share(struct mmi_signatures *signatures,
+                                          struct mmi_signature **signature) {
+    struct mmi_signature *slot = take_slot(signatures);
+    if (!slot) {
+        return NULL;
+    }
+    struct mmi_signature *made = *signature;
+    struct mmi_signature replaced = {.key = slot->key,
+                                     .key_words = slot->key_words,
+                                     .state = slot->state,
+                                     .size = slot->size,
+                                     .bytes = slot->bytes};
+    slot->hash = made->hash;
+    slot->key = made->key;
+    slot->key_words = made->key_words;
+    slot->state = made->state;
+    slot->size = made->size;
+    slot->bytes = made->bytes;
+    atomic_store(&slot->last_used, atomic_load(&made->last_used));
+    slot->all_exact = made->all_exact;
+    slot->shared = true;
+    signatures->bytes += slot->bytes;
+    signatures->bytes -= mmi_min_u64(replaced.bytes, signatures->bytes);
+    /* A reader may be adding and subtracting on the empty slot just now: add, do not store. */
+    atomic_fetch_add_explicit(&slot->word, VALID | 1, memory_order_release);
+    *signature = slot;
+    made->key = replaced.key;
+    made->key_words = replaced.key_words;
+    made->state = replaced.state;
+    made->size = replaced.size;
+    return made;
+}
+
+void mmi_signature_destroy(struct mmi_signatures *signatures, struct mmi_signature *shell) {
+    clear(signatures, shell);
+    mmi_free(signatures->alloc, shell, sizeof(*shell));
+}
+
+void mmi_signature_done(struct mmi_signatures *signatures, struct mmi_signature *signature,
+                        uint64_t ticks) {
+    if (!signature->shared) {
+        mmi_signature_destroy(signatures, signature);
+        return;
+    }
+    atomic_store_explicit(&signature->last_used, ticks, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&signature->word, 1, memory_order_release);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_CATALOG_SPEC_H
+#define MMI_CATALOG_SPEC_H
+
+/* What a version is made from: the origin's half of a model's spec, copied. One block of memory. */
+
+#include <base/alloc.h>
+
+struct mmi_spec {
+    const char *source; /* NULL: data */
+    const void *data;   /* the caller's */
+    uint64_t data_bytes;
+    const char *format, *backend, *device; /* NULL: not said */
+    const char *config;                    /* "" when not said */
+    size_t block_bytes;
+};
+
+/* How a model wants to be treated. */
+struct mmi_settings {
+    uint32_t evict_class;                 /* 0 low, 1 normal, 2 high */
+    uint32_t max_concurrency, max_queued; /* 0 = no limit; 0 = the mesh's */
+    bool pinned;
+    uint64_t idle_ttl_ns, min_residency_ns; /* 0 = never; 0 = the mesh's */
+};
+
+/* source .. config of `from` are read. NULL = out of memory. */
+struct mmi_spec *mmi_spec_copy(const mm_allocator *alloc, const struct mmi_spec *from);
+void mmi_spec_free(const mm_allocator *alloc, struct mmi_spec *spec); /* NULL is fine */
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_RESIDENCY_ASK_H
+#define MMI_RESIDENCY_ASK_H
+
+/* What blocking and pending requests share. All locked, but for mmi_ask_version. */
+
+#include <residency/core.h>
+
+/* The waiter waits, or has ended already, or a failure comes back and it never waited. */
+mm_status mmi_ask_enter(struct mmi_residency *res, struct mmi_waiter *waiter,
+                        const struct mmi_ask *ask, bool retry, bool *hit, mm_error *err);
+/* Wait for a turn on a leased instance; it may come at once. */
+mm_status mmi_gate_enter(struct mmi_residency *res, struct mmi_instance *instance,
+                         struct mmi_waiter *waiter, uint64_t deadline_ns, mm_error *err);
+/* No lock: the new version of an update. */
+mm_status mmi_ask_version(struct mmi_residency *res, const struct mmi_registration *registration,
+                          struct mmi_version **version, mm_error *err);
+/* Takes over the version's reference, also when it fails. */
+mm_status mmi_ask_update_enter(struct mmi_residency *res, struct mmi_waiter *waiter,
+                               const struct mmi_ask *ask, struct mmi_version *version, bool replace,
+                               mm_error *err);
+/* Note how long a miss waited. */
+void mmi_ticket_waited(struct mmi_residency *res, struct mmi_ticket *ticket, uint64_t begun_ns);
+/* A lease, a ticket that is not wanted after all. */
+void mmi_lease_back_locked(struct mmi_residency *res, const struct mmi_lease *lease);
+void mmi_ticket_return_locked(struct mmi_residency *res, struct mmi_ticket *ticket);
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Snapshots for those who ask. */
+#include <residency/core.h>
+
+#include <base/checked.h>
+
+/* Numbers of mm_model_state. */
+enum {
+    STATE_COLD,
+    STATE_PREPARING,
+    STATE_LOADING,
+    STATE_READY,
+    STATE_DRAINING,
+    STATE_RECLAIMABLE,
+    STATE_UNLOADING,
+    STATE_FAILED
+};
+
+/* Derived from the two charts, stored nowhere. */
+static int32_t state_of(const struct mmi_version *version, uint64_t now_ns) {
+    if (version->instance) {
+        switch (mmi_instance_state(version->instance)) {
+        case MMI_LOADING:
+            return STATE_LOADING;
+        case MMI_READY:
+            return STATE_READY;
+        case MMI_DRAINING:
+            return STATE_DRAINING;
+        case MMI_RECLAIMABLE:
+            return STATE_RECLAIMABLE;
+        default:
+            return STATE_UNLOADING;
+        }
+    }
+    if (version->state == MMI_VERSION_PREPARING) {
+        return STATE_PREPARING;
+    }
+    bool failed = version->failure.status != MM_OK && now_ns < version->failure.until_ns;
+    return failed ? STATE_FAILED : STATE_COLD;
+}
+
+static void look_at_instance(struct mmi_residency *res, const struct mmi_instance *instance,
+                             struct mmi_model_look *look) {
+    if (!instance) {
+        return;
+    }
+    uint64_t served = mmi_slot_uses(instance->slot) - instance->uses_before;
+    look->requests += served;
+    look->hits += served;
+    look->leases = (uint32_t)mmi_slot_leases(instance->slot);
+    look->own_bytes = instance->own_bytes;
+    if (instance->dev) {
+        look->device = instance->dev->device->name;
+        look->weights_bytes = instance->block.charged_bytes;
+    }
+    if (mmi_instance_state(instance) != MMI_LOADING) {
+        look->idle_ns = look->leases ? 0 : mmi_instance_idle_ns(res, instance);
+    }
+}
+
+static void look_at_version(const struct mmi_version *version, struct mmi_model_look *look) {
+    look->prepared = version->state == MMI_VERSION_PREPARED || version->keyed;
+    look->version = version->number;
+    look->weights_bytes = version->weights_bytes;
+    look->activation_bytes = version->activation_bytes;
+    look->load_ns = version->load_ns;
+    look->prepare_ns = version->prepare_ns;
+    look->failure = version->failure.status != MM_OK ? &version->failure : NULL;
+    if (version->opened) {
+        look->description_bytes = version->opened->host_bytes + version->opened->signatures->bytes;
+        look->artifact_bytes = mmi_artifact_memory_bytes(version->opened->artifact);
+    }
+}
+
+static void look_at_model(struct mmi_residency *res, const struct mmi_model *model,
+                          struct mmi_model_look *look) {
+    uint64_t now_ns = mmi_now(&res->env->clock);
+    *look = (struct mmi_model_look){.state = state_of(model->current, now_ns),
+                                    .name = mmi_model_name(model),
+                                    .device = "",
+                                    .pinned = model->settings.pinned,
+                                    .updating = model->next != NULL,
+                                    .evict_class = model->settings.evict_class,
+                                    .queued = model->queued,
+                                    .requests = model->served,
+                                    .hits = model->served,
+                                    .loads = model->loads,
+                                    .evictions = model->evictions,
+                                    .failures = model->failures,
+                                    .now_ns = now_ns};
+    look_at_version(model->current, look);
+    look_at_instance(res, model->current->instance, look);
+    look->hits = mmi_sub_floor(look->hits, model->granted);
+    look->requests = look->hits + model->misses;
+}
+
+mm_status mmi_model_look(struct mmi_residency *res, uint64_t id,
+                         void (*visit)(void *ctx, const struct mmi_model_look *look), void *ctx) {
+    mmi_res_lock(res);
+    struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
+    if (model) {
+        struct mmi_model_look look;
+        look_at_model(res, model, &look);
+        visit(ctx, &look);
+    }
+    mmi_res_unlock(res);
+    return model ? MM_OK : MM_STALE_HANDLE;
+}
+
+size_t mmi_models_look(struct mmi_residency *res,
+                       void (*visit)(void *ctx, uint64_t id, const struct mmi_model_look *look),
+                       void *ctx) {
+    mmi_res_lock(res);
+    size_t count = 0;
+    struct mmi_model *model = NULL;
+    while ((model = mmi_catalog_next(&res->catalog, model))) {
+        struct mmi_model_look look;
+        look_at_model(res, model, &look);
+        visit(ctx, atomic_load(&model->id), &look);
+        count++;
+    }
+    mmi_res_unlock(res);
+    return count;
+}
+
+bool mmi_device_look(struct mmi_residency *res, size_t index, struct mmi_device_look *look) {
+    if (index >= res->device_count) {
+        return false;
+    }
+    mmi_res_lock(res);
+    struct mmi_devstate *dev = &res->devices[index];
+    const struct mmi_arena *arena = dev->device->arena;
+    *look = (struct mmi_device_look){.device = dev->device,
+                                     .budget_bytes = mmi_arena_capacity(arena),
+                                     .used_bytes = mmi_arena_used(arena),
+                                     .scratch_bytes = dev->scratch_bytes,
+                                     .reserve_bytes = mmi_room_reserve(res, dev),
+                                     .peak_bytes = dev->peak_bytes,
+                                     .leaked_bytes = dev->leaked_bytes,
+                                     .loads = dev->loads,
+                                     .evictions = dev->evictions};
+    MMI_LIST_EACH(node, &dev->instances) {
+        struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
+        look->weights_bytes += instance->block.charged_bytes;
+        if (mmi_instance_state(instance) == MMI_RECLAIMABLE) {
+            look->reclaimable_bytes += instance->block.charged_bytes;
+        }
+        look->instances++;
+    }
+    mmi_res_unlock(res);
+    return true;
+}
+
+void mmi_mesh_look(struct mmi_residency *res, struct mmi_mesh_look *look) {
+    *look = (struct mmi_mesh_look){0};
+    mmi_counters_sum(&res->counters, &look->counts);
+    mmi_res_lock(res);
+    uint64_t served = res->served, granted = res->granted;
+    struct mmi_model *model = NULL;
+    while ((model = mmi_catalog_next(&res->catalog, model))) {
+        served += model->served;
+        granted += model->granted;
+    }
+    for (size_t i = 0; i < res->device_count; i++) {
+        MMI_LIST_EACH(node, &res->devices[i].instances) {
+            struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
+            served += mmi_slot_uses(instance->slot) - instance->uses_before;
+            look->resident += mmi_instance_state(instance) == MMI_READY;
+        }
+    }
+    look->models = res->catalog.count;
+    look->queued = res->queued;
+    look->description_bytes = res->description_bytes;
+    mmi_res_unlock(res);
+    look->counts.hits = mmi_sub_floor(served, granted);
+    look->counts.requests = look->counts.hits + look->counts.counts[MMI_COUNT_MISSES];
+}
+
+/* ---- What would leave ----------------------------------------------------------------------- */
+
+static mm_status status_of(enum mmi_verdict verdict) {
+    switch (verdict) {
+    case MMI_PLAN_FITS:
+    case MMI_PLAN_EVICT:
+        return MM_OK;
+    case MMI_PLAN_WAIT:
+    case MMI_PLAN_STAY:
+    case MMI_PLAN_LEASED:
+    case MMI_PLAN_HELD:
+        return MM_BUSY;
+    case MMI_PLAN_PINNED:
+        return MM_ALL_PINNED;
+    case MMI_PLAN_TOO_LARGE:
+        break;
+    }
+    return MM_TOO_LARGE;
+}
+
+static void look_at_victims(
+    struct mmi_residency *res, const struct mmi_plan_output *plan, struct mmi_plan_look *look,
+    void (*visit)(void *ctx, size_t i, const struct mmi_victim_look *victim), void *ctx) {
+    for (size_t i = 0; i < plan->victim_count; i++) {
+        const struct mmi_instance *instance = mmi_room_victim(res, plan->victims[i]);
+        const struct mmi_model *model = instance->model;
+        struct mmi_victim_look victim = {.name = model ? mmi_model_name(model) : "",
+                                         .bytes = instance->block.charged_bytes,
+                                         .idle_ns = mmi_instance_idle_ns(res, instance),
+                                         .evict_class = model ? model->settings.evict_class : 0,
+                                         .leased = mmi_slot_leases(instance->slot) > 0};
+        visit(ctx, i, &victim);
+    }
+    look->victim_count = plan->victim_count;
+}
+
+static void plan_look(struct mmi_residency *res, const struct mmi_model *model,
+                      uint64_t guess_bytes, struct mmi_plan_look *look,
+                      void (*visit)(void *ctx, size_t i, const struct mmi_victim_look *victim),
+                      void *ctx) {
+    const struct mmi_version *version = model->current;
+    uint64_t bytes = mmi_max_u64(version->weights_bytes, version->own_bytes);
+    look->estimated = !version->keyed && version->state != MMI_VERSION_PREPARED;
+    if (look->estimated) {
+        bytes = guess_bytes;
+    }
+    struct mmi_need need = {.bytes = mmi_max_u64(1, bytes),
+                            .activation_bytes = version->activation_bytes,
+                            .evict_class = (uint8_t)model->settings.evict_class,
+                            .self = model};
+    look->needed_bytes = mmi_add_cap(need.bytes, need.activation_bytes);
+    struct mmi_offer offers[MMI_MAX_DEVICES];
+    size_t chosen = mmi_room_offers(res, version, &need, offers);
+    if (chosen == res->device_count) {
+        look->status = MM_DEVICE_LOST;
+        return;
+    }
+    const struct mmi_device *device = res->devices[chosen].device;
+    look->status = status_of(offers[chosen].plan.verdict);
+    look->free_bytes = mmi_arena_free_bytes(device->arena);
+    look->needed_bytes =
+        mmi_arena_rounded(device->arena, need.bytes) +
+        (need.activation_bytes ? mmi_arena_rounded(device->arena, need.activation_bytes) : 0);
+    if (look->status == MM_OK || look->status == MM_BUSY) {
+        look->device = device->name;
+    }
+    look_at_victims(res, &offers[chosen].plan, look, visit, ctx);
+}
+
+mm_status mmi_plan_look(struct mmi_residency *res, uint64_t id, struct mmi_plan_look *look,
+                        void (*visit)(void *ctx, size_t i, const struct mmi_victim_look *victim),
+                        void *ctx, mm_error *err) {
+    *look = (struct mmi_plan_look){.device = ""};
+    uint64_t guess_bytes = 0;
+    MMI_TRY(mmi_source_bytes(res, id, &guess_bytes, err));
+    mmi_res_lock(res);
+    struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
+    if (!model) {
+        mmi_res_unlock(res);
+        return mmi_fail(err, MM_STALE_HANDLE, "the model of this handle was unregistered");
+    }
+    const struct mmi_instance *instance = model->current->instance;
+    if (instance && !instance->taken && mmi_instance_state(instance) != MMI_LOADING) {
+        look->resident = true;
+        look->device = instance->dev->device->name;
+        look->needed_bytes = instance->block.charged_bytes;
+    } else {
+        plan_look(res, model, guess_bytes, look, visit, ctx);
+    }
+    mmi_res_unlock(res);
+    return MM_OK;
+}
+
+/* The size of a source that was never prepared, as a guess of what it will need. */
+mm_status mmi_source_bytes(struct mmi_residency *res, uint64_t id, uint64_t *bytes, mm_error *err) {
+    mmi_res_lock(res);
+    struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
+    struct mmi_version *version = model ? model->current : NULL;
+    bool unknown = version && !version->keyed && version->state != MMI_VERSION_PREPARED;
+    if (unknown) {
+        version->refs++;
+    }
+    mmi_res_unlock(res);
+    if (!unknown) {
+        return model ? MM_OK : mmi_fail(err, MM_STALE_HANDLE, "the model was unregistered");
+    }
+    struct mmi_origin *origin = NULL;
+    const struct mmi_spec *spec = version->spec;
+    mm_status status =
+        mmi_origin_open(res->env, spec->source, spec->data, spec->data_bytes, &origin, err);
+    if (status == MM_OK) {
+        *bytes = mmi_origin_source(origin)->bytes;
+    }
+    mmi_origin_close(origin);
+    mmi_res_lock(res);
+    mmi_version_unref(res, version);
+    mmi_res_unlock(res);
+    return status;
+}

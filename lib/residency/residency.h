@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_RESIDENCY_RESIDENCY_H
+#define MMI_RESIDENCY_RESIDENCY_H
+
+/* The heart: which model is in which memory, who may use it, who leaves. What the public verbs
+ * stand on; they validate, call this, and fill results. */
+
+#include <catalog/model.h>
+#include <device/device.h>
+#include <observe/counters.h>
+#include <observe/events.h>
+#include <observe/histogram.h>
+#include <policy/policy.h>
+#include <residency/lease.h>
+#include <work/lane.h>
+#include <work/op.h>
+#include <work/ticker.h>
+
+#define MMI_MAX_DEVICES 64u
+#define MMI_EXEC_SLOTS 64u
+
+/* Scratch memory of one run at a time. */
+struct mmi_exec_slot {
+    _Alignas(64) _Atomic uint32_t busy; /* 1: somebody's; exchanged, not locked */
+    _Atomic uint64_t bytes;             /* usable; 0 = no memory behind it */
+    struct mmi_block block;             /* with busy held, under the lock */
+    struct mmi_region region;           /* with busy held */
+    struct mmi_list trimmed;            /* with busy held: to be unmapped by whoever unlocks */
+};
+
+/* One device as the residency core sees it. */
+struct mmi_devstate {
+    struct mmi_device *device;
+    struct mmi_list
+        instances; /* with memory here: LOADING (granted) to DETACHING (not handed over) */
+    struct mmi_exec_slot *exec; /* [MMI_EXEC_SLOTS] */
+    uint64_t scratch_bytes;     /* charged for exec slots and scratch_more */
+    _Atomic uint32_t scratch_waiters;
+    pthread_cond_t scratch_freed;
+    uint64_t peak_bytes, leaked_bytes, loads, evictions;
+    bool claimed; /* during one pump: promised to an earlier waiter */
+};
+
+struct mmi_residency_config {
+    uint32_t infer_threads, load_threads, prepare_threads;
+    bool threads; /* false: none of ours; callers do the work */
+    const struct mmi_policy *policy;
+    uint64_t description_budget_bytes, prepare_budget_bytes;
+    uint64_t drain_grace_ns, min_residency_ns, backoff_first_ns, backoff_max_ns;
+    uint32_t max_queued, max_signatures, max_models, event_capacity;
+    bool idle_evict;
+    unsigned generation_bits; /* 0 = full; tests: 8 */
+    struct mmi_registry *registry;
+    struct mmi_store *store;
+    struct mmi_device **devices; /* owned by the residency from a successful init on */
+    size_t device_count;
+};
+
+struct mmi_residency {
+    const struct mmi_env *env;
+    struct mmi_lock lock;
+    struct mmi_residency_config config;
+    struct mmi_catalog catalog;
+    struct mmi_slots slots;
+    struct mmi_preparer preparer;
+    struct mmi_lane *infer_lane, *load_lane, *prepare_lane;
+    struct mmi_ticker *ticker;
+    struct mmi_board *board;
+    struct mmi_events events;
+    struct mmi_counters counters;
+    struct mmi_histogram load_time, queue_time, prepare_time;
+    struct mmi_devstate devices[MMI_MAX_DEVICES];
+    size_t device_count;
+    _Atomic bool closed;
+
+    struct mmi_heap timers;
+    size_t timers_promised;
+    struct mmi_list room;       /* instances: loads that wait for memory, in order */
+    struct mmi_list detaching;  /* instances: whoever unlocks detaches them */
+    struct mmi_list dropping;   /* versions without references: whoever unlocks frees them */
+    struct mmi_list closing;    /* descriptions: whoever unlocks closes them */
+    struct mmi_list closable;   /* versions that may be closed, least recently used first */
+    struct mmi_list trimmed;    /* exec slots whose memory is to be unmapped */
+    uint64_t description_bytes; /* of closable versions */
+    uint32_t queued;            /* waiters */
+    uint64_t sequence;          /* loads so far */
+    uint64_t round;             /* of the pump */
+    uint32_t jobs;              /* running without the lock, and calls that hold on to something */
+    pthread_cond_t quiet;       /* jobs or instances became fewer */
+    uint64_t instances;         /* that exist */
+    uint64_t served, granted;   /* sums of models' that are gone; see mmi_model */
+    struct mmi_candidate *candidates; /* room for all instances: planning allocates nothing */
+    struct mmi_instance **planned;
+    uint32_t *victims;
+    bool *released;
+    size_t plan_capacity;
+    bool pumping, pump_again;
+    uint64_t log_cursor; /* of events that the host's log has seen */
+    bool logging;
+};
+
+mm_status mmi_residency_init(struct mmi_residency *res, const struct mmi_env *env,
+                             const struct mmi_residency_config *config, mm_error *err);
+void mmi_residency_close(struct mmi_residency *res);
+/* MM_OK; MM_DEADLINE. After close. */
+mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t timeout_ns);
+void mmi_residency_fini(struct mmi_residency *res); /* after a complete stop, or a failed init */
+
+/* ---- Models --------------------------------------------------------------------------------- */
+
+struct mmi_registration {
+    const char *name;
+    struct mmi_spec spec;
+    struct mmi_settings settings;
+    bool preload;
+};
+mm_status mmi_model_register(struct mmi_residency *res, const struct mmi_registration *registration,
+                             uint64_t *id, mm_error *err);
+mm_status mmi_model_unregister(struct mmi_residency *res, uint64_t id, mm_error *err);
+mm_status mmi_model_set(struct mmi_residency *res, uint64_t id, const bool *pinned,
+                        const uint32_t *evict_class); /* NULL = leave */
+
+/* ---- Requests ------------------------------------------------------------------------------- */
+
+/* Who asks, for how long. */
+struct mmi_ask {
+    uint64_t id;
+    uint64_t deadline_ns; /* 0 = none */
+    int32_t priority;
+    bool no_wait;
+    bool nested;
+};
+
+/* A right to run: a lease, and a turn where the model has a limit. */
+struct mmi_ticket {
+    struct mmi_lease lease;
+    struct mmi_instance *instance;
+    bool turn; /* counted in instance->running */
+    bool hit;
+    uint64_t wait_ns;
+};
+
+/* Blocks. prepared: the version with its open description, held; give it back with mmi_res_drop. */
+/* retry: forget a remembered failure first. */
+mm_status mmi_ask_prepared(struct mmi_residency *res, const struct mmi_ask *ask, bool retry,
+                           struct mmi_version **version, mm_error *err);
+void mmi_res_drop(struct mmi_residency *res, struct mmi_version *version);
+void mmi_res_drop_locked(struct mmi_residency *res,
+                         struct mmi_version *version); /* inside `ended` */
+mm_status mmi_ask_resident(struct mmi_residency *res, const struct mmi_ask *ask, bool retry,
+                           mm_error *err);
+/* Without a lock and without waiting: true = a ticket for a resident model. */
+bool mmi_ticket_hot(struct mmi_residency *res, uint64_t id, struct mmi_ticket *ticket);
+mm_status mmi_ticket_wait(struct mmi_residency *res, const struct mmi_ask *ask,
+                          struct mmi_ticket *ticket, mm_error *err);
+void mmi_ticket_return(struct mmi_residency *res, struct mmi_ticket *ticket);
+/* The version that a ticket runs. */
+struct mmi_opened *mmi_ticket_opened(const struct mmi_ticket *ticket);
+
+/* The same without blocking, for one operation. `ended` is called once for each call that begins a
+ * wait, under the lock, at once or later; it may push a stage, complete the op, and (then) fini
+ * this. */
+struct pending_waiter;
+struct mmi_pending {
+    struct mmi_residency *res;
+    struct mm_op *op; /* is told of progress; may be NULL */
+    void (*ended)(struct mmi_pending *pending);
+    struct pending_waiter *own;
+    mm_status status;
+    mm_error error;
+    struct mmi_version *version; /* PREPARED: held */
+    struct mmi_ticket ticket;
+    uint64_t begun_ns;
+};
+/* false = out of memory. The op finds it from now on; cancel goes through mmi_pending_cancel. */
+bool mmi_pending_init(struct mmi_residency *res, struct mmi_pending *pending, struct mm_op *op,
+                      void (*ended)(struct mmi_pending *pending));
+void mmi_pending_fini(struct mmi_pending *pending);        /* no lock held */
+void mmi_pending_fini_locked(struct mmi_pending *pending); /* inside `ended` */
+void mmi_pending_prepared(struct mmi_pending *pending, const struct mmi_ask *ask, bool retry);
+void mmi_pending_resident(struct mmi_pending *pending, const struct mmi_ask *ask, bool retry);
+void mmi_pending_ticket(struct mmi_pending *pending, const struct mmi_ask *ask);
+void mmi_pending_update(struct mmi_pending *pending, const struct mmi_ask *ask,
+                        const struct mmi_registration *registration, bool replace);
+/* Wait for a thread of the infer lane: stage->run is called there, unless the deadline passes or it
+ * is cancelled before: then `ended` is. _locked: inside `ended`. */
+void mmi_pending_queue(struct mmi_pending *pending, struct mmi_stage *stage, uint64_t deadline_ns);
+void mmi_pending_queue_locked(struct mmi_pending *pending, struct mmi_stage *stage,
+                              uint64_t deadline_ns);
+void mmi_pending_running(struct mmi_pending *pending); /* first thing in stage->run */
+/* End what this op waits for with MM_CANCELLED, if it waits. */
+void mmi_pending_cancel(struct mmi_residency *res, struct mm_op *op);
+
+mm_status mmi_ask_update(struct mmi_residency *res, const struct mmi_ask *ask,
+                         const struct mmi_registration *registration, bool replace, mm_error *err);
+
+/* ---- Runs ----------------------------------------------------------------------------------- */
+
+/* Where outputs go; the caller's. */
+struct mmi_outputs {
+    void *ctx;
+    /* Before the run: give data to every wanted output whose size is exact. */
+    mm_status (*begin)(void *ctx, const mm_description *description, const mm_size *size,
+                       mm_value *values, mm_error *err);
+    void *(*output)(void *ctx, uint32_t index, uint64_t bytes);
+    void *(*part)(void *ctx, uint64_t bytes);
+};
+/* One run. */
+struct mmi_work {
+    const mm_value *inputs; /* [input_count], by position */
+    mm_value *values;       /* [output_count], by position */
+    const struct mmi_outputs *outputs;
+    uint64_t deadline_ns; /* of waiting for scratch; 0 = none */
+};
+mm_status mmi_execute(struct mmi_residency *res, struct mmi_ticket *ticket,
+                      const struct mmi_work *work, mm_error *err);
+/* Size for given inputs without a run; the result is copied into values and exactness. */
+mm_status mmi_signature_sizes(struct mmi_residency *res, struct mmi_version *version,
+                              const mm_value *inputs, mm_value *values, uint8_t *exactness,
+                              mm_error *err);
+
+/* The backend call that this thread is inside of. */
+struct mmi_frame {
+    const struct mmi_frame *outer;
+    const struct mmi_residency *res;
+    uint64_t model_id;
+    bool nested; /* its backend said that it may call back */
+};
+static inline const struct mmi_frame *mmi_frame_of(const struct mmi_residency *res) {
+    const struct mmi_frame *frame = mmi_tls()->frame;
+    while (frame && frame->res != res) {
+        frame = frame->outer;
+    }
+    return frame;
+}
+
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+mm_status mmi_model_evict(struct mmi_residency *res, uint64_t id, uint64_t timeout_ns,
+                          mm_error *err);
+mm_status mmi_device_budget(struct mmi_residency *res, const char *device, uint64_t budget_bytes,
+                            mm_error *err);
+
+/* ---- Looking -------------------------------------------------------------------------------- */
+
+/* Snapshots, field for field those of modelmesh.h. */
+struct mmi_model_look {
+    int32_t state;
+    const char *name; /* valid while locked: copied by the caller's visitor */
+    const char *device;
+    bool pinned, updating, prepared;
+    uint32_t evict_class, leases, queued;
+    uint64_t version, weights_bytes, activation_bytes, own_bytes, description_bytes;
+    uint64_t artifact_bytes, idle_ns, requests, hits, loads, evictions, failures, load_ns,
+        prepare_ns;
+    const struct mmi_failure *failure; /* NULL = none */
+    uint64_t now_ns;
+};
+mm_status mmi_model_look(struct mmi_residency *res, uint64_t id,
+                         void (*visit)(void *ctx, const struct mmi_model_look *look), void *ctx);
+
+/* Every model in turn. Returns how many. */
+size_t mmi_models_look(struct mmi_residency *res,
+                       void (*visit)(void *ctx, uint64_t id, const struct mmi_model_look *look),
+                       void *ctx);
+
+struct mmi_device_look {
+    const struct mmi_device *device;
+    uint64_t budget_bytes, used_bytes, weights_bytes, reclaimable_bytes, scratch_bytes;
+    uint64_t reserve_bytes, peak_bytes, leaked_bytes, loads, evictions;
+    uint32_t instances;
+};
+/* Locked snapshot of one device; false = no such index. */
+bool mmi_device_look(struct mmi_residency *res, size_t index, struct mmi_device_look *look);
+
+struct mmi_mesh_look {
+    struct mmi_counts counts;
+    uint64_t models, resident, queued, description_bytes;
+};
+void mmi_mesh_look(struct mmi_residency *res, struct mmi_mesh_look *look);
+
+struct mmi_victim_look {
+    const char *name;
+    uint64_t bytes, idle_ns;
+    uint32_t evict_class;
+    bool leased;
+};
+struct mmi_plan_look {
+    mm_status status;
+    const char *device; /* "" = nowhere; static as long as the mesh */
+    uint64_t needed_bytes, free_bytes;
+    bool estimated, resident;
+    size_t victim_count;
+};
+/* Calls visit for each victim, in order of leaving, under the lock. */
+mm_status mmi_plan_look(struct mmi_residency *res, uint64_t id, struct mmi_plan_look *look,
+                        void (*visit)(void *ctx, size_t i, const struct mmi_victim_look *victim),
+                        void *ctx, mm_error *err);
+
+#endif

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making room: who leaves for whom, on which device. Plans are pure (policy/); here their answers
+ * are carried out.
+ *
+ *   1. loads that wait for memory are looked at in order: higher priority, then first come
+ *   2. each device makes an offer: fits, fits if these leave, later, never
+ *   3. the best offer is taken: victims leave, or a timer is set, or the load is refused
+ *   4. a device that a load waits for is promised to it: later ones do not get ahead there
+ */
+#include <residency/core.h>
+
+#include <base/checked.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+#define QUICK_BYTES (UINT64_C(256) << 10)
+
+/* ---- Snapshot and ground --------------------------------------------------------------------- */
+
+bool mmi_room_reserve_lists(struct mmi_residency *res) {
+    size_t need = (size_t)res->instances + 1;
+    const mm_allocator *alloc = &res->env->alloc;
+    if (need <= res->plan_capacity) {
+        return true;
+    }
+    size_t capacity = res->plan_capacity;
+    size_t same[3] = {capacity, capacity, capacity};
+    if (!mmi_grow(alloc, (void **)&res->candidates, &same[0], need, sizeof(*res->candidates)) ||
+        !mmi_grow(alloc, (void **)&res->planned, &same[1], need, sizeof(struct mmi_instance *)) ||
+        !mmi_grow(alloc, (void **)&res->victims, &same[2], need, sizeof(*res->victims)) ||
+        !mmi_grow(alloc, (void **)&res->released, &capacity, need, sizeof(*res->released))) {
+        return false;
+    }
+    res->plan_capacity = capacity;
+    return true;
+}
+
+struct mmi_instance *mmi_room_victim(struct mmi_residency *res, uint32_t index) {
+    return res->planned[index];
+}
+
+static enum mmi_candidate_state candidate_state(const struct mmi_instance *instance) {
+    switch (mmi_instance_state(instance)) {
+    case MMI_READY:
+        return mmi_slot_leases(instance->slot) ? MMI_CANDIDATE_LEASED : MMI_CANDIDATE_IDLE;
+    case MMI_RECLAIMABLE:
+        return MMI_CANDIDATE_RECLAIMABLE;
+    case MMI_LOADING:
+        return MMI_CANDIDATE_LOADING;
+    default:
+        return MMI_CANDIDATE_DRAINING; /* DRAINING, DETACHING, LOST: its bytes come by themselves */
+    }
+}
+
+static size_t snapshot(struct mmi_residency *res, struct mmi_devstate *dev,
+                       const struct mmi_need *need) {
+    size_t count = 0;
+    MMI_LIST_EACH(node, &dev->instances) {
+        struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
+        const struct mmi_model *model = instance->model;
+        res->planned[count] = instance;
+        res->released[count] = false;
+        res->candidates[count] =
+            (struct mmi_candidate){.index = (uint32_t)count,
+                                   .evict_class = model ? (uint8_t)model->settings.evict_class : 0,
+                                   .pinned = model && model->settings.pinned,
+                                   .self = need->self && model == need->self,
+                                   .state = (uint8_t)candidate_state(instance),
+                                   .last_used = mmi_slot_last_used(instance->slot),
+                                   .bytes = instance->block.charged_bytes,
+                                   .load_cost_ns = instance->load_ns,
+                                   .uses = 0,
+                                   .stay_until_ns = instance->stay_until_ns};
+        count++;
+    }
+    return count;
+}
+
+struct ground {
+    struct mmi_residency *res;
+    struct mmi_devstate *dev;
+    const struct mmi_need *need;
+    size_t count;
+};
+
+static void ground_release(void *ctx, const struct mmi_candidate *candidate) {
+    struct ground *ground = ctx;
+    struct mmi_instance *instance = ground->res->planned[candidate->index];
+    ground->res->released[candidate->index] = true;
+    if (instance->block.bytes) {
+        mmi_trial_release(ground->dev->device->arena, &instance->block);
+    }
+}
+
+static void ground_keep(void *ctx, const struct mmi_candidate *candidate) {
+    struct ground *ground = ctx;
+    struct mmi_instance *instance = ground->res->planned[candidate->index];
+    ground->res->released[candidate->index] = false;
+    if (instance->block.bytes) {
+        mmi_trial_keep(ground->dev->device->arena, &instance->block);
+    }
+}
+
+/* What must stay free for activations: the largest need among those that remain, the newcomer
+ * included, less what is held for scratch already; and what leaked. */
+static uint64_t reserve_left(const struct ground *ground) {
+    const struct mmi_devstate *dev = ground->dev;
+    const struct mmi_arena *arena = dev->device->arena;
+    uint64_t largest = ground->need->activation_bytes;
+    for (size_t i = 0; i < ground->count; i++) {
+        if (!ground->res->released[i]) {
+            largest = mmi_max_u64(largest, atomic_load(&ground->res->planned[i]->activation_bytes));
+        }
+    }
+    uint64_t reserve = largest ? mmi_arena_rounded(arena, largest) : 0;
+    return mmi_add_cap(mmi_sub_floor(reserve, dev->scratch_bytes), dev->leaked_bytes);
+}
+
+static bool ground_fits(void *ctx) {
+    const struct ground *ground = ctx;
+    const struct mmi_arena *arena = ground->dev->device->arena;
+    const struct mmi_need *need = ground->need;
+    if (need->scratch) {
+        return mmi_trial_fits(arena, need->bytes, ground->dev->leaked_bytes);
+    }
+    uint64_t reserve = reserve_left(ground);
+    if (need->bytes == 0) {
+        return mmi_trial_free_bytes(arena) >= mmi_add_cap(need->shrink_bytes, reserve);
+    }
+    return mmi_trial_fits(arena, need->bytes, reserve);
+}
+
+uint64_t mmi_room_reserve(const struct mmi_residency *res, const struct mmi_devstate *dev) {
+    (void)res;
+    uint64_t largest = 0;
+    MMI_LIST_EACH(node, &dev->instances) {
+        struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
+        largest = mmi_max_u64(largest, atomic_load(&instance->activation_bytes));
+    }
+    return largest;
+}
+
+static bool fits_empty(const struct mmi_devstate *dev, const struct mmi_need *need) {
+    const struct mmi_arena *arena = dev->device->arena;
+    uint64_t bytes = need->bytes ? mmi_arena_rounded(arena, need->bytes) : 0;
+    uint64_t activations =
+        need->activation_bytes ? mmi_arena_rounded(arena, need->activation_bytes) : 0;
+    uint64_t all = mmi_add_cap(mmi_add_cap(bytes, activations), need->shrink_bytes);
+    return all <= mmi_arena_capacity(arena);
+}
+
+void mmi_room_plan(struct mmi_residency *res, struct mmi_devstate *dev, const struct mmi_need *need,
+                   struct mmi_plan_output *plan) {
+    struct ground ground = {res, dev, need, snapshot(res, dev, need)};
+    struct mmi_plan_input input = {
+        .policy = res->config.policy,
+        .candidates = res->candidates,
+        .count = ground.count,
+        .evict_class = need->evict_class,
+        .fits_empty = fits_empty(dev, need),
+        .now_ns = mmi_now(&res->env->clock),
+        .now_ticks = mmi_ticks(&res->env->clock),
+        .ground = {&ground, ground_release, ground_keep, ground_fits},
+    };
+    plan->victims = res->victims;
+    mmi_trial_begin(dev->device->arena);
+    mmi_plan(&input, plan);
+    mmi_trial_end(dev->device->arena);
+}
+
+/* ---- Offers --------------------------------------------------------------------------------- */
+
+bool mmi_dev_usable(const struct mmi_residency *res, const struct mmi_devstate *dev,
+                    const struct mmi_version *version) {
+    (void)res;
+    const char *wanted = version->spec->device;
+    uint32_t kinds = version->opened ? version->opened->backend->table->device_kinds : UINT32_MAX;
+    return !atomic_load(&dev->device->lost) && (kinds & (uint32_t)dev->device->pub.kind) &&
+           (!wanted || strcmp(wanted, dev->device->name) == 0);
+}
+
+size_t mmi_room_offers(struct mmi_residency *res, const struct mmi_version *version,
+                       const struct mmi_need *need, struct mmi_offer *offers) {
+    for (size_t i = 0; i < res->device_count; i++) {
+        struct mmi_devstate *dev = &res->devices[i];
+        offers[i] = (struct mmi_offer){.usable = mmi_dev_usable(res, dev, version) && !dev->claimed,
+                                       .free_bytes = mmi_arena_free_bytes(dev->device->arena)};
+        if (offers[i].usable) {
+            mmi_room_plan(res, dev, need, &offers[i].plan);
+        }
+    }
+    size_t chosen = mmi_place(offers, res->device_count);
+    if (chosen < res->device_count) {
+        mmi_room_plan(res, &res->devices[chosen], need, &offers[chosen].plan);
+    }
+    return chosen;
+}
+
+void mmi_room_refusal(struct mmi_residency *res, const struct mmi_model *model,
+                      const struct mmi_need *need, const struct mmi_offer *offers, size_t chosen,
+                      mm_error *error) {
+    const char *name = model ? mmi_model_name(model) : "";
+    if (chosen == res->device_count) {
+        bool lost = false;
+        for (size_t i = 0; i < res->device_count; i++) {
+            lost |= atomic_load(&res->devices[i].device->lost);
+        }
+        if (lost) {
+            mmi_fail(error, MM_DEVICE_LOST, "model %s: its device was lost", name);
+        } else {
+            mmi_fail(error, MM_UNSUPPORTED, "model %s: no device that its backend can use", name);
+        }
+        return;
+    }
+    const struct mmi_device *device = res->devices[chosen].device;
+    uint64_t capacity = mmi_arena_capacity(device->arena);
+    uint64_t bytes = mmi_add_cap(need->bytes, need->activation_bytes);
+    if (offers[chosen].plan.verdict == MMI_PLAN_TOO_LARGE) {
+        mmi_fail_room(error, MM_TOO_LARGE, bytes, capacity,
+                      "model %s: needs %" PRIu64 " bytes of weights and %" PRIu64
+                      " of activations, device %s has %" PRIu64,
+                      name, need->bytes, need->activation_bytes, device->name, capacity);
+    } else {
+        mmi_fail_room(error, MM_ALL_PINNED, bytes, offers[chosen].free_bytes,
+                      "model %s: needs %" PRIu64 " bytes on device %s, %" PRIu64
+                      " are free and the rest is pinned, promised or of a higher class",
+                      name, bytes, device->name, offers[chosen].free_bytes);
+    }
+}
+
+/* ---- Granting ------------------------------------------------------------------------------- */
+
+static struct mmi_need need_of(const struct mmi_instance *instance) {
+    const struct mmi_version *version = instance->version;
+    uint64_t bytes = mmi_max_u64(instance->opened->description.weights_bytes, version->own_bytes);
+    return (struct mmi_need){
+        .bytes = mmi_max_u64(1, mmi_add_cap(bytes, instance->extra_bytes)),
+        .activation_bytes = version->activation_bytes,
+        .evict_class = instance->model ? (uint8_t)instance->model->settings.evict_class : 0,
+        .self = instance->model};
+}
+
+/* Small and mapped loads take less time than waking a thread. */
+static bool quick(const struct mmi_instance *instance) {
+    if (instance->dev->device->pub.kind != MM_DEVICE_HOST) {
+        return false;
+    }
+    bool in_file = mmi_artifact_bytes(instance->opened->artifact) == NULL;
+    return in_file || instance->opened->description.weights_bytes <= QUICK_BYTES;
+}
+
+/* Memory changes hands: from the victims, all RECLAIMABLE, to the newcomer. */
+static void grant(struct mmi_residency *res, struct mmi_instance *instance,
+                  struct mmi_devstate *dev, const struct mmi_plan_output *plan) {
+    struct mmi_need need = need_of(instance);
+    for (size_t i = 0; i < plan->victim_count; i++) {
+        mmi_instance_hand_over(res, res->planned[plan->victims[i]], &instance->victims);
+    }
+    mmi_list_remove(&instance->queue);
+    mmi_timer_unset(res, &instance->timer);
+    instance->queued = false;
+    instance->dev = dev;
+    struct mmi_arena *arena = dev->device->arena;
+    bool taken =
+        mmi_arena_take(arena, need.bytes - instance->extra_bytes, &instance->block) == MMI_TAKE_OK;
+    dev->peak_bytes = mmi_max_u64(dev->peak_bytes, mmi_arena_used(arena));
+    if (!taken) {
+        mm_error error;
+        mmi_fail(&error, MM_NO_MEMORY, "model %s: out of memory", mmi_model_name(instance->model));
+        mmi_list_move_all(&res->detaching, &instance->victims);
+        mmi_load_failed(res, instance, &error, true);
+        return;
+    }
+    atomic_store(&instance->activation_bytes, need.activation_bytes);
+    atomic_store(&instance->measured, instance->version->activation_measured);
+    mmi_list_push_back(&dev->instances, &instance->on_device);
+    mmi_event(res, MMI_EVENT_LOAD_BEGIN, instance->model,
+              &(struct mmi_event){.bytes = instance->block.charged_bytes}, dev);
+    mmi_waiters_told(res, instance->model);
+    res->jobs++;
+    if (!mmi_job_start(res, &instance->job, instance->model, res->load_lane, quick(instance))) {
+        res->jobs--;
+        mm_error error;
+        mmi_fail(&error, MM_CANCELLED, "model %s: nobody is left to load it",
+                 mmi_model_name(instance->model));
+        mmi_list_move_all(&res->detaching, &instance->victims);
+        mmi_load_failed(res, instance, &error, false);
+    }
+}
+
+static void victims_leave(struct mmi_residency *res, const struct mmi_instance *instance,
+                          const struct mmi_plan_output *plan, bool taken) {
+    enum mmi_reason reason = instance->extra_bytes ? MMI_REASON_MEMORY : MMI_REASON_BUDGET;
+    const char *other = instance->model ? mmi_model_name(instance->model) : "";
+    for (size_t i = 0; i < plan->victim_count; i++) {
+        struct mmi_instance *victim = res->planned[plan->victims[i]];
+        if (mmi_instance_state(victim) == MMI_READY) {
+            mmi_instance_leave(res, victim, reason, taken, other);
+        }
+    }
+}
+
+static void wake_at(struct mmi_residency *res, struct mmi_timer *timer, uint64_t now_ns) {
+    (void)timer;
+    (void)now_ns;
+    mmi_pump(res);
+}
+
+static void look_again_at(struct mmi_residency *res, struct mmi_instance *instance,
+                          uint64_t at_ns) {
+    instance->timer.fire = wake_at;
+    mmi_timer_set(res, &instance->timer, at_ns);
+}
+
+/* Only leased ones would do: after a grace they drain, so that the load comes to its turn. */
+static void starve(struct mmi_residency *res, struct mmi_instance *instance,
+                   const struct mmi_plan_output *plan) {
+    uint64_t now_ns = mmi_now(&res->env->clock);
+    if (instance->starved_ns == 0) {
+        instance->starved_ns = now_ns;
+    }
+    uint64_t until_ns = mmi_add_cap(instance->starved_ns, res->config.drain_grace_ns);
+    if (plan->wait_until_ns > until_ns) {
+        until_ns = plan->wait_until_ns;
+    }
+    if (now_ns >= until_ns) {
+        victims_leave(res, instance, plan, true);
+    } else {
+        look_again_at(res, instance, until_ns);
+    }
+}
+
+static bool fits_as_it_is(const struct mmi_residency *res, const struct mmi_offer *offers,
+                          size_t chosen) {
+    return chosen < res->device_count && offers[chosen].plan.verdict == MMI_PLAN_FITS &&
+           offers[chosen].plan.victim_count == 0;
+}
+
+/* Scratch that is kept only to save time goes before any model does. */
+static bool trim_all(struct mmi_residency *res, uint64_t activation_bytes) {
+    bool trimmed = false;
+    for (size_t i = 0; i < res->device_count; i++) {
+        trimmed |= mmi_scratch_trim(res, &res->devices[i], activation_bytes);
+    }
+    return trimmed;
+}
+
+/* One load's turn. true: it got its memory or was refused. false: it waits. */
+static bool try_grant(struct mmi_residency *res, struct mmi_instance *instance) {
+    struct mmi_need need = need_of(instance);
+    struct mmi_offer offers[MMI_MAX_DEVICES];
+    size_t chosen = mmi_room_offers(res, instance->version, &need, offers);
+    if (!fits_as_it_is(res, offers, chosen) && trim_all(res, need.activation_bytes)) {
+        chosen = mmi_room_offers(res, instance->version, &need, offers);
+    }
+    struct mmi_devstate *dev = &res->devices[chosen];
+    if (chosen < res->device_count && offers[chosen].plan.verdict == MMI_PLAN_EVICT) {
+        victims_leave(res, instance, &offers[chosen].plan, false);
+        mmi_room_plan(res, dev, &need, &offers[chosen].plan); /* a lease may have come in between */
+    }
+    if (chosen == res->device_count && mmi_room_promised(res, instance->version)) {
+        return false;
+    }
+    enum mmi_verdict verdict =
+        chosen < res->device_count ? offers[chosen].plan.verdict : MMI_PLAN_TOO_LARGE;
+    switch (verdict) {
+    case MMI_PLAN_FITS:
+        grant(res, instance, dev, &offers[chosen].plan);
+        return true;
+    case MMI_PLAN_EVICT: /* what is DRAINING must go first */
+    case MMI_PLAN_WAIT:
+        break;
+    case MMI_PLAN_STAY:
+        look_again_at(res, instance, offers[chosen].plan.wait_until_ns);
+        break;
+    case MMI_PLAN_LEASED:
+        starve(res, instance, &offers[chosen].plan);
+        break;
+    case MMI_PLAN_HELD:
+        if (dev->scratch_bytes > 0) {
+            break; /* runs end and give their scratch back */
+        }          /* fall through */
+    case MMI_PLAN_PINNED:
+    case MMI_PLAN_TOO_LARGE: {
+        mm_error error;
+        mmi_room_refusal(res, instance->model, &need, offers, chosen, &error);
+        mmi_list_remove(&instance->queue);
+        instance->queued = false;
+        mmi_load_failed(res, instance, &error, false);
+        return true;
+    }
+    }
+    dev->claimed = true;
+    return false;
+}
+
+bool mmi_room_promised(const struct mmi_residency *res, const struct mmi_version *version) {
+    for (size_t i = 0; i < res->device_count; i++) {
+        if (res->devices[i].claimed && mmi_dev_usable(res, &res->devices[i], version)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first load in the queue that was not looked at in this round. */
+static struct mmi_instance *next_in_room(struct mmi_residency *res, uint64_t round) {
+    MMI_LIST_EACH(node, &res->room) {
+        struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, queue);
+        if (instance->round != round) {
+            return instance;
+        }
+    }
+    return NULL;
+}
+
+void mmi_pump(struct mmi_residency *res) {
+    res->pump_again = true;
+    if (res->pumping) {
+        return; /* whoever is at it goes round once more */
+    }
+    res->pumping = true;
+    while (res->pump_again) {
+        res->pump_again = false;
+        res->round++;
+        for (size_t i = 0; i < res->device_count; i++) {
+            res->devices[i].claimed = false;
+        }
+        struct mmi_instance *instance;
+        while ((instance = next_in_room(res, res->round))) {
+            instance->round = res->round;
+            try_grant(res, instance);
+        }
+    }
+    res->pumping = false;
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory for activations. Each device has exec slots; a run takes one whose memory is large enough
+ * by an exchange, without a lock. What is held is charged to the arena. Idle slots keep their
+ * memory while nobody wants the room; beyond the reserve they lose it before any model leaves. */
+#include <residency/scratch.h>
+
+#include <base/checked.h>
+
+#include <inttypes.h>
+
+/* ---- Slots ---------------------------------------------------------------------------------- */
+
+static bool exec_take(struct mmi_exec_slot *slot) {
+    uint32_t idle = 0;
+    return atomic_load_explicit(&slot->busy, memory_order_relaxed) == 0 &&
+           atomic_compare_exchange_strong(&slot->busy, &idle, 1);
+}
+
+static struct mmi_exec_slot *take_ready(struct mmi_devstate *dev, uint64_t bytes) {
+    unsigned hint = mmi_thread_shard(MMI_EXEC_SLOTS);
+    for (unsigned i = 0; i < MMI_EXEC_SLOTS; i++) {
+        struct mmi_exec_slot *slot = &dev->exec[(hint + i) % MMI_EXEC_SLOTS];
+        if (atomic_load_explicit(&slot->bytes, memory_order_relaxed) >= bytes && exec_take(slot)) {
+            if (atomic_load(&slot->bytes) >= bytes) {
+                return slot;
+            }
+            atomic_store(&slot->busy, 0);
+        }
+    }
+    return NULL;
+}
+
+/* An idle slot, one without memory if there is one. */
+static struct mmi_exec_slot *take_any(struct mmi_devstate *dev) {
+    for (int with_memory = 0; with_memory < 2; with_memory++) {
+        for (unsigned i = 0; i < MMI_EXEC_SLOTS; i++) {
+            struct mmi_exec_slot *slot = &dev->exec[i];
+            bool has = atomic_load_explicit(&slot->bytes, memory_order_relaxed) > 0;
+            if (has == with_memory && exec_take(slot)) {
+                return slot;
+            }
+        }
+    }
+    return NULL;
+}
+
+static void give_block(struct mmi_devstate *dev, struct mmi_block *block) {
+    dev->scratch_bytes -= block->charged_bytes;
+    mmi_arena_give(dev->device->arena, block);
+}
+
+bool mmi_scratch_trim(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t keep_bytes) {
+    uint64_t keep = mmi_max_u64(keep_bytes, mmi_room_reserve(res, dev));
+    keep = keep ? mmi_arena_rounded(dev->device->arena, keep) : 0;
+    bool trimmed = false;
+    for (unsigned i = 0; i < MMI_EXEC_SLOTS && dev->scratch_bytes > keep; i++) {
+        struct mmi_exec_slot *slot = &dev->exec[i];
+        if (atomic_load_explicit(&slot->bytes, memory_order_relaxed) > 0 && exec_take(slot)) {
+            atomic_store(&slot->bytes, 0);
+            give_block(dev, &slot->block);
+            mmi_list_push_back(&res->trimmed, &slot->trimmed);
+            trimmed = true;
+        }
+    }
+    return trimmed;
+}
+
+/* Locked: runs that wait look again, loads too. */
+void mmi_scratch_changed(struct mmi_residency *res, struct mmi_devstate *dev) {
+    pthread_cond_broadcast(&dev->scratch_freed);
+    mmi_pump(res);
+}
+
+void mmi_scratch_unmap_all(struct mmi_devstate *dev) {
+    for (unsigned i = 0; i < MMI_EXEC_SLOTS; i++) {
+        struct mmi_exec_slot *slot = &dev->exec[i];
+        dev->device->ops->unmap(&slot->region);
+        give_block(dev, &slot->block);
+        atomic_store(&slot->bytes, 0);
+    }
+}
+
+/* ---- Room ----------------------------------------------------------------------------------- */
+
+struct want {
+    struct mmi_residency *res;
+    struct mmi_devstate *dev;
+    const struct mmi_model *model;
+    uint64_t bytes;
+    struct mmi_block *block;
+};
+
+static bool take_block(const struct want *want) {
+    struct mmi_devstate *dev = want->dev;
+    struct mmi_arena *arena = dev->device->arena;
+    if (!mmi_arena_fits(arena, want->bytes, dev->leaked_bytes) ||
+        mmi_arena_take(arena, want->bytes, want->block) != MMI_TAKE_OK) {
+        return false;
+    }
+    dev->scratch_bytes += want->block->charged_bytes;
+    dev->peak_bytes = mmi_max_u64(dev->peak_bytes, mmi_arena_used(arena));
+    return true;
+}
+
+/* Idle models make room, by the same rule as for a load. */
+static enum mmi_verdict displace(const struct want *want) {
+    struct mmi_residency *res = want->res;
+    struct mmi_need need = {.bytes = want->bytes,
+                            .scratch = true,
+                            .evict_class =
+                                want->model ? (uint8_t)want->model->settings.evict_class : 0,
+                            .self = want->model};
+    struct mmi_plan_output plan;
+    mmi_room_plan(res, want->dev, &need, &plan);
+    if (plan.verdict != MMI_PLAN_FITS && plan.verdict != MMI_PLAN_EVICT) {
+        return plan.verdict;
+    }
+    const char *other = want->model ? mmi_model_name(want->model) : "";
+    struct mmi_list leaving;
+    mmi_list_init(&leaving);
+    for (size_t i = 0; i < plan.victim_count; i++) { /* leaving may plan anew: note them first */
+        mmi_list_push_back(&leaving, &mmi_room_victim(res, plan.victims[i])->queue);
+    }
+    struct mmi_list *node;
+    while ((node = mmi_list_pop(&leaving))) {
+        struct mmi_instance *victim = MMI_CONTAINER(node, struct mmi_instance, queue);
+        mmi_instance_leave(res, victim, MMI_REASON_ACTIVATIONS, true, other);
+    }
+    return plan.verdict;
+}
+
+/* Somebody runs on the device and will give scratch back. */
+static bool others_run(const struct mmi_devstate *dev) {
+    for (unsigned i = 0; i < MMI_EXEC_SLOTS; i++) {
+        const struct mmi_exec_slot *slot = &dev->exec[i];
+        if (atomic_load(&slot->busy) && atomic_load(&slot->bytes) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static mm_status no_room(const struct want *want, mm_error *err) {
+    const struct mmi_arena *arena = want->dev->device->arena;
+    uint64_t free_bytes = mmi_arena_free_bytes(arena);
+    return mmi_fail_room(err, MM_NO_ROOM_FOR_ACTIVATIONS, want->bytes, free_bytes,
+                         "model %s: this request needs %" PRIu64
+                         " bytes for activations, device %s has %" PRIu64 " free",
+                         want->model ? mmi_model_name(want->model) : "", want->bytes,
+                         want->dev->device->name, free_bytes);
+}
+
+/* Locked. Until there is a block, an error, or the deadline. */
+static mm_status make_room(const struct want *want, uint64_t deadline_ns, bool wait,
+                           mm_error *err) {
+    struct mmi_residency *res = want->res;
+    struct mmi_devstate *dev = want->dev;
+    for (;;) {
+        if (take_block(want)) {
+            return MM_OK;
+        }
+        if (mmi_scratch_trim(res, dev, 0) && take_block(want)) {
+            return MM_OK;
+        }
+        if (want->bytes > mmi_arena_capacity(dev->device->arena)) {
+            return no_room(want, err);
+        }
+        enum mmi_verdict verdict = displace(want);
+        mmi_work_off(res); /* detaches who left */
+        if (verdict == MMI_PLAN_FITS || verdict == MMI_PLAN_EVICT) {
+            continue;
+        }
+        bool later = verdict == MMI_PLAN_WAIT || verdict == MMI_PLAN_STAY || others_run(dev);
+        if (!wait || !later) {
+            return take_block(want) ? MM_OK : no_room(want, err);
+        }
+        if (deadline_ns && mmi_now(&res->env->clock) >= deadline_ns) {
+            mmi_count(&res->counters, MMI_COUNT_DEADLINE, 1);
+            return mmi_fail(err, MM_DEADLINE,
+                            "model %s: the deadline passed while it waited for "
+                            "scratch memory",
+                            want->model ? mmi_model_name(want->model) : "");
+        }
+        uint64_t look_ns = mmi_add_cap(mmi_now(&res->env->clock), res->config.drain_grace_ns);
+        if (deadline_ns && deadline_ns < look_ns) {
+            look_ns = deadline_ns;
+        }
+        mmi_lock_wait(&res->lock, &dev->scratch_freed, &res->env->clock, look_ns);
+    }
+}
+
+/* ---- Getting and giving --------------------------------------------------------------------- */
+
+static mm_status get_slow(struct mmi_residency *res, struct mmi_scratch *scratch, uint64_t bytes,
+                          uint64_t deadline_ns, mm_error *err) {
+    struct mmi_devstate *dev = scratch->dev;
+    struct mmi_block block = {0};
+    struct want want = {res, dev, scratch->model, bytes, &block};
+    mmi_res_lock(res);
+    atomic_fetch_add(&dev->scratch_waiters, 1);
+    mm_status status = MM_OK;
+    struct mmi_exec_slot *slot;
+    while (!(slot = take_any(dev)) && status == MM_OK) {
+        if (deadline_ns && mmi_now(&res->env->clock) >= deadline_ns) {
+            status = mmi_fail(err, MM_DEADLINE, "the deadline passed while waiting to run");
+        } else {
+            mmi_lock_wait(&res->lock, &dev->scratch_freed, &res->env->clock, deadline_ns);
+        }
+    }
+    if (slot) {
+        struct mmi_region old = slot->region; /* unmapped before the new one is mapped */
+        slot->region = (struct mmi_region){0};
+        atomic_store(&slot->bytes, 0);
+        give_block(dev, &slot->block);
+        mmi_res_unlock(res);
+        dev->device->ops->unmap(&old);
+        mmi_res_lock(res);
+        status = make_room(&want, deadline_ns, true, err);
+    }
+    atomic_fetch_sub(&dev->scratch_waiters, 1);
+    mmi_res_unlock(res);
+    if (status == MM_OK) {
+        status = dev->device->ops->map(dev->device, &block, &slot->region, err);
+        if (status != MM_OK) {
+            mmi_res_lock(res);
+            give_block(dev, &block);
+            mmi_res_unlock(res);
+        }
+    }
+    if (status == MM_OK) {
+        slot->block = block;
+        atomic_store(&slot->bytes, slot->region.bytes);
+        scratch->slot = slot;
+    } else if (slot) {
+        atomic_store(&slot->busy, 0);
+    }
+    return status;
+}
+
+mm_status mmi_scratch_get(struct mmi_residency *res, struct mmi_scratch *scratch, uint64_t bytes,
+                          uint64_t deadline_ns, mm_error *err) {
+    if (bytes == 0) {
+        return MM_OK;
+    }
+    scratch->slot = take_ready(scratch->dev, bytes);
+    return scratch->slot ? MM_OK : get_slow(res, scratch, bytes, deadline_ns, err);
+}
+
+void *mmi_scratch_more(struct mmi_residency *res, struct mmi_scratch *scratch, uint64_t bytes) {
+    struct mmi_scratch_more *more = mmi_alloc(&res->env->alloc, 1, sizeof(*more));
+    if (!more || bytes == 0) {
+        mmi_free(&res->env->alloc, more, sizeof(*more));
+        return NULL;
+    }
+    struct want want = {res, scratch->dev, scratch->model, bytes, &more->block};
+    mmi_res_lock(res);
+    mm_status status = make_room(&want, 0, false, NULL);
+    mmi_res_unlock(res);
+    if (status == MM_OK) {
+        status =
+            scratch->dev->device->ops->map(scratch->dev->device, &more->block, &more->region, NULL);
+    }
+    if (status != MM_OK) {
+        mmi_res_lock(res);
+        give_block(scratch->dev, &more->block);
+        mmi_res_unlock(res);
+        mmi_free(&res->env->alloc, more, sizeof(*more));
+        return NULL;
+    }
+    more->next = scratch->more;
+    scratch->more = more;
+    scratch->more_bytes = mmi_add_cap(scratch->more_bytes, bytes);
+    return more->region.base;
+}
+
+static void give_more(struct mmi_residency *res, struct mmi_scratch *scratch) {
+    while (scratch->more) {
+        struct mmi_scratch_more *more = scratch->more;
+        scratch->more = more->next;
+        scratch->dev->device->ops->unmap(&more->region);
+        mmi_res_lock(res);
+        give_block(scratch->dev, &more->block);
+        mmi_res_unlock(res);
+        mmi_free(&res->env->alloc, more, sizeof(*more));
+    }
+}
+
+void mmi_scratch_give(struct mmi_residency *res, struct mmi_scratch *scratch) {
+    struct mmi_devstate *dev = scratch->dev;
+    bool changed = scratch->more != NULL;
+    give_more(res, scratch);
+    if (scratch->slot) {
+        /* Before the look at who waits: one of the two sees the other (both seq_cst). */
+        atomic_store(&scratch->slot->busy, 0);
+    }
+    if (changed || (scratch->slot && atomic_load(&dev->scratch_waiters) > 0)) {
+        mmi_res_lock(res);
+        mmi_scratch_changed(res, dev);
+        mmi_res_unlock(res);
+    }
+}
