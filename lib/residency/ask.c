@@ -147,7 +147,7 @@ static mm_status check_ask(struct mmi_residency *res, const struct mmi_ask *ask,
 
 mm_status mmi_ask_enter(struct mmi_residency *res, struct mmi_waiter *waiter,
                         const struct mmi_ask *ask, bool retry, bool *hit, mm_error *err) {
-    struct mmi_model *model;
+    struct mmi_model *model = NULL;
     MMI_TRY(check_ask(res, ask, &model, err));
     if (retry) {
         mmi_failure_clear(&res->env->alloc, &model->current->failure);

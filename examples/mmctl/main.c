@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mmctl: look at models, run them, time them, replay a trace against a mesh. Public API only. */
+#include "command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: mmctl COMMAND ...\n"
+    "\n"
+    "  inspect MODEL [--json]\n"
+    "      inputs, outputs, format, bytes, what it needs in memory\n"
+    "  infer MODEL [--input NAME=FILE.npy ...] [--random SEED] [--output-dir DIR]\n"
+    "        [--save-inputs DIR] [--shape NAME=1x3x640x640 ...]\n"
+    "      run it once and write every output as DIR/NAME.npy\n"
+    "  bench MODEL [--threads N] [--runs N] [--input NAME=FILE.npy ...] [--shape NAME=...] "
+    "[--json]\n"
+    "      time preparing, opening, the first answer and hot ones\n"
+    "  replay TRACE.csv --models DIR --device host:BYTES[,sim:BYTES...] [--policy lru]\n"
+    "         [--clients N] [--cache-dir DIR] [--json]\n"
+    "      closed-loop clients take the lines `seq,model` in turn and call DIR/MODEL.*\n"
+    "  verify CACHE_DIR\n"
+    "      check every prepared model in a cache directory, remove damaged ones\n"
+    "  version\n"
+    "\n"
+    "BYTES take k, m, g. Exit codes: 0 done, 1 a model or request failed, 2 bad arguments.\n";
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"inspect", command_inspect}, {"infer", command_infer},   {"bench", command_bench},
+    {"replay", command_replay},   {"verify", command_verify},
+};
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            return commands[i].run(argc - 2, argv + 2);
+        }
+    }
+    if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) {
+        printf("mmctl %s\n", mm_version());
+        return EXIT_DONE;
+    }
+    bool help = strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0;
+    fputs(usage, help ? stdout : stderr);
+    return help ? EXIT_DONE : bad_argument(argv[1], "no such command");
+}

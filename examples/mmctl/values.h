@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMCTL_VALUES_H
+#define MMCTL_VALUES_H
+
+/* Inputs for a model: from .npy files, or made up from its description and a seed. */
+
+#include "command.h"
+
+#define MAX_INPUTS 64
+
+/* What the command line says of inputs: --input NAME=FILE, --shape NAME=1x3x640x640, --random
+ * SEED. */
+struct input_options {
+    const char *files[MAX_INPUTS]; /* "NAME=FILE" */
+    const char *shapes[MAX_INPUTS];
+    uint32_t file_count, shape_count;
+    bool random;
+    uint64_t seed;
+};
+
+struct inputs {
+    mm_value values[MAX_INPUTS];
+    uint32_t count;
+};
+
+/* Takes `argument` if it is one of the three. */
+bool take_input_option(struct arguments *arguments, const char *argument,
+                       struct input_options *options);
+/* One value for each required input of the model: the file if one is named, else made up: f32 and
+ * other floats uniform in [0, 1), integers and bool 0 or 1, strings "0" or "1", free axes 1 unless
+ * --shape says more. false: said why. */
+bool make_inputs(const mm_model_description *description, const struct input_options *options,
+                 struct inputs *inputs);
+void free_inputs(struct inputs *inputs);
+/* DIR/<name>.npy; a '/' in a name becomes '_'. DIR is made if it is missing. */
+bool write_values(const char *dir, const mm_value *values, uint32_t count);
+
+#endif
