@@ -107,8 +107,8 @@ typedef struct mm_mesh_options {
      * MM_CACHE_NOT_OWNED; made if it is missing */
     const char *cache_dir;
     uint64_t cache_budget_bytes; /* of cache_dir; 0: no limit */
-    /* prepared models in memory; 0: a quarter of the host's budget (the first host device's, else
-     * of the default one's) */
+    /* prepared models in memory; 0: a quarter of the smaller of MemAvailable and the cgroup's
+     * limit */
     uint64_t artifact_budget_bytes;
     /* open descriptions and signatures of models that are not resident; 0: 64 MiB */
     uint64_t description_budget_bytes;

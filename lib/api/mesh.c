@@ -214,18 +214,7 @@ static void artifact_dropped(void *user, const char *what, uint64_t bytes, mm_st
     mmi_count(&mesh->res.counters, MMI_COUNT_ARTIFACT_DROPS, 1);
 }
 
-static uint64_t host_budget(struct mmi_device *const *devices, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        if (devices[i]->pub.kind == MM_DEVICE_HOST) {
-            return mmi_arena_capacity(devices[i]->arena);
-        }
-    }
-    return mmi_host_default_budget();
-}
-
-static mm_status open_parts(mm_mesh *mesh, const mm_mesh_options *options,
-                            struct mmi_device *const *devices, uint32_t device_count,
-                            mm_error *err) {
+static mm_status open_parts(mm_mesh *mesh, const mm_mesh_options *options, mm_error *err) {
     uint32_t cpus = mmi_cpus_allowed();
     bool threads = options->infer_threads != MM_THREADS_NONE &&
                    options->load_threads != MM_THREADS_NONE &&
@@ -244,7 +233,7 @@ static mm_status open_parts(mm_mesh *mesh, const mm_mesh_options *options,
         .cache_dir = options->cache_dir,
         .cache_budget_bytes = options->cache_budget_bytes,
         .memory_budget_bytes =
-            or_default(options->artifact_budget_bytes, host_budget(devices, device_count) / 4),
+            or_default(options->artifact_budget_bytes, mmi_host_default_budget() / 2),
         .map = options->map_cache == MM_MAP_AUTO,
         .boot_id = options->boot_id,
         .dropped = artifact_dropped,
@@ -302,7 +291,7 @@ static mm_status create(mm_mesh *mesh, const mm_mesh_options *options,
     struct mmi_device *devices[MMI_MAX_DEVICES];
     uint32_t count = 0;
     MMI_TRY(open_devices(mesh, options, devices, &count, err));
-    mm_status status = open_parts(mesh, options, devices, count, err);
+    mm_status status = open_parts(mesh, options, err);
     if (status == MM_OK) {
         status = open_residency(mesh, options, world, devices, count, err);
     } else {

@@ -248,6 +248,7 @@ void mmi_room_refusal(struct mmi_residency *res, const struct mmi_model *model,
 
 /* ---- Scratch -------------------------------------------------------------------------------- */
 
+/* Idle scratch goes until no more than keep_bytes is held. true = some went. */
 bool mmi_scratch_trim(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t keep_bytes);
 void mmi_scratch_changed(struct mmi_residency *res, struct mmi_devstate *dev);
 void mmi_scratch_unmap_all(struct mmi_devstate *dev);

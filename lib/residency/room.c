@@ -341,7 +341,9 @@ static bool fits_as_it_is(const struct mmi_residency *res, const struct mmi_offe
 static bool trim_all(struct mmi_residency *res, uint64_t activation_bytes) {
     bool trimmed = false;
     for (size_t i = 0; i < res->device_count; i++) {
-        trimmed |= mmi_scratch_trim(res, &res->devices[i], activation_bytes);
+        struct mmi_devstate *dev = &res->devices[i];
+        uint64_t reserve = mmi_max_u64(activation_bytes, mmi_room_reserve(res, dev));
+        trimmed |= mmi_scratch_trim(res, dev, reserve);
     }
     return trimmed;
 }

@@ -50,8 +50,7 @@ static void give_block(struct mmi_devstate *dev, struct mmi_block *block) {
 }
 
 bool mmi_scratch_trim(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t keep_bytes) {
-    uint64_t keep = mmi_max_u64(keep_bytes, mmi_room_reserve(res, dev));
-    keep = keep ? mmi_arena_rounded(dev->device->arena, keep) : 0;
+    uint64_t keep = keep_bytes ? mmi_arena_rounded(dev->device->arena, keep_bytes) : 0;
     bool trimmed = false;
     for (unsigned i = 0; i < MMI_EXEC_SLOTS && dev->scratch_bytes > keep; i++) {
         struct mmi_exec_slot *slot = &dev->exec[i];
