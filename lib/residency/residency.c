@@ -266,6 +266,26 @@ static void leave_all(struct mmi_residency *res) {
     }
 }
 
+/* Locked before and after. One thread joins them; whoever else stops waits for it. */
+static bool threads_ended(struct mmi_residency *res) {
+    if (res->joining) {
+        return res->joined;
+    }
+    res->joining = true;
+    mmi_unlock(&res->lock);
+    if (res->ticker) {
+        mmi_lane_stop(res->prepare_lane);
+        mmi_lane_stop(res->load_lane);
+        mmi_lane_stop(res->infer_lane);
+        mmi_ticker_stop(res->ticker);
+    }
+    mmi_board_stop(res->board); /* last: it delivers what the others completed */
+    mmi_lock(&res->lock);
+    res->joined = true;
+    pthread_cond_broadcast(&res->quiet);
+    return true;
+}
+
 mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t timeout_ns) {
     uint64_t deadline_ns = timeout_ns ? mmi_add_cap(mmi_now(&res->env->clock), timeout_ns) : 0;
     mmi_residency_close(res);
@@ -274,7 +294,7 @@ mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t timeout_ns) {
     for (;;) {
         leave_all(res);
         mmi_work_off(res);
-        if (res->instances == 0 && res->jobs == 0) {
+        if (res->instances == 0 && res->jobs == 0 && threads_ended(res)) {
             break;
         }
         if (deadline_ns && mmi_now(&res->env->clock) >= deadline_ns) {
@@ -284,12 +304,6 @@ mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t timeout_ns) {
         mmi_lock_wait(&res->lock, &res->quiet, &res->env->clock, deadline_ns);
     }
     mmi_res_unlock(res);
-    if (status == MM_OK && res->ticker) {
-        mmi_lane_stop(res->prepare_lane);
-        mmi_lane_stop(res->load_lane);
-        mmi_lane_stop(res->infer_lane);
-        mmi_ticker_stop(res->ticker);
-    }
     return status;
 }
 

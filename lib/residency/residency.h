@@ -87,6 +87,7 @@ struct mmi_residency {
     uint64_t round;             /* of the pump */
     uint32_t jobs;              /* running without the lock, and calls that hold on to something */
     pthread_cond_t quiet;       /* jobs or instances became fewer */
+    bool joining, joined;       /* the threads, by the first stop */
     uint64_t instances;         /* that exist */
     uint64_t served, granted;   /* sums of models' that are gone; see mmi_model */
     struct mmi_candidate *candidates; /* room for all instances: planning allocates nothing */
