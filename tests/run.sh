@@ -133,13 +133,14 @@ build() {
     fi
 }
 
-# test_build NAME RUNNER...: runs the tests of build/NAME; RUNNER goes before meson.
+# test_build NAME PATIENCE RUNNER...: runs the tests of build/NAME; each may take PATIENCE times its
+# usual time; RUNNER goes before meson.
 test_build() {
-    local name=$1
-    shift
+    local name=$1 patience=$2
+    shift 2
     rm -f "build/$name/meson-logs/testlog.json"
     step "$name: test" "$@" meson test -C "build/$name" --no-rebuild --no-suite lint \
-        --print-errorlogs
+        --timeout-multiplier "$patience" --print-errorlogs
     count_tests "build/$name/meson-logs/testlog.json"
 }
 
@@ -163,13 +164,13 @@ check "lint" python3 tests/lint
 check "lint: its own test" python3 tests/lint_test.py
 
 if build release gcc -Dbuildtype=release; then
-    test_build release
+    test_build release 2
 fi
 if build asan clang -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false; then
-    test_build asan
+    test_build asan 4
 fi
 if build tsan clang -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false; then
-    test_build tsan "${fixed_addresses[@]}"
+    test_build tsan 6 "${fixed_addresses[@]}"
 fi
 if build minimal gcc -Dbuildtype=release -Dauto_features=disabled -Dtests=false -Dexamples=false \
     -Dbench=false; then
