@@ -10,30 +10,10 @@ struct name_block {
     char text[];
 };
 
-#define FIRST_SEGMENT 64u
 #define NO_NUMBER UINT32_MAX
 
-/* Segment k holds 64 << k models: numbers 64 * (2^k - 1) and up. */
-static unsigned segment_of(uint32_t number, uint32_t *place) {
-    uint32_t scaled = number / FIRST_SEGMENT + 1;
-    unsigned segment = 31u - (unsigned)__builtin_clz(scaled);
-    *place = number - FIRST_SEGMENT * ((1u << segment) - 1);
-    return segment;
-}
-
 static size_t segment_bytes(unsigned segment) {
-    return ((size_t)FIRST_SEGMENT << segment) * sizeof(struct mmi_model);
-}
-
-static struct mmi_model *model_at(const struct mmi_catalog *catalog, uint32_t number) {
-    uint32_t place;
-    unsigned segment = segment_of(number, &place);
-    if (segment >= sizeof(catalog->segments) / sizeof(catalog->segments[0])) {
-        return NULL;
-    }
-    struct mmi_model *models =
-        atomic_load_explicit(&catalog->segments[segment], memory_order_acquire);
-    return models ? &models[place] : NULL;
+    return ((size_t)MMI_FIRST_SEGMENT << segment) * sizeof(struct mmi_model);
 }
 
 mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *alloc, unsigned shards,
@@ -54,18 +34,13 @@ mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *allo
 void mmi_catalog_fini(struct mmi_catalog *catalog) {
     mmi_names_fini(&catalog->names);
     mmi_guard_fini(&catalog->guard);
-    for (unsigned i = 0; i < sizeof(catalog->segments) / sizeof(catalog->segments[0]); i++) {
+    for (unsigned i = 0; i < MMI_SEGMENTS; i++) {
         mmi_free(catalog->alloc, atomic_load(&catalog->segments[i]), segment_bytes(i));
         atomic_store(&catalog->segments[i], NULL);
     }
 }
 
 /* ---- Lock-free ------------------------------------------------------------------------------ */
-
-struct mmi_model *mmi_catalog_at(const struct mmi_catalog *catalog, uint64_t id) {
-    uint32_t low = (uint32_t)id;
-    return low == 0 ? NULL : model_at(catalog, low - 1);
-}
 
 struct name_query {
     const struct mmi_catalog *catalog;
@@ -76,7 +51,7 @@ struct name_query {
 /* The id is read around the name: a model that changed hands meanwhile is no match. */
 static bool same_name(void *ctx, uint32_t number) {
     struct name_query *query = ctx;
-    struct mmi_model *model = model_at(query->catalog, number);
+    struct mmi_model *model = mmi_catalog_number(query->catalog, number);
     uint64_t id = atomic_load_explicit(&model->id, memory_order_seq_cst);
     const char *name = atomic_load_explicit(&model->name, memory_order_seq_cst);
     if (id == 0 || !name || strcmp(name, query->name) != 0) {
@@ -109,7 +84,7 @@ struct mmi_model *mmi_catalog_get(const struct mmi_catalog *catalog, uint64_t id
 struct mmi_model *mmi_catalog_next(const struct mmi_catalog *catalog,
                                    const struct mmi_model *model) {
     for (uint32_t number = model ? model->number + 1 : 0; number < catalog->made; number++) {
-        struct mmi_model *next = model_at(catalog, number);
+        struct mmi_model *next = mmi_catalog_number(catalog, number);
         if (atomic_load_explicit(&next->id, memory_order_relaxed) != 0) {
             return next;
         }
@@ -120,13 +95,13 @@ struct mmi_model *mmi_catalog_next(const struct mmi_catalog *catalog,
 /* A number nobody has: one that was given back, else a new one. NULL = out of memory. */
 static struct mmi_model *take_number(struct mmi_catalog *catalog) {
     if (catalog->first_free != NO_NUMBER) {
-        struct mmi_model *model = model_at(catalog, catalog->first_free);
+        struct mmi_model *model = mmi_catalog_number(catalog, catalog->first_free);
         catalog->first_free = model->next_free;
         return model;
     }
     uint32_t place;
-    unsigned segment = segment_of(catalog->made, &place);
-    if (segment >= sizeof(catalog->segments) / sizeof(catalog->segments[0])) {
+    unsigned segment = mmi_catalog_segment(catalog->made, &place);
+    if (segment >= MMI_SEGMENTS) {
         return NULL;
     }
     if (!atomic_load(&catalog->segments[segment])) {
@@ -136,7 +111,7 @@ static struct mmi_model *take_number(struct mmi_catalog *catalog) {
         }
         atomic_store_explicit(&catalog->segments[segment], models, memory_order_release);
     }
-    struct mmi_model *model = model_at(catalog, catalog->made);
+    struct mmi_model *model = mmi_catalog_number(catalog, catalog->made);
     model->number = catalog->made++;
     model->generation = 1;
     return model;

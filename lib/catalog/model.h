@@ -48,14 +48,18 @@ struct mmi_model {
     uint64_t loads, evictions, failures;
 };
 
+/* Segment k holds 64 << k models: numbers 64 * (2^k - 1) and up. */
+#define MMI_FIRST_SEGMENT 64u
+#define MMI_SEGMENTS 20u
+
 struct mmi_catalog {
     const mm_allocator *alloc;
     struct mmi_guard guard;
     struct mmi_names names;
-    struct mmi_model *_Atomic segments[20]; /* [k]: 64 << k models */
-    uint32_t made;                          /* numbers given out so far */
-    uint32_t first_free;                    /* UINT32_MAX = none */
-    uint64_t count;                         /* registered now */
+    struct mmi_model *_Atomic segments[MMI_SEGMENTS];
+    uint32_t made;       /* numbers given out so far */
+    uint32_t first_free; /* UINT32_MAX = none */
+    uint64_t count;      /* registered now */
     uint32_t max_models;
     uint32_t max_generation;
 };
@@ -73,9 +77,29 @@ mm_status mmi_catalog_add(struct mmi_catalog *catalog, const char *name, struct 
  * nothing. */
 void mmi_catalog_remove(struct mmi_catalog *catalog, struct mmi_model *model);
 
+static inline unsigned mmi_catalog_segment(uint32_t number, uint32_t *place) {
+    uint32_t scaled = number / MMI_FIRST_SEGMENT + 1;
+    unsigned segment = 31u - (unsigned)__builtin_clz(scaled);
+    *place = number - MMI_FIRST_SEGMENT * ((1u << segment) - 1);
+    return segment;
+}
+static inline struct mmi_model *mmi_catalog_number(const struct mmi_catalog *catalog,
+                                                   uint32_t number) {
+    uint32_t place;
+    unsigned segment = mmi_catalog_segment(number, &place);
+    if (segment >= MMI_SEGMENTS) {
+        return NULL;
+    }
+    struct mmi_model *models =
+        atomic_load_explicit(&catalog->segments[segment], memory_order_acquire);
+    return models ? &models[place] : NULL;
+}
 /* Lock-free. The model that lies under this number, whose id may be another by now; NULL = there
  * was never one. */
-struct mmi_model *mmi_catalog_at(const struct mmi_catalog *catalog, uint64_t id);
+static inline struct mmi_model *mmi_catalog_at(const struct mmi_catalog *catalog, uint64_t id) {
+    uint32_t low = (uint32_t)id;
+    return low == 0 ? NULL : mmi_catalog_number(catalog, low - 1);
+}
 /* Lock-free. 0 = no model has this name. */
 uint64_t mmi_catalog_find(struct mmi_catalog *catalog, const char *name);
 /* The model of a handle, or NULL when it is stale. */

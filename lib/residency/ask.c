@@ -69,7 +69,9 @@ struct mmi_opened *mmi_ticket_opened(const struct mmi_ticket *ticket) {
 }
 
 bool mmi_ticket_hot(struct mmi_residency *res, uint64_t id, struct mmi_ticket *ticket) {
-    *ticket = (struct mmi_ticket){.hit = true};
+    ticket->turn = false;
+    ticket->hit = true;
+    ticket->wait_ns = 0;
     if (!mmi_hot_lease(res, id, &ticket->lease, &ticket->instance)) {
         return false;
     }
@@ -87,8 +89,7 @@ bool mmi_ticket_hot(struct mmi_residency *res, uint64_t id, struct mmi_ticket *t
 
 /* ---- Entering ------------------------------------------------------------------------------- */
 
-static mm_status stale(const struct mmi_residency *res, uint64_t id, mm_error *err) {
-    (void)res;
+mm_status mmi_no_model(uint64_t id, mm_error *err) {
     return mmi_fail(err, id ? MM_STALE_HANDLE : MM_INVALID_ARGUMENT,
                     id ? "the model of this handle was unregistered" : "model: no handle");
 }
@@ -135,7 +136,7 @@ static mm_status check_ask(struct mmi_residency *res, const struct mmi_ask *ask,
     }
     *model = mmi_catalog_get(&res->catalog, ask->id);
     if (!*model) {
-        return stale(res, ask->id, err);
+        return mmi_no_model(ask->id, err);
     }
     if (ask->deadline_ns && mmi_now(&res->env->clock) >= ask->deadline_ns) {
         mmi_count(&res->counters, MMI_COUNT_DEADLINE, 1);
@@ -217,7 +218,7 @@ mm_status mmi_ask_resident(struct mmi_residency *res, const struct mmi_ask *ask,
     return ask_blocking(res, &waiter, ask, retry, &hit, err);
 }
 
-/* The turn, once there is a lease. */
+/* The turn, once there is a lease. MM_NONE: an update took over meanwhile; ask again. */
 static mm_status wait_turn(struct mmi_residency *res, const struct mmi_ask *ask,
                            struct mmi_ticket *ticket, mm_error *err) {
     struct mmi_instance *instance = ticket->instance;
@@ -238,7 +239,8 @@ static mm_status wait_turn(struct mmi_residency *res, const struct mmi_ask *ask,
     mm_status status = mmi_gate_enter(res, instance, &waiter, ask->deadline_ns, err);
     if (status == MM_OK) {
         mmi_waiter_block(res, &waiter);
-        status = waiter.status == MM_OK ? MM_OK : mmi_error_copy(err, &waiter.error);
+        bool failed = waiter.status != MM_OK && waiter.status != MM_NONE;
+        status = failed ? mmi_error_copy(err, &waiter.error) : waiter.status;
     }
     mmi_res_unlock(res);
     pthread_cond_destroy(&wake);
@@ -249,7 +251,9 @@ static mm_status wait_turn(struct mmi_residency *res, const struct mmi_ask *ask,
 mm_status mmi_gate_enter(struct mmi_residency *res, struct mmi_instance *instance,
                          struct mmi_waiter *waiter, uint64_t deadline_ns, mm_error *err) {
     if (!instance->model) {
-        return mmi_fail(err, MM_UNREGISTERED, "the model was unregistered");
+        return instance->reason == MMI_REASON_UPDATE
+                   ? MM_NONE
+                   : mmi_fail(err, MM_UNREGISTERED, "the model was unregistered");
     }
     if (atomic_load(&res->closed)) {
         return mmi_fail(err, MM_CLOSED, "the mesh is closed");
@@ -270,16 +274,19 @@ void mmi_ticket_waited(struct mmi_residency *res, struct mmi_ticket *ticket, uin
 mm_status mmi_ticket_wait(struct mmi_residency *res, const struct mmi_ask *ask,
                           struct mmi_ticket *ticket, mm_error *err) {
     uint64_t begun_ns = mmi_now(&res->env->clock);
-    struct mmi_waiter waiter = {.want = MMI_WANT_LEASE};
-    *ticket = (struct mmi_ticket){0};
-    MMI_TRY(ask_blocking(res, &waiter, ask, false, &ticket->hit, err));
-    ticket->lease = waiter.lease;
-    ticket->instance = waiter.instance;
-    mm_status status = wait_turn(res, ask, ticket, err);
-    if (status != MM_OK) {
-        mmi_lease_back(res, &ticket->lease);
-        return status;
-    }
+    mm_status status;
+    do {
+        struct mmi_waiter waiter = {.want = MMI_WANT_LEASE};
+        *ticket = (struct mmi_ticket){0};
+        MMI_TRY(ask_blocking(res, &waiter, ask, false, &ticket->hit, err));
+        ticket->lease = waiter.lease;
+        ticket->instance = waiter.instance;
+        status = wait_turn(res, ask, ticket, err);
+        if (status != MM_OK) {
+            mmi_lease_back(res, &ticket->lease);
+        }
+    } while (status == MM_NONE);
+    MMI_TRY(status);
     if (!ticket->hit) {
         mmi_ticket_waited(res, ticket, begun_ns);
     }
