@@ -570,10 +570,10 @@ MM_API mm_status mm_backend_load(mm_mesh *mesh, const char *path, mm_error *err)
 /* ---- Other ---------------------------------------------------------------------------------- */
 
 /* DLPack (dmlc/dlpack 1.0, DLManagedTensorVersioned), without a copy. from: the value borrows the
- * tensor's memory; host memory and compact row-major strides only, else MM_UNSUPPORTED. to:
- * *managed owns a copy of the shape and borrows value->data, which must outlive it; its deleter
- * frees the struct and, when `release` is not NULL, calls it. Sub-byte and string tensors are
- * MM_UNSUPPORTED. */
+ * tensor's memory and has no name; host memory and compact row-major strides only, else
+ * MM_UNSUPPORTED. to: *managed owns a copy of the shape and borrows value->data, which must outlive
+ * it; its deleter frees the struct and, when `release` is not NULL, calls it. Sub-byte and string
+ * tensors are MM_UNSUPPORTED. */
 struct DLManagedTensorVersioned;
 MM_API mm_status mm_value_from_dlpack(struct DLManagedTensorVersioned *managed, mm_value *value,
                                       mm_error *err);
@@ -586,8 +586,8 @@ typedef struct mm_abi_entry {
     const char *name; /* "mm_value", or "mm_value.shape" */
     uint64_t value;   /* sizeof, or offsetof */
 } mm_abi_entry;
-/* Sizes and offsets of every public struct, for bindings to check; ends with name NULL. *major,
- * *minor: MM_ABI_* of the library; NULL is fine. Static. */
+/* Sizes and offsets of every struct of types.h and modelmesh.h, for bindings to check; ends with
+ * name NULL. *major, *minor: MM_ABI_* of the library; NULL is fine. Static. */
 MM_API const mm_abi_entry *mm_abi_table(uint32_t *major, uint32_t *minor);
 
 MM_C_END

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A model's description as one block of memory that outlives everything. */
-#include <api/mesh.h>
+#include <api/infer.h>
 
 #include <base/checked.h>
 
@@ -61,13 +61,13 @@ static const char *const *copy_metadata(struct copier *copier, const mm_descript
     return to;
 }
 
-static mm_model_description copy(struct copier *copier, const struct mmi_version *version) {
-    const struct mmi_opened *opened = version->opened;
+static mm_model_description copy(struct copier *copier, const struct mmi_opened *opened,
+                                 uint64_t activation_bytes) {
     const mm_description *from = &opened->description;
     mm_model_description to = {.input_count = from->input_count,
                                .output_count = from->output_count,
                                .weights_bytes = from->weights_bytes,
-                               .activation_bytes = version->activation_bytes,
+                               .activation_bytes = activation_bytes,
                                .batch_axis = from->batch_axis,
                                .serial = (from->flags & MM_MODEL_SERIAL) != 0,
                                .metadata_count = from->metadata_count};
@@ -79,10 +79,12 @@ static mm_model_description copy(struct copier *copier, const struct mmi_version
     return to;
 }
 
-static mm_status make(const mm_allocator *host, const struct mmi_version *version,
-                      mm_model_description **out, mm_error *err) {
+static mm_status make(mm_mesh *mesh, const struct mmi_version *version, mm_model_description **out,
+                      mm_error *err) {
+    const mm_allocator *host = &mesh->host;
+    uint64_t activation_bytes = mmi_version_activation_bytes(&mesh->res, version);
     struct copier count = {NULL, 0};
-    copy(&count, version);
+    copy(&count, version->opened, activation_bytes);
     size_t bytes = sizeof(struct block) + count.bytes;
     struct block *block = host->alloc(host->user, bytes, 16);
     if (!block) {
@@ -91,7 +93,7 @@ static mm_status make(const mm_allocator *host, const struct mmi_version *versio
     struct copier copier = {(unsigned char *)(block + 1), 0};
     block->host = *host;
     block->bytes = bytes;
-    block->description = copy(&copier, version);
+    block->description = copy(&copier, version->opened, activation_bytes);
     *out = &block->description;
     return MM_OK;
 }
@@ -102,14 +104,11 @@ mm_status mm_model_describe(mm_mesh *mesh, mm_model model, uint64_t deadline_ns,
     if (!description) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "description: NULL");
     }
-    const struct mmi_frame *frame = mmi_frame_of(&mesh->res);
-    if (frame && !frame->nested) {
-        return mmi_fail(err, MM_INVALID_STATE, "this would block inside a backend's call");
-    }
     struct mmi_ask ask = {.id = model.id, .deadline_ns = deadline_ns};
+    MMI_TRY(mmi_check_frame(mesh, &ask.nested, err));
     struct mmi_version *version;
     MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, false, &version, err));
-    mm_status status = make(&mesh->host, version, description, err);
+    mm_status status = make(mesh, version, description, err);
     mmi_res_drop(&mesh->res, version);
     return status;
 }

@@ -34,13 +34,14 @@ static const struct {
 };
 #define TYPES (sizeof(types) / sizeof(types[0]))
 
+/* Row-major without gaps. The stride of an axis of one element says nothing. */
 static bool compact(const DLTensor *tensor) {
-    int64_t expected = 1;
+    uint64_t expected = 1;
     for (int32_t i = tensor->ndim; tensor->strides && i-- > 0;) {
-        if (tensor->shape[i] != 1 && tensor->strides[i] != expected) {
+        if (tensor->shape[i] != 1 && (uint64_t)tensor->strides[i] != expected) {
             return false;
         }
-        expected *= tensor->shape[i];
+        expected *= (uint64_t)tensor->shape[i];
     }
     return true;
 }
@@ -51,13 +52,17 @@ static mm_status check_tensor(const struct DLManagedTensorVersioned *managed, mm
         return mmi_fail(err, MM_UNSUPPORTED, "DLPack version %u.%u, 1.x is supported",
                         managed->version.major, managed->version.minor);
     }
-    if (tensor->device.device_type != kDLCPU) {
+    int32_t device = tensor->device.device_type;
+    if (device != kDLCPU && device != kDLCUDAHost) {
         return mmi_fail(err, MM_UNSUPPORTED, "DLPack device type %d, only host memory is supported",
-                        tensor->device.device_type);
+                        device);
     }
-    if (tensor->ndim < 0 || tensor->ndim > MM_MAX_RANK || (tensor->ndim > 0 && !tensor->shape)) {
+    if (tensor->ndim < 0 || tensor->ndim > MM_MAX_RANK) {
         return mmi_fail(err, MM_UNSUPPORTED, "DLPack tensor of rank %d, at most %d is possible",
                         tensor->ndim, MM_MAX_RANK);
+    }
+    if (tensor->ndim > 0 && !tensor->shape) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "DLPack shape: NULL");
     }
     uint64_t elements = mm_shape_elements((uint32_t)tensor->ndim, tensor->shape);
     if (elements == UINT64_MAX) {
@@ -95,7 +100,6 @@ mm_status mm_value_from_dlpack(struct DLManagedTensorVersioned *managed, mm_valu
         return mmi_fail(err, MM_INVALID_ARGUMENT, "DLPack tensor without data, or too large");
     }
     result.data = tensor->data ? (char *)tensor->data + tensor->byte_offset : NULL;
-    result.name = value->name;
     *value = result;
     return MM_OK;
 }
@@ -104,7 +108,7 @@ struct exported {
     struct DLManagedTensorVersioned managed; /* first */
     void (*release)(void *user);
     void *user;
-    int64_t shape[MM_MAX_RANK];
+    int64_t shape[MM_MAX_RANK], strides[MM_MAX_RANK];
 };
 
 static void delete_exported(struct DLManagedTensorVersioned *self) {
@@ -134,19 +138,24 @@ mm_status mm_value_to_dlpack(const mm_value *value, void (*release)(void *user),
     if (!exported) {
         return mmi_fail(err, MM_NO_MEMORY, "DLPack: out of memory");
     }
-    for (uint32_t i = 0; i < value->rank; i++) {
+    /* Some readers of the ABI want strides also where there is nothing to say. */
+    uint64_t stride = 1;
+    for (uint32_t i = value->rank; i-- > 0;) {
         exported->shape[i] = value->shape[i];
+        exported->strides[i] = (int64_t)stride;
+        stride *= (uint64_t)value->shape[i];
     }
     exported->release = release;
     exported->user = user;
     exported->managed = (struct DLManagedTensorVersioned){
-        .version = {1, 0},
+        .version = {1, types[type].code >= kDLFloat8_e4m3fn ? 1 : 0},
         .deleter = delete_exported,
         .dl_tensor = {.data = value->data,
                       .device = {kDLCPU, 0},
                       .ndim = (int32_t)value->rank,
                       .dtype = {types[type].code, types[type].bits, 1},
-                      .shape = exported->shape}};
+                      .shape = exported->shape,
+                      .strides = exported->strides}};
     *managed = &exported->managed;
     return MM_OK;
 }

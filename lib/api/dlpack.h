@@ -11,7 +11,7 @@ typedef struct {
     uint32_t major, minor;
 } DLPackVersion;
 
-enum { kDLCPU = 1 };
+enum { kDLCPU = 1, kDLCUDAHost = 3 };
 typedef struct {
     int32_t device_type;
     int32_t device_id;
@@ -24,7 +24,7 @@ enum {
     kDLBfloat = 4,
     kDLComplex = 5,
     kDLBool = 6,
-    kDLFloat8_e4m3fn = 10,
+    kDLFloat8_e4m3fn = 10, /* this and those below: since 1.1 */
     kDLFloat8_e4m3fnuz = 11,
     kDLFloat8_e5m2 = 12,
     kDLFloat8_e5m2fnuz = 13,

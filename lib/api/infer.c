@@ -53,7 +53,8 @@ mm_status mmi_run_ticket(mm_mesh *mesh, const struct mmi_ask *ask, struct mmi_ti
         struct mmi_sink sink;
         status = mmi_sink_begin(&sink, &call, response, &mesh->host, err);
         if (status == MM_OK) {
-            struct mmi_work work = {call.inputs, call.values, &sink.outputs, ask->deadline_ns};
+            struct mmi_work work = {call.inputs, call.values, &sink.outputs, ask->deadline_ns,
+                                    ask->no_wait};
             status = mmi_execute(&mesh->res, ticket, &work, err);
             if (status == MM_OK) {
                 status = mmi_sink_end(&sink, err);

@@ -8,16 +8,13 @@
 
 #include <string.h>
 
-/* Into a caller's struct, which may be older and shorter; its struct_size stays. */
-static mm_status write_struct(void *to, void *from, size_t bytes) {
+/* Into a caller's struct, which may be older and shorter; its struct_size, which was read by
+ * mmi_read_options before, stays. */
+static void write_struct(void *to, void *from, size_t bytes) {
     uint32_t room;
     memcpy(&room, to, sizeof(room));
-    if (room < sizeof(room) || room > 65536) {
-        return MM_INVALID_ARGUMENT;
-    }
     memcpy(from, &room, sizeof(room));
     memcpy(to, from, mmi_min_u64(room, bytes));
-    return MM_OK;
 }
 
 static void copy_name(char *to, size_t room, const char *from) {
@@ -61,12 +58,14 @@ static void fill_info(void *ctx, const struct mmi_model_look *look) {
 
 mm_status mm_model_info_get(mm_mesh *mesh, mm_model model, mm_model_info *info) {
     MMI_TRY(mmi_enter(mesh, NULL));
-    if (!info) {
+    uint32_t size;
+    if (!model.id || !info || !mmi_read_options(&size, sizeof(size), info, info->struct_size)) {
         return MM_INVALID_ARGUMENT;
     }
     mm_model_info filled = MM_MODEL_INFO_INIT;
     MMI_TRY(mmi_model_look(&mesh->res, model.id, fill_info, &filled));
-    return write_struct(info, &filled, sizeof(filled));
+    write_struct(info, &filled, sizeof(filled));
+    return MM_OK;
 }
 
 struct id_list {
@@ -151,7 +150,8 @@ mm_status mm_mesh_stats_get(mm_mesh *mesh, mm_mesh_stats *stats) {
         }
         filled.device_count = i + 1;
     }
-    return write_struct(stats, &filled, sizeof(filled));
+    write_struct(stats, &filled, sizeof(filled));
+    return MM_OK;
 }
 
 /* ---- Plans ---------------------------------------------------------------------------------- */
@@ -178,6 +178,9 @@ mm_status mm_plan_load(mm_mesh *mesh, mm_model model, mm_plan *plan, mm_error *e
     if (!mmi_read_options(&filled, sizeof(filled), plan, plan->struct_size)) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "plan.struct_size: %u", plan->struct_size);
     }
+    if (!model.id) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "model: no handle");
+    }
     struct mmi_plan_look look;
     MMI_TRY(mmi_plan_look(&mesh->res, model.id, &look, fill_victim, &filled, err));
     filled.status = look.status;
@@ -187,7 +190,8 @@ mm_status mm_plan_load(mm_mesh *mesh, mm_model model, mm_plan *plan, mm_error *e
     filled.estimated = look.estimated;
     filled.resident = look.resident;
     filled.victim_count = (uint32_t)look.victim_count;
-    return write_struct(plan, &filled, sizeof(filled));
+    write_struct(plan, &filled, sizeof(filled));
+    return MM_OK;
 }
 
 /* ---- Decisions ------------------------------------------------------------------------------ */
@@ -218,6 +222,10 @@ uint64_t mm_event_text(const mm_event *event, char *text, uint64_t room) {
     }
     struct mmi_event copy;
     memcpy(&copy, event, sizeof(copy));
+    /* The caller's, so it may have been anywhere. */
+    copy.model[sizeof(copy.model) - 1] = copy.other[sizeof(copy.other) - 1] = '\0';
+    copy.device[sizeof(copy.device) - 1] = copy.policy[sizeof(copy.policy) - 1] = '\0';
+    copy.reason[sizeof(copy.reason) - 1] = '\0';
     struct mmi_text out;
     mmi_text_init(&out, text, (size_t)room);
     mmi_event_line(&copy, &out);
@@ -232,18 +240,23 @@ mm_status mm_cache_verify(const char *cache_dir,
     if (!cache_dir || !cache_dir[0]) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "cache_dir: %s", cache_dir ? "empty" : "NULL");
     }
-    if (!report || report->struct_size < sizeof(uint32_t)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "report: NULL or without struct_size");
+    mm_cache_report filled;
+    if (!report) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "report: NULL");
+    }
+    if (!mmi_read_options(&filled, sizeof(filled), report, report->struct_size)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "report.struct_size: %u", report->struct_size);
     }
     struct mmi_env env = {.alloc = mmi_malloc_allocator, .thread_prefix = "mm"};
     mmi_clock_init(&env.clock, NULL, NULL);
     struct mmi_verify_report found = {0};
     MMI_TRY(mmi_cache_verify(&env, cache_dir, progress, user, &found, err));
-    mm_cache_report filled = {.entries = found.entries,
-                              .bytes = found.bytes,
-                              .damaged = found.damaged,
-                              .removed = found.removed,
-                              .foreign = found.foreign,
-                              .leftovers = found.leftovers};
-    return write_struct(report, &filled, sizeof(filled));
+    filled = (mm_cache_report){.entries = found.entries,
+                               .bytes = found.bytes,
+                               .damaged = found.damaged,
+                               .removed = found.removed,
+                               .foreign = found.foreign,
+                               .leftovers = found.leftovers};
+    write_struct(report, &filled, sizeof(filled));
+    return MM_OK;
 }

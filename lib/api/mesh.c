@@ -252,6 +252,7 @@ static mm_status open_residency(mm_mesh *mesh, const mm_mesh_options *options,
         .threads = options->infer_threads != MM_THREADS_NONE &&
                    options->load_threads != MM_THREADS_NONE &&
                    options->prepare_threads != MM_THREADS_NONE,
+        .outliving = mesh->host,
         .policy = mmi_policy_find(options->policy),
         .description_budget_bytes = or_default(options->description_budget_bytes, 64 * MIB),
         .prepare_budget_bytes = or_default(options->prepare_budget_bytes, 1024 * MIB),

@@ -15,7 +15,8 @@ struct snapshot {
     size_t device_count;
     struct mmi_model_metrics *models;
     size_t model_count, model_room;
-    bool failed; /* out of memory */
+    uint64_t metadata_bytes; /* without this */
+    bool failed;             /* out of memory */
 };
 
 static void add_model(void *ctx, uint64_t id, const struct mmi_model_look *look) {
@@ -69,7 +70,7 @@ static void write_all(mm_mesh *mesh, const struct snapshot *snapshot, struct mmi
     struct mmi_store_stats store = mmi_store_stats(mesh->store);
     struct mmi_metrics metrics = {.counts = look.counts,
                                   .queued = look.queued,
-                                  .metadata_bytes = atomic_load(&mesh->metadata_bytes),
+                                  .metadata_bytes = snapshot->metadata_bytes,
                                   .description_bytes = look.description_bytes,
                                   .artifact_bytes = store.memory_bytes,
                                   .cache_bytes = store.cache_bytes,
@@ -89,18 +90,20 @@ uint64_t mm_metrics_text(mm_mesh *mesh, char *to, uint64_t room) {
     if (mmi_enter(mesh, NULL) != MM_OK || (room > 0 && !to)) {
         return 0;
     }
+    struct mmi_text text;
+    mmi_text_init(&text, to, (size_t)room);
+    uint64_t metadata_bytes = atomic_load(&mesh->metadata_bytes);
     struct snapshot *snapshot = mmi_alloc(&mesh->env.alloc, 1, sizeof(*snapshot));
     if (!snapshot) {
         return 0;
     }
     snapshot->alloc = &mesh->env.alloc;
+    snapshot->metadata_bytes = metadata_bytes;
     for (size_t i = 0; i < STATES; i++) {
         snapshot->states[i].state = state_names[i];
     }
     mmi_models_look(&mesh->res, add_model, snapshot);
     take_devices(mesh, snapshot);
-    struct mmi_text text;
-    mmi_text_init(&text, to, (size_t)room);
     if (!snapshot->failed) {
         write_all(mesh, snapshot, &text);
     }

@@ -148,6 +148,22 @@ static void *part(void *ctx, uint64_t bytes) {
     return own(ctx, bytes);
 }
 
+/* A buffer for strings is two: the text and where each begins. */
+static mm_status check_offsets(const struct mmi_sink *sink, mm_error *err) {
+    const struct mmi_call *call = sink->call;
+    for (uint32_t k = 0; k < call->wanted_count; k++) {
+        const mm_value_info *info = &call->opened->description.outputs[call->order[k]];
+        const mm_value *buffer = callers(sink, k);
+        bool strings = info->kind == MM_TENSOR && info->dtype == MM_STRING;
+        if (buffer && strings && !buffer->offsets) {
+            return mmi_fail(err, MM_INVALID_ARGUMENT,
+                            "response.outputs[%u].offsets: NULL, but %s holds strings", k,
+                            info->name);
+        }
+    }
+    return MM_OK;
+}
+
 mm_status mmi_sink_begin(struct mmi_sink *sink, struct mmi_call *call, mm_response *response,
                          const mm_allocator *host, mm_error *err) {
     *sink = (struct mmi_sink){
@@ -157,7 +173,7 @@ mm_status mmi_sink_begin(struct mmi_sink *sink, struct mmi_call *call, mm_respon
         return mmi_fail(err, MM_BUFFER_TOO_SMALL, "response.output_capacity: %u, %u outputs come",
                         response->output_capacity, call->wanted_count);
     }
-    return MM_OK;
+    return response->outputs ? check_offsets(sink, err) : MM_OK;
 }
 
 /* ---- After it ------------------------------------------------------------------------------- */
@@ -167,7 +183,7 @@ static bool fits(const mm_value *buffer, const mm_value *value) {
         return value->kind != MM_TENSOR;
     }
     uint64_t entries = mm_shape_elements(value->rank, value->shape) + 1;
-    return value->dtype != MM_STRING || !buffer->offsets || buffer->item_count >= entries;
+    return value->dtype != MM_STRING || (buffer->offsets && buffer->item_count >= entries);
 }
 
 /* To the caller's buffer, if it gave one that can take it. */
@@ -176,7 +192,7 @@ static void deliver(const mm_value *value, mm_value *to) {
     result.name = to->name;
     result.flags = MM_VALUE_OWNED;
     bool string = value->dtype == MM_STRING;
-    if (to->data && value->kind == MM_TENSOR && (!string || to->offsets)) {
+    if (to->data && value->kind == MM_TENSOR) {
         if (value->bytes > 0) {
             memcpy(to->data, value->data, value->bytes);
         }

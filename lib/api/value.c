@@ -5,6 +5,12 @@
 
 #define MAX_DEPTH 64
 
+const uint8_t mmi_element_bytes[MMI_DTYPES] = {
+#define ELEMENT_BYTES(name, value, bits, text) [name] = (bits) / 8,
+    MM_DTYPE_MAP(ELEMENT_BYTES)
+#undef ELEMENT_BYTES
+};
+
 static mm_status wrong(const char *what, const char *why, mm_error *err) {
     return mmi_fail(err, MM_INVALID_ARGUMENT, "value %s: %s", what, why);
 }
@@ -42,9 +48,12 @@ static mm_status check_tensor(const mm_value *value, const char *what, mm_error 
     if (value->dtype == MM_STRING) {
         return check_strings(value, what, elements, err);
     }
-    uint64_t bytes = mm_dtype_bytes(value->dtype, elements);
-    if (bytes == 0 && elements > 0) {
+    if (mm_dtype_bytes(value->dtype, 1) == 0) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "value %s: unknown dtype %d", what, value->dtype);
+    }
+    uint64_t bytes = mm_dtype_bytes(value->dtype, elements);
+    if (bytes == UINT64_MAX) {
+        return wrong(what, "the shape overflows", err);
     }
     if (bytes != value->bytes) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "value %s: bytes is %llu, its shape needs %llu",
@@ -107,17 +116,19 @@ mm_status mmi_value_check_slow(const mm_value *value, const char *what, mm_error
     return check(value, what, 0, err);
 }
 
-/* ---- Mismatches in words -------------------------------------------------------------------- */
+/* ---- What a model wants --------------------------------------------------------------------- */
 
 static const char *kind_text(int32_t kind) {
     static const char *const texts[] = {"tensor", "sequence", "optional", "map"};
     return kind >= MM_TENSOR && kind <= MM_MAP ? texts[kind] : "?";
 }
 
+/* "f32[1, ?]", "f32 of any rank", "sequence of f32", "map". dtype 0 = no matter. */
 static void add_form(struct mmi_text *text, int32_t kind, int32_t dtype, int32_t rank,
                      const int64_t *shape) {
     if (kind != MM_TENSOR) {
-        mmi_text_add(text, "%s", kind_text(kind));
+        mmi_text_add(text, "%s%s%s", kind_text(kind), dtype ? " of " : "",
+                     dtype ? mm_dtype_text(dtype) : "");
         return;
     }
     mmi_text_add(text, "%s", mm_dtype_text(dtype));
@@ -128,16 +139,40 @@ static void add_form(struct mmi_text *text, int32_t kind, int32_t dtype, int32_t
     }
 }
 
-mm_status mmi_value_mismatch(const mm_value *value, const mm_value_info *info, mm_error *err) {
-    /* An optional may be given as what it holds. */
-    if (info->kind == MM_OPTIONAL && value->kind != MM_OPTIONAL) {
+/* The first tensor inside that has other elements; NULL = none. The depth was checked. */
+static const mm_value *find_stranger(const mm_value *value, int32_t dtype) {
+    if (value->kind == MM_TENSOR) {
+        return value->dtype == dtype ? NULL : value;
+    }
+    for (uint64_t i = 0; i < value->item_count; i++) {
+        const mm_value *stranger = find_stranger(&value->items[i], dtype);
+        if (stranger) {
+            return stranger;
+        }
+    }
+    return NULL;
+}
+
+mm_status mmi_value_matches_slow(const mm_value *value, const mm_value_info *info, mm_error *err) {
+    bool optional = info->kind == MM_OPTIONAL || (info->flags & MM_VALUE_OPTIONAL);
+    if (optional && value->kind == MM_OPTIONAL && value->item_count == 0) {
         return MM_OK;
+    }
+    bool kind_fits = info->kind == MM_OPTIONAL || value->kind == info->kind;
+    const mm_value *stranger = NULL;
+    if (kind_fits && info->kind != MM_TENSOR) {
+        stranger = info->dtype ? find_stranger(value, info->dtype) : NULL;
+        if (!stranger) {
+            return MM_OK;
+        }
     }
     char got_text[160], wanted_text[160];
     struct mmi_text got, wanted;
     mmi_text_init(&got, got_text, sizeof(got_text));
     mmi_text_init(&wanted, wanted_text, sizeof(wanted_text));
-    add_form(&got, value->kind, value->dtype, (int32_t)value->rank, value->shape);
+    int32_t inside = stranger ? stranger->dtype : 0;
+    add_form(&got, value->kind, value->kind == MM_TENSOR ? value->dtype : inside,
+             (int32_t)value->rank, value->shape);
     add_form(&wanted, info->kind, info->dtype, info->rank, info->shape);
     return mmi_fail(err, MM_INVALID_ARGUMENT, "input %s: got %s, wanted %s", info->name, got_text,
                     wanted_text);

@@ -7,40 +7,57 @@
 
 #include <base/status.h>
 
-/* Any value, with everything inside it; names `what` and the value. */
+/* The ways of everything that is no plain tensor: strings, what holds values, what is wrong. */
 mm_status mmi_value_check_slow(const mm_value *value, const char *what, mm_error *err);
-mm_status mmi_value_mismatch(const mm_value *value, const mm_value_info *info, mm_error *err);
+mm_status mmi_value_matches_slow(const mm_value *value, const mm_value_info *info, mm_error *err);
 
+/* Bytes of one element; 0 for strings, packed types and what is none. */
+#define MMI_DTYPES (MM_I2 + 1)
+extern const uint8_t mmi_element_bytes[MMI_DTYPES];
+
+/* A tensor of numbers that is as it should be. Packed ones go the slow way. */
 static inline bool mmi_value_plain(const mm_value *value) {
-    uint64_t elements = 1;
-    if (value->kind != MM_TENSOR || value->dtype == MM_STRING || value->rank > MM_MAX_RANK ||
-        !value->data) {
+    if (value->kind != MM_TENSOR || (uint32_t)value->dtype >= MMI_DTYPES ||
+        value->rank > MM_MAX_RANK || !value->data) {
         return false;
     }
+    uint64_t bytes = mmi_element_bytes[value->dtype];
     for (uint32_t i = 0; i < value->rank; i++) {
         if (value->shape[i] < 0 ||
-            __builtin_mul_overflow(elements, (uint64_t)value->shape[i], &elements)) {
+            __builtin_mul_overflow(bytes, (uint64_t)value->shape[i], &bytes)) {
             return false;
         }
     }
-    uint64_t bytes = mm_dtype_bytes(value->dtype, elements);
-    return bytes == value->bytes && bytes > 0 && bytes < UINT64_MAX;
+    return bytes == value->bytes && bytes > 0;
 }
 
+/* Is it well formed, with everything inside it? MM_INVALID_ARGUMENT calls it `what`. */
 static inline mm_status mmi_value_check(const mm_value *value, const char *what, mm_error *err) {
     return mmi_value_plain(value) ? MM_OK : mmi_value_check_slow(value, what, err);
 }
 
-/* Kind, element type, rank and fixed axes. */
+static inline bool mmi_tensor_fits(const mm_value *value, const mm_value_info *info) {
+    if (value->kind != MM_TENSOR || value->dtype != info->dtype) {
+        return false;
+    }
+    if (info->rank >= 0 && value->rank != (uint32_t)info->rank) {
+        return false;
+    }
+    for (int32_t i = 0; i < info->rank; i++) {
+        if (info->shape[i] >= 0 && info->shape[i] != value->shape[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A value that was checked, against the input that it is for: kind, element type, rank and fixed
+ * axes; of what holds values, the element type of all inside. An optional input takes what it
+ * would hold, or an MM_OPTIONAL of nothing. MM_INVALID_ARGUMENT with got and wanted. */
 static inline mm_status mmi_value_matches(const mm_value *value, const mm_value_info *info,
                                           mm_error *err) {
-    bool fits = value->kind == info->kind &&
-                (info->rank < 0 || value->kind != MM_TENSOR || value->rank == (uint32_t)info->rank);
-    fits = fits && (value->kind != MM_TENSOR || value->dtype == info->dtype);
-    for (int32_t i = 0; fits && value->kind == MM_TENSOR && i < info->rank; i++) {
-        fits = info->shape[i] < 0 || info->shape[i] == value->shape[i];
-    }
-    return fits ? MM_OK : mmi_value_mismatch(value, info, err);
+    bool plain = info->kind == MM_TENSOR && mmi_tensor_fits(value, info);
+    return plain ? MM_OK : mmi_value_matches_slow(value, info, err);
 }
 
 #endif

@@ -9,7 +9,8 @@
 /* The waiter waits, or has ended already, or a failure comes back and it never waited. */
 mm_status mmi_ask_enter(struct mmi_residency *res, struct mmi_waiter *waiter,
                         const struct mmi_ask *ask, bool retry, bool *hit, mm_error *err);
-/* Wait for a turn on a leased instance; it may come at once. */
+/* Wait for a turn on a leased instance; it may come at once. It ends, or is refused, with MM_NONE
+ * when an update took over: then ask again. */
 mm_status mmi_gate_enter(struct mmi_residency *res, struct mmi_instance *instance,
                          struct mmi_waiter *waiter, uint64_t deadline_ns, mm_error *err);
 /* No lock: the new version of an update. */

@@ -256,6 +256,8 @@ void mmi_scratch_unmap_all(struct mmi_devstate *dev);
 /* ---- Others --------------------------------------------------------------------------------- */
 
 void mmi_load_run(struct mmi_job *job);
+/* End the operations that wait for a thread with MM_CLOSED. */
+void mmi_pendings_close(struct mmi_residency *res);
 void mmi_opened_close_soon(struct mmi_residency *res, struct mmi_opened *opened);
 void mmi_device_lost(struct mmi_residency *res, struct mmi_devstate *dev);
 /* version: the caller's reference goes over. MM_OK: decided, only re-pointed. MM_PENDING: to be
@@ -272,6 +274,8 @@ void mmi_idle_fire(struct mmi_residency *res, struct mmi_timer *timer, uint64_t 
 void mmi_event(struct mmi_residency *res, enum mmi_event_kind kind, const struct mmi_model *model,
                const struct mmi_event *fields, const struct mmi_devstate *dev);
 mm_status mmi_source_bytes(struct mmi_residency *res, uint64_t id, uint64_t *bytes, mm_error *err);
+/* Why there is no model of this id: MM_STALE_HANDLE; MM_INVALID_ARGUMENT for 0. */
+mm_status mmi_no_model(uint64_t id, mm_error *err);
 void mmi_trim_malloc(void); /* ask the C library to give free memory back */
 struct mmi_devstate *mmi_dev_find(struct mmi_residency *res, const char *name);
 bool mmi_dev_usable(const struct mmi_residency *res, const struct mmi_devstate *dev,

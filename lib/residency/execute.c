@@ -125,12 +125,13 @@ mm_status mmi_execute(struct mmi_residency *res, struct mmi_ticket *ticket,
     struct mmi_signature *signature;
     mm_status status = get_signature(res, opened, work->inputs, &signature, err);
     if (status == MM_OK) {
-        struct run run = {.exec = {.scratch_more = run_scratch_more,
-                                   .output = run_output,
-                                   .output_part = run_part},
-                          .res = res,
-                          .scratch = {.dev = instance->dev, .model = instance->model},
-                          .work = work};
+        struct run run = {
+            .exec = {.scratch_more = run_scratch_more,
+                     .output = run_output,
+                     .output_part = run_part},
+            .res = res,
+            .scratch = {.dev = instance->dev, .instance = instance, .no_wait = work->no_wait},
+            .work = work};
         status = run_signature(&run, instance, signature, err);
         mmi_signature_done(opened->signatures, signature, mmi_ticks(&res->env->clock));
     }

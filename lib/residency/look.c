@@ -104,7 +104,7 @@ mm_status mmi_model_look(struct mmi_residency *res, uint64_t id,
         visit(ctx, &look);
     }
     mmi_res_unlock(res);
-    return model ? MM_OK : MM_STALE_HANDLE;
+    return model ? MM_OK : mmi_no_model(id, NULL);
 }
 
 size_t mmi_models_look(struct mmi_residency *res,
@@ -121,6 +121,14 @@ size_t mmi_models_look(struct mmi_residency *res,
     }
     mmi_res_unlock(res);
     return count;
+}
+
+uint64_t mmi_version_activation_bytes(struct mmi_residency *res,
+                                      const struct mmi_version *version) {
+    mmi_res_lock(res);
+    uint64_t bytes = version->activation_bytes;
+    mmi_res_unlock(res);
+    return bytes;
 }
 
 bool mmi_device_look(struct mmi_residency *res, size_t index, struct mmi_device_look *look) {
@@ -229,8 +237,8 @@ static void plan_look(struct mmi_residency *res, const struct mmi_model *model,
     look->needed_bytes = mmi_add_cap(need.bytes, need.activation_bytes);
     struct mmi_offer offers[MMI_MAX_DEVICES];
     size_t chosen = mmi_room_offers(res, version, &need, offers);
-    if (chosen == res->device_count) {
-        look->status = MM_DEVICE_LOST;
+    if (chosen == res->device_count) { /* later, where every device is promised to earlier loads */
+        look->status = mmi_room_promised(res, version) ? MM_BUSY : MM_DEVICE_LOST;
         return;
     }
     const struct mmi_device *device = res->devices[chosen].device;
@@ -255,7 +263,7 @@ mm_status mmi_plan_look(struct mmi_residency *res, uint64_t id, struct mmi_plan_
     struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
     if (!model) {
         mmi_res_unlock(res);
-        return mmi_fail(err, MM_STALE_HANDLE, "the model of this handle was unregistered");
+        return mmi_no_model(id, err);
     }
     const struct mmi_instance *instance = model->current->instance;
     if (instance && !instance->taken && mmi_instance_state(instance) != MMI_LOADING) {
@@ -280,7 +288,7 @@ mm_status mmi_source_bytes(struct mmi_residency *res, uint64_t id, uint64_t *byt
     }
     mmi_res_unlock(res);
     if (!unknown) {
-        return model ? MM_OK : mmi_fail(err, MM_STALE_HANDLE, "the model was unregistered");
+        return model ? MM_OK : mmi_no_model(id, err);
     }
     struct mmi_origin *origin = NULL;
     const struct mmi_spec *spec = version->spec;

@@ -7,9 +7,11 @@
 struct pending_waiter {
     struct mmi_waiter waiter; /* first */
     struct mmi_pending *pending;
-    uint64_t deadline_ns;
+    uint64_t model_id, deadline_ns;
     struct mmi_timer queue_timer; /* while a stage waits for a thread */
     struct mmi_stage *stage;      /* NULL = none does */
+    struct mmi_list in_lane;      /* the same, for close */
+    bool no_wait;
 };
 
 static void finish(struct mmi_pending *pending, mm_status status) {
@@ -36,6 +38,7 @@ bool mmi_pending_init(struct mmi_residency *res, struct mmi_pending *pending, st
     bool room = own && mmi_timer_promise(res);
     if (room) {
         own->pending = pending;
+        mmi_list_init(&own->in_lane);
         *pending = (struct mmi_pending){.res = res, .op = op, .ended = ended, .own = own};
         if (op) {
             mmi_op_set_work(op, pending);
@@ -81,12 +84,31 @@ static void pending_turn(struct mmi_pending *pending) {
     if (status != MM_OK) {
         pending->error = error;
         finish(pending, status);
+    } else if (own->no_wait && own->waiter.waiting) {
+        mmi_fail(&error, MM_BUSY, "as many requests run on it as may");
+        mmi_waiter_end(res, &own->waiter, MM_BUSY, &error);
     }
+}
+
+static void enter_locked(struct mmi_pending *pending, const struct mmi_ask *ask, enum mmi_want want,
+                         bool retry);
+
+/* An update took over while it waited for its turn: it takes the new version. */
+static void ask_again(struct mmi_pending *pending) {
+    const struct pending_waiter *own = pending->own;
+    struct mmi_ask ask = {.id = own->model_id,
+                          .deadline_ns = own->deadline_ns,
+                          .priority = own->waiter.priority,
+                          .no_wait = own->no_wait};
+    mmi_ticket_return_locked(pending->res, &pending->ticket);
+    enter_locked(pending, &ask, MMI_WANT_LEASE, false);
 }
 
 static void pending_ended(struct mmi_waiter *waiter) {
     struct mmi_pending *pending = ((struct pending_waiter *)waiter)->pending;
-    if (waiter->status != MM_OK) {
+    if (waiter->status == MM_NONE) {
+        ask_again(pending);
+    } else if (waiter->status != MM_OK) {
         pending->error = waiter->error;
         finish(pending, waiter->status);
     } else if (waiter->want == MMI_WANT_LEASE) {
@@ -104,24 +126,32 @@ static struct mmi_waiter *pending_begin(struct mmi_pending *pending, const struc
                                         enum mmi_want want) {
     struct pending_waiter *own = pending->own;
     own->waiter = (struct mmi_waiter){.want = want, .ended = pending_ended, .op = pending->op};
+    own->model_id = ask->id;
     own->deadline_ns = ask->deadline_ns;
+    own->no_wait = ask->no_wait;
     pending->begun_ns = mmi_now(&pending->res->env->clock);
     pending->status = MM_PENDING;
     pending->ticket = (struct mmi_ticket){0};
     return &own->waiter;
 }
 
-static void pending_enter(struct mmi_pending *pending, const struct mmi_ask *ask,
-                          enum mmi_want want, bool retry) {
-    struct mmi_residency *res = pending->res;
-    mmi_res_lock(res);
+static void enter_locked(struct mmi_pending *pending, const struct mmi_ask *ask, enum mmi_want want,
+                         bool retry) {
     struct mmi_waiter *waiter = pending_begin(pending, ask, want);
     mm_error error;
-    mm_status status = mmi_ask_enter(res, waiter, ask, retry, &pending->ticket.hit, &error);
+    mm_status status =
+        mmi_ask_enter(pending->res, waiter, ask, retry, &pending->ticket.hit, &error);
     if (status != MM_OK) {
         pending->error = error;
         finish(pending, status);
     } /* else it may be gone already */
+}
+
+static void pending_enter(struct mmi_pending *pending, const struct mmi_ask *ask,
+                          enum mmi_want want, bool retry) {
+    struct mmi_residency *res = pending->res;
+    mmi_res_lock(res);
+    enter_locked(pending, ask, want, retry);
     mmi_res_unlock(res);
 }
 
@@ -165,6 +195,7 @@ static bool unqueue(struct mmi_pending *pending) {
         return false;
     }
     own->stage = NULL;
+    mmi_list_remove(&own->in_lane);
     mmi_timer_unset(res, &own->queue_timer);
     return true;
 }
@@ -182,6 +213,7 @@ void mmi_pending_queue_locked(struct mmi_pending *pending, struct mmi_stage *sta
                               uint64_t deadline_ns) {
     struct pending_waiter *own = pending->own;
     own->stage = stage;
+    mmi_list_push_back(&pending->res->in_lane, &own->in_lane);
     own->queue_timer.fire = queue_expired;
     if (deadline_ns) {
         mmi_timer_set(pending->res, &own->queue_timer, deadline_ns);
@@ -200,8 +232,18 @@ void mmi_pending_running(struct mmi_pending *pending) {
     struct mmi_residency *res = pending->res;
     mmi_res_lock(res);
     pending->own->stage = NULL;
+    mmi_list_remove(&pending->own->in_lane);
     mmi_timer_unset(res, &pending->own->queue_timer);
     mmi_res_unlock(res);
+}
+
+void mmi_pendings_close(struct mmi_residency *res) {
+    MMI_LIST_EACH(node, &res->in_lane) {
+        struct pending_waiter *own = MMI_CONTAINER(node, struct pending_waiter, in_lane);
+        if (unqueue(own->pending)) { /* else a thread has it: it runs */
+            finish_with(own->pending, MM_CLOSED, "the mesh was closed");
+        }
+    }
 }
 
 void mmi_pending_cancel(struct mmi_residency *res, struct mm_op *op) {

@@ -137,7 +137,9 @@ static uint64_t tick(void *ctx, uint64_t now_ns) {
 
 static mm_status start_threads(struct mmi_residency *res, mm_error *err) {
     const struct mmi_residency_config *config = &res->config;
-    MMI_TRY(mmi_board_new(res->env, &res->board, err));
+    struct mmi_env outliving = *res->env;
+    outliving.alloc = config->outliving;
+    MMI_TRY(mmi_board_new(&outliving, &res->board, err));
     if (!config->threads) {
         return MM_OK;
     }
@@ -168,8 +170,8 @@ static mm_status init_device(struct mmi_residency *res, struct mmi_device *devic
 }
 
 static void init_lists(struct mmi_residency *res) {
-    struct mmi_list *lists[] = {&res->room,    &res->detaching, &res->dropping,
-                                &res->closing, &res->closable,  &res->trimmed};
+    struct mmi_list *lists[] = {&res->room,     &res->detaching, &res->dropping, &res->closing,
+                                &res->closable, &res->trimmed,   &res->in_lane};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         mmi_list_init(lists[i]);
     }
@@ -250,6 +252,7 @@ void mmi_residency_close(struct mmi_residency *res) {
         close_version(res, model->current);
         close_version(res, model->next);
     }
+    mmi_pendings_close(res);
     for (size_t i = 0; i < res->device_count; i++) {
         pthread_cond_broadcast(&res->devices[i].scratch_freed);
     }

@@ -43,7 +43,8 @@ struct mmi_devstate {
 
 struct mmi_residency_config {
     uint32_t infer_threads, load_threads, prepare_threads;
-    bool threads; /* false: none of ours; callers do the work */
+    bool threads;           /* false: none of ours; callers do the work */
+    mm_allocator outliving; /* of operations: their handles outlive env->alloc */
     const struct mmi_policy *policy;
     uint64_t description_budget_bytes, prepare_budget_bytes;
     uint64_t drain_grace_ns, min_residency_ns, backoff_first_ns, backoff_max_ns;
@@ -81,6 +82,7 @@ struct mmi_residency {
     struct mmi_list closing;    /* descriptions: whoever unlocks closes them */
     struct mmi_list closable;   /* versions that may be closed, least recently used first */
     struct mmi_list trimmed;    /* exec slots whose memory is to be unmapped */
+    struct mmi_list in_lane;    /* operations that wait for a thread of the infer lane */
     uint64_t description_bytes; /* of closable versions */
     uint32_t queued;            /* waiters */
     uint64_t sequence;          /* loads so far */
@@ -212,6 +214,7 @@ struct mmi_work {
     mm_value *values;       /* [output_count], by position */
     const struct mmi_outputs *outputs;
     uint64_t deadline_ns; /* of waiting for scratch; 0 = none */
+    bool no_wait;         /* for scratch */
 };
 mm_status mmi_execute(struct mmi_residency *res, struct mmi_ticket *ticket,
                       const struct mmi_work *work, mm_error *err);
@@ -264,6 +267,9 @@ mm_status mmi_model_look(struct mmi_residency *res, uint64_t id,
 size_t mmi_models_look(struct mmi_residency *res,
                        void (*visit)(void *ctx, uint64_t id, const struct mmi_model_look *look),
                        void *ctx);
+
+/* High-water mark of one run of a version that is held, or the estimate. */
+uint64_t mmi_version_activation_bytes(struct mmi_residency *res, const struct mmi_version *version);
 
 struct mmi_device_look {
     const struct mmi_device *device;

@@ -197,6 +197,17 @@ size_t mmi_room_offers(struct mmi_residency *res, const struct mmi_version *vers
     return chosen;
 }
 
+static size_t largest_offer(const struct mmi_residency *res, const struct mmi_offer *offers,
+                            size_t largest) {
+    for (size_t i = 0; i < res->device_count; i++) {
+        if (offers[i].usable && mmi_arena_capacity(res->devices[i].device->arena) >
+                                    mmi_arena_capacity(res->devices[largest].device->arena)) {
+            largest = i;
+        }
+    }
+    return largest;
+}
+
 void mmi_room_refusal(struct mmi_residency *res, const struct mmi_model *model,
                       const struct mmi_need *need, const struct mmi_offer *offers, size_t chosen,
                       mm_error *error) {
@@ -213,10 +224,14 @@ void mmi_room_refusal(struct mmi_residency *res, const struct mmi_model *model,
         }
         return;
     }
+    uint64_t bytes = mmi_add_cap(need->bytes, need->activation_bytes);
+    bool too_large = offers[chosen].plan.verdict == MMI_PLAN_TOO_LARGE;
+    if (too_large) { /* for all of them: the largest says what could have been had */
+        chosen = largest_offer(res, offers, chosen);
+    }
     const struct mmi_device *device = res->devices[chosen].device;
     uint64_t capacity = mmi_arena_capacity(device->arena);
-    uint64_t bytes = mmi_add_cap(need->bytes, need->activation_bytes);
-    if (offers[chosen].plan.verdict == MMI_PLAN_TOO_LARGE) {
+    if (too_large) {
         mmi_fail_room(error, MM_TOO_LARGE, bytes, capacity,
                       "model %s: needs %" PRIu64 " bytes of weights and %" PRIu64
                       " of activations, device %s has %" PRIu64,

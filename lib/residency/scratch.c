@@ -84,10 +84,15 @@ void mmi_scratch_unmap_all(struct mmi_devstate *dev) {
 struct want {
     struct mmi_residency *res;
     struct mmi_devstate *dev;
-    const struct mmi_model *model;
+    const struct mmi_instance *instance;
     uint64_t bytes;
     struct mmi_block *block;
 };
+
+/* Locked: its model may be unregistered while it waits. */
+static const char *name_of(const struct want *want) {
+    return want->instance->model ? mmi_model_name(want->instance->model) : "";
+}
 
 static bool take_block(const struct want *want) {
     struct mmi_devstate *dev = want->dev;
@@ -104,17 +109,20 @@ static bool take_block(const struct want *want) {
 /* Idle models make room, by the same rule as for a load. */
 static enum mmi_verdict displace(const struct want *want) {
     struct mmi_residency *res = want->res;
+    const struct mmi_model *model = want->instance->model;
+    /* A run that outlives its model keeps the class it came with. */
+    const struct mmi_settings *settings =
+        model ? &model->settings : &want->instance->version->settings;
     struct mmi_need need = {.bytes = want->bytes,
                             .scratch = true,
-                            .evict_class =
-                                want->model ? (uint8_t)want->model->settings.evict_class : 0,
-                            .self = want->model};
+                            .evict_class = (uint8_t)settings->evict_class,
+                            .self = model};
     struct mmi_plan_output plan;
     mmi_room_plan(res, want->dev, &need, &plan);
     if (plan.verdict != MMI_PLAN_FITS && plan.verdict != MMI_PLAN_EVICT) {
         return plan.verdict;
     }
-    const char *other = want->model ? mmi_model_name(want->model) : "";
+    const char *other = name_of(want);
     struct mmi_list leaving;
     mmi_list_init(&leaving);
     for (size_t i = 0; i < plan.victim_count; i++) { /* leaving may plan anew: note them first */
@@ -145,8 +153,12 @@ static mm_status no_room(const struct want *want, mm_error *err) {
     return mmi_fail_room(err, MM_NO_ROOM_FOR_ACTIVATIONS, want->bytes, free_bytes,
                          "model %s: this request needs %" PRIu64
                          " bytes for activations, device %s has %" PRIu64 " free",
-                         want->model ? mmi_model_name(want->model) : "", want->bytes,
-                         want->dev->device->name, free_bytes);
+                         name_of(want), want->bytes, want->dev->device->name, free_bytes);
+}
+
+static mm_status busy(const struct want *want, mm_error *err) {
+    return mmi_fail(err, MM_BUSY, "model %s: others hold the scratch memory that it needs",
+                    name_of(want));
 }
 
 /* Locked. Until there is a block, an error, or the deadline. */
@@ -171,14 +183,14 @@ static mm_status make_room(const struct want *want, uint64_t deadline_ns, bool w
         }
         bool later = verdict == MMI_PLAN_WAIT || verdict == MMI_PLAN_STAY || others_run(dev);
         if (!wait || !later) {
-            return take_block(want) ? MM_OK : no_room(want, err);
+            return take_block(want) ? MM_OK : later ? busy(want, err) : no_room(want, err);
         }
         if (deadline_ns && mmi_now(&res->env->clock) >= deadline_ns) {
             mmi_count(&res->counters, MMI_COUNT_DEADLINE, 1);
             return mmi_fail(err, MM_DEADLINE,
                             "model %s: the deadline passed while it waited for "
                             "scratch memory",
-                            want->model ? mmi_model_name(want->model) : "");
+                            name_of(want));
         }
         uint64_t look_ns = mmi_add_cap(mmi_now(&res->env->clock), res->config.drain_grace_ns);
         if (deadline_ns && deadline_ns < look_ns) {
@@ -194,13 +206,15 @@ static mm_status get_slow(struct mmi_residency *res, struct mmi_scratch *scratch
                           uint64_t deadline_ns, mm_error *err) {
     struct mmi_devstate *dev = scratch->dev;
     struct mmi_block block = {0};
-    struct want want = {res, dev, scratch->model, bytes, &block};
+    struct want want = {res, dev, scratch->instance, bytes, &block};
     mmi_res_lock(res);
     atomic_fetch_add(&dev->scratch_waiters, 1);
     mm_status status = MM_OK;
     struct mmi_exec_slot *slot;
     while (!(slot = take_any(dev)) && status == MM_OK) {
-        if (deadline_ns && mmi_now(&res->env->clock) >= deadline_ns) {
+        if (scratch->no_wait) {
+            status = busy(&want, err);
+        } else if (deadline_ns && mmi_now(&res->env->clock) >= deadline_ns) {
             status = mmi_fail(err, MM_DEADLINE, "the deadline passed while waiting to run");
         } else {
             mmi_lock_wait(&res->lock, &dev->scratch_freed, &res->env->clock, deadline_ns);
@@ -214,7 +228,7 @@ static mm_status get_slow(struct mmi_residency *res, struct mmi_scratch *scratch
         mmi_res_unlock(res);
         dev->device->ops->unmap(&old);
         mmi_res_lock(res);
-        status = make_room(&want, deadline_ns, true, err);
+        status = make_room(&want, deadline_ns, !scratch->no_wait, err);
     }
     atomic_fetch_sub(&dev->scratch_waiters, 1);
     mmi_res_unlock(res);
@@ -251,7 +265,7 @@ void *mmi_scratch_more(struct mmi_residency *res, struct mmi_scratch *scratch, u
         mmi_free(&res->env->alloc, more, sizeof(*more));
         return NULL;
     }
-    struct want want = {res, scratch->dev, scratch->model, bytes, &more->block};
+    struct want want = {res, scratch->dev, scratch->instance, bytes, &more->block};
     mmi_res_lock(res);
     mm_status status = make_room(&want, 0, false, NULL);
     mmi_res_unlock(res);

@@ -14,15 +14,16 @@ struct mmi_scratch_more {
 
 struct mmi_scratch {
     struct mmi_devstate *dev;
-    const struct mmi_model *model; /* for whom; NULL = a model that is gone */
-    struct mmi_exec_slot *slot;    /* NULL: no memory was needed */
+    const struct mmi_instance *instance; /* for whom; leased */
+    bool no_wait;                        /* for others that run: MM_BUSY */
+    struct mmi_exec_slot *slot;          /* NULL: no memory was needed */
     struct mmi_scratch_more *more;
     uint64_t more_bytes;
 };
 
 /* bytes 0: nothing is held. May evict idle models and wait for other runs.
- * MM_NO_ROOM_FOR_ACTIVATIONS with both numbers, MM_DEADLINE, MM_NO_MEMORY, MM_DEVICE_LOST. No
- * lock. */
+ * MM_NO_ROOM_FOR_ACTIVATIONS with both numbers, MM_BUSY, MM_DEADLINE, MM_NO_MEMORY,
+ * MM_DEVICE_LOST. No lock. */
 mm_status mmi_scratch_get(struct mmi_residency *res, struct mmi_scratch *scratch, uint64_t bytes,
                           uint64_t deadline_ns, mm_error *err);
 /* More during the run, without waiting for others; NULL = no room. */

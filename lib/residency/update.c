@@ -59,7 +59,7 @@ mm_status mmi_model_set(struct mmi_residency *res, uint64_t id, const bool *pinn
         mmi_pump(res); /* an unpinned one may be what a load waits for */
     }
     mmi_res_unlock(res);
-    return model ? MM_OK : MM_STALE_HANDLE;
+    return model ? MM_OK : mmi_no_model(id, NULL);
 }
 
 /* ---- Letting go of a version ---------------------------------------------------------------- */
@@ -77,7 +77,7 @@ static void abandon(struct mmi_residency *res, struct mmi_version *version, enum
     struct mmi_instance *instance = version->instance;
     atomic_store(&version->abandoned, true);
     if (instance) {
-        if (reason == MMI_REASON_UNREGISTER) { /* after an update they finish on the old one */
+        if (reason == MMI_REASON_UNREGISTER) {
             end_all(res, &instance->gate, status, NULL);
         }
         end_all(res, &instance->gone, status, NULL);
@@ -92,6 +92,7 @@ static void abandon(struct mmi_residency *res, struct mmi_version *version, enum
             if (version->instance == instance) {
                 instance->model = NULL;
             }
+            end_all(res, &instance->gate, MM_NONE, NULL); /* they ask again, and get the new one */
         }
     }
     mmi_version_unref(res, version);
@@ -102,7 +103,7 @@ mm_status mmi_model_unregister(struct mmi_residency *res, uint64_t id, mm_error 
     struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
     if (!model) {
         mmi_res_unlock(res);
-        return mmi_fail(err, MM_STALE_HANDLE, "the model of this handle was unregistered");
+        return mmi_no_model(id, err);
     }
     mmi_event(res, MMI_EVENT_UNREGISTER, model, &(struct mmi_event){0}, NULL);
     model->wanted = false;

@@ -4,13 +4,13 @@
 
 #include <support/world.h>
 
-#include <string.h>
-
 static float numbers[64];
 
 static mm_value tensor(int32_t dtype, uint32_t rank, const int64_t *shape) {
     mm_value value = {.dtype = dtype, .rank = rank, .data = numbers};
-    memcpy(value.shape, shape, rank * sizeof(*shape));
+    for (uint32_t i = 0; i < rank; i++) {
+        value.shape[i] = shape[i];
+    }
     value.bytes = mm_dtype_bytes(dtype, mm_shape_elements(rank, shape));
     return value;
 }
@@ -254,6 +254,8 @@ static void test_declared_others(void **state) {
 
 static uint64_t seed;
 
+__extension__ typedef unsigned __int128 wide;
+
 /* The same again, slowly and in wide numbers. */
 static bool naive(const mm_value *value) {
     static const uint8_t bits[] = {
@@ -265,14 +267,14 @@ static bool naive(const mm_value *value) {
         (size_t)value->dtype >= sizeof(bits) / sizeof(bits[0])) {
         return false;
     }
-    unsigned __int128 elements = 1;
+    wide elements = 1;
     bool empty = false;
     for (uint32_t i = 0; i < value->rank; i++) {
         if (value->shape[i] < 0) {
             return false;
         }
         empty |= value->shape[i] == 0;
-        elements *= (unsigned __int128)value->shape[i];
+        elements *= (wide)value->shape[i];
         if (elements > UINT64_MAX) {
             elements = UINT64_MAX; /* sticks: too many, unless there are none */
         }
@@ -280,12 +282,12 @@ static bool naive(const mm_value *value) {
     if (empty) {
         return value->bytes == 0;
     }
-    unsigned __int128 needed = (elements * bits[value->dtype] + 7) / 8;
+    wide needed = (elements * bits[value->dtype] + 7) / 8;
     return elements < UINT64_MAX && needed < UINT64_MAX && needed == value->bytes &&
            (value->data || value->bytes == 0);
 }
 
-static void test_random(void **state) {
+static void test_at_random(void **state) {
     (void)state;
     uint64_t random = seed;
     unsigned good = 0, bad = 0;
@@ -324,7 +326,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_declared_tensor),
         cmocka_unit_test(test_declared_others),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_at_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The cache of signatures, over a backend that keeps in each one which shape it was made for. */
+
+#include <catalog/signature.h>
+#include <support/world.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- The backend */
+
+struct made {
+    int64_t columns;
+    int64_t special;
+    struct counts *counts;
+};
+
+struct counts {
+    _Atomic uint64_t sized, done;
+    mm_status answer; /* of size */
+    const mm_allocator *alloc;
+};
+
+static mm_status fake_size(void *model, void *signature, const mm_value *inputs, mm_size *out,
+                           mm_error *err) {
+    struct counts *counts = model;
+    struct made *made = signature;
+    assert_null(inputs[0].data); /* only what specialises is shown */
+    atomic_fetch_add(&counts->sized, 1);
+    made->counts = counts;
+    made->columns = inputs[0].shape[1];
+    made->special = inputs[1].data ? *(const int64_t *)inputs[1].data : -1;
+    out->activation_bytes = (uint64_t)made->columns * 4;
+    out->outputs[0].bytes = (uint64_t)made->columns;
+    out->exactness[1] = made->columns == 13 ? MM_SIZE_BOUND : MM_SIZE_EXACT;
+    return counts->answer == MM_OK ? MM_OK : mmi_fail(err, counts->answer, "as told");
+}
+
+static void fake_done(void *signature) {
+    const struct made *made = signature;
+    if (made->counts) {
+        atomic_fetch_add(&made->counts->done, 1);
+    }
+}
+
+static const mm_backend table = {.name = "fake",
+                                 .signature_bytes = sizeof(struct made),
+                                 .size = fake_size,
+                                 .size_done = fake_done};
+
+static const mm_value_info infos[] = {
+    {.name = "x", .dtype = MM_F32, .rank = 2, .shape = {-1, -1}},
+    {.name = "mode", .dtype = MM_I64, .rank = 1, .shape = {-1}, .flags = MM_VALUE_SPECIALISES}};
+static const mm_value_info outs[] = {{.name = "y", .rank = -1}, {.name = "z", .rank = -1}};
+
+struct ground {
+    struct world world;
+    struct counts counts;
+    struct mmi_backend backend;
+    mm_description description;
+    struct mmi_signatures *signatures;
+    mm_error err;
+};
+
+static void ground_init(struct ground *ground, uint32_t capacity) {
+    memset(ground, 0, sizeof(*ground));
+    world_init(&ground->world);
+    ground->counts.alloc = &ground->world.env.alloc;
+    ground->backend.table = &table;
+    ground->description =
+        (mm_description){.inputs = infos, .outputs = outs, .input_count = 2, .output_count = 2};
+    ground->signatures = mmi_signatures_new(&ground->world.env.alloc, &ground->backend,
+                                            &ground->description, &ground->counts, capacity);
+    assert_non_null(ground->signatures);
+}
+
+static void ground_fini(struct ground *ground) {
+    mmi_signatures_free(ground->signatures);
+    assert_int_equal(ground->counts.done, ground->counts.sized); /* each state was given up once */
+    world_fini(&ground->world);
+}
+
+/* ---- Requests */
+
+struct inputs {
+    int64_t mode[16];
+    float x[1];
+    mm_value values[2];
+};
+
+static const mm_value *inputs_for(struct inputs *inputs, int64_t columns, int64_t mode) {
+    memset(inputs, 0, sizeof(*inputs));
+    inputs->mode[0] = mode;
+    inputs->values[0] = (mm_value){.dtype = MM_F32,
+                                   .rank = 2,
+                                   .shape = {1, columns},
+                                   .data = inputs->x,
+                                   .bytes = sizeof(float)};
+    inputs->values[1] = (mm_value){
+        .dtype = MM_I64, .rank = 1, .shape = {1}, .data = inputs->mode, .bytes = sizeof(int64_t)};
+    return inputs->values;
+}
+
+static struct mmi_signature *find(struct ground *ground, int64_t columns, int64_t mode) {
+    struct inputs inputs;
+    return mmi_signature_find(ground->signatures, inputs_for(&inputs, columns, mode));
+}
+
+static struct mmi_signature *make(struct ground *ground, int64_t columns, int64_t mode) {
+    struct inputs inputs;
+    struct mmi_signature *signature = NULL;
+    assert_int_equal(mmi_signature_make(ground->signatures, inputs_for(&inputs, columns, mode),
+                                        &signature, &ground->err),
+                     MM_OK);
+    return signature;
+}
+
+/* Make and share; true = it found a slot. Held either way. */
+static bool share(struct ground *ground, struct mmi_signature **signature) {
+    struct mmi_signature *shell = mmi_signature_share(ground->signatures, signature);
+    if (shell) {
+        mmi_signature_destroy(ground->signatures, shell);
+    }
+    return shell != NULL;
+}
+
+static void done(struct ground *ground, struct mmi_signature *signature, uint64_t ticks) {
+    mmi_signature_done(ground->signatures, signature, ticks);
+}
+
+static void put(struct ground *ground, int64_t columns, uint64_t ticks) {
+    struct mmi_signature *signature = make(ground, columns, 0);
+    assert_true(share(ground, &signature));
+    done(ground, signature, ticks);
+}
+
+static bool is_known(struct ground *ground, int64_t columns, int64_t mode, uint64_t ticks) {
+    struct mmi_signature *signature = find(ground, columns, mode);
+    if (!signature) {
+        return false;
+    }
+    const struct made *made = signature->state;
+    assert_int_equal(made->columns, columns);
+    assert_int_equal(made->special, mode);
+    assert_int_equal(signature->size.activation_bytes, columns * 4);
+    assert_int_equal(signature->size.outputs[0].bytes, columns);
+    assert_int_equal(signature->all_exact, columns != 13);
+    done(ground, signature, ticks);
+    return true;
+}
+
+static void expect_bytes_add_up(const struct ground *ground) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < ground->signatures->capacity; i++) {
+        bytes += ground->signatures->slots[i].bytes;
+    }
+    assert_int_equal(ground->signatures->bytes, bytes);
+}
+
+/* ---- Tests */
+
+static void test_what_was_shared_is_found(void **state) {
+    (void)state;
+    struct ground ground;
+    ground_init(&ground, 4);
+    assert_null(find(&ground, 3, 0));
+    put(&ground, 3, 1);
+    put(&ground, 13, 2);
+    assert_true(is_known(&ground, 3, 0, 3));
+    assert_true(is_known(&ground, 13, 0, 3));
+    assert_false(is_known(&ground, 4, 0, 3));
+    assert_int_equal(ground.counts.sized, 2);
+    expect_bytes_add_up(&ground);
+    ground_fini(&ground);
+}
+
+/* What specialises is part of the key while it is at most 64 bytes. */
+static void test_elements_that_specialise_count(void **state) {
+    (void)state;
+    struct ground ground;
+    ground_init(&ground, 4);
+    struct mmi_signature *signature = make(&ground, 3, 7);
+    assert_int_equal(((struct made *)signature->state)->special, 7);
+    assert_true(share(&ground, &signature));
+    done(&ground, signature, 1);
+    assert_true(is_known(&ground, 3, 7, 2));
+    assert_false(is_known(&ground, 3, 8, 2));
+
+    struct inputs inputs;
+    inputs_for(&inputs, 5, 1);
+    inputs.values[1].shape[0] = 16;
+    inputs.values[1].bytes = sizeof(inputs.mode); /* 128 bytes: only the shape counts */
+    assert_int_equal(mmi_signature_make(ground.signatures, inputs.values, &signature, &ground.err),
+                     MM_OK);
+    assert_int_equal(((struct made *)signature->state)->special, -1);
+    assert_true(share(&ground, &signature));
+    done(&ground, signature, 3);
+    inputs.mode[0] = 2;
+    signature = mmi_signature_find(ground.signatures, inputs.values);
+    assert_non_null(signature);
+    done(&ground, signature, 4);
+    ground_fini(&ground);
+}
+
+static void test_the_least_recently_used_is_replaced(void **state) {
+    (void)state;
+    struct ground ground;
+    ground_init(&ground, 3);
+    put(&ground, 1, 1);
+    put(&ground, 2, 2);
+    put(&ground, 3, 3);
+    assert_true(is_known(&ground, 1, 0, 4)); /* now 2 is the oldest */
+    put(&ground, 4, 5);
+    assert_int_equal(ground.counts.done, 1);
+    assert_false(is_known(&ground, 2, 0, 6));
+    assert_true(is_known(&ground, 1, 0, 6));
+    assert_true(is_known(&ground, 3, 0, 6));
+    assert_true(is_known(&ground, 4, 0, 6));
+    expect_bytes_add_up(&ground);
+    ground_fini(&ground);
+}
+
+static void test_what_is_held_is_not_replaced(void **state) {
+    (void)state;
+    struct ground ground;
+    ground_init(&ground, 2);
+    put(&ground, 1, 1);
+    put(&ground, 2, 2);
+    struct mmi_signature *held = find(&ground, 1, 0);
+    put(&ground, 3, 3); /* in place of 2, though 1 is older */
+    assert_false(is_known(&ground, 2, 0, 4));
+    struct mmi_signature *other = find(&ground, 3, 0);
+
+    struct mmi_signature *own = make(&ground, 4, 0);
+    struct mmi_signature *before = own;
+    assert_false(share(&ground, &own)); /* all are held: it stays the caller's own */
+    assert_ptr_equal(own, before);
+    assert_int_equal(((struct made *)own->state)->columns, 4);
+    uint64_t dropped = ground.counts.done;
+    done(&ground, own, 5);
+    assert_int_equal(ground.counts.done, dropped + 1);
+
+    assert_int_equal(((struct made *)held->state)->columns, 1);
+    done(&ground, held, 6);
+    done(&ground, other, 6);
+    ground_fini(&ground);
+}
+
+static void test_no_room_at_all(void **state) {
+    (void)state;
+    struct ground ground;
+    ground_init(&ground, 0);
+    struct mmi_signature *own = make(&ground, 1, 0);
+    assert_false(share(&ground, &own));
+    done(&ground, own, 1);
+    assert_null(find(&ground, 1, 0));
+    ground_fini(&ground);
+    mmi_signatures_free(NULL);
+}
+
+/* size may fail at any point; size_done is called all the same. */
+static void test_a_failed_size_is_undone(void **state) {
+    (void)state;
+    struct ground ground;
+    ground_init(&ground, 2);
+    ground.counts.answer = MM_UNSUPPORTED;
+    struct inputs inputs;
+    struct mmi_signature *signature = NULL;
+    assert_int_equal(
+        mmi_signature_make(ground.signatures, inputs_for(&inputs, 1, 0), &signature, &ground.err),
+        MM_UNSUPPORTED);
+    assert_string_equal(ground.err.text, "as told");
+    assert_int_equal(ground.counts.sized, 1);
+    ground_fini(&ground);
+}
+
+static void test_without_memory_nothing_is_left(void **state) {
+    (void)state;
+    struct ground ground;
+    ground_init(&ground, 2);
+    uint64_t before = world_live_bytes(&ground.world);
+    uint64_t nth = 1;
+    for (;; nth++) {
+        struct inputs inputs;
+        struct mmi_signature *signature = NULL;
+        world_fail_alloc(&ground.world, nth);
+        mm_status status = mmi_signature_make(ground.signatures, inputs_for(&inputs, 1, 0),
+                                              &signature, &ground.err);
+        if (status == MM_OK) {
+            done(&ground, signature, 1);
+            break;
+        }
+        assert_int_equal(status, MM_NO_MEMORY);
+        assert_int_equal(world_live_bytes(&ground.world), before);
+    }
+    assert_true(nth > 4);
+    world_fail_alloc(&ground.world, 1);
+    assert_null(mmi_signatures_new(&ground.world.env.alloc, &ground.backend, &ground.description,
+                                   &ground.counts, 2));
+    world_fail_alloc(&ground.world, 0);
+    ground_fini(&ground);
+}
+
+/* ---- At once */
+
+#define THREADS 4u
+#define ROUNDS 4000u
+#define SHAPES 6
+
+struct user {
+    pthread_t thread;
+    struct ground *ground;
+    pthread_mutex_t *writers;
+    _Atomic uint64_t *ticks;
+    uint64_t seed, wrong, found;
+};
+
+static void use_one(struct user *user, int64_t columns) {
+    struct ground *ground = user->ground;
+    struct inputs inputs;
+    const mm_value *values = inputs_for(&inputs, columns, 0);
+    struct mmi_signature *signature = mmi_signature_find(ground->signatures, values);
+    user->found += signature != NULL;
+    if (!signature) {
+        if (mmi_signature_make(ground->signatures, values, &signature, NULL) != MM_OK) {
+            user->wrong++;
+            return;
+        }
+        pthread_mutex_lock(user->writers);
+        struct mmi_signature *shell = mmi_signature_share(ground->signatures, &signature);
+        pthread_mutex_unlock(user->writers);
+        if (shell) {
+            mmi_signature_destroy(ground->signatures, shell);
+        }
+    }
+    for (int i = 0; i < 3; i++) { /* it stays what it is while it is held */
+        const struct made *made = signature->state;
+        user->wrong += made->columns != columns;
+        user->wrong += signature->size.outputs[0].bytes != (uint64_t)columns;
+    }
+    mmi_signature_done(ground->signatures, signature, atomic_fetch_add(user->ticks, 1));
+}
+
+static void *use_many(void *ctx) {
+    struct user *user = ctx;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        use_one(user, 1 + (int64_t)test_random_below(&user->seed, SHAPES));
+    }
+    return NULL;
+}
+
+static void test_many_threads_share_few_slots(void **state) {
+    uint64_t seed = *(uint64_t *)*state;
+    struct ground ground;
+    struct user users[THREADS];
+    pthread_mutex_t writers = PTHREAD_MUTEX_INITIALIZER;
+    _Atomic uint64_t ticks = 1;
+    ground_init(&ground, 3);
+    for (unsigned i = 0; i < THREADS; i++) {
+        users[i] = (struct user){
+            .ground = &ground, .writers = &writers, .ticks = &ticks, .seed = test_random(&seed)};
+        assert_int_equal(pthread_create(&users[i].thread, NULL, use_many, &users[i]), 0);
+    }
+    uint64_t found = 0;
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(users[i].thread, NULL);
+        assert_int_equal(users[i].wrong, 0);
+        found += users[i].found;
+    }
+    assert_true(found > 0);
+    for (uint32_t i = 0; i < 3; i++) { /* VALID, and nobody inside */
+        assert_int_equal(atomic_load(&ground.signatures->slots[i].word), UINT64_C(1) << 63);
+    }
+    expect_bytes_add_up(&ground);
+    ground_fini(&ground);
+}
+
+int main(int argc, char **argv) {
+    uint64_t seed = test_seed(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_was_shared_is_found),
+        cmocka_unit_test(test_elements_that_specialise_count),
+        cmocka_unit_test(test_the_least_recently_used_is_replaced),
+        cmocka_unit_test(test_what_is_held_is_not_replaced),
+        cmocka_unit_test(test_no_room_at_all),
+        cmocka_unit_test(test_a_failed_size_is_undone),
+        cmocka_unit_test(test_without_memory_nothing_is_left),
+        cmocka_unit_test_prestate(test_many_threads_share_few_slots, &seed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
