@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/graph/arena.h>
+#include <base/alloc.h>
+#include <base/checked.h>
+
+#include <string.h>
+
+#define FIRST_BYTES 4096
+#define LARGEST_BYTES (UINT64_C(4) << 20)
+#define DATA_ALIGN 64
+
+struct onnx_block {
+    struct onnx_block *older;
+    uint64_t bytes; /* the head included */
+};
+
+void mmi_onnx_arena_init(struct onnx_arena *arena, const mm_allocator *allocator) {
+    *arena = (struct onnx_arena){.allocator = allocator};
+}
+
+void mmi_onnx_arena_free(struct onnx_arena *arena) {
+    while (arena->blocks) {
+        struct onnx_block *block = arena->blocks;
+        arena->blocks = block->older;
+        arena->allocator->free(arena->allocator->user, block, block->bytes);
+    }
+    arena->used = arena->room = arena->total_bytes = 0;
+}
+
+static bool add_block(struct onnx_arena *arena, uint64_t need) {
+    uint64_t usual = arena->blocks ? arena->blocks->bytes * 2 : FIRST_BYTES;
+    usual = mmi_min_u64(usual, LARGEST_BYTES);
+    uint64_t bytes;
+    if (!mmi_add(need, sizeof(struct onnx_block) + DATA_ALIGN, &bytes)) {
+        return false;
+    }
+    bytes = mmi_max_u64(bytes, usual);
+    struct onnx_block *block = arena->allocator->alloc(arena->allocator->user, bytes, DATA_ALIGN);
+    if (!block) {
+        return false;
+    }
+    block->older = arena->blocks;
+    block->bytes = bytes;
+    arena->blocks = block;
+    arena->used = sizeof(struct onnx_block);
+    arena->room = bytes;
+    arena->total_bytes += bytes;
+    return true;
+}
+
+static void *take(struct onnx_arena *arena, uint64_t bytes, uint64_t align) {
+    uint64_t at, end;
+    bool fits = arena->blocks && mmi_round_up(arena->used, align, &at) &&
+                mmi_add(at, bytes, &end) && end <= arena->room;
+    if (!fits) {
+        if (!add_block(arena, bytes)) {
+            return NULL;
+        }
+        mmi_round_up(arena->used, align, &at);
+        end = at + bytes;
+    }
+    arena->used = end;
+    return (uint8_t *)arena->blocks + at;
+}
+
+void *mmi_onnx_take(struct onnx_arena *arena, uint64_t count, uint64_t bytes) {
+    uint64_t all;
+    void *memory = mmi_mul(count, bytes, &all) ? take(arena, all, 16) : NULL;
+    return memory ? memset(memory, 0, all) : NULL;
+}
+
+void *mmi_onnx_take_data(struct onnx_arena *arena, uint64_t bytes) {
+    return take(arena, bytes, DATA_ALIGN);
+}
+
+char *mmi_onnx_take_text(struct onnx_arena *arena, const void *text, uint64_t bytes) {
+    uint64_t all;
+    char *copy = mmi_add(bytes, 1, &all) ? take(arena, all, 1) : NULL;
+    if (copy) {
+        if (bytes > 0) {
+            memcpy(copy, text, bytes);
+        }
+        copy[bytes] = '\0';
+    }
+    return copy;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/operator.h>
+#include <base/status.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+const struct onnx_attribute *mmi_onnx_attribute(const struct onnx_attributes *a, const char *name) {
+    for (uint32_t i = 0; i < a->node->attribute_count; i++) {
+        if (strcmp(a->node->attributes[i].name, name) == 0) {
+            return &a->node->attributes[i];
+        }
+    }
+    return NULL;
+}
+
+static mm_status check_type(const struct onnx_attribute *attribute, int32_t type, mm_error *err) {
+    if (attribute->type == type) {
+        return MM_OK;
+    }
+    return mmi_fail(err, MM_INVALID_MODEL, "attribute %s has type %d, %d wanted", attribute->name,
+                    attribute->type, type);
+}
+
+mm_status mmi_onnx_read_int(const struct onnx_attributes *a, const char *name, int64_t fallback,
+                            int64_t *out, mm_error *err) {
+    const struct onnx_attribute *attribute = mmi_onnx_attribute(a, name);
+    *out = fallback;
+    if (!attribute) {
+        return MM_OK;
+    }
+    MMI_TRY(check_type(attribute, ONNX_ATTRIBUTE_INT, err));
+    *out = attribute->i;
+    return MM_OK;
+}
+
+mm_status mmi_onnx_read_float(const struct onnx_attributes *a, const char *name, float fallback,
+                              float *out, mm_error *err) {
+    const struct onnx_attribute *attribute = mmi_onnx_attribute(a, name);
+    *out = fallback;
+    if (!attribute) {
+        return MM_OK;
+    }
+    MMI_TRY(check_type(attribute, ONNX_ATTRIBUTE_FLOAT, err));
+    *out = attribute->f;
+    return MM_OK;
+}
+
+mm_status mmi_onnx_read_ints(const struct onnx_attributes *a, const char *name, uint32_t most,
+                             int64_t *out, uint32_t *count, mm_error *err) {
+    const struct onnx_attribute *attribute = mmi_onnx_attribute(a, name);
+    *count = 0;
+    if (!attribute) {
+        return MM_OK;
+    }
+    MMI_TRY(check_type(attribute, ONNX_ATTRIBUTE_INTS, err));
+    if (attribute->count > most) {
+        return mmi_fail(err, MM_UNSUPPORTED, "attribute %s has %" PRIu64 " numbers, at most %u",
+                        name, attribute->count, most);
+    }
+    if (attribute->count > 0) {
+        memcpy(out, attribute->ints, attribute->count * sizeof(*out));
+    }
+    *count = (uint32_t)attribute->count;
+    return MM_OK;
+}
+
+mm_status mmi_onnx_read_choice(const struct onnx_attributes *a, const char *name,
+                               const char *const *choices, int32_t *out, mm_error *err) {
+    const struct onnx_attribute *attribute = mmi_onnx_attribute(a, name);
+    *out = 0;
+    if (!attribute) {
+        return MM_OK;
+    }
+    MMI_TRY(check_type(attribute, ONNX_ATTRIBUTE_STRING, err));
+    for (int32_t i = 0; choices[i]; i++) {
+        if (strcmp(choices[i], attribute->text) == 0) {
+            *out = i;
+            return MM_OK;
+        }
+    }
+    return mmi_fail(err, MM_UNSUPPORTED, "attribute %s is '%.60s'", name, attribute->text);
+}
+
+mm_status mmi_onnx_known_ints(const struct onnx_inference *x, uint32_t input, const char *what,
+                              struct onnx_ints *ints, mm_error *err) {
+    const uint64_t most = sizeof(ints->at) / sizeof(ints->at[0]);
+    const struct onnx_tensor *tensor = &x->inputs[input];
+    if (!tensor->known) {
+        return mmi_fail(err, MM_UNSUPPORTED, "its %s is not known before the run", what);
+    }
+    bool integer = tensor->dtype == MM_I64 || tensor->dtype == MM_I32;
+    if (!integer || tensor->rank > 1) {
+        return mmi_fail(err, MM_INVALID_MODEL, "its %s is %s with %u axes; i64 with one wanted",
+                        what, mm_dtype_text(tensor->dtype), tensor->rank);
+    }
+    if (tensor->elements > most) {
+        return mmi_fail(err, MM_UNSUPPORTED, "its %s has %" PRIu64 " numbers, at most %" PRIu64,
+                        what, tensor->elements, most);
+    }
+    for (uint64_t i = 0; i < tensor->elements; i++) {
+        ints->at[i] = mmi_onnx_int_at(tensor, i);
+    }
+    ints->count = (uint32_t)tensor->elements;
+    return MM_OK;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/evaluate.h>
+#include <base/checked.h>
+#include <base/status.h>
+
+mm_status mmi_onnx_infer(const struct onnx_operator *op, struct onnx_inference *x, mm_error *err) {
+    uint32_t given = 0;
+    for (uint32_t i = 0; i < x->input_count; i++) {
+        given = mmi_onnx_has(x, i) ? i + 1 : given;
+    }
+    if (given < op->least_inputs || given > op->most_inputs) {
+        return mmi_fail(err, MM_INVALID_MODEL, "%u inputs, %u to %u wanted", given,
+                        op->least_inputs, op->most_inputs);
+    }
+    if (x->output_count < op->least_outputs || x->output_count > op->most_outputs) {
+        return mmi_fail(err, MM_INVALID_MODEL, "%u outputs, %u to %u wanted", x->output_count,
+                        op->least_outputs, op->most_outputs);
+    }
+    x->scratch_bytes = 0;
+    return op->infer(x, err);
+}
+
+/* Memory for all outputs, or nothing. */
+static mm_status place_outputs(const struct onnx_inference *x, struct onnx_arena *arena,
+                               uint64_t most_bytes, mm_error *err) {
+    uint64_t all = 0;
+    for (uint32_t i = 0; i < x->output_count; i++) {
+        all = mmi_add_cap(all, x->outputs[i].bytes);
+    }
+    if (all > most_bytes) {
+        return mmi_fail(err, MM_TOO_LARGE, "its results have %llu bytes, too many to keep",
+                        (unsigned long long)all);
+    }
+    for (uint32_t i = 0; i < x->output_count; i++) {
+        struct onnx_tensor *output = &x->outputs[i];
+        output->known = 1;
+        output->data = output->bytes ? mmi_onnx_take_data(arena, output->bytes) : NULL;
+        if (output->bytes && !output->data) {
+            return mmi_fail(err, MM_NO_MEMORY, "no memory for %llu bytes of constants",
+                            (unsigned long long)output->bytes);
+        }
+    }
+    return MM_OK;
+}
+
+mm_status mmi_onnx_evaluate(const struct onnx_operator *op, struct onnx_inference *x,
+                            struct onnx_arena *arena, uint64_t most_bytes,
+                            const mm_services *services, mm_error *err) {
+    MMI_TRY(mmi_onnx_infer(op, x, err));
+    MMI_TRY(place_outputs(x, arena, most_bytes, err));
+    const void **in = mmi_onnx_take(arena, x->input_count, sizeof(*in));
+    void **out = mmi_onnx_take(arena, x->output_count, sizeof(*out));
+    void *scratch = x->scratch_bytes ? mmi_onnx_take_data(arena, x->scratch_bytes) : NULL;
+    if (!in || !out || (x->scratch_bytes && !scratch)) {
+        return mmi_fail(err, MM_NO_MEMORY, "no memory to compute a constant");
+    }
+    for (uint32_t i = 0; i < x->input_count; i++) {
+        in[i] = x->inputs[i].data;
+    }
+    for (uint32_t i = 0; i < x->output_count; i++) {
+        out[i] = (void *)(uintptr_t)x->outputs[i].data;
+    }
+    struct onnx_call call = {.params = x->params,
+                             .input_count = x->input_count,
+                             .output_count = x->output_count,
+                             .inputs = x->inputs,
+                             .outputs = x->outputs,
+                             .in = in,
+                             .out = out,
+                             .scratch = scratch,
+                             .services = services};
+    return op->run(&call, err);
+}

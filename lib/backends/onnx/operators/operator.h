@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_BACKENDS_ONNX_OPERATORS_OPERATOR_H
+#define MMI_BACKENDS_ONNX_OPERATORS_OPERATOR_H
+
+/* What an operator is: how its attributes are read, what comes out for which inputs, and a
+ * kernel in plain C that is right for every type. One constant per operator, in a file a family;
+ * operators.def lists them all. Fast kernels are in cpu/, which may take over single cases.
+ *
+ * Semantics are those of the newest opset (onnx.ai, "Operators"); `read` and adapt.c bring older
+ * ones to that form. */
+
+#include <backends/onnx/graph/graph.h>
+
+/* ---- Reading attributes ---------------------------------------------------------------------- */
+
+struct onnx_attributes {
+    const struct onnx_node *node;
+    int64_t opset; /* of the node's domain, 7 or more for ai.onnx */
+};
+/* NULL: absent. The others give `fallback` when it is absent and fail, naming it, when it is of
+ * another type. */
+const struct onnx_attribute *mmi_onnx_attribute(const struct onnx_attributes *a, const char *name);
+mm_status mmi_onnx_read_int(const struct onnx_attributes *a, const char *name, int64_t fallback,
+                            int64_t *out, mm_error *err);
+mm_status mmi_onnx_read_float(const struct onnx_attributes *a, const char *name, float fallback,
+                              float *out, mm_error *err);
+/* At most `most` of them. Absent: *count is 0. */
+mm_status mmi_onnx_read_ints(const struct onnx_attributes *a, const char *name, uint32_t most,
+                             int64_t *out, uint32_t *count, mm_error *err);
+/* One of the texts of `choices` (NULL ends them): its index. Absent: 0. */
+mm_status mmi_onnx_read_choice(const struct onnx_attributes *a, const char *name,
+                               const char *const *choices, int32_t *out, mm_error *err);
+
+/* ---- Inferring shapes ------------------------------------------------------------------------ */
+
+/* One node with the shapes of its inputs at hand. The elements of an input are there only where
+ * they are known before the run (`known`): constants that are small, and what was computed from
+ * shapes. */
+struct onnx_inference {
+    const void *params;
+    uint32_t input_count, output_count;
+    const struct onnx_tensor *inputs; /* [input_count]; dtype MM_DTYPE_NONE where left out */
+    struct onnx_tensor *outputs;      /* [output_count]: set by mmi_onnx_tensor_set */
+    uint64_t scratch_bytes;           /* what `run` wants in call->scratch; 0 unless set */
+};
+
+/* Input i is there. */
+static inline bool mmi_onnx_has(const struct onnx_inference *x, uint32_t i) {
+    return i < x->input_count && x->inputs[i].dtype != MM_DTYPE_NONE;
+}
+/* Elements of a 1-D or scalar integer input that must be known. MM_UNSUPPORTED, "its <what> is not
+ * known before the run", where they are not. */
+struct onnx_ints {
+    uint32_t count;
+    int64_t at[2 * MM_MAX_RANK];
+};
+mm_status mmi_onnx_known_ints(const struct onnx_inference *x, uint32_t input, const char *what,
+                              struct onnx_ints *ints, mm_error *err);
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+/* One run of one node. Shapes are those of the signature; data are those of this run. */
+struct onnx_call {
+    const void *params;
+    uint32_t input_count, output_count;
+    const struct onnx_tensor *inputs, *outputs; /* their `data` is not to be used */
+    const void *const *in;                      /* [input_count]; NULL: left out, or 0 bytes */
+    void *const *out;            /* [output_count]; NULL: nobody wants it, or 0 bytes */
+    void *scratch;               /* scratch_bytes, aligned to 64 */
+    const mm_services *services; /* parallel_for, threads */
+};
+typedef mm_status (*onnx_kernel)(const struct onnx_call *call, mm_error *err);
+
+static inline bool mmi_onnx_given(const struct onnx_call *call, uint32_t i) {
+    return i < call->input_count && call->inputs[i].dtype != MM_DTYPE_NONE;
+}
+
+/* ---- The operator ---------------------------------------------------------------------------- */
+
+enum {
+    ONNX_ANY_NUMBER = UINT32_MAX,
+    /* out[0] has the bytes of in[0] in their order: no step, another view of them */
+    ONNX_OP_VIEW = 1u << 0,
+    /* out[0] may lie where any input of the same bytes and element size lies */
+    ONNX_OP_IN_PLACE = 1u << 1,
+    /* needs the shapes of its inputs, never their elements: Shape, Size */
+    ONNX_OP_SHAPES_ONLY = 1u << 2,
+    /* is resolved to one of its branches before the run: If */
+    ONNX_OP_CONTROL = 1u << 3
+};
+
+struct onnx_operator {
+    const char *name;
+    uint32_t flags;                     /* ONNX_OP_* */
+    uint32_t least_inputs, most_inputs; /* ONNX_ANY_NUMBER: no limit */
+    uint32_t least_outputs, most_outputs;
+    uint32_t params_bytes;
+    /* bit i: input i's elements, not only its shape, decide the shapes (Reshape: 1 << 1) */
+    uint32_t shaping_inputs;
+    /* Attributes to zeroed params: defaults, ranges. NULL: there are none. */
+    mm_status (*read)(const struct onnx_attributes *a, void *params, mm_error *err);
+    /* Check types and ranks of the inputs, set the outputs. A message says what was wrong with
+     * which input, got and wanted; the caller puts the node before it. */
+    mm_status (*infer)(struct onnx_inference *x, mm_error *err);
+    /* NULL only for ONNX_OP_CONTROL. */
+    onnx_kernel run;
+};
+
+/* By name in ai.onnx, or of our own ("domain" mmi); NULL: not there. */
+const struct onnx_operator *mmi_onnx_find_operator(const char *domain, const char *type);
+/* All of them, in the order of operators.def; NULL ends them. */
+extern const struct onnx_operator *const mmi_onnx_operators[];
+
+#define ONNX_OPERATOR(name) extern const struct onnx_operator mmi_onnx_op_##name;
+#include <backends/onnx/operators/operators.def>
+#undef ONNX_OPERATOR
+
+#endif
