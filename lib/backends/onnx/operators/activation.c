@@ -39,4 +39,7 @@ void mmi_onnx_activate(const struct onnx_activation *activation, float *values, 
     for (uint64_t i = 0; i < count; i++) {
         values[i] = apply(activation, values[i]);
     }
+    for (uint64_t i = 0; i < count && activation->scale != 0; i++) {
+        values[i] = values[i] * activation->scale + activation->shift;
+    }
 }

@@ -2,8 +2,8 @@
 #ifndef MMI_BACKENDS_ONNX_OPERATORS_ACTIVATION_H
 #define MMI_BACKENDS_ONNX_OPERATORS_ACTIVATION_H
 
-/* What Conv, ConvTranspose and Linear do to each result before they write it: passes/fuse.c puts it
- * there, files have it as nodes of their own. */
+/* What Conv, ConvTranspose and Linear do to each result before they write it:
+ * passes/activation.c puts it there, files have it as nodes of their own. */
 
 #include <stdint.h>
 
@@ -22,6 +22,9 @@ enum onnx_activation_kind {
 struct onnx_activation {
     int32_t kind; /* enum onnx_activation_kind */
     float a, b;
+    /* then times `scale` plus `shift`; scale 0: neither. Never with ONNX_ACT_NONE, where the
+     * weights take them. */
+    float scale, shift;
 };
 
 void mmi_onnx_activate(const struct onnx_activation *activation, float *values, uint64_t count);

@@ -53,6 +53,7 @@ struct onnx_instruction {
 
 struct onnx_program {
     uint32_t inputs, count; /* the last instruction makes the result */
+    uint32_t rank;          /* axes that the result has at least: those of the numbers x and y */
     struct onnx_instruction code[ONNX_PROGRAM_CODE];
 };
 
