@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/onnx.h>
+#include <backends/onnx/steps/prepare.h>
+#include <backends/onnx/steps/steps.h>
+#include <base/status.h>
+
+#include <string.h>
+
+static const mm_format formats[] = {
+    {.name = "onnx", .suffix = ".onnx"},
+};
+
+struct onnx_state {
+    const mm_services *services;
+};
+
+struct onnx_open {
+    const mm_services *services; /* NULL: open did not run */
+    struct onnx_prepared prepared;
+    const uint64_t *group_ends;
+    uint32_t group_count;
+};
+
+static mm_status onnx_init(void *state_, const mm_services *services, mm_error *err) {
+    struct onnx_state *state = state_;
+    (void)err;
+    state->services = services;
+    return MM_OK;
+}
+
+static void onnx_fini(void *state) {
+    (void)state; /* nothing was allocated */
+}
+
+/* Every CPU reads the same layout, so processes on different ones share their artifacts. Raised
+ * whenever a pass or the description changes what is written. */
+static const char *onnx_layout(void *state, int32_t device_kind) {
+    (void)state;
+    (void)device_kind;
+    return "1";
+}
+
+static mm_status onnx_prepare(void *state_, const mm_source *source, const char *config,
+                              int32_t device_kind, const mm_sink *sink, mm_error *err) {
+    struct onnx_state *state = state_;
+    (void)device_kind;
+    if (config && config[0]) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "config: onnx has no settings, got '%.80s'",
+                        config);
+    }
+    return mmi_onnx_prepare(source, state->services, sink, err);
+}
+
+static mm_status onnx_open(void *state_, void *model_, const mm_artifact *artifact,
+                           mm_description *out, mm_error *err) {
+    struct onnx_state *state = state_;
+    struct onnx_open *open = model_;
+    struct onnx_prepared *prepared = &open->prepared;
+    open->services = state->services;
+    open->group_ends = artifact->group_ends;
+    open->group_count = artifact->group_count;
+    mmi_onnx_arena_init(&prepared->arena, &state->services->allocator);
+    prepared->model.nesting = state->services->limits_nesting;
+    MMI_TRY(mmi_onnx_read_description(prepared, artifact->description, artifact->description_bytes,
+                                      err));
+    if (prepared->weights.bytes != artifact->weights_bytes) {
+        return mmi_fail(err, MM_CORRUPT, "onnx: %llu bytes of weights, %llu expected",
+                        (unsigned long long)artifact->weights_bytes,
+                        (unsigned long long)prepared->weights.bytes);
+    }
+    const struct onnx_model *model = &prepared->model;
+    out->inputs = model->inputs;
+    out->input_count = model->main->input_count;
+    out->outputs = model->outputs;
+    out->output_count = model->main->output_count;
+    out->weights_bytes = prepared->weights.bytes;
+    out->activation_bytes = prepared->activation_bytes;
+    out->batch_axis = -1; /* nothing in the file tells that items are independent */
+    out->metadata = model->metadata;
+    out->metadata_count = model->metadata_count;
+    return MM_OK;
+}
+
+static void onnx_close(void *model) {
+    struct onnx_open *open = model;
+    if (open->services) {
+        mmi_onnx_arena_free(&open->prepared.arena);
+    }
+}
+
+static mm_status onnx_size(void *model, void *signature, const mm_value *inputs, mm_size *out,
+                           mm_error *err) {
+    const struct onnx_open *open = model;
+    struct onnx_steps *steps = signature;
+    mmi_onnx_arena_init(&steps->arena, &open->services->allocator);
+    MMI_TRY(mmi_onnx_specialise(&open->prepared, open->services, inputs, steps, err));
+    out->activation_bytes = steps->activation_bytes;
+    for (uint32_t i = 0; i < open->prepared.model.main->output_count; i++) {
+        const struct onnx_tensor *tensor = &steps->outputs[i];
+        mm_value *output = &out->outputs[i];
+        output->kind = MM_TENSOR;
+        output->dtype = tensor->dtype;
+        output->rank = tensor->rank;
+        memcpy(output->shape, tensor->shape, sizeof(output->shape));
+        output->bytes = tensor->bytes;
+        out->exactness[i] = MM_SIZE_EXACT;
+    }
+    return MM_OK;
+}
+
+static void onnx_size_done(void *signature) {
+    struct onnx_steps *steps = signature;
+    if (steps->arena.allocator) {
+        mmi_onnx_arena_free(&steps->arena);
+    }
+}
+
+static mm_status onnx_attach(void *model, void *instance, const mm_device *device,
+                             const mm_region *region, mm_error *err) {
+    const struct onnx_open *open = model;
+    struct onnx_attached *attached = instance;
+    if (region->bytes < open->prepared.weights.bytes) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "onnx: %llu bytes on %s, %llu needed",
+                        (unsigned long long)region->bytes, device->name,
+                        (unsigned long long)open->prepared.weights.bytes);
+    }
+    *attached = (struct onnx_attached){.prepared = &open->prepared,
+                                       .services = open->services,
+                                       .region = *region,
+                                       .group_ends = open->group_ends,
+                                       .group_count = open->group_count};
+    return MM_OK;
+}
+
+static void onnx_detach(void *instance) {
+    (void)instance; /* holds nothing */
+}
+
+static mm_status onnx_infer(void *instance, mm_exec *exec, const mm_value *inputs,
+                            mm_value *outputs, mm_error *err) {
+    return mmi_onnx_run(instance, exec, exec->signature, inputs, outputs, err);
+}
+
+const mm_backend mmi_backend_onnx = {
+    .struct_size = sizeof(mm_backend),
+    .abi_major = MM_BACKEND_ABI_MAJOR,
+    .abi_minor = MM_BACKEND_ABI_MINOR,
+    .name = "onnx",
+    .version = "1",
+    .formats = formats,
+    .format_count = sizeof(formats) / sizeof(formats[0]),
+    .device_kinds = MM_DEVICE_HOST | MM_DEVICE_SIM,
+    .state_bytes = sizeof(struct onnx_state),
+    .model_bytes = sizeof(struct onnx_open),
+    .signature_bytes = sizeof(struct onnx_steps),
+    .instance_bytes = sizeof(struct onnx_attached),
+    .init = onnx_init,
+    .fini = onnx_fini,
+    .layout = onnx_layout,
+    .prepare = onnx_prepare,
+    .open = onnx_open,
+    .close = onnx_close,
+    .size = onnx_size,
+    .size_done = onnx_size_done,
+    .attach = onnx_attach,
+    .detach = onnx_detach,
+    .infer = onnx_infer,
+};

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_BACKENDS_ONNX_ONNX_H
+#define MMI_BACKENDS_ONNX_ONNX_H
+
+/* Runs .onnx files, opsets 7 and up, on the CPU with no other runtime.
+ *
+ *   format/     the file: protobuf wire format, every length checked
+ *   graph/      values and nodes; operators resolved to the newest opset
+ *   operators/  each one's shapes and plain kernel; operators.def lists them
+ *   passes/     fold, clean, scale, fuse, pack: once, when the model is prepared
+ *   steps/      the artifact's description; steps per signature; running them
+ *   cpu/        fast kernels */
+
+#include <modelmesh/backend.h>
+
+extern const mm_backend mmi_backend_onnx;
+
+#endif

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/cpu/cpu.h>
+#include <backends/onnx/operators/evaluate.h>
+#include <backends/onnx/steps/steps.h>
+#include <backends/onnx/steps/storage.h>
+#include <base/checked.h>
+#include <base/status.h>
+
+#include <string.h>
+
+/* Results up to this size are computed here and now if all that goes in is known. */
+#define KNOWN_BYTES 4096
+
+/* What is known of a value while the graph is walked. */
+struct fact {
+    struct onnx_tensor tensor; /* dtype MM_DTYPE_NONE: nothing yet, or left out */
+    struct onnx_place place;   /* where no storage is */
+    uint32_t storage;
+};
+
+struct walk {
+    const struct onnx_prepared *prepared;
+    const mm_services *services;
+    struct onnx_arena *keep; /* what the steps need */
+    struct onnx_arena work;  /* gone at the end */
+    struct fact *facts;      /* [value_count] */
+    struct onnx_storages storages;
+    struct onnx_step *steps;
+    struct walk_step *marks; /* [capacity]: beside steps */
+    uint32_t count, capacity, most_arguments;
+};
+
+/* What of a step is settled only when all lifetimes are known. */
+struct walk_step {
+    uint32_t *in, *out; /* storages, or ONNX_NO_STORAGE */
+    uint32_t scratch;
+};
+
+static mm_status no_memory(mm_error *err) {
+    return mmi_fail(err, MM_NO_MEMORY, "onnx: no memory for the steps of a signature");
+}
+
+/* ---- Facts */
+
+static struct fact nothing(void) {
+    return (struct fact){.storage = ONNX_NO_STORAGE};
+}
+
+static void know_constants(struct walk *walk) {
+    const struct onnx_prepared *prepared = walk->prepared;
+    for (uint32_t i = 0; i < prepared->model.value_count; i++) {
+        const struct onnx_tensor *constant = prepared->model.values[i].constant;
+        walk->facts[i] = nothing();
+        if (!constant) {
+            continue;
+        }
+        walk->facts[i].tensor = *constant;
+        walk->facts[i].place =
+            constant->bytes == 0 ? (struct onnx_place){0}
+            : constant->known ? (struct onnx_place){.base = ONNX_AT_MEMORY, .known = constant->data}
+                              : (struct onnx_place){.base = ONNX_AT_WEIGHTS,
+                                                    .offset = prepared->weights.offsets[i]};
+    }
+}
+
+static mm_status know_input(struct walk *walk, uint32_t i, const mm_value *input, mm_error *err) {
+    const struct onnx_model *model = &walk->prepared->model;
+    struct fact *fact = &walk->facts[model->main->inputs[i]];
+    if (input->kind == MM_OPTIONAL) {
+        return MM_OK; /* left out */
+    }
+    MMI_TRY(mmi_onnx_tensor_set(&fact->tensor, input->dtype, input->rank, input->shape, err));
+    if (fact->tensor.bytes > 0) {
+        fact->place = (struct onnx_place){.base = ONNX_AT_INPUT, .index = i};
+    }
+    if (model->inputs[i].flags & MM_VALUE_SPECIALISES && input->bytes == fact->tensor.bytes) {
+        void *copy = mmi_onnx_take_data(walk->keep, fact->tensor.bytes);
+        if (!copy) {
+            return no_memory(err);
+        }
+        if (fact->tensor.bytes > 0) {
+            memcpy(copy, input->data, fact->tensor.bytes);
+        }
+        fact->tensor.data = copy;
+        fact->tensor.known = 1;
+    }
+    return MM_OK;
+}
+
+/* ---- Steps */
+
+static bool add_step(struct walk *walk) {
+    if (walk->count < walk->capacity) {
+        return true;
+    }
+    uint32_t capacity = walk->capacity ? walk->capacity * 2 : 128;
+    struct onnx_step *steps = mmi_onnx_take(walk->keep, capacity, sizeof(*steps));
+    struct walk_step *marks = mmi_onnx_take(&walk->work, capacity, sizeof(*marks));
+    if (!steps || !marks) {
+        return false;
+    }
+    if (walk->count > 0) {
+        memcpy(steps, walk->steps, walk->count * sizeof(*steps));
+        memcpy(marks, walk->marks, walk->count * sizeof(*marks));
+    }
+    walk->steps = steps;
+    walk->marks = marks;
+    walk->capacity = capacity;
+    return true;
+}
+
+/* Where the inputs lie; they live at least until this step. */
+static void use_inputs(struct walk *walk, const uint32_t *values, struct onnx_step *step,
+                       struct walk_step *mark) {
+    for (uint32_t i = 0; i < step->input_count; i++) {
+        mark->in[i] = ONNX_NO_STORAGE;
+        if (values[i] == ONNX_NO_VALUE) {
+            continue;
+        }
+        const struct fact *fact = &walk->facts[values[i]];
+        step->in[i] = fact->place;
+        mark->in[i] = fact->storage;
+        if (fact->storage != ONNX_NO_STORAGE) {
+            walk->storages.all[fact->storage].last = walk->count;
+        } else if (fact->place.base == ONNX_AT_WEIGHTS) {
+            step->weights_end =
+                mmi_max_u64(step->weights_end, fact->place.offset + fact->tensor.bytes);
+        }
+    }
+}
+
+static bool make_outputs(struct walk *walk, const uint32_t *values, struct onnx_step *step,
+                         struct walk_step *mark) {
+    for (uint32_t i = 0; i < step->output_count; i++) {
+        mark->out[i] = ONNX_NO_STORAGE;
+        if (values[i] == ONNX_NO_VALUE) {
+            continue;
+        }
+        struct fact *fact = &walk->facts[values[i]];
+        *fact = nothing();
+        fact->tensor = step->outputs[i];
+        if (fact->tensor.bytes > 0) {
+            fact->storage = mmi_onnx_add_storage(&walk->storages, fact->tensor.bytes, walk->count);
+            mark->out[i] = fact->storage;
+            if (fact->storage == ONNX_NO_STORAGE) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* One node as a step: x has its shapes, in memory that is kept. */
+static mm_status emit(struct walk *walk, const struct onnx_node *node, struct onnx_inference *x,
+                      mm_error *err) {
+    if (!add_step(walk)) {
+        return no_memory(err);
+    }
+    struct onnx_step *step = &walk->steps[walk->count];
+    struct walk_step *mark = &walk->marks[walk->count];
+    onnx_kernel fast = mmi_onnx_cpu_kernel(node->op, x, walk->services);
+    *step = (struct onnx_step){.run = fast ? fast : node->op->run,
+                               .node = node,
+                               .params = x->params,
+                               .input_count = x->input_count,
+                               .output_count = x->output_count,
+                               .inputs = x->inputs,
+                               .outputs = x->outputs};
+    step->in = mmi_onnx_take(walk->keep, x->input_count, sizeof(*step->in));
+    step->out = mmi_onnx_take(walk->keep, x->output_count, sizeof(*step->out));
+    mark->in = mmi_onnx_take(&walk->work, x->input_count, sizeof(*mark->in));
+    mark->out = mmi_onnx_take(&walk->work, x->output_count, sizeof(*mark->out));
+    mark->scratch = ONNX_NO_STORAGE;
+    if (!step->in || !step->out || !mark->in || !mark->out) {
+        return no_memory(err);
+    }
+    use_inputs(walk, node->inputs, step, mark);
+    bool made = make_outputs(walk, node->outputs, step, mark);
+    if (made && x->scratch_bytes > 0) {
+        mark->scratch = mmi_onnx_add_storage(&walk->storages, x->scratch_bytes, walk->count);
+        made = mark->scratch != ONNX_NO_STORAGE;
+    }
+    walk->most_arguments =
+        (uint32_t)mmi_max_u64(walk->most_arguments, (uint64_t)x->input_count + x->output_count);
+    walk->count++;
+    return made ? MM_OK : no_memory(err);
+}
+
+/* ---- Nodes */
+
+static mm_status inference_of(struct walk *walk, const struct onnx_node *node,
+                              struct onnx_inference *x, mm_error *err) {
+    struct onnx_tensor *inputs = mmi_onnx_take(walk->keep, node->input_count, sizeof(*inputs));
+    struct onnx_tensor *outputs = mmi_onnx_take(walk->keep, node->output_count, sizeof(*outputs));
+    if (!inputs || !outputs) {
+        return no_memory(err);
+    }
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        if (node->inputs[i] != ONNX_NO_VALUE) {
+            inputs[i] = walk->facts[node->inputs[i]].tensor;
+        }
+    }
+    *x = (struct onnx_inference){.params = node->params,
+                                 .input_count = node->input_count,
+                                 .output_count = node->output_count,
+                                 .inputs = inputs,
+                                 .outputs = outputs};
+    return MM_OK;
+}
+
+static bool all_known(const struct onnx_operator *op, const struct onnx_inference *x) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < x->input_count && !(op->flags & ONNX_OP_SHAPES_ONLY); i++) {
+        if (mmi_onnx_has(x, i) && !x->inputs[i].known) {
+            return false;
+        }
+        bytes = mmi_add_cap(bytes, x->inputs[i].bytes);
+    }
+    return bytes <= 16 * KNOWN_BYTES;
+}
+
+static void know_results(struct walk *walk, const struct onnx_node *node,
+                         const struct onnx_inference *x) {
+    for (uint32_t i = 0; i < x->output_count; i++) {
+        if (node->outputs[i] == ONNX_NO_VALUE) {
+            continue;
+        }
+        struct fact *fact = &walk->facts[node->outputs[i]];
+        *fact = nothing();
+        fact->tensor = x->outputs[i];
+        if (fact->tensor.bytes > 0) {
+            fact->place = (struct onnx_place){.base = ONNX_AT_MEMORY, .known = fact->tensor.data};
+        }
+    }
+}
+
+/* The same bytes under another shape. */
+static void view(struct walk *walk, const struct onnx_node *node, const struct onnx_inference *x) {
+    struct fact fact = walk->facts[node->inputs[0]];
+    struct onnx_tensor tensor = x->outputs[0];
+    tensor.data = fact.tensor.data;
+    tensor.known = fact.tensor.known;
+    fact.tensor = tensor;
+    walk->facts[node->outputs[0]] = fact;
+}
+
+static mm_status walk_plain(struct walk *walk, const struct onnx_node *node, mm_error *err) {
+    struct onnx_inference x;
+    MMI_TRY(inference_of(walk, node, &x, err));
+    if (all_known(node->op, &x)) {
+        mm_status status =
+            mmi_onnx_evaluate(node->op, &x, walk->keep, KNOWN_BYTES, walk->services, err);
+        if (status != MM_TOO_LARGE) {
+            MMI_TRY(status);
+            know_results(walk, node, &x);
+            return MM_OK;
+        }
+    }
+    MMI_TRY(mmi_onnx_infer(node->op, &x, err));
+    if (node->op->flags & ONNX_OP_VIEW && node->outputs[0] != ONNX_NO_VALUE) {
+        view(walk, node, &x);
+        return MM_OK;
+    }
+    return emit(walk, node, &x, err);
+}
+
+static mm_status walk_graph(struct walk *walk, const struct onnx_graph *graph, mm_error *err);
+
+static mm_status walk_if(struct walk *walk, const struct onnx_node *node, mm_error *err) {
+    const struct onnx_tensor *condition = &walk->facts[node->inputs[0]].tensor;
+    if (condition->dtype != MM_BOOL || condition->elements != 1) {
+        return mmi_fail(err, MM_INVALID_MODEL, "its condition is no single bool");
+    }
+    if (!condition->known) {
+        return mmi_fail(err, MM_UNSUPPORTED, "its condition is not known before the run");
+    }
+    const struct onnx_graph *branch = node->branches[mmi_onnx_int_at(condition, 0) ? 0 : 1];
+    MMI_TRY(walk_graph(walk, branch, err));
+    for (uint32_t i = 0; i < node->output_count; i++) {
+        if (node->outputs[i] != ONNX_NO_VALUE) {
+            walk->facts[node->outputs[i]] = walk->facts[branch->outputs[i]];
+        }
+    }
+    return MM_OK;
+}
+
+static mm_status walk_graph(struct walk *walk, const struct onnx_graph *graph, mm_error *err) {
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        const struct onnx_node *node = graph->nodes[i];
+        bool control = (node->op->flags & ONNX_OP_CONTROL) != 0;
+        mm_status status = control ? walk_if(walk, node, err) : walk_plain(walk, node, err);
+        if (status != MM_OK) {
+            char text[ONNX_NODE_TEXT];
+            if (!control || !err || !strstr(err->text, "node")) { /* named by the inner one */
+                mmi_error_prefix(err, "%s", mmi_onnx_node_text(&walk->prepared->model, node, text));
+            }
+            return status;
+        }
+    }
+    return MM_OK;
+}
+
+/* ---- The end */
+
+/* A result that lies in the response's own buffer, or is copied there. */
+static mm_status bind_output(struct walk *walk, uint32_t i, mm_error *err) {
+    static const struct onnx_node no_node = {.name = "",
+                                             .type = "Identity",
+                                             .domain = "",
+                                             .op = &mmi_onnx_op_Identity,
+                                             .output_count = 0};
+    uint32_t value = walk->prepared->model.main->outputs[i];
+    struct fact *fact = &walk->facts[value];
+    if (fact->tensor.bytes == 0) {
+        return MM_OK;
+    }
+    if (fact->storage != ONNX_NO_STORAGE &&
+        walk->storages.all[fact->storage].output == ONNX_NO_OUTPUT) {
+        walk->storages.all[fact->storage].output = i;
+        walk->storages.all[fact->storage].last = UINT32_MAX;
+        return MM_OK;
+    }
+    struct onnx_tensor *tensors = mmi_onnx_take(walk->keep, 2, sizeof(*tensors));
+    struct onnx_node *node = mmi_onnx_take(walk->keep, 1, sizeof(*node));
+    uint32_t *numbers = mmi_onnx_take(walk->keep, 2, sizeof(*numbers));
+    if (!tensors || !node || !numbers) {
+        return no_memory(err);
+    }
+    *node = no_node;
+    numbers[0] = numbers[1] = value;
+    node->inputs = numbers;
+    node->outputs = numbers + 1;
+    tensors[0] = tensors[1] = fact->tensor;
+    struct onnx_inference x = {
+        .input_count = 1, .output_count = 1, .inputs = tensors, .outputs = tensors + 1};
+    struct fact before = *fact;
+    MMI_TRY(emit(walk, node, &x, err));
+    walk->storages.all[fact->storage].output = i;
+    walk->storages.all[fact->storage].last = UINT32_MAX;
+    *fact = before; /* who else wants this value takes it from where it was */
+    return MM_OK;
+}
+
+static mm_status bind_outputs(struct walk *walk, struct onnx_steps *steps, mm_error *err) {
+    const struct onnx_graph *main = walk->prepared->model.main;
+    struct onnx_tensor *outputs = mmi_onnx_take(walk->keep, main->output_count, sizeof(*outputs));
+    if (!outputs) {
+        return no_memory(err);
+    }
+    for (uint32_t i = 0; i < main->output_count; i++) {
+        outputs[i] = walk->facts[main->outputs[i]].tensor;
+        MMI_TRY(bind_output(walk, i, err));
+    }
+    steps->outputs = outputs;
+    return MM_OK;
+}
+
+/* Results over inputs that end there. */
+static void join(struct walk *walk) {
+    for (uint32_t s = 0; s < walk->count; s++) {
+        const struct onnx_step *step = &walk->steps[s];
+        uint32_t result = step->output_count > 0 ? walk->marks[s].out[0] : ONNX_NO_STORAGE;
+        if (!(step->node->op->flags & ONNX_OP_IN_PLACE) || result == ONNX_NO_STORAGE) {
+            continue;
+        }
+        uint32_t width = mmi_onnx_element_bytes(step->outputs[0].dtype);
+        for (uint32_t i = 0; i < step->input_count; i++) {
+            uint32_t input = walk->marks[s].in[i];
+            bool same = input != ONNX_NO_STORAGE &&
+                        step->inputs[i].bytes == step->outputs[0].bytes &&
+                        mmi_onnx_element_bytes(step->inputs[i].dtype) == width;
+            if (same && mmi_onnx_storage(&walk->storages, result)->joined == result) {
+                mmi_onnx_join_storage(&walk->storages, input, result, s);
+            }
+        }
+    }
+}
+
+static void settle_place(struct walk *walk, uint32_t storage, struct onnx_place *place) {
+    if (storage == ONNX_NO_STORAGE) {
+        return;
+    }
+    const struct onnx_storage *where = mmi_onnx_storage(&walk->storages, storage);
+    *place = where->output == ONNX_NO_OUTPUT
+                 ? (struct onnx_place){.base = ONNX_AT_SCRATCH, .offset = where->offset}
+                 : (struct onnx_place){.base = ONNX_AT_OUTPUT, .index = where->output};
+}
+
+static void settle(struct walk *walk) {
+    for (uint32_t s = 0; s < walk->count; s++) {
+        struct onnx_step *step = &walk->steps[s];
+        const struct walk_step *mark = &walk->marks[s];
+        for (uint32_t i = 0; i < step->input_count; i++) {
+            settle_place(walk, mark->in[i], &step->in[i]);
+        }
+        for (uint32_t i = 0; i < step->output_count; i++) {
+            settle_place(walk, mark->out[i], &step->out[i]);
+        }
+        if (mark->scratch != ONNX_NO_STORAGE) {
+            step->scratch_offset = walk->storages.all[mark->scratch].offset;
+        }
+    }
+}
+
+static mm_status finish(struct walk *walk, struct onnx_steps *steps, mm_error *err) {
+    MMI_TRY(bind_outputs(walk, steps, err));
+    join(walk);
+    uint64_t bytes;
+    if (!mmi_onnx_lay_out(&walk->storages, &bytes) || !mmi_round_up(bytes, 64, &bytes)) {
+        return no_memory(err);
+    }
+    settle(walk);
+    steps->steps = walk->steps;
+    steps->count = walk->count;
+    steps->most_arguments = walk->most_arguments;
+    steps->pointers_offset = bytes;
+    steps->activation_bytes = bytes + walk->most_arguments * sizeof(void *);
+    return MM_OK;
+}
+
+static mm_status walk_model(struct walk *walk, const mm_value *inputs, struct onnx_steps *steps,
+                            mm_error *err) {
+    const struct onnx_model *model = &walk->prepared->model;
+    walk->facts = mmi_onnx_take(&walk->work, model->value_count, sizeof(*walk->facts));
+    if (!walk->facts) {
+        return no_memory(err);
+    }
+    know_constants(walk);
+    for (uint32_t i = 0; i < model->main->input_count; i++) {
+        MMI_TRY(know_input(walk, i, &inputs[i], err));
+    }
+    MMI_TRY(walk_graph(walk, model->main, err));
+    return finish(walk, steps, err);
+}
+
+mm_status mmi_onnx_specialise(const struct onnx_prepared *prepared, const mm_services *services,
+                              const mm_value *inputs, struct onnx_steps *steps, mm_error *err) {
+    struct walk walk = {.prepared = prepared, .services = services, .keep = &steps->arena};
+    mmi_onnx_arena_init(&walk.work, &services->allocator);
+    walk.storages.arena = &walk.work;
+    mm_status status = walk_model(&walk, inputs, steps, err);
+    mmi_onnx_arena_free(&walk.work);
+    return status;
+}
