@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/passes/rewrite.h>
+
+#include <string.h>
+
+enum dtype_rule {
+    OF_FIRST, /* input 0 */
+    OF_SECOND,
+    OF_CAST, /* what it casts to */
+    BOOL,
+    INTEGER /* i64 */
+};
+
+enum rank_rule {
+    NO_RANK, /* not known */
+    AS_FIRST,
+    AS_WIDEST, /* all inputs, broadcast */
+    AS_WEIGHTS,
+    AS_ROWS, /* MatMul */
+    TWO,
+    ONE
+};
+
+/* Far fewer elements than came in, or far more. */
+enum size_rule { ALIKE, REDUCES, SPREADS };
+
+/* Output 0 of these operators; of others nothing is known. */
+static const struct rule {
+    uint8_t dtype, rank, size;
+    const char *types;
+} rules[] = {
+    {OF_FIRST, AS_FIRST, ALIKE,
+     "Abs AveragePool BatchNormalization Ceil Clip Concat Cos CumSum DepthToSpace Dropout Elu Erf "
+     "Exp Floor Gelu HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization "
+     "LeakyRelu Linear Log LogSoftmax MaxPool Neg PRelu Pad Reciprocal Relu Resize Round Sigmoid "
+     "Sign Sin Slice Softmax Softplus SpaceToDepth Split Sqrt Tanh Transpose"},
+    {OF_FIRST, AS_WIDEST, ALIKE, "Add Div Fused Max Mean Min Mul Pow Sub Sum"},
+    {OF_FIRST, AS_WEIGHTS, ALIKE, "Conv ConvTranspose"},
+    {OF_FIRST, AS_ROWS, ALIKE, "MatMul"},
+    {OF_FIRST, TWO, ALIKE, "Flatten Gemm"},
+    {OF_FIRST, NO_RANK, ALIKE, "Gather LSTM Reshape Squeeze Unsqueeze"},
+    {OF_FIRST, AS_FIRST, REDUCES, "GlobalAveragePool GlobalMaxPool"},
+    {OF_FIRST, NO_RANK, REDUCES,
+     "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd "
+     "ReduceSum ReduceSumSquare"},
+    {OF_FIRST, AS_FIRST, SPREADS, "Tile"},
+    {OF_FIRST, NO_RANK, SPREADS, "Expand"},
+    {OF_SECOND, AS_WIDEST, ALIKE, "Where"},
+    {OF_CAST, AS_FIRST, ALIKE, "Cast"},
+    {BOOL, AS_WIDEST, ALIKE, "And Equal Greater GreaterOrEqual Less LessOrEqual Or Xor"},
+    {BOOL, AS_FIRST, ALIKE, "IsInf IsNaN Not"},
+    {INTEGER, NO_RANK, REDUCES, "ArgMax ArgMin Size"},
+    {INTEGER, ONE, REDUCES, "Shape"},
+};
+
+static bool has_word(const char *words, const char *word) {
+    size_t length = strlen(word);
+    for (const char *at = words; (at = strstr(at, word)); at += length) {
+        bool begins = at == words || at[-1] == ' ';
+        if (begins && (at[length] == ' ' || at[length] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct rule *rule_of(const struct onnx_node *node) {
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        if (has_word(rules[i].types, node->op->name)) {
+            return &rules[i];
+        }
+    }
+    return NULL;
+}
+
+static struct onnx_fact nothing(void) {
+    return (struct onnx_fact){.rank = -1};
+}
+
+struct learning {
+    const struct onnx_model *model;
+    struct onnx_fact *facts;
+};
+
+static struct onnx_fact fact_of(const struct learning *l, const struct onnx_node *node,
+                                uint32_t input) {
+    bool given = input < node->input_count && node->inputs[input] != ONNX_NO_VALUE;
+    return given ? l->facts[node->inputs[input]] : nothing();
+}
+
+static int32_t dtype_of(const struct learning *l, const struct onnx_node *node,
+                        const struct rule *rule) {
+    switch (rule->dtype) {
+    case OF_FIRST:
+        return fact_of(l, node, 0).dtype;
+    case OF_SECOND:
+        return fact_of(l, node, 1).dtype;
+    case BOOL:
+        return MM_BOOL;
+    case INTEGER:
+        return MM_I64;
+    default:
+        return MM_DTYPE_NONE;
+    }
+}
+
+static int32_t widest_rank(const struct learning *l, const struct onnx_node *node) {
+    int32_t rank = 0;
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        int32_t of_input = fact_of(l, node, i).rank;
+        if (of_input < 0) {
+            return -1;
+        }
+        rank = of_input > rank ? of_input : rank;
+    }
+    return rank;
+}
+
+static int32_t rank_of(const struct learning *l, const struct onnx_node *node,
+                       const struct rule *rule) {
+    switch (rule->rank) {
+    case AS_FIRST:
+        return fact_of(l, node, 0).rank;
+    case AS_WIDEST:
+        return widest_rank(l, node);
+    case AS_WEIGHTS:
+        return fact_of(l, node, 1).rank;
+    case AS_ROWS: {
+        int32_t a = fact_of(l, node, 0).rank, b = fact_of(l, node, 1).rank;
+        return a < 2 || b < 2 ? -1 : a > b ? a : b;
+    }
+    case TWO:
+        return 2;
+    case ONE:
+        return 1;
+    default:
+        return -1;
+    }
+}
+
+/* Small is what is made of small things alone; constants count where they widen the result. */
+static bool is_small(const struct learning *l, const struct onnx_node *node,
+                     const struct rule *rule) {
+    bool some = false;
+    for (uint32_t i = 0; i < node->input_count && rule->size == ALIKE; i++) {
+        if (node->inputs[i] == ONNX_NO_VALUE) {
+            continue;
+        }
+        const struct onnx_tensor *constant = l->model->values[node->inputs[i]].constant;
+        if (!constant && !l->facts[node->inputs[i]].small) {
+            return false;
+        }
+        if (constant && constant->elements > 1 && rule->rank == AS_WIDEST) {
+            return false;
+        }
+        some |= !constant;
+    }
+    return some || rule->size == REDUCES;
+}
+
+static void learn_graph(const struct learning *l, const struct onnx_graph *graph);
+
+/* What both branches agree on. */
+static void learn_if(const struct learning *l, const struct onnx_node *node) {
+    const struct onnx_graph *then = node->branches[0], *otherwise = node->branches[1];
+    learn_graph(l, then);
+    learn_graph(l, otherwise);
+    for (uint32_t i = 0; i < node->output_count; i++) {
+        if (node->outputs[i] == ONNX_NO_VALUE) {
+            continue;
+        }
+        struct onnx_fact a = l->facts[then->outputs[i]], b = l->facts[otherwise->outputs[i]];
+        a.dtype = a.dtype == b.dtype ? a.dtype : MM_DTYPE_NONE;
+        a.rank = a.rank == b.rank ? a.rank : -1;
+        a.small &= b.small;
+        l->facts[node->outputs[i]] = a;
+    }
+}
+
+static void learn_graph(const struct learning *l, const struct onnx_graph *graph) {
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        const struct onnx_node *node = graph->nodes[i];
+        if (node->branches[0] && node->branches[1]) {
+            learn_if(l, node);
+            continue;
+        }
+        const struct rule *rule = rule_of(node);
+        if (!rule) {
+            continue;
+        }
+        struct onnx_fact fact = {.dtype = dtype_of(l, node, rule),
+                                 .rank = rank_of(l, node, rule),
+                                 .small = is_small(l, node, rule)};
+        bool alike = has_word("Split", node->op->name); /* all its outputs */
+        for (uint32_t j = 0; j < (alike ? node->output_count : 1); j++) {
+            if (node->outputs[j] != ONNX_NO_VALUE) {
+                l->facts[node->outputs[j]] = fact;
+            }
+        }
+    }
+}
+
+mm_status mmi_onnx_learn_facts(const struct onnx_model *model, struct onnx_arena *arena,
+                               struct onnx_fact **facts, mm_error *err) {
+    struct learning l = {.model = model,
+                         .facts = mmi_onnx_take(arena, model->value_count, sizeof(*l.facts))};
+    if (!l.facts) {
+        return mmi_onnx_no_room(err);
+    }
+    for (uint32_t i = 0; i < model->value_count; i++) {
+        const struct onnx_tensor *constant = model->values[i].constant;
+        l.facts[i] =
+            constant ? (struct onnx_fact){.dtype = constant->dtype, .rank = (int32_t)constant->rank}
+                     : nothing();
+    }
+    for (uint32_t i = 0; i < model->main->input_count; i++) {
+        struct onnx_fact *fact = &l.facts[model->main->inputs[i]];
+        *fact = (struct onnx_fact){.dtype = model->inputs[i].dtype, .rank = model->inputs[i].rank};
+    }
+    learn_graph(&l, model->main);
+    *facts = l.facts;
+    return MM_OK;
+}

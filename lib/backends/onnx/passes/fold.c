@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/evaluate.h>
+#include <backends/onnx/passes/rewrite.h>
+#include <base/checked.h>
+#include <base/status.h>
+
+#include <string.h>
+
+#define MOST_BYTES (UINT64_C(1) << 30)
+
+/* What is worth keeping: anything small; what comes from much; and weights, which kernels want as
+ * constants. A large array that a small one is spread to (a mask, a row of numbers) is quicker
+ * made again than read from a disk. */
+#define SMALL_BYTES (UINT64_C(64) << 10)
+#define MOST_GROWTH 1024
+
+struct folding {
+    struct onnx_model *model;
+    const struct onnx_pass_context *context;
+    struct onnx_arena work;
+    bool *weights; /* [value_count]: ends up as a weight of some node */
+    uint32_t value_count;
+};
+
+/* The nodes of a graph as they will be. */
+struct list {
+    struct onnx_node **at;
+    uint32_t count, capacity;
+};
+
+static bool append(const struct folding *f, struct list *list, struct onnx_node *node) {
+    if (list->count == list->capacity) {
+        uint32_t capacity = list->capacity ? list->capacity * 2 : 64;
+        struct onnx_node **at =
+            mmi_onnx_take(f->model->arena, capacity, sizeof(struct onnx_node *));
+        if (!at) {
+            return false;
+        }
+        if (list->count > 0) {
+            memcpy(at, list->at, list->count * sizeof(struct onnx_node *));
+        }
+        list->at = at;
+        list->capacity = capacity;
+    }
+    list->at[list->count++] = node;
+    return true;
+}
+
+/* ---- What is worth keeping ------------------------------------------------------------------- */
+
+/* Backwards, so that what a weight is made of is one too. */
+static void mark_weights(const struct folding *f, const struct onnx_graph *graph) {
+    static const char *const types[] = {"Conv", "ConvTranspose",      "Gemm", "MatMul", "LSTM",
+                                        "GRU",  "BatchNormalization", "RNN",  NULL};
+    for (uint32_t i = graph->node_count; i-- > 0;) {
+        const struct onnx_node *node = graph->nodes[i];
+        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
+            mark_weights(f, node->branches[b]);
+        }
+        bool all = false;
+        for (uint32_t j = 0; j < node->output_count; j++) {
+            all |= node->outputs[j] != ONNX_NO_VALUE && f->weights[node->outputs[j]];
+        }
+        bool some = mmi_onnx_is_any(node, types);
+        for (uint32_t j = 0; j < node->input_count; j++) {
+            if (node->inputs[j] != ONNX_NO_VALUE && (all || (some && j > 0))) {
+                f->weights[node->inputs[j]] = true;
+            }
+        }
+    }
+}
+
+static bool is_weight(const struct folding *f, const struct onnx_node *node) {
+    uint32_t value = node->outputs[0];
+    return value < f->value_count && f->weights[value];
+}
+
+static bool worth_keeping(const struct folding *f, const struct onnx_node *node,
+                          const struct onnx_inference *x) {
+    uint64_t from = 0, to = 0;
+    for (uint32_t i = 0; i < x->input_count; i++) {
+        from = mmi_add_cap(from, x->inputs[i].bytes);
+    }
+    for (uint32_t i = 0; i < x->output_count; i++) {
+        to = mmi_add_cap(to, x->outputs[i].bytes);
+    }
+    uint64_t most = f->context->most_constant_bytes;
+    return to <= (most ? most : MOST_BYTES) &&
+           (to <= SMALL_BYTES || to / MOST_GROWTH <= from || is_weight(f, node));
+}
+
+/* ---- One node -------------------------------------------------------------------------------- */
+
+static bool knows_inputs(const struct onnx_model *model, const struct onnx_node *node) {
+    bool known = false;
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        if (node->inputs[i] != ONNX_NO_VALUE) {
+            const struct onnx_tensor *constant = model->values[node->inputs[i]].constant;
+            known = constant != NULL;
+            if (!constant || constant->layout != ONNX_PLAIN) {
+                return false;
+            }
+        }
+    }
+    return known;
+}
+
+static mm_status compute(const struct folding *f, const struct onnx_node *node,
+                         struct onnx_inference *x, mm_error *err) {
+    struct onnx_tensor *result = &x->outputs[0];
+    if (node->op->flags & ONNX_OP_VIEW && result->bytes == x->inputs[0].bytes) {
+        result->data = x->inputs[0].data;
+        return MM_OK;
+    }
+    return mmi_onnx_evaluate(node->op, x, f->model->arena, UINT64_MAX, f->context->services, err);
+}
+
+static mm_status keep(const struct folding *f, const struct onnx_node *node,
+                      const struct onnx_inference *x, mm_error *err) {
+    for (uint32_t i = 0; i < x->output_count; i++) {
+        struct onnx_tensor *copy = mmi_onnx_take(f->model->arena, 1, sizeof(*copy));
+        if (!copy) {
+            return mmi_onnx_no_room(err);
+        }
+        *copy = x->outputs[i];
+        copy->known = 1;
+        if (node->outputs[i] != ONNX_NO_VALUE) {
+            f->model->values[node->outputs[i]].constant = copy;
+        }
+    }
+    return MM_OK;
+}
+
+/* *folded: its results are constants now. A node that cannot be computed stays, and fails when it
+ * is to run, which may never happen: it may stand in a branch that is not taken. */
+static mm_status fold_node(struct folding *f, const struct onnx_node *node, bool *folded,
+                           mm_error *err) {
+    *folded = false;
+    if (node->op->flags & ONNX_OP_CONTROL || !knows_inputs(f->model, node)) {
+        return MM_OK;
+    }
+    struct onnx_inference x = {.params = node->params,
+                               .input_count = node->input_count,
+                               .output_count = node->output_count};
+    struct onnx_tensor *inputs = mmi_onnx_take(&f->work, x.input_count, sizeof(*inputs));
+    x.outputs = mmi_onnx_take(&f->work, x.output_count, sizeof(*x.outputs));
+    if (!inputs || !x.outputs) {
+        return mmi_onnx_no_room(err);
+    }
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        if (node->inputs[i] != ONNX_NO_VALUE) {
+            inputs[i] = *f->model->values[node->inputs[i]].constant;
+        }
+    }
+    x.inputs = inputs;
+    mm_error why;
+    mm_status status = mmi_onnx_infer(node->op, &x, &why);
+    if (status == MM_OK && worth_keeping(f, node, &x)) {
+        status = compute(f, node, &x, &why);
+        if (status == MM_OK) {
+            *folded = true;
+            return keep(f, node, &x, err);
+        }
+    }
+    return status == MM_NO_MEMORY ? mmi_error_copy(err, &why) : MM_OK;
+}
+
+/* ---- Graphs ---------------------------------------------------------------------------------- */
+
+static mm_status fold_graph(struct folding *f, struct onnx_graph *graph, mm_error *err);
+static mm_status fold_nodes(struct folding *f, const struct onnx_graph *graph, struct list *list,
+                            mm_error *err);
+
+static mm_status fold_or_append(struct folding *f, struct onnx_node *node, struct list *list,
+                                mm_error *err) {
+    bool folded;
+    MMI_TRY(fold_node(f, node, &folded, err));
+    return folded || append(f, list, node) ? MM_OK : mmi_onnx_no_room(err);
+}
+
+/* The nodes of the branch that is taken, in the place of the If. */
+static mm_status unfold_if(struct folding *f, const struct onnx_node *node, bool condition,
+                           struct list *list, mm_error *err) {
+    const struct onnx_graph *branch = node->branches[condition ? 0 : 1];
+    MMI_TRY(fold_nodes(f, branch, list, err));
+    for (uint32_t i = 0; i < node->output_count && i < branch->output_count; i++) {
+        if (node->outputs[i] == ONNX_NO_VALUE) {
+            continue;
+        }
+        struct onnx_node *same =
+            mmi_onnx_new_node(f->model, mmi_onnx_find_operator("", "Identity"), 1, 1);
+        if (!same) {
+            return mmi_onnx_no_room(err);
+        }
+        same->inputs[0] = branch->outputs[i];
+        same->outputs[0] = node->outputs[i];
+        MMI_TRY(fold_or_append(f, same, list, err));
+    }
+    return MM_OK;
+}
+
+static mm_status fold_if(struct folding *f, struct onnx_node *node, struct list *list,
+                         mm_error *err) {
+    const struct onnx_tensor *condition = mmi_onnx_constant(f->model, node, 0);
+    if (condition && condition->dtype == MM_BOOL && condition->elements == 1) {
+        return unfold_if(f, node, mmi_onnx_int_at(condition, 0) != 0, list, err);
+    }
+    for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
+        MMI_TRY(fold_graph(f, node->branches[b], err));
+    }
+    return append(f, list, node) ? MM_OK : mmi_onnx_no_room(err);
+}
+
+static mm_status fold_nodes(struct folding *f, const struct onnx_graph *graph, struct list *list,
+                            mm_error *err) {
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        struct onnx_node *node = graph->nodes[i];
+        MMI_TRY(mmi_onnx_check_cancelled(f->context, err));
+        MMI_TRY(node->branches[0] ? fold_if(f, node, list, err)
+                                  : fold_or_append(f, node, list, err));
+    }
+    return MM_OK;
+}
+
+static mm_status fold_graph(struct folding *f, struct onnx_graph *graph, mm_error *err) {
+    struct list list = {0};
+    MMI_TRY(fold_nodes(f, graph, &list, err));
+    graph->nodes = list.at;
+    graph->node_count = list.count;
+    return MM_OK;
+}
+
+mm_status mmi_onnx_fold(struct onnx_model *model, const struct onnx_pass_context *context,
+                        mm_error *err) {
+    struct folding f = {.model = model, .context = context, .value_count = model->value_count};
+    mmi_onnx_arena_init(&f.work, model->arena->allocator);
+    f.weights = mmi_onnx_take(&f.work, model->value_count, sizeof(*f.weights));
+    mm_status status = f.weights ? MM_OK : mmi_onnx_no_room(err);
+    if (status == MM_OK) {
+        mark_weights(&f, model->main);
+        status = fold_graph(&f, model->main, err);
+    }
+    mmi_onnx_arena_free(&f.work);
+    return status;
+}

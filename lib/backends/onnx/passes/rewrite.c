@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/passes/rewrite.h>
+#include <base/status.h>
+
+#include <string.h>
+
+mm_status mmi_onnx_check_cancelled(const struct onnx_pass_context *context, mm_error *err) {
+    if (context->cancelled && context->cancelled(context->cancelled_ctx)) {
+        return mmi_fail(err, MM_CANCELLED, "onnx: nobody wants the model any more");
+    }
+    return MM_OK;
+}
+
+mm_status mmi_onnx_no_room(mm_error *err) {
+    return mmi_fail(err, MM_NO_MEMORY, "onnx: no memory to rewrite the graph");
+}
+
+void mmi_onnx_rename(struct onnx_rewrite *rewrite, uint32_t value, uint32_t instead) {
+    rewrite->names[value] = instead;
+}
+
+static void call_by_name(const struct onnx_rewrite *rewrite, uint32_t *values, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        while (values[i] < rewrite->value_count && rewrite->names[values[i]] != values[i]) {
+            values[i] = rewrite->names[values[i]];
+        }
+    }
+}
+
+static void sweep(const struct onnx_rewrite *rewrite, struct onnx_graph *graph) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        struct onnx_node *node = graph->nodes[i];
+        if (!mmi_onnx_removed(node)) {
+            call_by_name(rewrite, node->inputs, node->input_count);
+            graph->nodes[kept++] = node;
+        }
+    }
+    graph->node_count = kept;
+    call_by_name(rewrite, graph->outputs, graph->output_count);
+}
+
+static mm_status visit_all(struct onnx_rewrite *rewrite, onnx_visit visit, mm_error *err) {
+    struct onnx_model *model = rewrite->model;
+    MMI_TRY(mmi_onnx_count_uses(model, &rewrite->work, &rewrite->uses, err));
+    MMI_TRY(mmi_onnx_learn_facts(model, &rewrite->work, &rewrite->facts, err));
+    rewrite->value_count = model->value_count;
+    rewrite->names = mmi_onnx_take(&rewrite->work, model->value_count, sizeof(*rewrite->names));
+    if (!rewrite->names) {
+        return mmi_onnx_no_room(err);
+    }
+    for (uint32_t i = 0; i < model->value_count; i++) {
+        rewrite->names[i] = i;
+    }
+    for (uint32_t i = 0; i < rewrite->uses.graph_count; i++) {
+        MMI_TRY(mmi_onnx_check_cancelled(rewrite->context, err));
+        MMI_TRY(visit(rewrite, rewrite->uses.graphs[i], err));
+    }
+    for (uint32_t i = 0; i < rewrite->uses.graph_count; i++) {
+        sweep(rewrite, rewrite->uses.graphs[i]);
+    }
+    return MM_OK;
+}
+
+mm_status mmi_onnx_rewrite(struct onnx_model *model, const struct onnx_pass_context *context,
+                           onnx_visit visit, mm_error *err) {
+    struct onnx_rewrite rewrite = {.model = model, .context = context};
+    mmi_onnx_arena_init(&rewrite.work, model->arena->allocator);
+    mm_status status = visit_all(&rewrite, visit, err);
+    mmi_onnx_arena_free(&rewrite.work);
+    return status;
+}
+
+bool mmi_onnx_is(const struct onnx_node *node, const char *type) {
+    return node->op && strcmp(node->op->name, type) == 0;
+}
+
+bool mmi_onnx_is_any(const struct onnx_node *node, const char *const *types) {
+    while (*types && !mmi_onnx_is(node, *types)) {
+        types++;
+    }
+    return *types != NULL;
+}
+
+struct onnx_node *mmi_onnx_own_node(struct onnx_model *model, const char *type,
+                                    const struct onnx_node *like, uint32_t input_count) {
+    const struct onnx_operator *op = mmi_onnx_find_operator("mmi", type);
+    struct onnx_node *node = mmi_onnx_new_node(model, op, input_count, 1);
+    if (node) {
+        node->name = like->name;
+        node->domain = "mmi";
+    }
+    return node;
+}
+
+const struct onnx_tensor *mmi_onnx_f32(const struct onnx_model *model, uint32_t value) {
+    const struct onnx_tensor *constant =
+        value == ONNX_NO_VALUE ? NULL : model->values[value].constant;
+    bool plain = constant && constant->dtype == MM_F32 && constant->layout == ONNX_PLAIN;
+    return plain ? constant : NULL;
+}
+
+uint32_t mmi_onnx_new_f32(struct onnx_model *model, uint32_t rank, const int64_t *shape,
+                          float **data) {
+    struct onnx_tensor tensor;
+    if (mmi_onnx_tensor_set(&tensor, MM_F32, rank, shape, NULL) != MM_OK) {
+        return ONNX_NO_VALUE;
+    }
+    tensor.data = *data = mmi_onnx_take_data(model->arena, tensor.bytes);
+    return *data ? mmi_onnx_add_constant(model, &tensor) : ONNX_NO_VALUE;
+}
