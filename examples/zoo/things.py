@@ -60,9 +60,10 @@ def speak(path):
 
 def gather(folder):
     """The files of files.txt into FOLDER/files, under names that give nothing away."""
-    with zipfile.ZipFile(os.path.join(folder, 'things.zip'), 'w', zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(os.path.join(folder, 'things.zip'), 'w') as archive:
         for name in ('picture.ppm', 'speech.wav'):
-            archive.write(os.path.join(folder, name), name)
+            with open(os.path.join(folder, name), 'rb') as file:
+                archive.writestr(zipfile.ZipInfo(name), file.read(), zipfile.ZIP_DEFLATED)
     os.makedirs(os.path.join(folder, 'files'), exist_ok=True)
     lines = []
     for place, label in models.rows('files.txt', 2):
