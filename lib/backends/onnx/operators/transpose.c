@@ -4,30 +4,25 @@
  * SpaceToDepth, DepthToSpace. */
 
 #include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/movement.h>
 #include <base/status.h>
 
 #include <inttypes.h>
 
 /* ---- Transpose ------------------------------------------------------------------------------- */
 
-struct transpose {
-    uint32_t count; /* 0: the axes backwards */
-    uint32_t reserved;
-    int64_t perm[MM_MAX_RANK];
-};
-
 static mm_status read_transpose(const struct onnx_attributes *a, void *params, mm_error *err) {
-    struct transpose *transpose = params;
+    struct onnx_transpose *transpose = params;
     return mmi_onnx_read_ints(a, "perm", MM_MAX_RANK, transpose->perm, &transpose->count, err);
 }
 
 /* The axis of the input that becomes axis i. */
-static uint32_t source_axis(const struct transpose *transpose, uint32_t rank, uint32_t i) {
+static uint32_t source_axis(const struct onnx_transpose *transpose, uint32_t rank, uint32_t i) {
     return transpose->count == 0 ? rank - 1 - i : (uint32_t)transpose->perm[i];
 }
 
 static mm_status infer_transpose(struct onnx_inference *x, mm_error *err) {
-    const struct transpose *transpose = x->params;
+    const struct onnx_transpose *transpose = x->params;
     const struct onnx_tensor *data = &x->inputs[0];
     int64_t shape[MM_MAX_RANK];
     uint32_t seen = 0;
@@ -74,7 +69,7 @@ const struct onnx_operator mmi_onnx_op_Transpose = {
     .most_inputs = 1,
     .least_outputs = 1,
     .most_outputs = 1,
-    .params_bytes = sizeof(struct transpose),
+    .params_bytes = sizeof(struct onnx_transpose),
     .read = read_transpose,
     .infer = infer_transpose,
     .run = run_transpose,

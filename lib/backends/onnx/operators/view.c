@@ -4,6 +4,7 @@
  * Identity; and Dropout, which does nothing more outside of training. */
 
 #include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/movement.h>
 #include <base/checked.h>
 #include <base/status.h>
 
@@ -33,12 +34,8 @@ static mm_status set_view(struct onnx_inference *x, uint32_t rank, const int64_t
 
 /* ---- Reshape --------------------------------------------------------------------------------- */
 
-struct reshape {
-    int64_t allowzero;
-};
-
 static mm_status read_reshape(const struct onnx_attributes *a, void *params, mm_error *err) {
-    struct reshape *reshape = params;
+    struct onnx_reshape *reshape = params;
     return mmi_onnx_read_int(a, "allowzero", 0, &reshape->allowzero, err);
 }
 
@@ -58,7 +55,7 @@ static mm_status fill_free_axis(struct onnx_ints *shape, uint32_t free_axis, uin
 }
 
 static mm_status infer_reshape(struct onnx_inference *x, mm_error *err) {
-    const struct reshape *reshape = x->params;
+    const struct onnx_reshape *reshape = x->params;
     const struct onnx_tensor *data = &x->inputs[0];
     struct onnx_ints shape;
     uint32_t free_axis = UINT32_MAX;
@@ -91,7 +88,7 @@ const struct onnx_operator mmi_onnx_op_Reshape = {
     .most_inputs = 2,
     .least_outputs = 1,
     .most_outputs = 1,
-    .params_bytes = sizeof(struct reshape),
+    .params_bytes = sizeof(struct onnx_reshape),
     .shaping_inputs = 1u << 1,
     .read = read_reshape,
     .infer = infer_reshape,
