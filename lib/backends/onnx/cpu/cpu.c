@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/cpu/cpu.h>
+#include <backends/onnx/cpu/kernels.h>
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    onnx_kernel (*choose)(struct onnx_inference *x, const mm_services *services);
+} choosers[] = {
+    {"Conv", mmi_onnx_choose_conv},
+};
 
 onnx_kernel mmi_onnx_cpu_kernel(const struct onnx_operator *op, struct onnx_inference *x,
                                 const mm_services *services) {
-    (void)op;
-    (void)x;
-    (void)services;
+    for (size_t i = 0; i < sizeof(choosers) / sizeof(choosers[0]); i++) {
+        if (strcmp(choosers[i].name, op->name) == 0) {
+            return choosers[i].choose(x, services);
+        }
+    }
     return NULL;
 }

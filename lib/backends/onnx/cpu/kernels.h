@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_BACKENDS_ONNX_CPU_KERNELS_H
+#define MMI_BACKENDS_ONNX_CPU_KERNELS_H
+
+/* A chooser for each operator that has fast kernels; as mmi_onnx_cpu_kernel. */
+
+#include <backends/onnx/operators/operator.h>
+
+onnx_kernel mmi_onnx_choose_conv(struct onnx_inference *x, const mm_services *services);
+onnx_kernel mmi_onnx_choose_depthwise(struct onnx_inference *x, const mm_services *services);
+
+#endif

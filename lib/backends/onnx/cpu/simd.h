@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_BACKENDS_ONNX_CPU_SIMD_H
+#define MMI_BACKENDS_ONNX_CPU_SIMD_H
+
+/* The innermost loops, on f32, as a table for each kind of vector. What is written is `to` or `c`;
+ * nothing else may overlap it unless a comment allows it. */
+
+#include <backends/onnx/operators/activation.h>
+#include <backends/onnx/operators/fused.h>
+#include <backends/onnx/operators/matmul.h>
+
+/* C [rows, columns] (+)= A [rows, depth] B [depth, columns], then bias and activation. */
+struct onnx_product {
+    uint64_t rows, columns, depth;
+    const float *a;
+    uint64_t a_row, a_depth; /* strides in elements, here and below */
+    const float *b;
+    /* `b_panel` from 16 columns to the next 16: 16 for a plain matrix */
+    uint64_t b_depth, b_panel;
+    float *c;
+    uint64_t c_row;
+    bool add; /* to what is in C: this is not the first stretch of the depth */
+    /* with the first stretch; NULL: none */
+    const float *row_bias, *column_bias;
+    /* with the last one; NULL: none */
+    const struct onnx_activation *activation;
+};
+
+/* C [rows, columns] (+)= A [rows, depth] X [columns, depth]^T: along the depth both lie close. */
+struct onnx_dots {
+    uint64_t rows, columns, depth;
+    const float *a, *x;
+    uint64_t a_row, x_column;
+    float *c;
+    uint64_t c_row, c_column;
+    bool add;
+    const float *row_bias; /* NULL: none */
+};
+
+/* A row of results, each a sum or the greatest of `count` numbers, one from each tap. */
+struct onnx_taps {
+    const float *from;
+    /* [count]: tap t of result i is from[offsets[t] + i]; readable up to a multiple of 16 of i */
+    const uint64_t *offsets;
+    const float *weights; /* [count] */
+    uint64_t count, columns;
+    float *to;
+    float bias;
+};
+
+struct onnx_simd {
+    /* All 16 columns of B's last panel must be readable. */
+    void (*product)(const struct onnx_product *p);
+    void (*dots)(const struct onnx_dots *d);
+    void (*activate)(const struct onnx_activation *activation, float *values, uint64_t count);
+    onnx_instruction_loop instruction;
+    /* to[i] = from[i * stride] */
+    void (*gather)(const float *from, uint64_t stride, float *to, uint64_t count);
+    void (*weigh)(const struct onnx_taps *taps);    /* sums, each tap times its weight */
+    void (*greatest)(const struct onnx_taps *taps); /* without weights and bias */
+    float (*sum)(const float *values, uint64_t count);
+    float (*max)(const float *values, uint64_t count); /* count >= 1; NaN if one is */
+    /* to[i] = e^(values[i] - shift); returns their sum. `to` may be `values`. */
+    float (*exponentials)(const float *values, float shift, float *to, uint64_t count);
+};
+
+extern const struct onnx_simd mmi_onnx_simd_portable;
+extern const struct onnx_simd mmi_onnx_simd_avx2; /* x86-64 only */
+
+/* The best table for these MM_CPU_*. */
+const struct onnx_simd *mmi_onnx_simd(uint64_t cpu_features);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/cpu/tasks.h>
+#include <base/checked.h>
+
+/* Less than this is not worth waking a thread for. */
+#define TASK_NS 50000
+
+uint64_t mmi_onnx_tasks(const mm_services *services, uint64_t work_ns) {
+    return mmi_max_u64(1, mmi_min_u64(services->threads, work_ns / TASK_NS));
+}
+
+void mmi_onnx_run_tasks(const mm_services *services, uint64_t tasks,
+                        void (*body)(void *ctx, uint64_t i), void *ctx) {
+    if (tasks == 1) {
+        body(ctx, 0);
+    } else {
+        services->parallel_for(services->host, tasks, body, ctx);
+    }
+}

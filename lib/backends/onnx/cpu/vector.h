@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_BACKENDS_ONNX_CPU_VECTOR_H
+#define MMI_BACKENDS_ONNX_CPU_VECTOR_H
+
+/* A vector of floats and what can be done with it, for the loops in loops_*.h. Those are compiled
+ * twice: by avx2.c, which defines ONNX_VECTOR_AVX2 first, and by portable.c with what the compiler
+ * may use on every machine of its kind. Included after all other headers, because from here on
+ * functions are compiled for AVX2. + - * / and comparisons are the compiler's. */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef ONNX_VECTOR_AVX2
+
+#include <immintrin.h>
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma,f16c")
+#endif
+
+#define LANES 8
+typedef __m256 vec;
+typedef int32_t ivec __attribute__((vector_size(32)));
+
+/* X for each vector of a panel's 16 columns. */
+#define EACH_VECTOR(X, ...) X(0, __VA_ARGS__) X(1, __VA_ARGS__)
+
+static inline vec v_set(float x) {
+    return _mm256_set1_ps(x);
+}
+static inline vec v_load(const float *from) {
+    return _mm256_loadu_ps(from);
+}
+static inline void v_store(float *to, vec x) {
+    _mm256_storeu_ps(to, x);
+}
+static inline __m256i v_first(uint64_t count) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+/* The first `count` lanes; the others are 0 and not touched in memory. */
+static inline vec v_load_part(const float *from, uint64_t count) {
+    return _mm256_maskload_ps(from, v_first(count));
+}
+static inline void v_store_part(float *to, vec x, uint64_t count) {
+    _mm256_maskstore_ps(to, v_first(count), x);
+}
+/* a b + c, rounded once where the machine can. */
+static inline vec v_fma(vec a, vec b, vec c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+/* b unless a is less: b where one of them is no number. */
+static inline vec v_min(vec a, vec b) {
+    return _mm256_min_ps(a, b);
+}
+static inline vec v_max(vec a, vec b) {
+    return _mm256_max_ps(a, b);
+}
+static inline vec v_sqrt(vec x) {
+    return _mm256_sqrt_ps(x);
+}
+static inline vec v_select(ivec mask, vec yes, vec no) {
+    return _mm256_blendv_ps(no, yes, (vec)mask);
+}
+static inline float v_sum(vec x) {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+/* 2 LANES floats: those at even and at odd places. */
+static inline void v_unzip(const float *from, vec *even, vec *odd) {
+    vec low = v_load(from);
+    vec high = v_load(from + LANES);
+    __m256d evens = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0x88));
+    __m256d odds = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0xdd));
+    *even = _mm256_castpd_ps(_mm256_permute4x64_pd(evens, 0xd8));
+    *odd = _mm256_castpd_ps(_mm256_permute4x64_pd(odds, 0xd8));
+}
+
+#else
+
+#define LANES 4
+#ifdef __aarch64__
+#include <arm_neon.h>
+typedef float32x4_t vec;
+#else
+typedef float vec __attribute__((vector_size(16)));
+#endif
+typedef int32_t ivec __attribute__((vector_size(16)));
+
+#define EACH_VECTOR(X, ...) X(0, __VA_ARGS__) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
+
+static inline vec v_set(float x) {
+    return (vec){x, x, x, x};
+}
+static inline vec v_load(const float *from) {
+    vec x;
+    memcpy(&x, from, sizeof(x));
+    return x;
+}
+static inline void v_store(float *to, vec x) {
+    memcpy(to, &x, sizeof(x));
+}
+static inline vec v_load_part(const float *from, uint64_t count) {
+    vec x = {0, 0, 0, 0};
+    memcpy(&x, from, count * sizeof(*from));
+    return x;
+}
+static inline void v_store_part(float *to, vec x, uint64_t count) {
+    memcpy(to, &x, count * sizeof(*to));
+}
+static inline vec v_fma(vec a, vec b, vec c) {
+#ifdef __aarch64__
+    return vfmaq_f32(c, a, b);
+#else
+    return a * b + c;
+#endif
+}
+static inline vec v_select(ivec mask, vec yes, vec no) {
+    return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
+}
+static inline vec v_min(vec a, vec b) {
+    return v_select(a < b, a, b);
+}
+static inline vec v_max(vec a, vec b) {
+    return v_select(a > b, a, b);
+}
+static inline vec v_sqrt(vec x) {
+    return (vec){sqrtf(x[0]), sqrtf(x[1]), sqrtf(x[2]), sqrtf(x[3])};
+}
+static inline float v_sum(vec x) {
+    return (x[0] + x[2]) + (x[1] + x[3]);
+}
+static inline void v_unzip(const float *from, vec *even, vec *odd) {
+    *even = (vec){from[0], from[2], from[4], from[6]};
+    *odd = (vec){from[1], from[3], from[5], from[7]};
+}
+
+#endif
+
+#endif
