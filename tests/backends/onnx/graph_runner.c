@@ -196,7 +196,7 @@ static void read_attribute(struct bench *bench, const char *text, size_t length,
     }
 }
 
-static void read_attributes(struct bench *bench, const char *text, struct onnx_node *node) {
+void bench_attributes(struct bench *bench, const char *text, struct onnx_node *node) {
     node->attributes = take(bench, 8, sizeof(*node->attributes));
     while (*text) {
         size_t length = strcspn(text, " ");
@@ -227,9 +227,10 @@ uint32_t bench_node(struct bench *bench, const char *type, const char *attribute
         return ONNX_NO_VALUE;
     }
     struct onnx_node *node = add_node(bench, op, inputs, input_count);
-    read_attributes(bench, attributes, node);
+    bench_attributes(bench, attributes, node);
     struct onnx_attributes read = {.node = node, .opset = OPSET};
-    if (op->read && op->read(&read, node->params, &bench->err) != MM_OK) {
+    bool reads = op->read && !(op->flags & ONNX_OP_CONTROL); /* its branches come by bench_if */
+    if (reads && op->read(&read, node->params, &bench->err) != MM_OK) {
         fail_msg("%s: %s", type, bench->err.text);
     }
     return node->outputs[0];

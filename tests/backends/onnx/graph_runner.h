@@ -39,6 +39,8 @@ uint32_t bench_bool(struct bench *bench, bool value);          /* without axes *
                sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 uint32_t bench_node(struct bench *bench, const char *type, const char *attributes,
                     const uint32_t *inputs, size_t input_count);
+/* Give a node the attributes of such a text. */
+void bench_attributes(struct bench *bench, const char *text, struct onnx_node *node);
 /* The node made last; gets one more output. */
 struct onnx_node *bench_last(const struct bench *bench);
 uint32_t bench_more_output(struct bench *bench);
