@@ -3,7 +3,7 @@
  * sees, [K, results], of which a tile at a time is laid out in the scratch. */
 #include <backends/onnx/cpu/kernels.h>
 #include <backends/onnx/cpu/plane.h>
-#include <backends/onnx/cpu/product.h>
+#include <backends/onnx/cpu/multiply.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <base/checked.h>
 
@@ -59,9 +59,9 @@ static bool measure(struct conv *conv, const struct onnx_conv *params,
 /* Tiles, tasks and the scratch of each. */
 static void plan(struct conv *conv, const mm_services *services) {
     uint64_t units = conv->batch * conv->groups;
-    uint64_t work_ns = units * mmi_onnx_product_ns(conv->rows, conv->columns, conv->depth);
+    uint64_t work_ns = units * mmi_onnx_simd_ns(conv->rows, conv->columns, conv->depth);
     conv->tasks = mmi_onnx_tasks(services, work_ns);
-    conv->block = mmi_onnx_product_block(conv->depth);
+    conv->block = mmi_onnx_simd_block(conv->depth);
     conv->tiles = (conv->columns + TILE - 1) / TILE;
     if (conv->tasks > 1 && units < conv->tasks && conv->columns / conv->tasks >= 4 * ONNX_PANEL) {
         conv->tiles = (conv->tiles + conv->tasks - 1) / conv->tasks * conv->tasks;
@@ -154,22 +154,22 @@ static struct job job_at(const struct conv *conv, uint64_t i) {
 }
 
 /* The product that a job is, with all of the depth and without B. */
-static struct onnx_product product_of(const struct conv *conv, const struct job *job) {
+static struct onnx_simd_product product_of(const struct conv *conv, const struct job *job) {
     const float *weights = conv->call->in[1];
     const float *bias = mmi_onnx_given(conv->call, 2) ? conv->call->in[2] : NULL;
     float *out = conv->call->out[0];
     uint64_t row = job->unit % conv->groups * conv->rows + job->rows.from;
     uint64_t image_row = job->unit * conv->rows + job->rows.from;
-    return (struct onnx_product){.rows = job->rows.to - job->rows.from,
-                                 .columns = job->columns.to - job->columns.from,
-                                 .depth = conv->depth,
-                                 .a = weights + row * conv->depth,
-                                 .a_row = conv->depth,
-                                 .a_depth = 1,
-                                 .c = out + image_row * conv->columns + job->columns.from,
-                                 .c_row = conv->columns,
-                                 .row_bias = bias ? bias + row : NULL,
-                                 .activation = conv->activation};
+    return (struct onnx_simd_product){.rows = job->rows.to - job->rows.from,
+                                      .columns = job->columns.to - job->columns.from,
+                                      .depth = conv->depth,
+                                      .a = weights + row * conv->depth,
+                                      .a_row = conv->depth,
+                                      .a_depth = 1,
+                                      .c = out + image_row * conv->columns + job->columns.from,
+                                      .c_row = conv->columns,
+                                      .row_bias = bias ? bias + row : NULL,
+                                      .activation = conv->activation};
 }
 
 static const float *image_of(const struct conv *conv, uint64_t unit) {
@@ -177,11 +177,11 @@ static const float *image_of(const struct conv *conv, uint64_t unit) {
 }
 
 static void run_tile(const struct conv *conv, const struct job *job, float *room) {
-    const struct onnx_product whole = product_of(conv, job);
+    const struct onnx_simd_product whole = product_of(conv, job);
     for (uint64_t from = 0; from < conv->depth; from += conv->block) {
         struct onnx_range depth = {from, mmi_min_u64(from + conv->block, conv->depth)};
         lay_out(conv, image_of(conv, job->unit), depth, job->columns, room);
-        struct onnx_product part = whole;
+        struct onnx_simd_product part = whole;
         part.depth = depth.to - depth.from;
         part.a += from;
         part.b = room;
@@ -189,7 +189,7 @@ static void run_tile(const struct conv *conv, const struct job *job, float *room
         part.b_panel = ONNX_PANEL;
         part.add = from > 0;
         part.activation = depth.to == conv->depth ? whole.activation : NULL;
-        mmi_onnx_multiply_rows(conv->simd, &part);
+        mmi_onnx_simd_multiply_rows(conv->simd, &part);
     }
 }
 
@@ -246,7 +246,7 @@ static void run_dots(void *ctx, uint64_t i) {
         struct job job = {.unit = unit,
                           .rows = mmi_onnx_part(conv->rows, conv->tasks, i),
                           .columns = {0, conv->columns}};
-        const struct onnx_product p = product_of(conv, &job);
+        const struct onnx_simd_product p = product_of(conv, &job);
         struct onnx_dots dots = {.rows = p.rows,
                                  .columns = p.columns,
                                  .depth = p.depth,

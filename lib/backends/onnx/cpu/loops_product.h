@@ -44,7 +44,7 @@ struct tile {
 };
 
 #define TILE(rows)                                                                                 \
-    static void tile_##rows(const struct onnx_product *p, const struct tile *t) {                  \
+    static void tile_##rows(const struct onnx_simd_product *p, const struct tile *t) {             \
         const float *a = t->a;                                                                     \
         const float *b = t->b;                                                                     \
         float *c = t->c;                                                                           \
@@ -75,13 +75,13 @@ TILE(4)
 TILE(5)
 TILE(6)
 
-static void (*const tiles[ROWS])(const struct onnx_product *, const struct tile *) = {
+static void (*const tiles[ROWS])(const struct onnx_simd_product *, const struct tile *) = {
     tile_1, tile_2, tile_3, tile_4, tile_5, tile_6};
 
 static const float no_bias[ONNX_PANEL];
 
 /* A tile of fewer than 16 columns, by way of one of 16. */
-static void narrow_tile(const struct onnx_product *p, const struct tile *t, uint64_t rows,
+static void narrow_tile(const struct onnx_simd_product *p, const struct tile *t, uint64_t rows,
                         uint64_t columns) {
     float room[ROWS * ONNX_PANEL];
     struct tile wide = *t;
@@ -98,7 +98,7 @@ static void narrow_tile(const struct onnx_product *p, const struct tile *t, uint
 
 /* All rows of a panel, in tiles of nearly the same height: five and four rows are faster than six
  * and three. */
-static void panel(const struct onnx_product *p, struct tile t, uint64_t columns) {
+static void panel(const struct onnx_simd_product *p, struct tile t, uint64_t columns) {
     uint64_t blocks = (p->rows + ROWS - 1) / ROWS;
     uint64_t least = p->rows / blocks;
     uint64_t higher = p->rows % blocks;
@@ -129,7 +129,7 @@ static void panel(const struct onnx_product *p, struct tile t, uint64_t columns)
 #define PUT_PANEL(q) EACH_VECTOR(PUT_WIDE, q)
 
 /* One row and four panels: sums enough to hide how long an addition takes. */
-static void four_panels(const struct onnx_product *p, const float *b, float *c) {
+static void four_panels(const struct onnx_simd_product *p, const float *b, float *c) {
     ROWS_4(NEW_PANEL)
     for (uint64_t k = 0, at_b = 0; k < p->depth; k++, at_b += p->b_depth) {
         vec factor = v_set(p->a[k * p->a_depth]);
@@ -139,7 +139,7 @@ static void four_panels(const struct onnx_product *p, const float *b, float *c) 
 }
 
 /* One row: as many columns as fit four panels at a time. Returns how many that were. */
-static uint64_t single_row(const struct onnx_product *p) {
+static uint64_t single_row(const struct onnx_simd_product *p) {
     float sums[4 * ONNX_PANEL];
     uint64_t from = 0;
     for (; from + 4 * ONNX_PANEL <= p->columns; from += 4 * ONNX_PANEL) {
@@ -160,7 +160,7 @@ static uint64_t single_row(const struct onnx_product *p) {
     return from;
 }
 
-static void product(const struct onnx_product *p) {
+static void product(const struct onnx_simd_product *p) {
     uint64_t from = p->rows == 1 ? single_row(p) : 0;
     for (; from < p->columns; from += ONNX_PANEL) {
         uint64_t columns = p->columns - from < ONNX_PANEL ? p->columns - from : ONNX_PANEL;

@@ -10,7 +10,7 @@
 #include <backends/onnx/operators/matmul.h>
 
 /* C [rows, columns] (+)= A [rows, depth] B [depth, columns], then bias and activation. */
-struct onnx_product {
+struct onnx_simd_product {
     uint64_t rows, columns, depth;
     const float *a;
     uint64_t a_row, a_depth; /* strides in elements, here and below */
@@ -50,7 +50,7 @@ struct onnx_taps {
 
 struct onnx_simd {
     /* All 16 columns of B's last panel must be readable. */
-    void (*product)(const struct onnx_product *p);
+    void (*product)(const struct onnx_simd_product *p);
     void (*dots)(const struct onnx_dots *d);
     void (*activate)(const struct onnx_activation *activation, float *values, uint64_t count);
     onnx_instruction_loop instruction;

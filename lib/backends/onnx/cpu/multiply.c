@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <backends/onnx/cpu/product.h>
+#include <backends/onnx/cpu/multiply.h>
 #include <base/checked.h>
 
 #define MOST_DEPTH 384
@@ -7,7 +7,7 @@
 /* Floats of A that are used for one panel of B after the other. */
 #define ROWS_FLOATS (32 * 1024)
 
-uint64_t mmi_onnx_product_block(uint64_t depth) {
+uint64_t mmi_onnx_simd_block(uint64_t depth) {
     if (depth <= MOST_DEPTH) {
         return depth;
     }
@@ -15,10 +15,10 @@ uint64_t mmi_onnx_product_block(uint64_t depth) {
     return (depth + blocks - 1) / blocks;
 }
 
-void mmi_onnx_multiply_rows(const struct onnx_simd *simd, const struct onnx_product *p) {
+void mmi_onnx_simd_multiply_rows(const struct onnx_simd *simd, const struct onnx_simd_product *p) {
     uint64_t rows = mmi_max_u64(ROWS_FLOATS / mmi_max_u64(p->depth, 1) / 12, 1) * 12;
     for (uint64_t from = 0; from < p->rows; from += rows) {
-        struct onnx_product part = *p;
+        struct onnx_simd_product part = *p;
         part.rows = mmi_min_u64(rows, p->rows - from);
         part.a += from * p->a_row;
         part.c += from * p->c_row;
@@ -27,17 +27,17 @@ void mmi_onnx_multiply_rows(const struct onnx_simd *simd, const struct onnx_prod
     }
 }
 
-void mmi_onnx_multiply(const struct onnx_simd *simd, const struct onnx_product *p) {
-    uint64_t block = mmi_onnx_product_block(p->depth);
+void mmi_onnx_simd_multiply(const struct onnx_simd *simd, const struct onnx_simd_product *p) {
+    uint64_t block = mmi_onnx_simd_block(p->depth);
     uint64_t from = 0;
     do { /* a depth of 0 leaves the bias */
-        struct onnx_product part = *p;
+        struct onnx_simd_product part = *p;
         part.depth = mmi_min_u64(block, p->depth - from);
         part.a += from * p->a_depth;
         part.b += from * p->b_depth;
         part.add = p->add || from > 0;
         from += block;
         part.activation = from >= p->depth ? p->activation : NULL;
-        mmi_onnx_multiply_rows(simd, &part);
+        mmi_onnx_simd_multiply_rows(simd, &part);
     } while (from < p->depth);
 }
