@@ -41,6 +41,28 @@ struct onnx_pool {
     int32_t column_major;      /* MaxPool: storage_order */
 };
 
+/* ---- Attributes ------------------------------------------------------------------------------ */
+
+mm_status mmi_onnx_read_window(const struct onnx_attributes *a, struct onnx_window *window,
+                               mm_error *err);
+
+/* An attribute with so many numbers for each axis, all of them `least` or more. */
+struct onnx_axes_attribute {
+    const char *name;
+    uint32_t per_axis;
+    int64_t least;
+};
+/* Absent: `to` stays as it is. window->axes is what earlier ones have named, and is set. */
+mm_status mmi_onnx_read_axes(const struct onnx_attributes *a,
+                             const struct onnx_axes_attribute *what, struct onnx_window *window,
+                             int64_t *to, mm_error *err);
+
+/* Conv and ConvTranspose: all but output_padding and output_shape. */
+mm_status mmi_onnx_read_conv(const struct onnx_attributes *a, struct onnx_conv *conv,
+                             mm_error *err);
+
+/* ---- On an image ----------------------------------------------------------------------------- */
+
 /* A window on an image of known size: kernel and pads are final, `out` is the size of the
  * result. */
 struct onnx_placed {
@@ -49,11 +71,52 @@ struct onnx_placed {
     int64_t kernel[ONNX_SPACE], strides[ONNX_SPACE], dilations[ONNX_SPACE];
     int64_t begin[ONNX_SPACE], end[ONNX_SPACE];
 };
-mm_status mmi_onnx_read_window(const struct onnx_attributes *a, struct onnx_window *window,
-                               mm_error *err);
+
 /* image: [N, C, ...]; kernel: its spatial axes as the weights have them, NULL: the attributes
  * say. */
 mm_status mmi_onnx_place_window(const struct onnx_window *window, const struct onnx_tensor *image,
                                 const int64_t *kernel, struct onnx_placed *placed, mm_error *err);
+/* For ConvTranspose, which is the same window seen from the other end: placed->in is the size of
+ * its result, placed->out that of its input. */
+mm_status mmi_onnx_place_transposed(const struct onnx_conv *conv, const struct onnx_tensor *image,
+                                    const int64_t *kernel, struct onnx_placed *placed,
+                                    mm_error *err);
+/* What both begin with: everything but `out` and what follows from auto_pad. */
+mm_status mmi_onnx_start_window(const struct onnx_window *window, const struct onnx_tensor *image,
+                                const int64_t *kernel, struct onnx_placed *placed, mm_error *err);
+/* Pads that make `total` (below 0: as 0); an odd one goes to the end if `upper`. */
+void mmi_onnx_share_pads(int64_t total, bool upper, int64_t *begin, int64_t *end);
+
+/* Elements from the first to the last that a window covers on an axis. */
+static inline int64_t mmi_onnx_span(const struct onnx_placed *placed, uint32_t axis) {
+    return (placed->kernel[axis] - 1) * placed->dilations[axis] + 1;
+}
+
+/* Conv and ConvTranspose: types and ranks of image, weights and bias, where `made` channels come
+ * out. */
+mm_status mmi_onnx_check_conv(const struct onnx_inference *x, int64_t made, mm_error *err);
+/* Set the output, and room for a panel of so many rows and the offsets of so many taps. */
+mm_status mmi_onnx_conv_output(struct onnx_inference *x, int64_t channels, const int64_t *space,
+                               mm_error *err);
+mm_status mmi_onnx_conv_scratch(struct onnx_inference *x, uint64_t taps, uint64_t rows,
+                                mm_error *err);
+
+/* ---- What the plain kernels walk through ----------------------------------------------------- */
+
+#define ONNX_TAPS 16 /* results that are computed side by side */
+/* In place of offsets. */
+#define ONNX_IN_PADDING (-1)
+#define ONNX_BEYOND (-2) /* the padding too: where the last window of ceil_mode hangs over */
+
+/* Elements of the kernel; MM_UNSUPPORTED if there are millions of them. */
+mm_status mmi_onnx_count_taps(const struct onnx_placed *placed, uint64_t *taps, mm_error *err);
+/* Where the elements lie that `count` (1 .. ONNX_TAPS) results see, from result `first` (row-major)
+ * on: offsets[tap * ONNX_TAPS + i] into the plane of a channel, ONNX_IN_PADDING, or ONNX_BEYOND,
+ * also for i >= count. */
+void mmi_onnx_find_taps(const struct onnx_placed *placed, uint64_t first, uint32_t count,
+                        int64_t *offsets);
+/* The ONNX_TAPS elements that one tap sees, side by side: where they are, or copied to `to` with 0
+ * for padding. width: bytes of an element. */
+const void *mmi_onnx_see(const void *plane, const int64_t *offsets, uint32_t width, void *to);
 
 #endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_BACKENDS_ONNX_OPERATORS_PRODUCT_H
+#define MMI_BACKENDS_ONNX_OPERATORS_PRODUCT_H
+
+/* The product of two matrices that all plain kernels come down to that multiply: in panels of
+ * ONNX_PANEL columns of the right matrix, which stay in the cache while all rows of the left one
+ * pass by. */
+
+#include <backends/onnx/operators/matmul.h>
+
+/* Element (i, j) lies at[i * row + j * column]. */
+struct onnx_matrix {
+    const void *at;
+    int64_t row, column;
+};
+
+/* out[i][j] = sum over k of a[i][k] b[k][j], + start[i][j] */
+struct onnx_product {
+    int32_t dtype; /* f32 f64 i32 u32 i64 u64, of all matrices; integers wrap around */
+    uint64_t rows, depth, columns;
+    struct onnx_matrix a, b, start; /* start.at NULL: 0. A step of 0 repeats */
+    void *out;
+    uint64_t out_row; /* elements from one row of out to the next */
+};
+
+bool mmi_onnx_multiplies(int32_t dtype);
+/* Scratch of mmi_onnx_multiply; UINT64_MAX on overflow. */
+uint64_t mmi_onnx_product_bytes(int32_t dtype, uint64_t depth);
+void mmi_onnx_multiply(const struct onnx_product *product, void *scratch);
+/* Where b is a panel already: b.column is 1, and ONNX_PANEL columns can be read in each row, of
+ * which the first product->columns count. */
+void mmi_onnx_multiply_panel(const struct onnx_product *product);
+
+#endif
