@@ -77,8 +77,9 @@ static inline bool mmi_onnx_given(const struct onnx_call *call, uint32_t i) {
 
 /* ---- The operator ---------------------------------------------------------------------------- */
 
+#define ONNX_ANY_NUMBER UINT32_MAX
+
 enum {
-    ONNX_ANY_NUMBER = UINT32_MAX,
     /* out[0] has the bytes of in[0] in their order: no step, another view of them */
     ONNX_OP_VIEW = 1u << 0,
     /* out[0] may lie where any input of the same bytes and element size lies */
