@@ -60,6 +60,9 @@ struct onnx_program {
 /* count floats: to[i] = instruction(a[i], b[i]). `to` may be a or b. */
 typedef void (*onnx_instruction_loop)(const struct onnx_instruction *instruction, const float *a,
                                       const float *b, float *to, uint64_t count);
+/* The plain one: right for every instruction. */
+void mmi_onnx_instruction_loop(const struct onnx_instruction *instruction, const float *a,
+                               const float *b, float *to, uint64_t count);
 /* Run the program with a loop for each instruction: what the kernels of Fused, here and in cpu/,
  * share. */
 mm_status mmi_onnx_run_program(const struct onnx_call *call, onnx_instruction_loop loop,

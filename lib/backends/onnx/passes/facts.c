@@ -5,6 +5,7 @@
 
 enum dtype_rule {
     OF_FIRST, /* input 0 */
+    OF_ALL,   /* every input; it is enough to know one */
     OF_SECOND,
     OF_CAST, /* what it casts to */
     BOOL,
@@ -32,13 +33,16 @@ static const struct rule {
     {OF_FIRST, AS_FIRST, ALIKE,
      "Abs AveragePool BatchNormalization Ceil Clip Concat Cos CumSum DepthToSpace Dropout Elu Erf "
      "Exp Floor Gelu HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization "
-     "LeakyRelu Linear Log LogSoftmax MaxPool Neg PRelu Pad Reciprocal Relu Resize Round Sigmoid "
+     "LeakyRelu Log LogSoftmax MaxPool Neg PRelu Pad Reciprocal Relu Resize Round Sigmoid "
      "Sign Sin Slice Softmax Softplus SpaceToDepth Split Sqrt Tanh Transpose"},
-    {OF_FIRST, AS_WIDEST, ALIKE, "Add Div Fused Max Mean Min Mul Pow Sub Sum"},
-    {OF_FIRST, AS_WEIGHTS, ALIKE, "Conv ConvTranspose"},
-    {OF_FIRST, AS_ROWS, ALIKE, "MatMul"},
-    {OF_FIRST, TWO, ALIKE, "Flatten Gemm"},
-    {OF_FIRST, NO_RANK, ALIKE, "Gather LSTM Reshape Squeeze Unsqueeze"},
+    {OF_ALL, AS_WIDEST, ALIKE, "Add Div Max Mean Min Mul Sub Sum"},
+    {OF_FIRST, AS_WIDEST, ALIKE, "Pow"},
+    {OF_ALL, AS_WEIGHTS, ALIKE, "Conv ConvTranspose"},
+    {OF_ALL, AS_ROWS, ALIKE, "MatMul"},
+    {OF_ALL, AS_FIRST, ALIKE, "Linear"},
+    {OF_ALL, TWO, ALIKE, "Gemm"},
+    {OF_FIRST, TWO, ALIKE, "Flatten"},
+    {OF_FIRST, NO_RANK, ALIKE, "Fused Gather LSTM Reshape Squeeze Unsqueeze"},
     {OF_FIRST, AS_FIRST, REDUCES, "GlobalAveragePool GlobalMaxPool"},
     {OF_FIRST, NO_RANK, REDUCES,
      "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd "
@@ -93,6 +97,13 @@ static int32_t dtype_of(const struct learning *l, const struct onnx_node *node,
     switch (rule->dtype) {
     case OF_FIRST:
         return fact_of(l, node, 0).dtype;
+    case OF_ALL:
+        for (uint32_t i = 0; i < node->input_count; i++) {
+            if (fact_of(l, node, i).dtype != MM_DTYPE_NONE) {
+                return fact_of(l, node, i).dtype;
+            }
+        }
+        return MM_DTYPE_NONE;
     case OF_SECOND:
         return fact_of(l, node, 1).dtype;
     case BOOL:
@@ -185,7 +196,7 @@ static void learn_graph(const struct learning *l, const struct onnx_graph *graph
             continue;
         }
         const struct rule *rule = rule_of(node);
-        if (!rule) {
+        if (!rule || node->output_count == 0) {
             continue;
         }
         struct onnx_fact fact = {.dtype = dtype_of(l, node, rule),

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Fused programs run in blocks: a block of every input is read, each instruction works on the whole
+ * block, and only the last result goes to memory. Inputs that are broadcast are spread out block by
+ * block first, so that the loops know nothing of shapes. */
+
+#include <backends/onnx/operators/broadcast.h>
+#include <backends/onnx/operators/fused.h>
+#include <base/checked.h>
+#include <base/status.h>
+
+#include <math.h>
+#include <string.h>
+
+#define REGISTERS (ONNX_PROGRAM_INPUTS + ONNX_PROGRAM_CODE)
+
+/* Blocks of all registers together, on the stack; a block has at most ONNX_STRETCH floats. */
+#define ROOM_FLOATS 5120
+#define BLOCK_ALIGN 16
+
+/* Work below this is not shared out. */
+#define TASK_NS 50000
+#define TASKS_PER_THREAD 4
+
+/* ---- Shapes ---------------------------------------------------------------------------------- */
+
+static bool is_binary(const struct onnx_instruction *code) {
+    return code->kind <= ONNX_I_POW;
+}
+
+/* It may come out of an artifact. */
+static bool is_sound(const struct onnx_program *program, uint32_t inputs) {
+    bool sound = program->inputs == inputs && inputs >= 1 && inputs <= ONNX_PROGRAM_INPUTS &&
+                 program->count >= 1 && program->count <= ONNX_PROGRAM_CODE &&
+                 program->rank <= MM_MAX_RANK;
+    for (uint32_t i = 0; sound && i < program->count; i++) {
+        const struct onnx_instruction *code = &program->code[i];
+        sound = code->kind < ONNX_INSTRUCTIONS && code->a < inputs + i &&
+                (!is_binary(code) || code->b < inputs + i);
+    }
+    return sound;
+}
+
+static mm_status infer_fused(struct onnx_inference *x, mm_error *err) {
+    const struct onnx_program *program = x->params;
+    if (!is_sound(program, x->input_count)) {
+        return mmi_fail(err, MM_INVALID_MODEL, "its program of %u instructions is none",
+                        program->count);
+    }
+    for (uint32_t i = 0; i < x->input_count; i++) {
+        if (x->inputs[i].dtype != MM_F32) {
+            return mmi_fail(err, MM_INVALID_MODEL, "its input %u is %s, f32 wanted", i,
+                            mm_dtype_text(x->inputs[i].dtype));
+        }
+    }
+    MMI_TRY(mmi_onnx_infer_broadcast(x, MM_F32, err));
+    static const int64_t ones[MM_MAX_RANK] = {1, 1, 1, 1, 1, 1, 1, 1};
+    struct onnx_tensor shape = x->outputs[0];
+    mmi_onnx_broadcast(program->rank, ones, shape.rank, shape.shape, &shape);
+    return mmi_onnx_tensor_set(&x->outputs[0], MM_F32, shape.rank, shape.shape, err);
+}
+
+/* ---- Registers ----------------------------------------------------------------------- */
+
+struct run {
+    const struct onnx_call *call;
+    const struct onnx_program *program;
+    onnx_instruction_loop loop;
+    struct onnx_operand operands[ONNX_PROGRAM_INPUTS];
+    uint8_t slots[REGISTERS]; /* which block a register is in */
+    uint64_t block;           /* floats */
+    uint64_t elements, task;  /* of the result; of one task */
+};
+
+/* Its elements lie as those of the result do: it needs no block. */
+static bool is_plain(const struct onnx_operand *operand) {
+    return operand->rank == 1 && (operand->step[0] > 0 || operand->count[0] == 1);
+}
+
+/* The last instruction that reads each register. */
+static void find_ends(const struct onnx_program *program, uint32_t ends[REGISTERS]) {
+    memset(ends, 0, REGISTERS * sizeof(*ends));
+    for (uint32_t i = 0; i < program->count; i++) {
+        ends[program->code[i].a] = i;
+        if (is_binary(&program->code[i])) {
+            ends[program->code[i].b] = i;
+        }
+    }
+}
+
+static uint8_t take_slot(uint32_t *taken, uint32_t *most) {
+    uint8_t slot = (uint8_t)__builtin_ctz(~*taken);
+    *taken |= 1u << slot;
+    *most = slot + 1u > *most ? slot + 1u : *most;
+    return slot;
+}
+
+/* Spread inputs keep their block; results share blocks with those that are of no more use. Returns
+ * how many there are. */
+static uint32_t place_registers(struct run *run) {
+    const struct onnx_program *program = run->program;
+    uint32_t ends[REGISTERS], taken = 0, most = 0;
+    find_ends(program, ends);
+    for (uint32_t i = 0; i < program->inputs; i++) {
+        if (!is_plain(&run->operands[i])) {
+            run->slots[i] = take_slot(&taken, &most);
+        }
+    }
+    for (uint32_t i = 0; i + 1 < program->count; i++) {
+        const struct onnx_instruction *code = &program->code[i];
+        const uint8_t read[] = {code->a, is_binary(code) ? code->b : code->a};
+        for (uint32_t j = 0; j < 2; j++) {
+            if (read[j] >= program->inputs && ends[read[j]] == i) {
+                taken &= ~(1u << run->slots[read[j]]);
+            }
+        }
+        run->slots[program->inputs + i] = take_slot(&taken, &most);
+    }
+    return most;
+}
+
+/* Of one element, roughly. */
+static uint64_t cost_quarter_ns(const struct onnx_program *program) {
+    uint64_t cost = 0;
+    for (uint32_t i = 0; i < program->count; i++) {
+        switch (program->code[i].kind) {
+        case ONNX_I_POW:
+        case ONNX_I_POW_X:
+        case ONNX_I_EXP:
+        case ONNX_I_LOG:
+        case ONNX_I_TANH:
+        case ONNX_I_SIGMOID:
+        case ONNX_I_ERF:
+            cost += 12;
+            break;
+        default:
+            cost += 1;
+        }
+    }
+    return cost;
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+/* Elements [first, first + count) of an input in `block`, or where they lie. *whole: the element
+ * that is everywhere in `block`; NULL: there is none. */
+static const float *read_block(const struct onnx_operand *operand, uint64_t first, uint64_t count,
+                               float *block, const float **whole) {
+    struct onnx_stretch stretch = mmi_onnx_operand_at(operand, first, count, block);
+    const float *from = stretch.data;
+    if (stretch.step > 0 || count == 1) {
+        *whole = from == block ? NULL : *whole;
+        return from;
+    }
+    if (*whole != from) {
+        for (uint64_t i = 0; i < count; i++) {
+            block[i] = *from;
+        }
+        *whole = from;
+    }
+    return block;
+}
+
+static void run_task(void *ctx, uint64_t task) {
+    const struct run *run = ctx;
+    const struct onnx_program *program = run->program;
+    _Alignas(64) float room[ROOM_FLOATS];
+    const float *registers[REGISTERS], *whole[ONNX_PROGRAM_INPUTS] = {NULL};
+    uint64_t end = mmi_min_u64((task + 1) * run->task, run->elements);
+    for (uint64_t first = task * run->task, count; first < end; first += count) {
+        count = mmi_min_u64(run->block, end - first);
+        for (uint32_t i = 0; i < program->inputs; i++) {
+            float *block = room + run->slots[i] * run->block;
+            registers[i] = read_block(&run->operands[i], first, count, block, &whole[i]);
+        }
+        for (uint32_t i = 0; i < program->count; i++) {
+            const struct onnx_instruction *code = &program->code[i];
+            bool last = i + 1 == program->count;
+            uint32_t made = program->inputs + i;
+            float *to =
+                last ? (float *)run->call->out[0] + first : room + run->slots[made] * run->block;
+            run->loop(code, registers[code->a], registers[code->b], to, count);
+            registers[made] = to;
+        }
+    }
+}
+
+mm_status mmi_onnx_run_program(const struct onnx_call *call, onnx_instruction_loop loop,
+                               mm_error *err) {
+    (void)err;
+    struct run run = {
+        .call = call, .program = call->params, .loop = loop, .elements = call->outputs[0].elements};
+    if (run.elements == 0 || !call->out[0]) {
+        return MM_OK;
+    }
+    for (uint32_t i = 0; i < call->input_count; i++) {
+        mmi_onnx_operand_set(&run.operands[i], &call->outputs[0], &call->inputs[i], call->in[i]);
+    }
+    uint32_t slots = place_registers(&run);
+    run.block = slots > 0 ? ROOM_FLOATS / slots & ~(uint64_t)(BLOCK_ALIGN - 1) : ONNX_STRETCH;
+    run.block = mmi_min_u64(run.block, ONNX_STRETCH);
+    uint64_t tasks = run.elements / 4 * cost_quarter_ns(run.program) / TASK_NS;
+    tasks = mmi_min_u64(tasks, (uint64_t)call->services->threads * TASKS_PER_THREAD);
+    if (tasks < 2 || call->services->threads < 2) {
+        run.task = run.elements;
+        run_task(&run, 0);
+        return MM_OK;
+    }
+    run.task = (run.elements / tasks | (BLOCK_ALIGN - 1)) + 1;
+    call->services->parallel_for(call->services->host, (run.elements + run.task - 1) / run.task,
+                                 run_task, &run);
+    return MM_OK;
+}
+
+/* ---- Plain loops ----------------------------------------------------------------------------- */
+
+#define EACH(expression)                                                                           \
+    for (uint64_t i = 0; i < count; i++) {                                                         \
+        float p = a[i];                                                                            \
+        to[i] = expression;                                                                        \
+    }                                                                                              \
+    break
+
+static float limit(float p, float low, float high) {
+    float raised = p < low ? low : p;
+    return raised > high ? high : raised;
+}
+
+void mmi_onnx_instruction_loop(const struct onnx_instruction *instruction, const float *a,
+                               const float *b, float *to, uint64_t count) {
+    float x = instruction->x, y = instruction->y;
+    switch (instruction->kind) {
+    case ONNX_I_ADD:
+        EACH(p + b[i]);
+    case ONNX_I_SUB:
+        EACH(p - b[i]);
+    case ONNX_I_MUL:
+        EACH(p * b[i]);
+    case ONNX_I_DIV:
+        EACH(p / b[i]);
+    case ONNX_I_MIN:
+        EACH(b[i] < p || isnan(b[i]) ? b[i] : p);
+    case ONNX_I_MAX:
+        EACH(b[i] > p || isnan(b[i]) ? b[i] : p);
+    case ONNX_I_POW:
+        EACH(powf(p, b[i]));
+    case ONNX_I_ADD_X:
+        EACH(p + x);
+    case ONNX_I_MUL_X:
+        EACH(p * x);
+    case ONNX_I_X_SUB:
+        EACH(x - p);
+    case ONNX_I_X_DIV:
+        EACH(x / p);
+    case ONNX_I_POW_X:
+        EACH(powf(p, x));
+    case ONNX_I_CLIP:
+        EACH(limit(p, x, y));
+    case ONNX_I_HARD_SIGMOID:
+        EACH(limit(x * p + y, 0, 1));
+    case ONNX_I_LEAKY_RELU:
+        EACH(p < 0 ? x * p : p);
+    case ONNX_I_RELU:
+        EACH(p < 0 ? 0 : p);
+    case ONNX_I_NEG:
+        EACH(-p);
+    case ONNX_I_ABS:
+        EACH(fabsf(p));
+    case ONNX_I_SQRT:
+        EACH(sqrtf(p));
+    case ONNX_I_RECIPROCAL:
+        EACH(1 / p);
+    case ONNX_I_EXP:
+        EACH(expf(p));
+    case ONNX_I_LOG:
+        EACH(logf(p));
+    case ONNX_I_TANH:
+        EACH(tanhf(p));
+    case ONNX_I_SIGMOID:
+        EACH(1 / (1 + expf(-p)));
+    default:
+        EACH(erff(p));
+    }
+}
+
+static mm_status run_fused(const struct onnx_call *call, mm_error *err) {
+    return mmi_onnx_run_program(call, mmi_onnx_instruction_loop, err);
+}
+
+const struct onnx_operator mmi_onnx_op_Fused = {
+    .name = "Fused",
+    .flags = ONNX_OP_IN_PLACE,
+    .least_inputs = 1,
+    .most_inputs = ONNX_PROGRAM_INPUTS,
+    .least_outputs = 1,
+    .most_outputs = 1,
+    .params_bytes = sizeof(struct onnx_program),
+    .infer = infer_fused,
+    .run = run_fused,
+};

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/conv.h>
+#include <backends/onnx/operators/matmul.h>
+#include <backends/onnx/passes/program.h>
+
+#include <math.h>
+
+#define MOST_NODES 8 /* an activation is written with, at most */
+
+/* ---- Which activation a program is ----------------------------------------------------------- */
+
+/* Whether two numbers of a file that should be equal are. */
+static bool same(float a, float b) {
+    return fabsf(a - b) <= 1e-6F;
+}
+
+/* How it begins; *at: the instructions that this took. */
+static bool read_start(const struct onnx_program *program, struct onnx_activation *activation,
+                       uint32_t *at) {
+    static const int32_t kinds[ONNX_INSTRUCTIONS] = {
+        [ONNX_I_RELU] = ONNX_ACT_RELU,       [ONNX_I_CLIP] = ONNX_ACT_CLIP,
+        [ONNX_I_SIGMOID] = ONNX_ACT_SIGMOID, [ONNX_I_HARD_SIGMOID] = ONNX_ACT_HARD_SIGMOID,
+        [ONNX_I_TANH] = ONNX_ACT_TANH,       [ONNX_I_LEAKY_RELU] = ONNX_ACT_LEAKY_RELU,
+    };
+    const struct onnx_instruction *code = program->code;
+    *at = 1;
+    *activation = (struct onnx_activation){
+        .kind = kinds[code[0].kind], .a = code[0].x, .b = code[0].y, .scale = 1};
+    /* clip(x + t, 0, h) is h times a hard sigmoid of slope 1 / h. */
+    bool shifted = program->count > 1 && code[0].kind == ONNX_I_ADD_X &&
+                   code[1].kind == ONNX_I_CLIP && code[1].x == 0 && isnormal(code[1].y) &&
+                   code[1].y > 0;
+    if (shifted) {
+        *at = 2;
+        activation->kind = ONNX_ACT_HARD_SIGMOID;
+        activation->a = 1 / code[1].y;
+        activation->b = code[0].x / code[1].y;
+        activation->scale = code[1].y;
+    }
+    return activation->kind != ONNX_ACT_NONE;
+}
+
+/* Times the input itself: a gate. */
+static bool close_gate(struct onnx_activation *activation) {
+    bool sigmoid = activation->kind == ONNX_ACT_SIGMOID;
+    if (activation->shift != 0 || !(sigmoid || activation->kind == ONNX_ACT_HARD_SIGMOID)) {
+        return false;
+    }
+    activation->kind = sigmoid ? ONNX_ACT_SILU : ONNX_ACT_HARD_SWISH;
+    return true;
+}
+
+/* A program of one input, as an activation. */
+static bool read_activation(const struct onnx_program *program,
+                            struct onnx_activation *activation) {
+    uint32_t at;
+    if (program->inputs != 1 || !read_start(program, activation, &at)) {
+        return false;
+    }
+    for (; at < program->count; at++) {
+        const struct onnx_instruction *code = &program->code[at];
+        uint32_t before = at; /* the register of what came before: input 0 is register 0 */
+        if (code->kind == ONNX_I_MUL_X && code->a == before && code->x != 0) {
+            activation->scale *= code->x;
+            activation->shift *= code->x;
+        } else if (code->kind == ONNX_I_ADD_X && code->a == before) {
+            activation->shift += code->x;
+        } else if (!(code->kind == ONNX_I_MUL && code->a == 0 && code->b == before &&
+                     close_gate(activation))) {
+            return false;
+        }
+    }
+    if (same(activation->scale, 1)) {
+        activation->scale = activation->shift != 0 ? 1 : 0;
+    }
+    return true;
+}
+
+/* ---- The nodes behind another ---------------------------------------------------------------- */
+
+/* Nodes that depend on `root` alone, in an order in which they can run. */
+struct tail {
+    const struct onnx_rewrite *rewrite;
+    uint32_t root;
+    struct onnx_node *nodes[MOST_NODES];
+    uint32_t count;
+};
+
+static uint32_t value_at(const struct tail *tail, uint32_t i) {
+    return i == 0 ? tail->root : tail->nodes[i - 1]->outputs[0];
+}
+
+static bool holds(const struct tail *tail, const struct onnx_node *node) {
+    for (uint32_t i = 0; i < tail->count; i++) {
+        if (tail->nodes[i] == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Its inputs are values of the tail and constants. */
+static bool depends_on(const struct tail *tail, const struct onnx_node *node) {
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        uint32_t value = node->inputs[i];
+        bool inside = value == ONNX_NO_VALUE || tail->rewrite->model->values[value].constant;
+        for (uint32_t j = 0; j <= tail->count && !inside; j++) {
+            inside = value == value_at(tail, j);
+        }
+        if (!inside) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One more node; false: there is none. */
+static bool lengthen(struct tail *tail) {
+    const struct onnx_rewrite *rewrite = tail->rewrite;
+    const struct onnx_graph *graph = rewrite->uses.of[tail->root].graph;
+    for (uint32_t i = 0; i <= tail->count && tail->count < MOST_NODES; i++) {
+        const struct onnx_use *use = &rewrite->uses.of[value_at(tail, i)];
+        for (uint32_t j = 0; j < use->count; j++) {
+            struct onnx_node *node = use->users[j].node;
+            if (node && use->users[j].graph == graph && !holds(tail, node) &&
+                mmi_onnx_is_elementwise(rewrite, node) && depends_on(tail, node)) {
+                tail->nodes[tail->count++] = node;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Only what the last node makes is used outside. */
+static bool is_closed(const struct tail *tail) {
+    for (uint32_t i = 0; i < tail->count; i++) {
+        const struct onnx_use *use = &tail->rewrite->uses.of[value_at(tail, i)];
+        for (uint32_t j = 0; j < use->count; j++) {
+            if (!use->users[j].node || !holds(tail, use->users[j].node)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* `rank`: axes that the root has at least. */
+static bool is_activation(const struct tail *tail, uint32_t rank,
+                          struct onnx_activation *activation) {
+    struct onnx_emitter emitter;
+    mmi_onnx_emit_begin(&emitter, tail->rewrite);
+    for (uint32_t i = 0; i < tail->count; i++) {
+        if (!mmi_onnx_emit(&emitter, tail->nodes[i])) {
+            return false;
+        }
+    }
+    return mmi_onnx_emit_end(&emitter) && emitter.program.rank <= rank &&
+           read_activation(&emitter.program, activation);
+}
+
+/* The longest tail that is an activation goes into the node. */
+static void take_tail(struct onnx_rewrite *rewrite, struct onnx_node *node,
+                      struct onnx_activation *to) {
+    struct tail tail = {.rewrite = rewrite, .root = node->outputs[0]};
+    int32_t known = rewrite->facts[tail.root].rank;
+    uint32_t rank = known < 1 ? 1 : (uint32_t)known;
+    uint32_t taken = 0;
+    while (lengthen(&tail)) {
+        struct onnx_activation activation;
+        if (is_closed(&tail) && is_activation(&tail, rank, &activation)) {
+            *to = activation;
+            taken = tail.count;
+        }
+    }
+    for (uint32_t i = 0; i < taken; i++) {
+        node->outputs[0] = tail.nodes[i]->outputs[0];
+        mmi_onnx_remove(tail.nodes[i]);
+    }
+}
+
+static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, mm_error *err) {
+    (void)err;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        struct onnx_node *node = graph->nodes[i];
+        struct onnx_activation *activation = NULL;
+        if (mmi_onnx_removed(node)) {
+            continue;
+        }
+        if (mmi_onnx_is(node, "Conv") || mmi_onnx_is(node, "ConvTranspose")) {
+            activation = &((struct onnx_conv *)node->params)->activation;
+        } else if (mmi_onnx_is(node, "Linear")) {
+            activation = &((struct onnx_linear *)node->params)->activation;
+        }
+        if (activation && activation->kind == ONNX_ACT_NONE && node->outputs[0] != ONNX_NO_VALUE &&
+            rewrite->facts[node->outputs[0]].dtype == MM_F32) {
+            take_tail(rewrite, node, activation);
+        }
+    }
+    return MM_OK;
+}
+
+mm_status mmi_onnx_activate_nodes(struct onnx_model *model, const struct onnx_pass_context *context,
+                                  mm_error *err) {
+    return mmi_onnx_rewrite(model, context, visit, err);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/cast.h>
+#include <backends/onnx/operators/movement.h>
+#include <backends/onnx/passes/rewrite.h>
+#include <base/status.h>
+
+#include <string.h>
+
+/* ---- Nodes that change nothing --------------------------------------------------------------- */
+
+/* A constant whose elements all are `wanted`. */
+static bool all_are(const struct onnx_tensor *constant, double wanted) {
+    bool number = constant && (constant->dtype == MM_F32 || constant->dtype == MM_F16 ||
+                               constant->dtype == MM_I32 || constant->dtype == MM_I64 ||
+                               constant->dtype == MM_BOOL);
+    for (uint64_t i = 0; number && i < constant->elements; i++) {
+        number = mmi_onnx_float_at(constant, i) == wanted;
+    }
+    return number;
+}
+
+/* x op c is x, because c is `neutral` and has no more axes than x. */
+static bool is_neutral(const struct onnx_rewrite *rewrite, const struct onnx_node *node,
+                       double neutral) {
+    const struct onnx_tensor *constant = mmi_onnx_constant(rewrite->model, node, 1);
+    int32_t rank = rewrite->facts[node->inputs[0]].rank;
+    return constant && constant->elements == 1 && all_are(constant, neutral) &&
+           (constant->rank == 0 || (int32_t)constant->rank <= rank);
+}
+
+static bool slices_nothing(const struct onnx_model *model, const struct onnx_node *node) {
+    const struct onnx_tensor *end = mmi_onnx_constant(model, node, 2);
+    bool steps = node->input_count > 4 && node->inputs[4] != ONNX_NO_VALUE;
+    return all_are(mmi_onnx_constant(model, node, 1), 0) && end && end->dtype == MM_I64 &&
+           all_are(end, (double)INT64_MAX) &&
+           (!steps || all_are(mmi_onnx_constant(model, node, 4), 1));
+}
+
+/* Every axis is copied. */
+static bool reshapes_nothing(const struct onnx_rewrite *rewrite, const struct onnx_node *node) {
+    const struct onnx_tensor *shape = mmi_onnx_constant(rewrite->model, node, 1);
+    const struct onnx_reshape *reshape = node->params;
+    return all_are(shape, 0) && !reshape->allowzero &&
+           (int64_t)shape->elements == rewrite->facts[node->inputs[0]].rank;
+}
+
+static bool transposes_nothing(const struct onnx_node *node) {
+    const struct onnx_transpose *transpose = node->params;
+    for (uint32_t i = 0; i < transpose->count; i++) {
+        if (transpose->perm[i] != i) {
+            return false;
+        }
+    }
+    return transpose->count > 0;
+}
+
+static bool drops_nothing(const struct onnx_rewrite *rewrite, const struct onnx_node *node) {
+    bool mask = node->output_count > 1 && node->outputs[1] != ONNX_NO_VALUE &&
+                rewrite->uses.of[node->outputs[1]].count > 0;
+    bool trains = node->input_count > 2 && node->inputs[2] != ONNX_NO_VALUE;
+    return !mask && (!trains || all_are(mmi_onnx_constant(rewrite->model, node, 2), 0));
+}
+
+static bool casts_nothing(const struct onnx_rewrite *rewrite, const struct onnx_node *node) {
+    const struct onnx_cast *cast = node->params;
+    return rewrite->facts[node->inputs[0]].dtype == cast->to;
+}
+
+/* Its output 0 is its input 0, for every shape. */
+static bool changes_nothing(const struct onnx_rewrite *rewrite, const struct onnx_node *node) {
+    static const char *const joins[] = {"Concat", "Max", "Mean", "Min", "Sum", NULL};
+    const struct onnx_model *model = rewrite->model;
+    return mmi_onnx_is(node, "Identity") ||
+           (mmi_onnx_is_any(node, joins) && node->input_count == 1) ||
+           (mmi_onnx_is(node, "Dropout") && drops_nothing(rewrite, node)) ||
+           (mmi_onnx_is(node, "Cast") && casts_nothing(rewrite, node)) ||
+           (mmi_onnx_is(node, "Transpose") && transposes_nothing(node)) ||
+           (mmi_onnx_is(node, "Reshape") && reshapes_nothing(rewrite, node)) ||
+           (mmi_onnx_is(node, "Slice") && slices_nothing(model, node)) ||
+           (mmi_onnx_is(node, "Pad") && all_are(mmi_onnx_constant(model, node, 1), 0)) ||
+           (mmi_onnx_is(node, "Mul") && is_neutral(rewrite, node, 1)) ||
+           (mmi_onnx_is(node, "Div") && is_neutral(rewrite, node, 1)) ||
+           (mmi_onnx_is(node, "Sub") && is_neutral(rewrite, node, 0));
+}
+
+static mm_status skip_nodes(struct onnx_rewrite *rewrite, struct onnx_graph *graph, mm_error *err) {
+    (void)err;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        struct onnx_node *node = graph->nodes[i];
+        bool has = node->input_count > 0 && node->inputs[0] != ONNX_NO_VALUE &&
+                   node->output_count > 0 && node->outputs[0] != ONNX_NO_VALUE;
+        if (has && changes_nothing(rewrite, node)) {
+            mmi_onnx_rename(rewrite, node->outputs[0], node->inputs[0]);
+            mmi_onnx_remove(node);
+        }
+    }
+    return MM_OK;
+}
+
+/* ---- Nodes that nobody needs ----------------------------------------------------------------- */
+
+static void need(bool *needed, const uint32_t *values, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (values[i] != ONNX_NO_VALUE) {
+            needed[values[i]] = true;
+        }
+    }
+}
+
+/* Outputs that nobody needs are left out; false: it needs not be there at all. */
+static bool trim_outputs(const bool *needed, struct onnx_node *node) {
+    bool some = false;
+    for (uint32_t i = 0; i < node->output_count; i++) {
+        uint32_t *output = &node->outputs[i];
+        *output = *output != ONNX_NO_VALUE && needed[*output] ? *output : ONNX_NO_VALUE;
+        some |= *output != ONNX_NO_VALUE;
+    }
+    return some;
+}
+
+/* Backwards: who needs a value comes before who makes it. */
+static void keep_needed(bool *needed, struct onnx_graph *graph) {
+    uint32_t first = graph->node_count;
+    need(needed, graph->outputs, graph->output_count);
+    for (uint32_t i = graph->node_count; i-- > 0;) {
+        struct onnx_node *node = graph->nodes[i];
+        if (!trim_outputs(needed, node)) {
+            continue;
+        }
+        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
+            keep_needed(needed, node->branches[b]);
+        }
+        need(needed, node->inputs, node->input_count);
+        graph->nodes[--first] = node;
+    }
+    graph->node_count -= first;
+    memmove(graph->nodes, graph->nodes + first, graph->node_count * sizeof(struct onnx_node *));
+}
+
+/* ---- Numbers --------------------------------------------------------------------------------- */
+
+static void renumber(const uint32_t *numbers, uint32_t *values, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        values[i] = values[i] == ONNX_NO_VALUE ? ONNX_NO_VALUE : numbers[values[i]];
+    }
+}
+
+static void renumber_graph(const uint32_t *numbers, struct onnx_graph *graph) {
+    renumber(numbers, graph->inputs, graph->input_count);
+    renumber(numbers, graph->outputs, graph->output_count);
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        struct onnx_node *node = graph->nodes[i];
+        renumber(numbers, node->inputs, node->input_count);
+        renumber(numbers, node->outputs, node->output_count);
+        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
+            renumber_graph(numbers, node->branches[b]);
+        }
+    }
+}
+
+static mm_status drop_unneeded(struct onnx_model *model, struct onnx_arena *work, mm_error *err) {
+    bool *needed = mmi_onnx_take(work, model->value_count, sizeof(*needed));
+    uint32_t *numbers = mmi_onnx_take(work, model->value_count, sizeof(*numbers));
+    if (!needed || !numbers) {
+        return mmi_onnx_no_room(err);
+    }
+    keep_needed(needed, model->main);
+    need(needed, model->main->inputs, model->main->input_count);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < model->value_count; i++) {
+        if (needed[i]) {
+            numbers[i] = count;
+            model->values[count++] = model->values[i];
+        }
+    }
+    model->value_count = count;
+    renumber_graph(numbers, model->main);
+    return MM_OK;
+}
+
+mm_status mmi_onnx_clean(struct onnx_model *model, const struct onnx_pass_context *context,
+                         mm_error *err) {
+    MMI_TRY(mmi_onnx_rewrite(model, context, skip_nodes, err));
+    struct onnx_arena work;
+    mmi_onnx_arena_init(&work, model->arena->allocator);
+    mm_status status = drop_unneeded(model, &work, err);
+    mmi_onnx_arena_free(&work);
+    return status;
+}

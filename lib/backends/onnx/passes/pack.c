@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/matmul.h>
+#include <backends/onnx/passes/rewrite.h>
+#include <base/status.h>
+
+static uint32_t new_panels(struct onnx_model *model, const struct onnx_tensor *matrix) {
+    struct onnx_tensor panels = *matrix;
+    uint64_t k = (uint64_t)matrix->shape[0], n = (uint64_t)matrix->shape[1];
+    panels.layout = ONNX_PANELS;
+    panels.bytes = mmi_onnx_panel_bytes(k, n);
+    float *data =
+        panels.bytes < PTRDIFF_MAX ? mmi_onnx_take_data(model->arena, panels.bytes) : NULL;
+    if (!data) {
+        return ONNX_NO_VALUE;
+    }
+    mmi_onnx_pack_panels(matrix->data, k, n, false, data);
+    panels.data = data;
+    return mmi_onnx_add_constant(model, &panels);
+}
+
+static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, mm_error *err) {
+    struct onnx_model *model = rewrite->model;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        const struct onnx_node *node = graph->nodes[i];
+        uint32_t value = mmi_onnx_is(node, "Linear") ? node->inputs[1] : ONNX_NO_VALUE;
+        const struct onnx_tensor *matrix = mmi_onnx_f32(model, value);
+        if (!matrix) {
+            continue; /* another operator, or packed with an earlier one */
+        }
+        uint32_t panels = new_panels(model, matrix);
+        if (panels == ONNX_NO_VALUE) {
+            return mmi_onnx_no_room(err);
+        }
+        const struct onnx_use *use = &rewrite->uses.of[value];
+        for (uint32_t j = 0; j < use->count; j++) {
+            struct onnx_node *user = use->users[j].node;
+            if (user && mmi_onnx_is(user, "Linear") && user->inputs[1] == value) {
+                user->inputs[1] = panels;
+            }
+        }
+    }
+    return MM_OK;
+}
+
+mm_status mmi_onnx_pack(struct onnx_model *model, const struct onnx_pass_context *context,
+                        mm_error *err) {
+    return mmi_onnx_rewrite(model, context, visit, err);
+}
