@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a graph to its description and back, to steps, to answers: the same as the naive runner's. */
+/* From a graph to its description and back, to steps and to answers: those of the naive runner. */
+ * runner's. */
 #include "graph_runner.h"
 #include <backends/onnx/steps/steps.h>
 #include <backends/onnx/steps/weights.h>
