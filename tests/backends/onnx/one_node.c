@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "one_node.h"
+
+#include <base/status.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *skip_blanks(const char *text) {
+    return text + strspn(text, " ");
+}
+
+/* ---- Tensors as text */
+
+static int32_t read_type(const char **text) {
+    size_t length = strcspn(*text, "[");
+    for (int32_t dtype = MM_F32; dtype <= MM_I2; dtype++) {
+        const char *name = mm_dtype_text(dtype);
+        if (strlen(name) == length && strncmp(name, *text, length) == 0) {
+            *text += length;
+            return dtype;
+        }
+    }
+    fail_msg("no type: %s", *text);
+    return MM_DTYPE_NONE;
+}
+
+/* The element becomes `number`, or `whole` where it is no float. */
+static void put_element(struct onnx_tensor *tensor, uint64_t i, double number, int64_t whole) {
+    uint8_t *data = (uint8_t *)(uintptr_t)tensor->data;
+    uint32_t width = mmi_onnx_element_bytes(tensor->dtype);
+    if (tensor->dtype == MM_F32) {
+        ((float *)data)[i] = (float)number;
+    } else if (tensor->dtype == MM_F64) {
+        ((double *)data)[i] = number;
+    } else {
+        memset(data + i * width, 0, width);
+        memcpy(data + i * width, &whole, width < sizeof(whole) ? width : sizeof(whole));
+    }
+}
+
+static void new_tensor(struct one_node *one, struct onnx_tensor *tensor, int32_t dtype,
+                       uint32_t rank, const int64_t *shape) {
+    assert_int_equal(mmi_onnx_tensor_set(tensor, dtype, rank, shape, NULL), MM_OK);
+    tensor->data = tensor->bytes ? mmi_onnx_take_data(&one->bench.arena, tensor->bytes) : NULL;
+    tensor->known = 1;
+    assert_true(tensor->bytes == 0 || tensor->data);
+}
+
+/* "f32[2,3] 1 2 3 4 5 6"; returns what follows. */
+static const char *read_tensor(struct one_node *one, const char *text, struct onnx_tensor *tensor) {
+    int64_t shape[MM_MAX_RANK];
+    uint32_t rank = 0;
+    bool unknown = *text == '?';
+    text += unknown ? 1 : 0;
+    int32_t dtype = read_type(&text);
+    assert_int_equal(*text++, '[');
+    while (*text != ']') {
+        char *end;
+        assert_true(rank < MM_MAX_RANK);
+        shape[rank++] = strtoll(text, &end, 10);
+        assert_ptr_not_equal(end, text);
+        text = end + strspn(end, ", ");
+    }
+    text = skip_blanks(text + 1);
+    new_tensor(one, tensor, dtype, rank, shape);
+    bool counts = strncmp(text, "..", 2) == 0;
+    text += counts ? 2 : 0;
+    for (uint64_t i = 0; i < tensor->elements && mmi_onnx_element_bytes(dtype) > 0; i++) {
+        char *end = (char *)(uintptr_t)text;
+        double number = counts ? (double)i : strtod(text, &end);
+        assert_true(counts || end != text);
+        put_element(tensor, i, number, counts ? (int64_t)i : strtoll(text, NULL, 10));
+        text = end;
+    }
+    tensor->known = !unknown;
+    return skip_blanks(text);
+}
+
+/* Tensors with "|" between; how many. */
+static uint32_t read_tensors(struct one_node *one, const char *text, struct onnx_tensor *tensors) {
+    uint32_t count = 0;
+    text = skip_blanks(text);
+    while (*text) {
+        assert_true(count < ONE_MOST);
+        text = *text == '-' ? skip_blanks(text + 1) : read_tensor(one, text, &tensors[count]);
+        count++;
+        assert_true(*text == '|' || *text == '\0');
+        text = *text == '|' ? skip_blanks(text + 1) : text;
+    }
+    return count;
+}
+
+/* ---- In steps */
+
+void one_init(struct one_node *one, const char *type, const char *attributes) {
+    memset(one, 0, sizeof(*one));
+    bench_init(&one->bench, 1);
+    const char *tensor = strchr(attributes, ';');
+    size_t length = tensor ? (size_t)(tensor - attributes) : strlen(attributes);
+    one->node = (struct onnx_node){.name = "", .type = type, .domain = ""};
+    bench_attributes(&one->bench, mmi_onnx_take_text(&one->bench.arena, attributes, length),
+                     &one->node);
+    if (tensor) {
+        const char *name = skip_blanks(tensor + 1);
+        const char *value = strchr(name, ' ');
+        struct onnx_tensor *read = mmi_onnx_take(&one->bench.arena, 1, sizeof(*read));
+        assert_non_null(value);
+        assert_non_null(read);
+        read_tensor(one, skip_blanks(value), read);
+        one->node.attributes[one->node.attribute_count++] = (struct onnx_attribute){
+            .name = mmi_onnx_take_text(&one->bench.arena, name, (size_t)(value - name)),
+            .type = ONNX_ATTRIBUTE_TENSOR,
+            .tensor = read};
+    }
+    one->op = mmi_onnx_find_operator("", type);
+    assert_non_null(one->op);
+    one->node.params = mmi_onnx_take(&one->bench.arena, 1, one->op->params_bytes);
+    assert_non_null(one->node.params);
+}
+
+void one_fini(struct one_node *one) {
+    bench_fini(&one->bench);
+}
+
+struct onnx_tensor *one_input(struct one_node *one, int32_t dtype, uint32_t rank,
+                              const int64_t *shape, const void *data) {
+    assert_true(one->x.input_count < ONE_MOST);
+    struct onnx_tensor *tensor = &one->inputs[one->x.input_count++];
+    new_tensor(one, tensor, dtype, rank, shape);
+    for (uint64_t i = 0; i < tensor->elements && !data; i++) {
+        put_element(tensor, i, (double)(i + 1), (int64_t)i + 1);
+    }
+    if (data && tensor->bytes > 0) {
+        memcpy((void *)(uintptr_t)tensor->data, data, tensor->bytes);
+    }
+    return tensor;
+}
+
+mm_status one_run(struct one_node *one, uint32_t output_count) {
+    struct onnx_attributes attributes = {.node = &one->node, .opset = 25};
+    one->x.params = one->node.params;
+    one->x.inputs = one->inputs;
+    one->x.outputs = one->outputs;
+    one->x.output_count = output_count;
+    if (one->op->read) {
+        MMI_TRY(one->op->read(&attributes, one->node.params, &one->bench.err));
+    }
+    return mmi_onnx_evaluate(one->op, &one->x, &one->bench.arena, UINT64_C(1) << 40,
+                             &one->bench.services, &one->bench.err);
+}
+
+/* ---- Whole cases */
+
+static void expect(const char *type, const char *attributes, const char *inputs,
+                   const char *outputs) {
+    struct one_node one;
+    struct onnx_tensor wanted[ONE_MOST] = {0};
+    one_init(&one, type, attributes);
+    one.x.input_count = read_tensors(&one, inputs, one.inputs);
+    uint32_t count = read_tensors(&one, outputs, wanted);
+    if (one_run(&one, count) != MM_OK) {
+        fail_msg("%s %s of %s: %s", type, attributes, inputs, one.bench.err.text);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct onnx_tensor *a = &one.outputs[i], *b = &wanted[i];
+        bool same = a->dtype == b->dtype && a->rank == b->rank && a->bytes == b->bytes &&
+                    memcmp(a->shape, b->shape, a->rank * sizeof(a->shape[0])) == 0;
+        same = same && (a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0);
+        if (!same) {
+            print_error("%s %s of %s: output %u is not that of %s\n", type, attributes, inputs, i,
+                        outputs);
+            assert_tensors(b, a, 0);
+            fail();
+        }
+    }
+    one_fini(&one);
+}
+
+/* `text` with the name of a type in place of every "@". */
+static void put_type(char *to, size_t room, const char *text, const char *name) {
+    size_t used = 0;
+    for (; *text; text++) {
+        const char *part = *text == '@' ? name : (const char[]){*text, '\0'};
+        assert_true(used + strlen(part) < room);
+        used += (size_t)snprintf(to + used, room - used, "%s", part);
+    }
+    to[used] = '\0';
+}
+
+void one_expect(const char *type, const char *attributes, const char *inputs, const char *outputs) {
+    static const char *const names[] = {"bool", "bf16", "f32", "i64", "c128"};
+    bool any = strchr(inputs, '@') || strchr(attributes, '@');
+    for (size_t i = 0; i < (any ? sizeof(names) / sizeof(names[0]) : 1); i++) {
+        char in[1024], out[1024], attribute[256];
+        put_type(in, sizeof(in), inputs, names[i]);
+        put_type(out, sizeof(out), outputs, names[i]);
+        put_type(attribute, sizeof(attribute), attributes, names[i]);
+        expect(type, attribute, in, out);
+    }
+}
+
+void one_refuse(const char *type, const char *attributes, const char *inputs, mm_status status,
+                const char *text) {
+    struct one_node one;
+    one_init(&one, type, attributes);
+    one.x.input_count = read_tensors(&one, inputs, one.inputs);
+    mm_status got = one_run(&one, 1);
+    if (got != status || !strstr(one.bench.err.text, text)) {
+        fail_msg("%s %s of %s: %s: %s", type, attributes, inputs, mm_status_name(got),
+                 one.bench.err.text);
+    }
+    one_fini(&one);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_BACKENDS_ONNX_ONE_NODE_H
+#define TESTS_BACKENDS_ONNX_ONE_NODE_H
+
+/* One node, its inputs and what must come out, written as text and run by the plain kernel.
+ *
+ *     one_expect("Slice", "", "f32[4] 1 2 3 4 | i64[1] 1 | i64[1] 3", "f32[2] 2 3");
+ *
+ * A tensor is its type, its shape and its elements: real numbers for f32 and f64, for all other
+ * types the integer in the low bytes. ".." counts from 0 on through all elements. "-" is an input
+ * that is left out, one behind "?" is not known before the run. Attributes as in bench_node; one with a tensor comes last, behind "; ":
+ * "; value i32[1] 7". A type "@" runs the case with a type of each width. */
+
+#include "graph_runner.h"
+
+#define ONE_MOST 40 /* inputs, and outputs */
+
+struct one_node {
+    struct bench bench;
+    struct onnx_node node;
+    const struct onnx_operator *op;
+    struct onnx_tensor inputs[ONE_MOST], outputs[ONE_MOST];
+    struct onnx_inference x;
+};
+
+/* What comes out is what `outputs` says, to the bit. */
+void one_expect(const char *type, const char *attributes, const char *inputs, const char *outputs);
+/* The node, of output_count outputs, is refused with this status and a text that holds `text`. */
+void one_refuse(const char *type, const char *attributes, const char *inputs, mm_status status,
+                const char *text);
+
+/* The same in steps, for inputs that are not written down. */
+void one_init(struct one_node *one, const char *type, const char *attributes);
+void one_fini(struct one_node *one);
+/* The next input. data: NULL: elements count from 1 on (as integers, in their low bytes). */
+struct onnx_tensor *one_input(struct one_node *one, int32_t dtype, uint32_t rank,
+                              const int64_t *shape, const void *data);
+mm_status one_run(struct one_node *one, uint32_t output_count);
+
+#endif
