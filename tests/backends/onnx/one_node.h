@@ -7,9 +7,10 @@
  *     one_expect("Slice", "", "f32[4] 1 2 3 4 | i64[1] 1 | i64[1] 3", "f32[2] 2 3");
  *
  * A tensor is its type, its shape and its elements: real numbers for f32 and f64, for all other
- * types the integer in the low bytes. ".." counts from 0 on through all elements. "-" is an input
- * that is left out, one behind "?" is not known before the run. Attributes as in bench_node; one with a tensor comes last, behind "; ":
- * "; value i32[1] 7". A type "@" runs the case with a type of each width. */
+ * types the integer in the low bytes. ".." counts from 0 on through all elements. "-" is an
+ * input that is left out, one behind "?" is not known before the run. Attributes as in
+ * bench_node; one with a tensor comes last, behind "; ": "; value i32[1] 7". A type "@" runs the
+ * case with a type of each width. */
 
 #include "graph_runner.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Operators that make other shapes, or tensors of shapes. Numbers from ONNX Runtime 1.31.1 and numpy. */
+/* Operators that make other shapes, or tensors of shapes. Numbers from ONNX Runtime 1.31.1 and
+ * numpy. */
 
 #include "one_node.h"
 
