@@ -8,7 +8,12 @@ static const struct {
     const char *name;
     onnx_kernel (*choose)(struct onnx_inference *x, const mm_services *services);
 } choosers[] = {
+    {"AveragePool", mmi_onnx_choose_average_pool},
     {"Conv", mmi_onnx_choose_conv},
+    {"ConvTranspose", mmi_onnx_choose_conv_transpose},
+    {"Linear", mmi_onnx_choose_linear},
+    {"MatMul", mmi_onnx_choose_matmul},
+    {"MaxPool", mmi_onnx_choose_max_pool},
 };
 
 onnx_kernel mmi_onnx_cpu_kernel(const struct onnx_operator *op, struct onnx_inference *x,

@@ -155,6 +155,22 @@ static void gather(const float *from, uint64_t stride, float *to, uint64_t count
     }
 }
 
+static void interleave(const float *from, uint64_t from_row, uint64_t ways, float *to,
+                       uint64_t count) {
+    uint64_t i = 0;
+    for (; ways == 2 && i + LANES <= count; i += LANES) {
+        vec first, second;
+        v_zip(v_load(from + i), v_load(from + from_row + i), &first, &second);
+        v_store(to + 2 * i, first);
+        v_store(to + 2 * i + LANES, second);
+    }
+    for (; i < count; i++) {
+        for (uint64_t w = 0; w < ways; w++) {
+            to[i * ways + w] = from[w * from_row + i];
+        }
+    }
+}
+
 /* `vectors` of a row's results, made together: each tap's weight is fetched once for all. Even and
  * odd taps are summed apart, which hides how long an addition takes. */
 #define NEW_TAPS(v)                                                                                \
@@ -225,8 +241,8 @@ static void greatest(const struct onnx_taps *t) {
 #define LOOPS                                                                                      \
     {                                                                                              \
         .product = product, .dots = dots, .activate = activate, .instruction = instruction,        \
-        .gather = gather, .weigh = weigh, .greatest = greatest, .sum = sum, .max = max,            \
-        .exponentials = exponentials                                                               \
+        .gather = gather, .interleave = interleave, .weigh = weigh, .greatest = greatest,          \
+        .sum = sum, .max = max, .exponentials = exponentials                                       \
     }
 
 #endif

@@ -56,6 +56,9 @@ struct onnx_simd {
     onnx_instruction_loop instruction;
     /* to[i] = from[i * stride] */
     void (*gather)(const float *from, uint64_t stride, float *to, uint64_t count);
+    /* to[i * ways + w] = from[w * from_row + i], w < ways */
+    void (*interleave)(const float *from, uint64_t from_row, uint64_t ways, float *to,
+                       uint64_t count);
     void (*weigh)(const struct onnx_taps *taps);    /* sums, each tap times its weight */
     void (*greatest)(const struct onnx_taps *taps); /* without weights and bias */
     float (*sum)(const float *values, uint64_t count);

@@ -79,6 +79,13 @@ static inline void v_unzip(const float *from, vec *even, vec *odd) {
     *even = _mm256_castpd_ps(_mm256_permute4x64_pd(evens, 0xd8));
     *odd = _mm256_castpd_ps(_mm256_permute4x64_pd(odds, 0xd8));
 }
+/* The opposite: the lanes of both in turn. */
+static inline void v_zip(vec even, vec odd, vec *first, vec *second) {
+    vec low = _mm256_unpacklo_ps(even, odd);
+    vec high = _mm256_unpackhi_ps(even, odd);
+    *first = _mm256_permute2f128_ps(low, high, 0x20);
+    *second = _mm256_permute2f128_ps(low, high, 0x31);
+}
 
 #else
 
@@ -137,6 +144,10 @@ static inline float v_sum(vec x) {
 static inline void v_unzip(const float *from, vec *even, vec *odd) {
     *even = (vec){from[0], from[2], from[4], from[6]};
     *odd = (vec){from[1], from[3], from[5], from[7]};
+}
+static inline void v_zip(vec even, vec odd, vec *first, vec *second) {
+    *first = (vec){even[0], odd[0], even[1], odd[1]};
+    *second = (vec){even[2], odd[2], even[3], odd[3]};
 }
 
 #endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu_compare.h"
+
+#include <backends/onnx/cpu/cpu.h>
+#include <backends/onnx/operators/evaluate.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void run_all(void *host, uint64_t count, void (*body)(void *ctx, uint64_t i), void *ctx) {
+    uint32_t threads = *(uint32_t *)host;
+    assert_true(count <= threads);
+    for (uint64_t i = count; i-- > 0;) {
+        body(ctx, i);
+    }
+}
+
+void compare_init(struct comparison *c, uint64_t seed) {
+    memset(c, 0, sizeof(*c));
+    world_init(&c->world);
+    c->seed = seed;
+    mmi_onnx_arena_init(&c->arena, &c->world.env.alloc);
+}
+
+void compare_fini(struct comparison *c) {
+    mmi_onnx_arena_free(&c->arena);
+    world_fini(&c->world);
+}
+
+void compare_start(struct comparison *c, const struct onnx_operator *op, const void *params) {
+    mmi_onnx_arena_free(&c->arena);
+    mmi_onnx_arena_init(&c->arena, &c->world.env.alloc);
+    c->op = op;
+    c->params = params;
+    c->input_count = 0;
+    c->output_count = 1;
+    c->size_params = NULL;
+    c->tolerance = 1e-6;
+    c->floor = 1;
+}
+
+/* Memory of exactly so many bytes, aligned to 64, all of them 0xff: as f32 no number. */
+static void *exactly(uint64_t bytes) {
+    void *memory = NULL;
+    if (bytes > 0) {
+        assert_int_equal(posix_memalign(&memory, 64, bytes), 0);
+        memset(memory, 0xff, bytes);
+    }
+    return memory;
+}
+
+int64_t compare_below(struct comparison *c, int64_t limit) {
+    return (int64_t)test_random_below(&c->seed, (uint64_t)limit);
+}
+
+float *compare_input(struct comparison *c, uint32_t rank, const int64_t *shape, float low,
+                     float high) {
+    struct onnx_tensor *input = &c->inputs[c->input_count++];
+    assert_int_equal(mmi_onnx_tensor_set(input, MM_F32, rank, shape, NULL), MM_OK);
+    float *data = mmi_onnx_take_data(&c->arena, input->bytes);
+    assert_non_null(data);
+    for (uint64_t i = 0; i < input->elements; i++) {
+        float part = (float)test_random_below(&c->seed, 1 << 20) / (float)(1 << 20);
+        data[i] = low + (high - low) * part;
+    }
+    input->data = data;
+    return data;
+}
+
+void compare_no_input(struct comparison *c) {
+    c->inputs[c->input_count++] = (struct onnx_tensor){.dtype = MM_DTYPE_NONE};
+}
+
+/* One run of one kernel. */
+struct attempt {
+    const void *in[COMPARE_INPUTS];
+    void *out[COMPARE_OUTPUTS];
+    struct onnx_tensor outputs[COMPARE_OUTPUTS];
+};
+
+static void take_inputs(const struct comparison *c, struct attempt *attempt, bool sizes) {
+    for (uint32_t i = 0; i < c->input_count; i++) {
+        const struct onnx_tensor *input = &c->inputs[i];
+        float *copy = exactly(input->bytes);
+        attempt->in[i] = copy;
+        for (uint64_t k = 0; k < input->bytes / sizeof(float); k++) {
+            float value = ((const float *)input->data)[k];
+            copy[k] = sizes && input->dtype == MM_F32 ? fabsf(value) : value;
+        }
+    }
+}
+
+static void give_back(const struct comparison *c, struct attempt *attempt) {
+    for (uint32_t i = 0; i < c->input_count; i++) {
+        free((void *)(uintptr_t)attempt->in[i]);
+    }
+    for (uint32_t i = 0; i < c->output_count; i++) {
+        free(attempt->out[i]);
+    }
+}
+
+/* services NULL: the plain kernel. false: there is no fast one, nothing to give back. */
+static bool try(const struct comparison *c, const mm_services *services, const void *params,
+                struct attempt *attempt) {
+    static uint32_t one = 1;
+    const mm_services plain = {.parallel_for = run_all, .host = &one, .threads = 1};
+    mm_error err = {0};
+    struct onnx_inference x = {.params = params,
+                               .input_count = c->input_count,
+                               .output_count = c->output_count,
+                               .inputs = c->inputs,
+                               .outputs = attempt->outputs};
+    mm_status status = mmi_onnx_infer(c->op, &x, &err);
+    if (status != MM_OK) {
+        fail_msg("%s: %s", c->op->name, err.text);
+    }
+    onnx_kernel kernel = services ? mmi_onnx_cpu_kernel(c->op, &x, services) : c->op->run;
+    if (!kernel) {
+        return false;
+    }
+    take_inputs(c, attempt, params == c->size_params);
+    for (uint32_t i = 0; i < c->output_count; i++) {
+        attempt->out[i] = exactly(attempt->outputs[i].bytes);
+    }
+    void *scratch = exactly(x.scratch_bytes);
+    struct onnx_call call = {.params = params,
+                             .input_count = c->input_count,
+                             .output_count = c->output_count,
+                             .inputs = c->inputs,
+                             .outputs = attempt->outputs,
+                             .in = attempt->in,
+                             .out = attempt->out,
+                             .scratch = scratch,
+                             .services = services ? services : &plain};
+    assert_int_equal(kernel(&call, &err), MM_OK);
+    free(scratch);
+    return true;
+}
+
+static bool alike(float got, float wanted, double most) {
+    if (isnan(wanted) || isinf(wanted)) {
+        return isnan(wanted) ? isnan(got) : got == wanted;
+    }
+    return fabs((double)got - (double)wanted) <= most;
+}
+
+static void compare(const struct comparison *c, const struct attempt *got,
+                    const struct attempt *wanted, const struct attempt *sizes) {
+    for (uint32_t i = 0; i < c->output_count; i++) {
+        const float *a = got->out[i], *b = wanted->out[i];
+        for (uint64_t k = 0; k < wanted->outputs[i].elements; k++) {
+            double size = fabs((double)b[k]);
+            double scale = sizes             ? (double)((const float *)sizes->out[i])[k]
+                           : size > c->floor ? size
+                                             : c->floor;
+            if (!alike(a[k], b[k], c->tolerance * scale)) {
+                fail_msg("%s: output %u, element %llu is %.9g, not %.9g", c->op->name, i,
+                         (unsigned long long)k, (double)a[k], (double)b[k]);
+            }
+        }
+    }
+}
+
+bool compare_run(struct comparison *c) {
+    struct attempt wanted = {0}, sizes = {0};
+    bool fast = false;
+    try(c, NULL, c->params, &wanted);
+    if (c->size_params) {
+        try(c, NULL, c->size_params, &sizes);
+    }
+#ifdef __x86_64__
+    uint64_t best =
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? MM_CPU_AVX2 : 0;
+#else
+    uint64_t best = MM_CPU_NEON;
+#endif
+    for (uint32_t i = 0; i < 4; i++) {
+        uint32_t threads = i < 2 ? 1 : 3;
+        mm_services services = {.parallel_for = run_all,
+                                .host = &threads,
+                                .threads = threads,
+                                .cpu_features = i % 2 == 0 ? best : 0};
+        struct attempt got = {0};
+        if (try(c, &services, c->params, &got)) {
+            compare(c, &got, &wanted, c->size_params ? &sizes : NULL);
+            give_back(c, &got);
+            c->kernels++;
+            fast = true;
+        }
+    }
+    give_back(c, &wanted);
+    give_back(c, &sizes);
+    return fast;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_BACKENDS_ONNX_CPU_COMPARE_H
+#define TESTS_BACKENDS_ONNX_CPU_COMPARE_H
+
+/* A fast kernel beside the plain one: with and without AVX2, on one thread and shared out, in
+ * memory that ends where it must, and with rubbish in the scratch and where the results go. */
+
+#include <backends/onnx/operators/operator.h>
+#include <support/world.h>
+
+#define COMPARE_INPUTS 8
+#define COMPARE_OUTPUTS 3
+
+struct comparison {
+    struct world world;
+    struct onnx_arena arena;
+    uint64_t seed;
+    const struct onnx_operator *op;
+    const void *params;
+    struct onnx_tensor inputs[COMPARE_INPUTS];
+    uint32_t input_count, output_count;
+    /* Results may differ by tolerance * scale. Scale: what the plain kernel makes of the sizes of
+     * the inputs with these parameters, which for sums of products is the sum of sizes; NULL: the
+     * larger of `floor` and the size of the result. */
+    double tolerance, floor;
+    const void *size_params;
+    uint64_t kernels; /* fast ones that ran */
+};
+
+void compare_init(struct comparison *c, uint64_t seed);
+void compare_fini(struct comparison *c);
+/* Another operator: no inputs, one output. */
+void compare_start(struct comparison *c, const struct onnx_operator *op, const void *params);
+/* The next input, with numbers of a seeded sequence in [low, high); its floats. */
+float *compare_input(struct comparison *c, uint32_t rank, const int64_t *shape, float low,
+                     float high);
+#define COMPARE_INPUT(c, ...)                                                                      \
+    compare_input(c, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t),                     \
+                  (const int64_t[]){__VA_ARGS__}, -1, 1)
+/* The next input is left out. */
+void compare_no_input(struct comparison *c);
+/* Run and compare; true: there is a fast kernel. */
+bool compare_run(struct comparison *c);
+/* A number in [0, limit). */
+int64_t compare_below(struct comparison *c, int64_t limit);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fast kernels of Conv, ConvTranspose and the pools against the plain ones. */
+#include "cpu_compare.h"
+
+#include <backends/onnx/operators/conv.h>
+
+static uint64_t seed;
+
+struct shape {
+    int64_t images, group, channels, made; /* channels of a group, in and out */
+    int64_t in[2], kernel[2], strides[2], dilations[2], begin[2], end[2];
+};
+
+static bool fits(const struct shape *s, uint32_t i) {
+    int64_t span = (s->kernel[i] - 1) * s->dilations[i] + 1;
+    return s->in[i] + s->begin[i] + s->end[i] >= span;
+}
+
+/* Sizes that are often 1, often small, sometimes larger. */
+static int64_t size(struct comparison *c, int64_t most) {
+    int64_t kind = compare_below(c, 4);
+    return 1 + (kind == 0 ? 0 : compare_below(c, kind == 3 ? most : (most + 3) / 4));
+}
+
+static struct shape random_shape(struct comparison *c) {
+    struct shape s = {.images = 1 + compare_below(c, 2), .group = 1};
+    if (compare_below(c, 3) == 0) {
+        s.group = 1 + compare_below(c, 6);
+    }
+    s.channels = compare_below(c, 3) == 0 ? 1 : size(c, 40);
+    s.made = size(c, 20);
+    for (uint32_t i = 0; i < 2; i++) {
+        s.in[i] = size(c, i == 0 ? 20 : 90);
+        do {
+            s.kernel[i] = size(c, 7);
+            s.strides[i] = size(c, 4);
+            s.dilations[i] = size(c, 3);
+            s.begin[i] = compare_below(c, 4);
+            s.end[i] = compare_below(c, 4);
+        } while (!fits(&s, i));
+    }
+    return s;
+}
+
+/* The same for one spatial axis, the second of them. */
+static struct onnx_window window_of(const struct shape *s, uint32_t axes) {
+    struct onnx_window window = {.axes = axes};
+    for (uint32_t i = 0; i < axes; i++) {
+        uint32_t from = i + 2 - axes;
+        window.kernel[i] = s->kernel[from];
+        window.strides[i] = s->strides[from];
+        window.dilations[i] = s->dilations[from];
+        window.begin[i] = s->begin[from];
+        window.end[i] = s->end[from];
+    }
+    return window;
+}
+
+static void add_image(struct comparison *c, const struct shape *s, uint32_t axes) {
+    const int64_t shape[] = {s->images, s->channels * s->group, s->in[2 - axes], s->in[1]};
+    compare_input(c, axes + 2, shape, -1, 1);
+}
+
+static void check_conv(struct comparison *c, const struct shape *s, uint32_t axes,
+                       struct onnx_activation activation) {
+    struct onnx_conv sizes = {.window = window_of(s, axes), .group = s->group};
+    struct onnx_conv params = sizes;
+    params.activation = activation;
+    compare_start(c, &mmi_onnx_op_Conv, &params);
+    c->size_params = &sizes;
+    const int64_t weights[] = {s->made * s->group, s->channels, s->kernel[2 - axes], s->kernel[1]};
+    add_image(c, s, axes);
+    compare_input(c, axes + 2, weights, -1, 1);
+    if (compare_below(c, 4) > 0) {
+        COMPARE_INPUT(c, weights[0]);
+    }
+    assert_true(compare_run(c));
+}
+
+static void conv_of_random_shapes(void **state) {
+    (void)state;
+    struct comparison c;
+    compare_init(&c, seed);
+    for (uint32_t i = 0; i < 500; i++) {
+        struct shape s = random_shape(&c);
+        struct onnx_activation activation = {.kind = ONNX_ACT_NONE};
+        if (compare_below(&c, 3) == 0) {
+            activation = (struct onnx_activation){
+                .kind = ONNX_ACT_HARD_SWISH, .a = 1.0f / 6, .b = 0.5f, .scale = 0.5f, .shift = 1};
+        }
+        check_conv(&c, &s, 1 + (uint32_t)compare_below(&c, 2), activation);
+    }
+    compare_fini(&c);
+}
+
+/* Large enough to be shared out: among columns, rows, groups, channels. */
+static void conv_on_several_threads(void **state) {
+    (void)state;
+    static const struct shape shapes[] = {
+        {1, 1, 24, 20, {70, 65}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+        {1, 1, 64, 130, {7, 7}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+        {2, 1, 128, 64, {16, 17}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}},
+        {1, 4, 32, 16, {20, 20}, {3, 3}, {2, 2}, {1, 1}, {1, 1}, {1, 1}},
+        {1, 50, 1, 1, {60, 57}, {5, 5}, {1, 1}, {1, 1}, {2, 2}, {2, 2}},
+        {1, 1, 700, 3000, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}},
+        {1, 1, 2, 5, {300, 310}, {2, 2}, {1, 1}, {2, 3}, {0, 1}, {1, 0}},
+    };
+    struct comparison c;
+    compare_init(&c, seed);
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        check_conv(&c, &shapes[i], 2, (struct onnx_activation){.kind = ONNX_ACT_RELU});
+    }
+    compare_fini(&c);
+}
+
+static void every_activation(void **state) {
+    (void)state;
+    static const struct shape s = {1, 1, 5, 7, {9, 21}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}};
+    struct comparison c;
+    compare_init(&c, seed);
+    for (int32_t kind = ONNX_ACT_NONE; kind <= ONNX_ACT_LEAKY_RELU; kind++) {
+        struct onnx_activation activation = {.kind = kind, .a = -0.2f, .b = 0.4f};
+        check_conv(&c, &s, 2, activation);
+        if (kind != ONNX_ACT_NONE) {
+            activation.scale = 3;
+            activation.shift = -1;
+            check_conv(&c, &s, 2, activation);
+        }
+    }
+    compare_fini(&c);
+}
+
+/* Windows that touch have a fast kernel, others have not. */
+static void transpose_of_random_shapes(void **state) {
+    (void)state;
+    struct comparison c;
+    compare_init(&c, seed);
+    for (uint32_t i = 0; i < 150; i++) {
+        uint32_t axes = 1 + (uint32_t)compare_below(&c, 2);
+        struct shape s = random_shape(&c);
+        bool touches = compare_below(&c, 4) > 0;
+        for (uint32_t k = 0; k < 2; k++) {
+            s.dilations[k] = 1;
+            s.begin[k] = s.end[k] = 0;
+            s.strides[k] = touches ? s.kernel[k] : s.kernel[k] + 1;
+        }
+        struct onnx_conv sizes = {.window = window_of(&s, axes), .group = s.group};
+        struct onnx_conv params = sizes;
+        params.activation.kind = i % 3 == 0 ? ONNX_ACT_RELU : ONNX_ACT_NONE;
+        compare_start(&c, &mmi_onnx_op_ConvTranspose, &params);
+        c.size_params = &sizes;
+        const int64_t weights[] = {s.channels * s.group, s.made, s.kernel[2 - axes], s.kernel[1]};
+        add_image(&c, &s, axes);
+        compare_input(&c, axes + 2, weights, -1, 1);
+        if (compare_below(&c, 4) > 0) {
+            COMPARE_INPUT(&c, s.made * s.group);
+        }
+        assert_int_equal(compare_run(&c), touches);
+    }
+    compare_fini(&c);
+}
+
+static void transpose_on_several_threads(void **state) {
+    (void)state;
+    struct onnx_conv sizes = {
+        .window = {.axes = 2, .kernel = {2, 2}, .strides = {2, 2}, .dilations = {1, 1}},
+        .group = 1};
+    struct comparison c;
+    compare_init(&c, seed);
+    compare_start(&c, &mmi_onnx_op_ConvTranspose, &sizes);
+    c.size_params = &sizes;
+    COMPARE_INPUT(&c, 1, 24, 45, 47);
+    COMPARE_INPUT(&c, 24, 40, 2, 2);
+    COMPARE_INPUT(&c, 40);
+    assert_true(compare_run(&c));
+    compare_fini(&c);
+}
+
+static void pools_of_random_shapes(void **state) {
+    (void)state;
+    struct comparison c;
+    compare_init(&c, seed);
+    for (uint32_t i = 0; i < 300; i++) {
+        uint32_t axes = 1 + (uint32_t)compare_below(&c, 2);
+        struct shape s = random_shape(&c);
+        struct onnx_pool params = {.window = window_of(&s, axes)};
+        params.window.ceil_mode = (int32_t)compare_below(&c, 2);
+        params.count_include_pad = (int32_t)compare_below(&c, 2);
+        params.p = 2;
+        bool average = compare_below(&c, 2) == 0;
+        compare_start(&c, average ? &mmi_onnx_op_AveragePool : &mmi_onnx_op_MaxPool, &params);
+        add_image(&c, &s, axes);
+        assert_true(compare_run(&c));
+    }
+    compare_fini(&c);
+}
+
+/* What is no number is the greatest, and stays. */
+static void max_pool_of_no_numbers(void **state) {
+    (void)state;
+    struct onnx_pool params = {
+        .window = {.axes = 2, .kernel = {3, 3}, .strides = {2, 1}, .dilations = {1, 1}}, .p = 2};
+    struct comparison c;
+    compare_init(&c, seed);
+    compare_start(&c, &mmi_onnx_op_MaxPool, &params);
+    float *image = COMPARE_INPUT(&c, 1, 2, 9, 40);
+    for (uint32_t i = 0; i < 720; i += 37) {
+        image[i] = i % 2 ? __builtin_nanf("") : __builtin_inff();
+    }
+    assert_true(compare_run(&c));
+    compare_fini(&c);
+}
+
+/* Types, axes and results that the fast kernels leave to the plain ones. */
+static void left_to_the_plain_kernels(void **state) {
+    (void)state;
+    struct onnx_conv conv = {
+        .window = {.axes = 3, .kernel = {2, 2, 2}, .strides = {1, 1, 1}, .dilations = {1, 1, 1}},
+        .group = 1};
+    struct onnx_pool pool = {.window = {.axes = 1, .kernel = {2}, .strides = {1}, .dilations = {1}},
+                             .p = 2};
+    struct comparison c;
+    compare_init(&c, seed);
+    compare_start(&c, &mmi_onnx_op_Conv, &conv);
+    COMPARE_INPUT(&c, 1, 2, 3, 4, 5);
+    COMPARE_INPUT(&c, 2, 2, 2, 2, 2);
+    assert_false(compare_run(&c));
+    compare_start(&c, &mmi_onnx_op_MaxPool, &pool);
+    COMPARE_INPUT(&c, 1, 2, 4);
+    c.inputs[0].dtype = MM_U8;
+    c.inputs[0].bytes = 8;
+    assert_false(compare_run(&c));
+    compare_fini(&c);
+}
+
+int main(int argc, char **argv) {
+    seed = test_seed(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(conv_of_random_shapes),
+        cmocka_unit_test(conv_on_several_threads),
+        cmocka_unit_test(every_activation),
+        cmocka_unit_test(transpose_of_random_shapes),
+        cmocka_unit_test(transpose_on_several_threads),
+        cmocka_unit_test(pools_of_random_shapes),
+        cmocka_unit_test(max_pool_of_no_numbers),
+        cmocka_unit_test(left_to_the_plain_kernels),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
