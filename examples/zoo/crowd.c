@@ -15,24 +15,43 @@ static uint64_t mix(uint64_t x) {
     return x ^ (x >> 31);
 }
 
-/* The model on rank r is asked 1/r as often as the first. Who is on which rank, the seed decides.
- */
+static void swap(uint32_t *a, uint32_t *b) {
+    uint32_t kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+static void shuffle(uint32_t *items, uint32_t count, uint64_t seed) {
+    for (uint32_t i = count; i > 1; i--) {
+        swap(&items[i - 1], &items[mix(seed ^ mix(i)) % i]);
+    }
+}
+
+/* The model on rank r is asked 1/r as often as the first. `vad` listens all the time and is the
+ * first, the other public models come next, then the variants, as the seed shuffles them. */
 static void rank_models(struct crowd *crowd) {
-    uint32_t count = crowd->zoo->count;
+    const struct zoo *zoo = crowd->zoo;
     double sum = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    uint32_t publics = 0, ranked = 0;
+    for (uint32_t i = 0; i < zoo->count; i++) {
         sum += 1.0 / (i + 1);
         crowd->popular[i] = sum;
-        crowd->ranking[i] = i;
+        publics += zoo->models[i].original;
     }
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < zoo->count; i++) {
         crowd->popular[i] /= sum;
+        if (zoo->models[i].original) {
+            crowd->ranking[ranked++] = i;
+        } else {
+            crowd->ranking[publics++] = i;
+        }
     }
-    for (uint32_t i = count - 1; i > 0; i--) {
-        uint32_t j = (uint32_t)(mix(crowd->seed ^ mix(i)) % (i + 1));
-        uint32_t swap = crowd->ranking[i];
-        crowd->ranking[i] = crowd->ranking[j];
-        crowd->ranking[j] = swap;
+    shuffle(crowd->ranking, ranked, crowd->seed);
+    shuffle(crowd->ranking + ranked, zoo->count - ranked, crowd->seed);
+    for (uint32_t rank = 0; rank < ranked; rank++) {
+        if (crowd->ranking[rank] == zoo->first[KIND_VAD]) {
+            swap(&crowd->ranking[rank], &crowd->ranking[0]);
+        }
     }
 }
 
@@ -101,6 +120,8 @@ static void ask_next(struct client *client, uint32_t index) {
                   sample_right(crowd->things, model, &samples->items[at], &answer, &err));
     answer_free(&answer);
     client->at[index] = (at + 1) % samples->count;
+    atomic_fetch_add(&crowd->answered, 1);
+    atomic_fetch_add(&crowd->hits, answer.hit);
     if (!right) {
         complain(crowd, &err);
     } else if (!keep(client, record)) {

@@ -35,7 +35,7 @@ struct crowd {
     uint32_t *ranking;       /* [models] the most popular first */
     struct client *clients;
     uint32_t client_count, started;
-    _Atomic uint64_t next, failed;
+    _Atomic uint64_t next, answered, hits, failed;
     _Atomic uint32_t running;
     _Atomic bool stop;
     pthread_mutex_t lock; /* of the complaints */

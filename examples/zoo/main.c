@@ -43,7 +43,8 @@ static void say_room(const struct demo *demo) {
     printf("prepared  %u models, %s of weights, in %s%s\n", demo->zoo.count,
            text_bytes(room->all_bytes).text, text_time((double)room->took_ns).text,
            room->prepared_now ? "; the next run finds them in the cache" : ", from the cache");
-    printf("pods      %d, each with %s: %d/%d x %s (the median model) and %s to execute (%s)\n",
+    printf("pods      %d, each with %s = %d/%d x %s (the weights of the median model)\n"
+           "          + %s (the largest execution: %s)\n",
            PODS, text_bytes(room->pod_bytes).text, FIT, PODS, text_bytes(room->median_bytes).text,
            text_bytes(room->execution_bytes).text, room->execution_of);
 }
@@ -80,43 +81,48 @@ static bool register_all(struct demo *demo, mm_error *err) {
 
 /* ---- The crowd ------------------------------------------------------------------------------ */
 
-static void show_live(const struct demo *demo, struct crowd *crowd, double seconds) {
+/* What the last live line knew; the next one shows what came since. */
+struct live {
+    uint64_t begun_ns, shown_ns, requests, hits;
+};
+
+static void show_live(const struct demo *demo, struct crowd *crowd, struct live *live) {
     mm_device_stats devices[PODS];
     mm_mesh_stats stats = MM_MESH_STATS_INIT;
     stats.devices = devices;
     stats.device_capacity = PODS;
     mm_mesh_stats_get(demo->zoo.mesh, &stats);
-    static uint64_t requests_before, hits_before;
-    static double seconds_before;
-    uint64_t requests = stats.requests - requests_before, hits = stats.hits - hits_before;
     char pods[PODS * 48] = "";
     for (uint32_t i = 0; i < PODS && i < stats.device_count; i++) {
         size_t used = strlen(pods);
         snprintf(pods + used, sizeof(pods) - used, "  %.16s %s", devices[i].name,
                  text_bytes(devices[i].weights_bytes).text);
     }
-    screen_line("%5.1f s  %6.0f requests/s  %3.0f %% hits %s  %" PRIu64 " failed", seconds,
-                (double)requests / (seconds - seconds_before),
-                requests ? 100 * (double)hits / (double)requests : 0, pods,
+    struct live now = {live->begun_ns, now_ns(), atomic_load(&crowd->answered),
+                       atomic_load(&crowd->hits)};
+    uint64_t requests = now.requests - live->requests;
+    screen_line("%5.1f s %6.0f req/s %3.0f %% hits%s  %" PRIu64 " failed",
+                (double)(now.shown_ns - live->begun_ns) / 1e9,
+                (double)requests * 1e9 / (double)(now.shown_ns - live->shown_ns),
+                requests ? 100 * (double)(now.hits - live->hits) / (double)requests : 0, pods,
                 (uint64_t)atomic_load(&crowd->failed));
-    requests_before = stats.requests;
-    hits_before = stats.hits;
-    seconds_before = seconds;
+    *live = now;
 }
 
 static double run_crowd(struct demo *demo, struct crowd *crowd) {
     const struct options *options = &demo->options;
     uint64_t begun_ns = now_ns();
+    struct live live = {.begun_ns = begun_ns, .shown_ns = begun_ns};
     double seconds = 0;
     while (!crowd_done(crowd) && !interrupted &&
            (options->seconds == 0 || seconds < options->seconds)) {
         struct timespec nap = {.tv_nsec = 20000000};
         nanosleep(&nap, NULL);
-        seconds = (double)(now_ns() - begun_ns) / 1e9;
         watch_look(&demo->watch);
         if (screen_due(options->log)) {
-            show_live(demo, crowd, seconds);
+            show_live(demo, crowd, &live);
         }
+        seconds = (double)(now_ns() - begun_ns) / 1e9;
     }
     crowd_stop(crowd);
     watch_look(&demo->watch);
@@ -131,6 +137,7 @@ static int entertain(struct demo *demo, mm_error *err) {
                           .samples = demo->samples,
                           .seed = options->seed,
                           .requests = options->requests};
+    screen_begin();
     if (!crowd_start(&crowd, (uint32_t)options->clients, err)) {
         return fail(err);
     }
@@ -179,7 +186,11 @@ static int run(struct demo *demo) {
     const char *cache = options->cache_dir ? options->cache_dir : cache_dir;
     if (!things_read(options->data, &demo->things, &err) ||
         !zoo_read(options->models ? options->models : models, &demo->zoo, &err)) {
-        return fail(&err);
+        fail(&err);
+        fputs(
+            "zoo: examples/run.sh makes what the demo needs; --data and --models say where it is\n",
+            stderr);
+        return 1;
     }
     if (!measure(&demo->zoo, &demo->things, cache, demo->samples, &demo->room, &err)) {
         return fail(&err);

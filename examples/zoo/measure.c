@@ -18,6 +18,7 @@ static bool describe(struct zoo *zoo, struct zoo_model *model, mm_error *err) {
 
 static bool prepare(struct zoo *zoo, mm_error *err) {
     bool ok = true;
+    screen_begin();
     for (uint32_t i = 0; ok && i < zoo->count; i++) {
         if (screen_due(false)) {
             screen_line("prepare %u of %u models: %s", i + 1, zoo->count, zoo->models[i].name);

@@ -52,7 +52,7 @@ static void collect(const struct crowd *crowd, uint32_t model, bool hits, struct
 /* A time, or a dash where there was none. */
 static void print_column(uint64_t count, double value) {
     if (count) {
-        printf("  %9.2f", value);
+        printf("  %9.1f", value);
     } else {
         printf("  %9s", "-");
     }
@@ -128,6 +128,8 @@ void report_totals(const struct report *report) {
            " loads, %" PRIu64 " evictions\n",
            count_called(crowd), report->most_resident, stats.loads, stats.evictions);
     collect(crowd, UINT32_MAX, true, &times);
+    printf("answers checked: finite and as the first time; of public models also against what is "
+           "right\n");
     printf("stream  %" PRIu64 " requests in %.1f s, hit rate %.1f %%\n", count, report->seconds,
            count ? 100 * (double)times.count / (double)count : 0);
     print_quantiles("hits", &times);

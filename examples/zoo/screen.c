@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define TERMINAL_NS UINT64_C(100000000)
@@ -13,11 +14,12 @@
 static uint64_t shown_ns;
 static bool standing; /* a line stands on the terminal */
 
+void screen_begin(void) {
+    shown_ns = now_ns();
+}
+
 bool screen_due(bool quiet) {
     uint64_t now = now_ns();
-    if (shown_ns == 0) {
-        shown_ns = now;
-    }
     uint64_t period_ns = isatty(STDOUT_FILENO) ? TERMINAL_NS : PIPE_NS;
     if (quiet || now - shown_ns < period_ns) {
         return false;
@@ -26,19 +28,25 @@ bool screen_due(bool quiet) {
     return true;
 }
 
+/* Columns of the terminal; a line that is longer would wrap and could not be taken away. */
+static int columns(void) {
+    struct winsize size;
+    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    return known ? size.ws_col - 1 : 79;
+}
+
 void screen_line(const char *format, ...) {
-    bool terminal = isatty(STDOUT_FILENO);
-    if (terminal) {
-        fputs("\r\033[K", stdout);
-    }
+    char line[512];
     va_list list;
     va_start(list, format);
-    vprintf(format, list);
+    vsnprintf(line, sizeof(line), format, list);
     va_end(list);
-    if (!terminal) {
-        putchar('\n');
+    standing = isatty(STDOUT_FILENO);
+    if (standing) {
+        printf("\r\033[K%.*s", columns(), line);
+    } else {
+        puts(line);
     }
-    standing = terminal;
     fflush(stdout);
 }
 

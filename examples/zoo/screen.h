@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Something new begins: the first line is due after a while. */
+void screen_begin(void);
 /* Is it time for the line? `quiet`: never. */
 bool screen_due(bool quiet);
 /* Writes it. */
