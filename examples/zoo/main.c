@@ -95,13 +95,13 @@ static void show_live(const struct demo *demo, struct crowd *crowd, struct live 
     char pods[PODS * 48] = "";
     for (uint32_t i = 0; i < PODS && i < stats.device_count; i++) {
         size_t used = strlen(pods);
-        snprintf(pods + used, sizeof(pods) - used, "  %.16s %s", devices[i].name,
-                 text_bytes(devices[i].weights_bytes).text);
+        snprintf(pods + used, sizeof(pods) - used, "  %.16s %.1f", devices[i].name,
+                 (double)devices[i].weights_bytes / 1048576);
     }
     struct live now = {live->begun_ns, now_ns(), atomic_load(&crowd->answered),
                        atomic_load(&crowd->hits)};
     uint64_t requests = now.requests - live->requests;
-    screen_line("%5.1f s %6.0f req/s %3.0f %% hits%s  %" PRIu64 " failed",
+    screen_line("%5.1f s %6.0f req/s %3.0f %% hits%s MiB  %" PRIu64 " failed",
                 (double)(now.shown_ns - live->begun_ns) / 1e9,
                 (double)requests * 1e9 / (double)(now.shown_ns - live->shown_ns),
                 requests ? 100 * (double)(now.hits - live->hits) / (double)requests : 0, pods,
@@ -115,7 +115,7 @@ static double run_crowd(struct demo *demo, struct crowd *crowd) {
     struct live live = {.begun_ns = begun_ns, .shown_ns = begun_ns};
     double seconds = 0;
     while (!crowd_done(crowd) && !interrupted &&
-           (options->seconds == 0 || seconds < options->seconds)) {
+           (options->seconds == 0 || seconds < (double)options->seconds)) {
         struct timespec nap = {.tv_nsec = 20000000};
         nanosleep(&nap, NULL);
         watch_look(&demo->watch);

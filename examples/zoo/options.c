@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -41,35 +42,28 @@ static const struct option known[] = {
     {NULL, 0, NULL, 0},
 };
 
-static int bad(const char *name, const char *value, const char *why) {
-    fprintf(stderr, "zoo: --%s %s: %s\n", name, value, why);
+static int bad(const char *name, const char *value, uint64_t least, uint64_t most) {
+    fprintf(stderr, "zoo: --%s %s: %" PRIu64 " to %" PRIu64 " is possible\n", name, value, least,
+            most);
     return 2;
 }
 
 static int read_count(const char *name, const char *text, uint64_t most, uint64_t *count) {
+    uint64_t least = most < UINT64_MAX; /* any seed is good */
     char *end;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
-    if (end == text || *end || errno || text[0] == '-' || value > most) {
-        return bad(name, text, "not a number, or too large a one");
+    if (end == text || *end || errno || text[0] == '-' || value < least || value > most) {
+        return bad(name, text, least, most);
     }
     *count = value;
-    return -1;
-}
-
-static int read_seconds(const char *text, double *seconds) {
-    char *end;
-    *seconds = strtod(text, &end);
-    if (end == text || *end || !(*seconds > 0 && *seconds <= 86400)) {
-        return bad("seconds", text, "more than 0 and at most 86400 are possible");
-    }
     return -1;
 }
 
 static int take(int option, const char *value, struct options *options) {
     switch (option) {
     case OPTION_SECONDS:
-        return read_seconds(value, &options->seconds);
+        return read_count("seconds", value, 86400, &options->seconds);
     case OPTION_REQUESTS:
         return read_count("requests", value, 100000000, &options->requests);
     case OPTION_THREADS:
@@ -109,9 +103,6 @@ int options_read(int argc, char **argv, struct options *options) {
     if (optind < argc) {
         fprintf(stderr, "zoo: %s: unexpected; see --help\n", argv[optind]);
         return 2;
-    }
-    if (options->clients == 0) {
-        return bad("threads", "0", "at least 1 is needed");
     }
     if (options->seconds == 0 && options->requests == 0) {
         options->seconds = 20;

@@ -11,7 +11,7 @@ struct options {
     const char *data;      /* what the tools made: picture, recording, files, lists */
     const char *models;    /* NULL: DATA/models */
     const char *cache_dir; /* NULL: DATA/cache */
-    double seconds;        /* of the stream; 0 = until `requests` are done */
+    uint64_t seconds;      /* of the stream; 0 = until `requests` are done */
     uint64_t requests;     /* 0 = until `seconds` are over */
     uint64_t clients;
     uint64_t seed;
