@@ -56,7 +56,7 @@ static mm_status infer_shape(struct onnx_inference *x, mm_error *err) {
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {
-    MMI_TRY(mmi_onnx_check_floats(x, 0, err));
+    MMI_TRY(mmi_onnx_check_float(x, err));
     return infer_shape(x, err);
 }
 
@@ -68,7 +68,7 @@ static mm_status infer_max(struct onnx_inference *x, mm_error *err) {
 static mm_status infer_global(struct onnx_inference *x, mm_error *err) {
     const struct onnx_tensor *image = &x->inputs[0];
     int64_t shape[MM_MAX_RANK];
-    MMI_TRY(mmi_onnx_check_floats(x, 0, err));
+    MMI_TRY(mmi_onnx_check_float(x, err));
     if (image->rank < 2) {
         return mmi_fail(err, MM_INVALID_MODEL, "its input has %u axes, 2 or more wanted",
                         image->rank);

@@ -5,8 +5,10 @@
 
 #include <string.h>
 
-/* From so many rows on, a panel that is copied together pays. */
+/* From so many rows on, a panel that is copied together pays; to so many columns, a panel has too
+ * few to fill. */
 #define FEW_ROWS 8
+#define FEW_COLUMNS 3
 
 /* ---- Loops ----------------------------------------------------------------------------------- */
 
@@ -56,10 +58,9 @@
             const T *start = p->start.at;                                                          \
             T *out = (T *)p->out + i * p->out_row;                                                 \
             for (uint64_t j = 0; j < p->columns; j++) {                                            \
-                out[j] = dot_##NAME(a, b + (int64_t)j * p->b.column, p->depth);                    \
-                if (start) {                                                                       \
-                    out[j] += start[(int64_t)i * p->start.row + (int64_t)j * p->start.column];     \
-                }                                                                                  \
+                int64_t from = (int64_t)i * p->start.row + (int64_t)j * p->start.column;           \
+                T sum = dot_##NAME(a, b + (int64_t)j * p->b.column, p->depth);                     \
+                out[j] = start ? start[from] + sum : sum;                                          \
             }                                                                                      \
         }                                                                                          \
     }
@@ -154,7 +155,8 @@ void mmi_onnx_multiply(const struct onnx_product *product, void *scratch) {
     const struct onnx_product whole = with_places(product);
     const struct loops *loops = find_loops(whole.dtype);
     bool few = whole.rows < FEW_ROWS;
-    if (few && whole.a.column == 1 && whole.b.row == 1) {
+    bool thin = few || whole.columns <= FEW_COLUMNS;
+    if (thin && whole.a.column == 1 && whole.b.row == 1) {
         loops->dots(&whole);
         return;
     }

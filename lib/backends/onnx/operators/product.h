@@ -18,7 +18,8 @@ struct onnx_matrix {
 struct onnx_product {
     int32_t dtype; /* f32 f64 i32 u32 i64 u64, of all matrices; integers wrap around */
     uint64_t rows, depth, columns;
-    struct onnx_matrix a, b, start; /* start.at NULL: 0. A step of 0 repeats */
+    /* start.at NULL: 0. A step of 0 repeats. start may be out itself */
+    struct onnx_matrix a, b, start;
     void *out;
     uint64_t out_row; /* elements from one row of out to the next */
 };

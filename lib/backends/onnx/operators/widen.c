@@ -228,16 +228,21 @@ mm_status mmi_onnx_run_copied(const struct onnx_call *call, onnx_kernel run, mm_
 
 /* ---- Types of inputs ------------------------------------------------------------------------- */
 
-mm_status mmi_onnx_check_floats(const struct onnx_inference *x, uint32_t others, mm_error *err) {
+mm_status mmi_onnx_check_float(const struct onnx_inference *x, mm_error *err) {
     int32_t dtype = x->inputs[0].dtype;
     if (!mmi_onnx_is_float(dtype)) {
         return mmi_fail(err, MM_UNSUPPORTED, "its input is %s, a float type wanted",
                         mm_dtype_text(dtype));
     }
+    return MM_OK;
+}
+
+mm_status mmi_onnx_check_alike(const struct onnx_inference *x, uint32_t others, mm_error *err) {
+    int32_t dtype = x->inputs[0].dtype;
     for (uint32_t i = 1; i < x->input_count; i++) {
-        bool free = others >> i & 1;
-        if (!free && mmi_onnx_has(x, i) && x->inputs[i].dtype != dtype) {
-            return mmi_fail(err, MM_INVALID_MODEL, "its input %u is %s, %s wanted", i,
+        bool may = others >> i & 1;
+        if (!may && mmi_onnx_has(x, i) && x->inputs[i].dtype != dtype) {
+            return mmi_fail(err, MM_INVALID_MODEL, "its input %u is %s, %s as its first wanted", i,
                             mm_dtype_text(x->inputs[i].dtype), mm_dtype_text(dtype));
         }
     }

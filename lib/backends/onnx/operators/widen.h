@@ -14,9 +14,10 @@ void mmi_onnx_narrow(const double *from, uint64_t count, int32_t dtype, void *to
 
 /* f32 f64 f16 bf16 */
 bool mmi_onnx_is_float(int32_t dtype);
-/* MM_UNSUPPORTED where input 0 is of another type, MM_INVALID_MODEL where inputs [1, most) differ
- * from it; those in the mask `others` may. */
-mm_status mmi_onnx_check_floats(const struct onnx_inference *x, uint32_t others, mm_error *err);
+/* MM_UNSUPPORTED where input 0 is none of them. */
+mm_status mmi_onnx_check_float(const struct onnx_inference *x, mm_error *err);
+/* MM_INVALID_MODEL where an input differs in type from input 0; those in the mask `others` may. */
+mm_status mmi_onnx_check_alike(const struct onnx_inference *x, uint32_t others, mm_error *err);
 
 /* f16 and bf16 by way of f32: where input 0 has such a type, call `run` with f32 copies of it
  * and of all inputs and outputs of its type, else with the call itself. infer adds the room for

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/product.h>
+#include <base/checked.h>
+#include <base/status.h>
+
+#include <inttypes.h>
+
+static mm_status infer(struct onnx_inference *x, mm_error *err) {
+    const struct onnx_tensor *in = &x->inputs[0], *weights = &x->inputs[1];
+    const struct onnx_tensor *bias = mmi_onnx_has(x, 2) ? &x->inputs[2] : NULL;
+    if (in->dtype != MM_F32 || weights->dtype != MM_F32 || (bias && bias->dtype != MM_F32)) {
+        return mmi_fail(err, MM_UNSUPPORTED, "its inputs are not all f32");
+    }
+    if (in->rank < 1 || weights->rank != 2 || weights->layout != ONNX_PANELS) {
+        return mmi_fail(err, MM_INVALID_MODEL, "its input has %u axes, or its weights no panels",
+                        in->rank);
+    }
+    if (in->shape[in->rank - 1] != weights->shape[0]) {
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "its input has rows of %" PRId64 " elements, its weights want %" PRId64,
+                        in->shape[in->rank - 1], weights->shape[0]);
+    }
+    if (bias && (bias->rank != 1 || bias->shape[0] != weights->shape[1])) {
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "its bias has %" PRIu64 " elements, %" PRId64 " wanted", bias->elements,
+                        weights->shape[1]);
+    }
+    int64_t shape[MM_MAX_RANK];
+    for (uint32_t i = 0; i < in->rank; i++) {
+        shape[i] = i + 1 < in->rank ? in->shape[i] : weights->shape[1];
+    }
+    return mmi_onnx_tensor_set(&x->outputs[0], MM_F32, in->rank, shape, err);
+}
+
+static mm_status run(const struct onnx_call *call, mm_error *err) {
+    (void)err;
+    const struct onnx_linear *linear = call->params;
+    const struct onnx_tensor *weights = &call->inputs[1], *out = &call->outputs[0];
+    const float *bias = mmi_onnx_given(call, 2) ? call->in[2] : NULL;
+    uint64_t columns = (uint64_t)weights->shape[1];
+    struct onnx_product product = {.dtype = MM_F32,
+                                   .rows = columns > 0 ? out->elements / columns : 0,
+                                   .depth = (uint64_t)weights->shape[0],
+                                   .a = {call->in[0], weights->shape[0], 1},
+                                   .b = {NULL, ONNX_PANEL, 1},
+                                   .start = {NULL, 0, 1},
+                                   .out_row = columns};
+    for (uint64_t j = 0; call->out[0] && j < columns; j += ONNX_PANEL) {
+        product.columns = mmi_min_u64(columns - j, ONNX_PANEL);
+        product.b.at = (const float *)call->in[1] + j * product.depth;
+        product.start.at = bias ? bias + j : NULL;
+        product.out = (float *)call->out[0] + j;
+        mmi_onnx_multiply_panel(&product);
+    }
+    if (call->out[0]) {
+        mmi_onnx_activate(&linear->activation, call->out[0], out->elements);
+    }
+    return MM_OK;
+}
+
+const struct onnx_operator mmi_onnx_op_Linear = {.name = "Linear",
+                                                 .least_inputs = 2,
+                                                 .most_inputs = 3,
+                                                 .least_outputs = 1,
+                                                 .most_outputs = 1,
+                                                 .params_bytes = sizeof(struct onnx_linear),
+                                                 .infer = infer,
+                                                 .run = run};
