@@ -79,6 +79,8 @@ static void test_scatter_elements(void **state) {
                "its updates are i64, its data f32");
     one_refuse("ScatterElements", "", "f32[2] .. | i64[1] 1 | f32[2] ..", MM_INVALID_MODEL,
                "its updates do not fit");
+    one_expect("ScatterElements", "reduction=add",
+               "bf16[1] 16256 | i64[2] 0 0 | bf16[2] 16256 16384", "bf16[1] 16512"); /* 1 + 1 + 2 */
     one_refuse("ScatterElements", "reduction=add", "bool[2] .. | i64[1] 1 | bool[1] 1",
                MM_UNSUPPORTED, "a reduction of bool");
     one_refuse("ScatterElements", "reduction=median", "f32[2] .. | i64[1] 1 | f32[1] 1",

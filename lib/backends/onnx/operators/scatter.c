@@ -4,6 +4,7 @@
 
 #include <backends/onnx/operators/indices.h>
 #include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/widen.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -47,11 +48,29 @@ COMBINER(uint16_t, uint64_t)
 COMBINER(uint32_t, uint64_t)
 COMBINER(uint64_t, uint64_t)
 
+/* f16 and bf16, by way of f64. */
+static void combine_narrow(int32_t dtype, int32_t reduction, void *to, const void *from,
+                           uint64_t count) {
+    for (uint64_t i = 0; i < count; i++) {
+        double a, b;
+        mmi_onnx_widen(dtype, (uint16_t *)to + i, 1, &a);
+        mmi_onnx_widen(dtype, (const uint16_t *)from + i, 1, &b);
+        combine_double(reduction, &a, &b, 1);
+        mmi_onnx_narrow(&a, 1, dtype, (uint16_t *)to + i);
+    }
+}
+static void combine_f16(int32_t reduction, void *to, const void *from, uint64_t count) {
+    combine_narrow(MM_F16, reduction, to, from, count);
+}
+static void combine_bf16(int32_t reduction, void *to, const void *from, uint64_t count) {
+    combine_narrow(MM_BF16, reduction, to, from, count);
+}
+
 static const combiner combiners[] = {
     [MM_F32] = combine_float,    [MM_F64] = combine_double,   [MM_I8] = combine_int8_t,
     [MM_I16] = combine_int16_t,  [MM_I32] = combine_int32_t,  [MM_I64] = combine_int64_t,
     [MM_U8] = combine_uint8_t,   [MM_U16] = combine_uint16_t, [MM_U32] = combine_uint32_t,
-    [MM_U64] = combine_uint64_t,
+    [MM_U64] = combine_uint64_t, [MM_F16] = combine_f16,      [MM_BF16] = combine_bf16,
 };
 
 static combiner find_combiner(int32_t dtype) {

@@ -3,6 +3,7 @@
 /* What is made of shapes and numbers, not of data: Shape, Size, ConstantOfShape, Range, EyeLike. */
 
 #include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/widen.h>
 #include <base/checked.h>
 #include <base/status.h>
 
@@ -140,10 +141,6 @@ const struct onnx_operator mmi_onnx_op_ConstantOfShape = {
 
 /* ---- Range ----------------------------------------------------------------------------------- */
 
-static bool is_float(int32_t dtype) {
-    return dtype == MM_F32 || dtype == MM_F64;
-}
-
 static mm_status count_floats(const struct onnx_tensor *inputs, uint64_t *count, mm_error *err) {
     double start = mmi_onnx_float_at(&inputs[0], 0), limit = mmi_onnx_float_at(&inputs[1], 0);
     double delta = mmi_onnx_float_at(&inputs[2], 0);
@@ -175,7 +172,7 @@ static mm_status infer_range(struct onnx_inference *x, mm_error *err) {
     int32_t dtype = x->inputs[0].dtype;
     bool integer = dtype == MM_I16 || dtype == MM_I32 || dtype == MM_I64;
     uint64_t count = 0;
-    if (!integer && !is_float(dtype)) {
+    if (!integer && !mmi_onnx_is_float(dtype)) {
         return mmi_fail(err, MM_UNSUPPORTED, "a range of %s", mm_dtype_text(dtype));
     }
     for (uint32_t i = 0; i < 3; i++) {
@@ -197,27 +194,19 @@ static mm_status infer_range(struct onnx_inference *x, mm_error *err) {
 static mm_status run_range(const struct onnx_call *call, mm_error *err) {
     (void)err;
     struct onnx_tensor start = mmi_onnx_call_input(call, 0), delta = mmi_onnx_call_input(call, 2);
+    const struct onnx_tensor *output = &call->outputs[0];
+    uint32_t width = mmi_onnx_element_bytes(output->dtype);
+    bool is_float = mmi_onnx_is_float(output->dtype);
     double first = mmi_onnx_float_at(&start, 0), step = mmi_onnx_float_at(&delta, 0);
     uint64_t whole = (uint64_t)mmi_onnx_int_at(&start, 0);
     uint64_t whole_step = (uint64_t)mmi_onnx_int_at(&delta, 0);
-    void *to = call->out[0];
-    for (uint64_t i = 0; i < call->outputs[0].elements; i++, whole += whole_step) {
-        switch (call->outputs[0].dtype) {
-        case MM_F32:
-            ((float *)to)[i] = (float)(first + (double)i * step);
-            break;
-        case MM_F64:
-            ((double *)to)[i] = first + (double)i * step;
-            break;
-        case MM_I16:
-            ((int16_t *)to)[i] = (int16_t)whole;
-            break;
-        case MM_I32:
-            ((int32_t *)to)[i] = (int32_t)whole;
-            break;
-        default:
-            ((int64_t *)to)[i] = (int64_t)whole;
-            break;
+    uint8_t *to = call->out[0];
+    for (uint64_t i = 0; i < output->elements; i++, to += width, whole += whole_step) {
+        double number = first + (double)i * step;
+        if (is_float) {
+            mmi_onnx_narrow(&number, 1, output->dtype, to);
+        } else {
+            mmi_onnx_copy(to, &whole, width); /* the low bytes come first */
         }
     }
     return MM_OK;
