@@ -82,8 +82,7 @@ static bool make_first_answers(struct zoo *zoo, const struct samples samples[KIN
                                mm_error *err) {
     for (uint32_t i = 0; i < zoo->count; i++) {
         struct zoo_model *model = &zoo->models[i];
-        model->first_answer_count = samples[model->kind].count;
-        model->first_answers = calloc(model->first_answer_count, sizeof(*model->first_answers));
+        model->first_answers = calloc(samples[model->kind].count, sizeof(*model->first_answers));
         if (!model->first_answers) {
             return fault(err, MM_NO_MEMORY, "no memory for first answers");
         }

@@ -20,7 +20,6 @@ struct zoo_model {
     uint64_t weights_bytes, activation_bytes;
     /* Per sample: what the first answer was; 0 = none yet. The same must come back for ever. */
     _Atomic uint64_t *first_answers;
-    uint64_t first_answer_count;
 };
 
 struct zoo {
