@@ -20,10 +20,11 @@ struct onnx_tensor {
     int64_t shape[MM_MAX_RANK]; /* >= 0 */
     uint64_t elements;          /* product of the shape; 1 for a scalar */
     uint64_t bytes;             /* of the data, as they lie */
-    const void *data;           /* aligned to 64; constants: to an element, 8 bytes at most. NULL:
-                                   not known (yet), or bytes is 0 */
-    uint32_t layout;            /* enum onnx_layout */
-    uint32_t known;             /* 1: the elements are known, also where there are none of them */
+    /* aligned to 64, of a constant of the file to its element; NULL: not known (yet), or bytes
+     * is 0 */
+    const void *data;
+    uint32_t layout; /* enum onnx_layout */
+    uint32_t known;  /* 1: the elements are known, also where there are none of them */
 };
 
 /* Set dtype, rank and shape and what follows from them; data stays unknown. MM_INVALID_MODEL: too

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/graph/adapt.h>
+#include <backends/onnx/operators/operator.h>
+#include <base/status.h>
+
+#include <string.h>
+
+#define ALWAYS INT64_MAX
+
+struct adapting {
+    struct onnx_model *model;
+    struct onnx_node *node;
+};
+
+struct adaptation {
+    const char *type;
+    int64_t below; /* opsets that it is for; in the table the older ones come first */
+    struct {
+        const char *attribute;
+        uint32_t input; /* what became of it */
+    } moves[3];
+    const char *renamed; /* what became of the operator; NULL: it kept its name */
+    mm_status (*change)(const struct adapting *adapting, mm_error *err);
+};
+
+static mm_status adapt_resize(const struct adapting *adapting, mm_error *err);
+static mm_status adapt_dropout(const struct adapting *adapting, mm_error *err);
+
+static const struct adaptation adaptations[] = {
+    {"Clip", 11, .moves = {{"min", 1}, {"max", 2}}},
+    {"Dropout", ALWAYS, .change = adapt_dropout},
+    {"Pad", 11, .moves = {{"pads", 1}, {"value", 2}}},
+    {"ReduceL1", 18, .moves = {{"axes", 1}}},
+    {"ReduceL2", 18, .moves = {{"axes", 1}}},
+    {"ReduceLogSum", 18, .moves = {{"axes", 1}}},
+    {"ReduceLogSumExp", 18, .moves = {{"axes", 1}}},
+    {"ReduceMax", 18, .moves = {{"axes", 1}}},
+    {"ReduceMean", 18, .moves = {{"axes", 1}}},
+    {"ReduceMin", 18, .moves = {{"axes", 1}}},
+    {"ReduceProd", 18, .moves = {{"axes", 1}}},
+    {"ReduceSum", 13, .moves = {{"axes", 1}}},
+    {"ReduceSumSquare", 18, .moves = {{"axes", 1}}},
+    {"Scatter", 11, .renamed = "ScatterElements"},
+    {"Slice", 10, .moves = {{"starts", 1}, {"ends", 2}, {"axes", 3}}},
+    {"Split", 13, .moves = {{"split", 1}}},
+    {"Squeeze", 13, .moves = {{"axes", 1}}},
+    {"Unsqueeze", 13, .moves = {{"axes", 1}}},
+    {"Upsample", 9, .moves = {{"scales", 1}}},
+    {"Upsample", 10, .renamed = "Resize"},
+    {"Resize", 11, .change = adapt_resize},
+};
+
+mm_status mmi_onnx_attribute_tensor(const struct onnx_attribute *attribute,
+                                    struct onnx_tensor *tensor, mm_error *err) {
+    int64_t count = attribute->count < INT64_MAX ? (int64_t)attribute->count : -1;
+    mm_status status = MM_OK;
+    switch (attribute->type) {
+    case ONNX_ATTRIBUTE_FLOAT:
+        status = mmi_onnx_tensor_set(tensor, MM_F32, 0, NULL, err);
+        tensor->data = &attribute->f;
+        break;
+    case ONNX_ATTRIBUTE_INT:
+        status = mmi_onnx_tensor_set(tensor, MM_I64, 0, NULL, err);
+        tensor->data = &attribute->i;
+        break;
+    case ONNX_ATTRIBUTE_FLOATS:
+        status = mmi_onnx_tensor_set(tensor, MM_F32, 1, &count, err);
+        tensor->data = attribute->floats;
+        break;
+    case ONNX_ATTRIBUTE_INTS:
+        status = mmi_onnx_tensor_set(tensor, MM_I64, 1, &count, err);
+        tensor->data = attribute->ints;
+        break;
+    case ONNX_ATTRIBUTE_TENSOR:
+        *tensor = *attribute->tensor;
+        break;
+    default:
+        status = mmi_fail(err, MM_UNSUPPORTED, "attribute %s of type %d as a tensor",
+                          attribute->name, attribute->type);
+    }
+    tensor->known = 1;
+    return status;
+}
+
+/* ---- Changing nodes -------------------------------------------------------------------------- */
+
+static mm_status no_memory(mm_error *err) {
+    return mmi_fail(err, MM_NO_MEMORY, "no memory to adapt the node to the newest opset");
+}
+
+static mm_status set_input(const struct adapting *adapting, uint32_t input, uint32_t value,
+                           mm_error *err) {
+    struct onnx_node *node = adapting->node;
+    if (input >= node->input_count) {
+        uint32_t *inputs = mmi_onnx_take(adapting->model->arena, input + 1, sizeof(*inputs));
+        if (!inputs) {
+            return no_memory(err);
+        }
+        for (uint32_t i = 0; i <= input; i++) {
+            inputs[i] = i < node->input_count ? node->inputs[i] : ONNX_NO_VALUE;
+        }
+        node->inputs = inputs;
+        node->input_count = input + 1;
+    }
+    node->inputs[input] = value;
+    return MM_OK;
+}
+
+static mm_status move_attribute(const struct adapting *adapting, const char *name, uint32_t input,
+                                mm_error *err) {
+    struct onnx_attributes attributes = {.node = adapting->node};
+    const struct onnx_attribute *attribute = mmi_onnx_attribute(&attributes, name);
+    struct onnx_tensor tensor;
+    if (!attribute) {
+        return MM_OK;
+    }
+    MMI_TRY(mmi_onnx_attribute_tensor(attribute, &tensor, err));
+    uint32_t value = mmi_onnx_add_constant(adapting->model, &tensor);
+    return value == ONNX_NO_VALUE ? no_memory(err) : set_input(adapting, input, value, err);
+}
+
+static mm_status add_choice(const struct adapting *adapting, const char *name, const char *text,
+                            mm_error *err) {
+    struct onnx_node *node = adapting->node;
+    struct onnx_attribute *attributes = mmi_onnx_take(
+        adapting->model->arena, (uint64_t)node->attribute_count + 1, sizeof(*attributes));
+    if (!attributes) {
+        return no_memory(err);
+    }
+    attributes[0] = (struct onnx_attribute){
+        .name = name, .type = ONNX_ATTRIBUTE_STRING, .text = text, .count = strlen(text)};
+    if (node->attribute_count > 0) {
+        memcpy(attributes + 1, node->attributes, node->attribute_count * sizeof(*attributes));
+    }
+    node->attributes = attributes;
+    node->attribute_count++;
+    return MM_OK;
+}
+
+/* Until opset 10 coordinates are simply divided by the scale, and where the nearest element is
+ * taken, they are rounded down where the image grows and up where it shrinks. */
+static mm_status adapt_resize(const struct adapting *adapting, mm_error *err) {
+    const struct onnx_tensor *scales = mmi_onnx_constant(adapting->model, adapting->node, 1);
+    bool grows = false, shrinks = false;
+    for (uint64_t i = 0; scales && i < scales->elements; i++) {
+        grows = grows || mmi_onnx_float_at(scales, i) > 1;
+        shrinks = shrinks || mmi_onnx_float_at(scales, i) < 1;
+    }
+    if (grows && shrinks) {
+        return mmi_fail(err, MM_UNSUPPORTED, "opset 10 scales that grow and shrink");
+    }
+    if (adapting->node->input_count == 2) { /* the region of interest came between */
+        MMI_TRY(set_input(adapting, 2, adapting->node->inputs[1], err));
+        adapting->node->inputs[1] = ONNX_NO_VALUE;
+    }
+    MMI_TRY(add_choice(adapting, "coordinate_transformation_mode", "asymmetric", err));
+    return add_choice(adapting, "nearest_mode", shrinks ? "ceil" : "floor", err);
+}
+
+static bool is_wanted(const struct onnx_node *node, uint32_t output) {
+    return output < node->output_count && node->outputs[output] != ONNX_NO_VALUE;
+}
+
+/* Outside of training, and if nobody wants the mask, it gives what it gets. */
+static mm_status adapt_dropout(const struct adapting *adapting, mm_error *err) {
+    struct onnx_node *node = adapting->node;
+    const struct onnx_tensor *training = mmi_onnx_constant(adapting->model, node, 2);
+    bool has = node->input_count > 2 && node->inputs[2] != ONNX_NO_VALUE;
+    bool trains = has && !(training && training->elements == 1 && !mmi_onnx_int_at(training, 0));
+    (void)err;
+    if (node->input_count > 0 && !trains && is_wanted(node, 0) && !is_wanted(node, 1)) {
+        node->type = "Identity";
+        node->input_count = node->output_count = 1;
+    }
+    return MM_OK;
+}
+
+mm_status mmi_onnx_adapt(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
+    struct adapting adapting = {model, node};
+    for (size_t i = 0; i < sizeof(adaptations) / sizeof(adaptations[0]); i++) {
+        const struct adaptation *a = &adaptations[i];
+        if (model->opset >= a->below || strcmp(node->type, a->type) != 0) {
+            continue;
+        }
+        for (size_t j = 0; j < sizeof(a->moves) / sizeof(a->moves[0]); j++) {
+            if (a->moves[j].attribute) {
+                MMI_TRY(move_attribute(&adapting, a->moves[j].attribute, a->moves[j].input, err));
+            }
+        }
+        if (a->change) {
+            MMI_TRY(a->change(&adapting, err));
+        }
+        node->type = a->renamed ? a->renamed : node->type;
+    }
+    return MM_OK;
+}

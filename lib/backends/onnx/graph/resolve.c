@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/graph/adapt.h>
+#include <backends/onnx/operators/operator.h>
+#include <base/status.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *graph, mm_error *err);
+
+/* Constant, whichever of its attributes has the value: the node goes, the value knows it. */
+static mm_status make_constant(struct onnx_model *model, const struct onnx_node *node,
+                               mm_error *err) {
+    bool one = node->attribute_count == 1 && node->output_count == 1 && node->input_count == 0 &&
+               node->outputs[0] != ONNX_NO_VALUE;
+    if (!one) {
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "%u inputs, %u attributes and %u outputs; 0, 1 and 1 wanted",
+                        node->input_count, node->attribute_count, node->output_count);
+    }
+    struct onnx_tensor *tensor = mmi_onnx_take(model->arena, 1, sizeof(*tensor));
+    if (!tensor) {
+        return mmi_fail(err, MM_NO_MEMORY, "no memory for a constant");
+    }
+    model->values[node->outputs[0]].constant = tensor;
+    return mmi_onnx_attribute_tensor(&node->attributes[0], tensor, err);
+}
+
+/* ---- Operators ------------------------------------------------------------------------------- */
+
+/* Inputs at the end that are left out are as good as none. Those that the operator needs, and all
+ * of one that takes any number, must be there: whoever follows relies on it. */
+static mm_status check_counts(struct onnx_node *node, const struct onnx_operator *op,
+                              mm_error *err) {
+    while (node->input_count > 0 && node->inputs[node->input_count - 1] == ONNX_NO_VALUE) {
+        node->input_count--;
+    }
+    uint32_t needed = op->most_inputs == ONNX_ANY_NUMBER ? node->input_count : op->least_inputs;
+    for (uint32_t i = 0; i < needed && i < node->input_count; i++) {
+        if (node->inputs[i] == ONNX_NO_VALUE) {
+            return mmi_fail(err, MM_INVALID_MODEL, "its input %u is left out", i);
+        }
+    }
+    if (node->input_count < op->least_inputs || node->input_count > op->most_inputs) {
+        return mmi_fail(err, MM_INVALID_MODEL, "%u inputs, %u to %u wanted", node->input_count,
+                        op->least_inputs, op->most_inputs);
+    }
+    if (node->output_count < op->least_outputs || node->output_count > op->most_outputs) {
+        return mmi_fail(err, MM_INVALID_MODEL, "%u outputs, %u to %u wanted", node->output_count,
+                        op->least_outputs, op->most_outputs);
+    }
+    return MM_OK;
+}
+
+/* That the attributes are graphs has been seen by `read`. */
+static mm_status take_branches(struct onnx_node *node, const struct onnx_attributes *attributes,
+                               mm_error *err) {
+    static const char *const names[2] = {"then_branch", "else_branch"};
+    for (int i = 0; i < 2; i++) {
+        const struct onnx_attribute *branch = mmi_onnx_attribute(attributes, names[i]);
+        if (!branch || !branch->graph) {
+            return mmi_fail(err, MM_INVALID_MODEL, "attribute %s is no graph", names[i]);
+        }
+        if (branch->graph->input_count > 0 || branch->graph->output_count != node->output_count) {
+            return mmi_fail(
+                err, MM_INVALID_MODEL, "%s has %u inputs and %u outputs, 0 and %u wanted", names[i],
+                branch->graph->input_count, branch->graph->output_count, node->output_count);
+        }
+        node->branches[i] = branch->graph;
+    }
+    return MM_OK;
+}
+
+static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
+    bool standard = node->domain[0] == '\0';
+    if (standard) {
+        MMI_TRY(mmi_onnx_adapt(model, node, err));
+    }
+    const struct onnx_operator *op =
+        strcmp(node->domain, "mmi") != 0 ? mmi_onnx_find_operator(node->domain, node->type) : NULL;
+    if (!op) {
+        return mmi_fail(err, MM_UNSUPPORTED,
+                        "there is no operator %.80s in domain %.80s, opset %" PRId64, node->type,
+                        standard ? "ai.onnx" : node->domain, model->opset);
+    }
+    MMI_TRY(check_counts(node, op, err));
+    struct onnx_attributes attributes = {.node = node, .opset = model->opset};
+    node->params = mmi_onnx_take(model->arena, 1, op->params_bytes);
+    if (!node->params) {
+        return mmi_fail(err, MM_NO_MEMORY, "no memory for its parameters");
+    }
+    if (op->read) {
+        MMI_TRY(op->read(&attributes, node->params, err));
+    }
+    if (op->flags & ONNX_OP_CONTROL) {
+        MMI_TRY(take_branches(node, &attributes, err));
+    }
+    node->op = op;
+    node->attributes = NULL;
+    node->attribute_count = 0;
+    return MM_OK;
+}
+
+/* ---- Graphs ---------------------------------------------------------------------------------- */
+
+/* Does it make anything that has a name? */
+static bool is_of_use(const struct onnx_node *node) {
+    for (uint32_t i = 0; i < node->output_count; i++) {
+        if (node->outputs[i] != ONNX_NO_VALUE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static mm_status resolve_branches(struct onnx_model *model, const struct onnx_node *node,
+                                  mm_error *err) {
+    for (int i = 0; i < 2; i++) {
+        if (node->branches[i]) {
+            MMI_TRY(resolve_graph(model, node->branches[i], err));
+        }
+    }
+    return MM_OK;
+}
+
+static mm_status fail_node(const struct onnx_model *model, const struct onnx_node *node,
+                           mm_status status, mm_error *err) {
+    char text[ONNX_NODE_TEXT];
+    mmi_error_prefix(err, "%s", mmi_onnx_node_text(model, node, text));
+    return status;
+}
+
+static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *graph, mm_error *err) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        struct onnx_node *node = graph->nodes[i];
+        bool constant = strcmp(node->type, "Constant") == 0 && node->domain[0] == '\0';
+        mm_status status =
+            constant ? make_constant(model, node, err) : resolve_node(model, node, err);
+        if (status != MM_OK) {
+            return fail_node(model, node, status, err);
+        }
+        MMI_TRY(resolve_branches(model, node, err));
+        if (!constant && is_of_use(node)) {
+            graph->nodes[kept++] = node;
+        }
+    }
+    graph->node_count = kept;
+    return MM_OK;
+}
+
+mm_status mmi_onnx_resolve(struct onnx_model *model, mm_error *err) {
+    return resolve_graph(model, model->main, err);
+}
