@@ -4,10 +4,8 @@
 
 #include <base/checked.h>
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define MIB (UINT64_C(1) << 20)
 #define MS_NS UINT64_C(1000000)
@@ -64,6 +62,9 @@ static mm_status check_options(const mm_mesh_options *options, mm_error *err) {
     if (options->policy && !mmi_policy_find(options->policy)) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "policy: %s is unknown", options->policy);
     }
+    if (options->flags) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "flags: %#x", options->flags);
+    }
     return check_devices(options, err);
 }
 
@@ -107,21 +108,6 @@ static mm_status init_env(mm_mesh *mesh, const mm_mesh_options *options,
         env->cpus = mesh->cpus;
         env->cpu_count = options->cpu_count;
     }
-    return MM_OK;
-}
-
-/* A page that reads 1 here and 0 in every child. */
-static mm_status init_fork_page(mm_mesh *mesh, mm_error *err) {
-    unsigned char *page =
-        mmap(NULL, MMI_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED) {
-        return mmi_fail_errno(err, MM_NO_MEMORY, errno, "mesh: no page");
-    }
-    mesh->parent = page;
-    if (madvise(page, MMI_PAGE_BYTES, MADV_WIPEONFORK) != 0) {
-        return mmi_fail_errno(err, MM_UNSUPPORTED, errno, "mesh: MADV_WIPEONFORK");
-    }
-    page[0] = 1;
     return MM_OK;
 }
 
@@ -270,7 +256,9 @@ static mm_status open_residency(mm_mesh *mesh, const mm_mesh_options *options,
         .store = mesh->store,
         .devices = devices,
         .device_count = device_count};
-    return mmi_residency_init(&mesh->res, &mesh->env, &config, err);
+    MMI_TRY(mmi_residency_init(&mesh->res, &mesh->env, &config, err));
+    mesh->parent = mmi_board_parent(mesh->res.board);
+    return MM_OK;
 }
 
 static void close_parts(mm_mesh *mesh) {
@@ -278,9 +266,6 @@ static void close_parts(mm_mesh *mesh) {
     mmi_pool_free(mesh->pool);
     mmi_store_close(mesh->store);
     mmi_free(&mesh->env.alloc, mesh->cpus, mesh->env.cpu_count * sizeof(int));
-    if (mesh->parent) {
-        munmap((void *)(uintptr_t)mesh->parent, MMI_PAGE_BYTES);
-    }
     mm_allocator host = mesh->host;
     host.free(host.user, mesh, sizeof(*mesh));
 }
@@ -288,7 +273,6 @@ static void close_parts(mm_mesh *mesh) {
 static mm_status create(mm_mesh *mesh, const mm_mesh_options *options,
                         const struct mmi_world *world, mm_error *err) {
     MMI_TRY(init_env(mesh, options, world, err));
-    MMI_TRY(init_fork_page(mesh, err));
     struct mmi_device *devices[MMI_MAX_DEVICES];
     uint32_t count = 0;
     MMI_TRY(open_devices(mesh, options, devices, &count, err));

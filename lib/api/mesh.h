@@ -5,6 +5,7 @@
 /* What a mesh is made of, and how every public call begins. */
 
 #include <artifact/store.h>
+#include <base/fork.h>
 #include <plugin/registry.h>
 #include <pool/pool.h>
 #include <residency/residency.h>
@@ -16,7 +17,7 @@ struct mm_mesh {
     struct mmi_env env;
     mm_allocator host; /* what the caller gave; env.alloc counts on top of it */
     _Atomic uint64_t metadata_bytes;
-    volatile const unsigned char *parent; /* a page that a fork wipes: 1 here, 0 in a child */
+    mmi_fork_page *parent; /* the board's */
     struct mmi_pool *pool;
     struct mmi_registry *registry;
     struct mmi_store *store;
@@ -38,7 +39,7 @@ static inline mm_status mmi_enter(const mm_mesh *mesh, mm_error *err) {
     if (__builtin_expect(!mesh, 0)) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "mesh: NULL");
     }
-    if (__builtin_expect(*mesh->parent != 1, 0)) {
+    if (__builtin_expect(mmi_forked(mesh->parent), 0)) {
         return mmi_fail(err, MM_FORKED, "this mesh belongs to the parent process");
     }
     return MM_OK;

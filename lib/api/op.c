@@ -2,28 +2,33 @@
 /* The caller's side of operations. */
 #include <api/mesh.h>
 
-mm_status mm_op_wait(mm_op *op, uint64_t timeout_ns, mm_error *err) {
+/* Of this process, and not NULL. */
+static mm_status enter(const mm_op *op, mm_error *err) {
     if (!op) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "op: NULL");
     }
+    return mmi_op_forked(op, err) ? MM_FORKED : MM_OK;
+}
+
+mm_status mm_op_wait(mm_op *op, uint64_t timeout_ns, mm_error *err) {
+    MMI_TRY(enter(op, err));
     return mmi_op_wait(op, timeout_ns, err);
 }
 
 mm_status mm_op_poll(mm_op *op, mm_error *err) {
-    if (!op) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "op: NULL");
-    }
+    MMI_TRY(enter(op, err));
     return mmi_op_poll(op, err);
 }
 
 void mm_op_cancel(mm_op *op) {
-    if (op) {
+    if (enter(op, NULL) == MM_OK) {
         mmi_op_cancel(op);
     }
 }
 
 mm_status mm_op_progress(mm_op *op, mm_progress *progress) {
-    if (!op || !progress || progress->struct_size < sizeof(*progress)) {
+    MMI_TRY(enter(op, NULL));
+    if (!progress || progress->struct_size < sizeof(*progress)) {
         return MM_INVALID_ARGUMENT;
     }
     mmi_op_progress(op, &progress->stage, &progress->permille, &progress->done_bytes,
@@ -40,7 +45,9 @@ void *mm_op_user(mm_op *op) {
 }
 
 void mm_op_free(mm_op *op) {
-    mmi_op_free(op);
+    if (enter(op, NULL) == MM_OK) {
+        mmi_op_free(op);
+    }
 }
 
 mm_status mm_ops_next(mm_mesh *mesh, mm_op **op) {

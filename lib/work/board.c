@@ -96,6 +96,10 @@ mm_status mmi_board_need_thread(struct mmi_board *board, mm_error *err) {
     return mmi_thread_start(&board->env, &board->thread, "callback", 0, board_main, board, err);
 }
 
+mmi_fork_page *mmi_board_parent(const struct mmi_board *board) {
+    return board->parent;
+}
+
 bool mmi_board_is_current(const struct mmi_board *board) {
     return pthread_equal(atomic_load(&board->self), pthread_self());
 }
@@ -107,6 +111,11 @@ mm_status mmi_board_new(const struct mmi_env *env, struct mmi_board **board, mm_
     if (!made) {
         return mmi_fail(err, MM_NO_MEMORY, "operations: out of memory");
     }
+    mm_status status = mmi_fork_page_new(&made->parent, err);
+    if (status != MM_OK) {
+        goto no_page;
+    }
+    status = MM_NO_MEMORY;
     if (mmi_cond_init(&made->called) != 0) {
         goto no_called;
     }
@@ -124,8 +133,11 @@ mm_status mmi_board_new(const struct mmi_env *env, struct mmi_board **board, mm_
 no_quiet:
     pthread_cond_destroy(&made->called);
 no_called:
+    mmi_fork_page_free(made->parent);
+    mmi_fail(err, status, "operations: out of memory");
+no_page:
     mmi_free(&env->alloc, made, sizeof(*made));
-    return mmi_fail(err, MM_NO_MEMORY, "operations: out of memory");
+    return status;
 }
 
 void mmi_board_stop(struct mmi_board *board) {
@@ -149,6 +161,7 @@ void mmi_board_unref(struct mmi_board *board) {
         pthread_cond_destroy(&board->called);
         pthread_cond_destroy(&board->quiet);
         mmi_lock_fini(&board->lock);
+        mmi_fork_page_free(board->parent);
         mmi_free(&alloc, board, sizeof(*board));
     }
 }

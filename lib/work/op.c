@@ -112,6 +112,14 @@ void *mmi_op_work(const struct mm_op *op) {
 
 /* ---- The caller's side ----------------------------------------------------------------------- */
 
+bool mmi_op_forked(const struct mm_op *op, mm_error *err) {
+    if (!mmi_forked(op->board->parent)) {
+        return false;
+    }
+    mmi_fail(err, MM_FORKED, "this operation belongs to the parent process");
+    return true;
+}
+
 mm_status mmi_op_poll(struct mm_op *op, mm_error *err) {
     if (!atomic_load_explicit(&op->complete, memory_order_acquire)) {
         return mmi_fail(err, MM_PENDING, "not complete yet");

@@ -13,6 +13,7 @@
  * mesh is gone. */
 
 #include <base/env.h>
+#include <base/fork.h>
 #include <base/status.h>
 
 struct mmi_board;
@@ -31,6 +32,8 @@ int mmi_board_eventfd(struct mmi_board *board);
 /* Next queued op: MM_OK, MM_NONE, MM_CLOSED (stopped and empty). The caller's handle comes back;
  * when it was freed meanwhile the op is not delivered. */
 mm_status mmi_board_next(struct mmi_board *board, struct mm_op **op);
+/* For as long as the board's memory is there. */
+mmi_fork_page *mmi_board_parent(const struct mmi_board *board);
 /* True on the thread that delivers callbacks. */
 bool mmi_board_is_current(const struct mmi_board *board);
 
@@ -61,7 +64,9 @@ void mmi_op_set_progress(struct mm_op *op, uint32_t permille, uint64_t done_byte
 void mmi_op_set_work(struct mm_op *op, void *work);
 void *mmi_op_work(const struct mm_op *op);
 
-/* The caller's side; see modelmesh.h. */
+/* The caller's side; see modelmesh.h. In a child of the process that made it: MM_FORKED, nothing
+ * is done. */
+bool mmi_op_forked(const struct mm_op *op, mm_error *err);
 mm_status mmi_op_wait(struct mm_op *op, uint64_t timeout_ns, mm_error *err);
 mm_status mmi_op_poll(struct mm_op *op, mm_error *err);
 void mmi_op_cancel(struct mm_op *op);

@@ -13,7 +13,8 @@
 #include <stdatomic.h>
 
 struct mmi_board {
-    struct mmi_env env;      /* a copy: ops outlive the mesh's */
+    struct mmi_env env; /* a copy: ops outlive the mesh's */
+    mmi_fork_page *parent;
     _Atomic uint32_t refs;   /* the mesh's, and one of each op */
     _Atomic(pthread_t) self; /* the thread that delivers callbacks; 0 = none */
     struct mmi_lock lock;    /* guards all below, and in each op what says so */
