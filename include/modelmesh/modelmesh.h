@@ -36,7 +36,8 @@
  * Errors. A call that can fail for more than a bad handle takes an mm_error last; NULL is fine. Out
  * parameters are written on success only, unless said otherwise. Any NULL where none is allowed,
  * and any value out of range, is MM_INVALID_ARGUMENT with the parameter's name. After a fork every
- * call in the child is MM_FORKED. free of NULL does nothing.
+ * call in the child about a mesh or an op is MM_FORKED; what returns nothing does nothing. free of
+ * NULL does nothing.
  *
  * Time. deadline_ns is a point on CLOCK_MONOTONIC; 0 = none. One that has passed is MM_DEADLINE at
  * once, and nothing was started. It bounds the caller's waiting, not the load (which goes on for
@@ -481,8 +482,9 @@ typedef struct mm_mesh_stats {
     uint64_t requests, hits, misses, joins, failed;
     uint64_t loads, load_failures, evictions, revivals, refusals, prepares;
     uint64_t bytes_loaded;
-    uint64_t queued;            /* requests waiting now */
-    uint64_t metadata_bytes;    /* through the allocator, all of it */
+    uint64_t queued; /* requests waiting now */
+    /* through the allocator, but for what may outlive the mesh: outputs, descriptions, ops */
+    uint64_t metadata_bytes;
     uint64_t description_bytes; /* under description_budget_bytes */
     uint64_t artifact_bytes;    /* under artifact_budget_bytes */
     uint64_t cache_bytes;       /* in cache_dir */

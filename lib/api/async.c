@@ -119,9 +119,9 @@ static void task_check(struct task *task) {
     mm_mesh *mesh = task->mesh;
     mm_error error;
     mm_status status =
-        mmi_check_request(mesh, task->ask.id, task->pending.version, &task->request, &error);
-    mmi_res_drop(&mesh->res, task->pending.version);
-    task->pending.version = NULL;
+        mmi_check_request(mesh, task->ask.id, task->pending.opened, &task->request, &error);
+    mmi_res_drop(&mesh->res, task->pending.opened);
+    task->pending.opened = NULL;
     if (status == MM_OK) {
         task->phase = PHASE_RUN;
         mmi_pending_ticket(&task->pending, &task->ask);
@@ -147,8 +147,8 @@ static void infer_ended(struct mmi_pending *pending) {
         mmi_pending_queue_locked(pending, &task->stage, task->ask.deadline_ns);
         return;
     }
-    if (pending->version) { /* it was checked no more */
-        mmi_res_drop_locked(&task->mesh->res, pending->version);
+    if (pending->opened) { /* it was checked no more */
+        mmi_res_drop_locked(&task->mesh->res, pending->opened);
     }
     mmi_count(&task->mesh->res.counters, MMI_COUNT_FAILED, 1);
     task_end_locked(task, pending->status, &pending->error);
@@ -198,8 +198,8 @@ mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request *from,
 /* Under the lock. */
 static void simple_ended(struct mmi_pending *pending) {
     struct task *task = (struct task *)pending;
-    if (pending->version) {
-        mmi_res_drop_locked(&task->mesh->res, pending->version);
+    if (pending->opened) {
+        mmi_res_drop_locked(&task->mesh->res, pending->opened);
     }
     task_end_locked(task, pending->status, &pending->error);
 }
@@ -238,9 +238,9 @@ mm_status mm_prepare(mm_mesh *mesh, mm_model model, const mm_async *from, mm_op 
     bool retry = async.flags & MM_ASYNC_RETRY;
     if (!op) {
         MMI_TRY(check_blocking(mesh, err));
-        struct mmi_version *version;
-        MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, retry, &version, err));
-        mmi_res_drop(&mesh->res, version);
+        struct mmi_opened *opened;
+        MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, retry, &opened, err));
+        mmi_res_drop(&mesh->res, opened);
         return MM_OK;
     }
     struct task *task;

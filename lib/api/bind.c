@@ -111,9 +111,9 @@ mm_status mm_bind(mm_mesh *mesh, mm_model model, const char *const *inputs, uint
     bool nested;
     MMI_TRY(mmi_check_frame(mesh, &nested, err));
     struct mmi_ask ask = {.id = model.id, .nested = nested};
-    struct mmi_version *version;
-    MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, false, &version, err));
-    const mm_description *description = &version->opened->description;
+    struct mmi_opened *opened;
+    MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, false, &opened, err));
+    const mm_description *description = &opened->description;
     mm_status status = MM_OK;
     if (input_count > description->input_count || output_count > description->output_count) {
         status = mmi_fail(err, MM_INVALID_ARGUMENT, "the model has %u inputs and %u outputs",
@@ -122,10 +122,10 @@ mm_status mm_bind(mm_mesh *mesh, mm_model model, const char *const *inputs, uint
     mm_binding *binding = NULL;
     if (status == MM_OK) {
         binding = binding_new(&mesh->host, model.id, input_count, output_count);
-        status = binding ? fill(binding, version->opened, inputs, outputs, err)
+        status = binding ? fill(binding, opened, inputs, outputs, err)
                          : mmi_fail(err, MM_NO_MEMORY, "binding: out of memory");
     }
-    mmi_res_drop(&mesh->res, version);
+    mmi_res_drop(&mesh->res, opened);
     if (status != MM_OK) {
         mm_binding_free(binding);
         return status;

@@ -79,12 +79,12 @@ static mm_model_description copy(struct copier *copier, const struct mmi_opened 
     return to;
 }
 
-static mm_status make(mm_mesh *mesh, const struct mmi_version *version, mm_model_description **out,
+static mm_status make(mm_mesh *mesh, const struct mmi_opened *opened, mm_model_description **out,
                       mm_error *err) {
     const mm_allocator *host = &mesh->host;
-    uint64_t activation_bytes = mmi_version_activation_bytes(&mesh->res, version);
+    uint64_t activation_bytes = mmi_version_activation_bytes(&mesh->res, opened->version);
     struct copier count = {NULL, 0};
-    copy(&count, version->opened, activation_bytes);
+    copy(&count, opened, activation_bytes);
     size_t bytes = sizeof(struct block) + count.bytes;
     struct block *block = host->alloc(host->user, bytes, 16);
     if (!block) {
@@ -93,7 +93,7 @@ static mm_status make(mm_mesh *mesh, const struct mmi_version *version, mm_model
     struct copier copier = {(unsigned char *)(block + 1), 0};
     block->host = *host;
     block->bytes = bytes;
-    block->description = copy(&copier, version->opened, activation_bytes);
+    block->description = copy(&copier, opened, activation_bytes);
     *out = &block->description;
     return MM_OK;
 }
@@ -106,10 +106,10 @@ mm_status mm_model_describe(mm_mesh *mesh, mm_model model, uint64_t deadline_ns,
     }
     struct mmi_ask ask = {.id = model.id, .deadline_ns = deadline_ns};
     MMI_TRY(mmi_check_frame(mesh, &ask.nested, err));
-    struct mmi_version *version;
-    MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, false, &version, err));
-    mm_status status = make(mesh, version, description, err);
-    mmi_res_drop(&mesh->res, version);
+    struct mmi_opened *opened;
+    MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, false, &opened, err));
+    mm_status status = make(mesh, opened, description, err);
+    mmi_res_drop(&mesh->res, opened);
     return status;
 }
 

@@ -56,6 +56,9 @@ mm_status mmi_run_ticket(mm_mesh *mesh, const struct mmi_ask *ask, struct mmi_ti
             struct mmi_work work = {call.inputs, call.values, &sink.outputs, ask->deadline_ns,
                                     ask->no_wait};
             status = mmi_execute(&mesh->res, ticket, &work, err);
+            if (status != MM_OK && sink.no_memory) {
+                status = mmi_fail(err, MM_NO_MEMORY, "output: out of memory");
+            }
             if (status == MM_OK) {
                 status = mmi_sink_end(&sink, err);
             }
@@ -69,11 +72,10 @@ mm_status mmi_run_ticket(mm_mesh *mesh, const struct mmi_ask *ask, struct mmi_ti
     return status;
 }
 
-mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_version *version,
+mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_opened *opened,
                             const mm_request *request, mm_error *err) {
     struct mmi_call call;
-    mm_status status =
-        mmi_call_begin(&call, &mesh->env.alloc, model_id, version->opened, request, err);
+    mm_status status = mmi_call_begin(&call, &mesh->env.alloc, model_id, opened, request, err);
     if (status == MM_OK) {
         mmi_call_end(&call);
     }
@@ -84,10 +86,10 @@ mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_version
 static mm_status get_ticket(mm_mesh *mesh, const struct mmi_ask *ask, const mm_request *request,
                             struct mmi_ticket *ticket, mm_error *err) {
     if (!ask->no_wait) {
-        struct mmi_version *version;
-        MMI_TRY(mmi_ask_prepared(&mesh->res, ask, false, &version, err));
-        mm_status status = mmi_check_request(mesh, ask->id, version, request, err);
-        mmi_res_drop(&mesh->res, version);
+        struct mmi_opened *opened;
+        MMI_TRY(mmi_ask_prepared(&mesh->res, ask, false, &opened, err));
+        mm_status status = mmi_check_request(mesh, ask->id, opened, request, err);
+        mmi_res_drop(&mesh->res, opened);
         MMI_TRY(status);
     }
     return mmi_ticket_wait(&mesh->res, ask, ticket, err);
@@ -154,16 +156,16 @@ static mm_status copy_sizes(const struct mmi_call *call, const uint8_t *exactnes
     return MM_OK;
 }
 
-static mm_status get_sizes(mm_mesh *mesh, uint64_t model_id, struct mmi_version *version,
+static mm_status get_sizes(mm_mesh *mesh, uint64_t model_id, struct mmi_opened *opened,
                            const mm_request *request, const struct sizes *to, mm_error *err) {
     struct mmi_call call;
     const mm_allocator *alloc = &mesh->env.alloc;
-    MMI_TRY(mmi_call_begin(&call, alloc, model_id, version->opened, request, err));
-    uint32_t count = version->opened->description.output_count;
+    MMI_TRY(mmi_call_begin(&call, alloc, model_id, opened, request, err));
+    uint32_t count = opened->description.output_count;
     uint8_t *exactness = mmi_alloc(alloc, 1, count + 1);
     mm_status status = exactness ? MM_OK : mmi_fail(err, MM_NO_MEMORY, "sizes: out of memory");
     if (status == MM_OK) {
-        status = mmi_signature_sizes(&mesh->res, version, call.inputs, call.values, exactness, err);
+        status = mmi_signature_sizes(&mesh->res, opened, call.inputs, call.values, exactness, err);
     }
     if (status == MM_OK) {
         status = copy_sizes(&call, exactness, to, err);
@@ -184,10 +186,10 @@ mm_status mm_output_bytes(mm_mesh *mesh, mm_model model, const mm_request *from,
     bool nested;
     MMI_TRY(mmi_check_frame(mesh, &nested, err));
     struct mmi_ask ask = mmi_request_ask(model, &request, nested);
-    struct mmi_version *version;
-    MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, false, &version, err));
+    struct mmi_opened *opened;
+    MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, false, &opened, err));
     struct sizes to = {outputs, exactness, capacity, count};
-    mm_status status = get_sizes(mesh, model.id, version, &request, &to, err);
-    mmi_res_drop(&mesh->res, version);
+    mm_status status = get_sizes(mesh, model.id, opened, &request, &to, err);
+    mmi_res_drop(&mesh->res, opened);
     return status;
 }

@@ -85,6 +85,10 @@ static mm_status check_source(const mm_model_spec *spec, mm_error *err) {
     if (spec->data && spec->data_bytes == 0) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.data_bytes: 0");
     }
+    if (spec->data && spec->data_bytes > PTRDIFF_MAX) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.data_bytes: %llu, more than an object has",
+                        (unsigned long long)spec->data_bytes);
+    }
     return MM_OK;
 }
 

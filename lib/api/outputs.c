@@ -139,13 +139,20 @@ static mm_status begin(void *ctx, const mm_description *description, const mm_si
     return MM_OK;
 }
 
+/* Asked for by the backend, which cannot tell why there is nothing. */
+static void *during_run(struct mmi_sink *sink, uint64_t bytes) {
+    void *memory = own(sink, bytes);
+    sink->no_memory |= memory == NULL;
+    return memory;
+}
+
 static void *output(void *ctx, uint32_t index, uint64_t bytes) {
     (void)index;
-    return own(ctx, bytes);
+    return during_run(ctx, bytes);
 }
 
 static void *part(void *ctx, uint64_t bytes) {
-    return own(ctx, bytes);
+    return during_run(ctx, bytes);
 }
 
 /* A buffer for strings is two: the text and where each begins. */

@@ -86,6 +86,10 @@ static mm_status map_inputs(struct mmi_call *call, const mm_request *request, mm
         return mmi_fail(err, MM_INVALID_ARGUMENT, "request.input_count: %u, the binding has %u",
                         request->input_count, binding->input_count);
     }
+    if (request->input_count > description->input_count) { /* before any is read */
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "request.input_count: %u, the model has %u",
+                        request->input_count, description->input_count);
+    }
     for (uint32_t i = 0; i < request->input_count; i++) {
         const mm_value *value = &request->inputs[i];
         uint32_t place;

@@ -44,7 +44,8 @@ struct mmi_sink {
     struct mmi_call *call;
     mm_response *response;
     mm_allocator host;
-    bool direct; /* results go straight to the caller's buffers */
+    bool direct;    /* results go straight to the caller's buffers */
+    bool no_memory; /* a backend got none for an output: whatever it says, that is why it failed */
 };
 mm_status mmi_sink_begin(struct mmi_sink *sink, struct mmi_call *call, mm_response *response,
                          const mm_allocator *host, mm_error *err);

@@ -144,6 +144,13 @@ static bool same_content(const struct preparation *p, const struct mmi_key *key)
     return p->key.content.low == key->content.low && p->key.content.high == key->content.high;
 }
 
+/* What was good when it was prepared first cannot be bad now and be the same. */
+static bool spoiled(struct preparation *p, mm_status status) {
+    bool bad = status == MM_INVALID_MODEL || status == MM_UNSUPPORTED;
+    return bad && p->version->keyed && hash_origin(p, &p->key.content, NULL) == MM_OK &&
+           !same_content(p, &p->version->key);
+}
+
 /* MM_NONE: the store has nothing under this key. */
 static mm_status find(struct preparation *p, mm_error *err) {
     return mmi_store_find(p->preparer->store, &p->key, &p->artifact, err);
@@ -166,6 +173,9 @@ static mm_status run_prepare(struct preparation *p, mm_error *err) {
                           mmi_origin_source(p->origin)->name);
     }
     if (status == MM_OK && p->version->keyed && !same_content(p, &p->version->key)) {
+        status = source_changed(p, err);
+    }
+    if (spoiled(p, status)) {
         status = source_changed(p, err);
     }
     if (status != MM_OK) {

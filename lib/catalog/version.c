@@ -64,6 +64,7 @@ mm_status mmi_failure_get(const struct mmi_failure *failure, uint64_t now_ns, mm
 void mmi_version_commit(struct mmi_version *version, const struct mmi_prepared *prepared) {
     const mm_description *description = &prepared->opened->description;
     version->opened = prepared->opened;
+    version->opened->version = version;
     version->keyed = prepared->keyed;
     version->bare = prepared->bare;
     version->key = prepared->key;

@@ -12,8 +12,8 @@
  *   of room; the key is kept, so the way back is short.
  *
  * Everything here is under the residency lock, but for mmi_version_open, mmi_prepared_discard and
- * mmi_opened_close, which take long and want no lock. What `opened` points to does not change while
- * the version has users. */
+ * mmi_opened_close, which take long and want no lock. What an mmi_opened shows
+ * stays as it is while it has users. */
 
 #include <artifact/store.h>
 #include <base/list.h>
@@ -32,8 +32,10 @@ enum mmi_version_state {
     MMI_VERSION_BAD
 };
 
-/* An open description. */
+/* An open description. It stays while it has users, also when its version has another by now. */
 struct mmi_opened {
+    struct mmi_version *version; /* each user holds a reference to it */
+    uint32_t users;
     struct mmi_list closing; /* residency's */
     struct mmi_backend *backend;
     const mm_format *format;
@@ -55,8 +57,7 @@ struct mmi_failure {
 };
 
 struct mmi_version {
-    uint32_t refs;  /* the model, the instance, handed-out work */
-    uint32_t users; /* of `opened`: it is not closed while > 0 */
+    uint32_t refs; /* the model, users of descriptions, handed-out work */
     uint64_t number;
     struct mmi_spec *spec;
     struct mmi_settings settings; /* become the model's when this version does */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <plugin/list.h>
 
+#include <base/thread.h>
+
 #include <string.h>
 
 #define DEFAULT_NESTING 64
@@ -13,6 +15,7 @@ static void *counted_alloc(void *user, size_t bytes, size_t align) {
     void *memory = alloc->alloc(alloc->user, bytes, align);
     if (memory) {
         atomic_fetch_add_explicit(&entry->backend.live_bytes, bytes, memory_order_relaxed);
+        mmi_tls()->backend_bytes += (int64_t)bytes;
     }
     return memory;
 }
@@ -21,6 +24,7 @@ static void counted_free(void *user, void *memory, size_t bytes) {
     struct mmi_registry_entry *entry = user;
     const mm_allocator *alloc = &entry->registry->env->alloc;
     atomic_fetch_sub_explicit(&entry->backend.live_bytes, bytes, memory_order_relaxed);
+    mmi_tls()->backend_bytes -= (int64_t)bytes;
     alloc->free(alloc->user, memory, bytes);
 }
 

@@ -193,21 +193,21 @@ static mm_status ask_blocking(struct mmi_residency *res, struct mmi_waiter *wait
 /* ---- Blocking ------------------------------------------------------------------------------- */
 
 mm_status mmi_ask_prepared(struct mmi_residency *res, const struct mmi_ask *ask, bool retry,
-                           struct mmi_version **version, mm_error *err) {
+                           struct mmi_opened **opened, mm_error *err) {
     struct mmi_waiter waiter = {.want = MMI_WANT_PREPARED};
     bool hit;
     MMI_TRY(ask_blocking(res, &waiter, ask, retry, &hit, err));
-    *version = waiter.version;
+    *opened = waiter.opened;
     return MM_OK;
 }
 
-void mmi_res_drop_locked(struct mmi_residency *res, struct mmi_version *version) {
-    mmi_version_drop(res, version);
+void mmi_res_drop_locked(struct mmi_residency *res, struct mmi_opened *opened) {
+    mmi_opened_drop(res, opened);
 }
 
-void mmi_res_drop(struct mmi_residency *res, struct mmi_version *version) {
+void mmi_res_drop(struct mmi_residency *res, struct mmi_opened *opened) {
     mmi_res_lock(res);
-    mmi_version_drop(res, version);
+    mmi_opened_drop(res, opened);
     mmi_res_unlock(res);
 }
 
@@ -229,7 +229,7 @@ static mm_status wait_turn(struct mmi_residency *res, const struct mmi_ask *ask,
     if (ticket->turn) {
         return MM_OK;
     }
-    if (ask->no_wait) {
+    if (ask->no_wait || mmi_frame_inside(res, ask->id)) {
         return mmi_fail(err, MM_BUSY, "as many requests run on it as may");
     }
     pthread_cond_t wake;

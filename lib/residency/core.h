@@ -46,7 +46,7 @@ uint64_t mmi_timers_next(const struct mmi_residency *res); /* 0 = none */
 /* ---- Waiters -------------------------------------------------------------------------------- */
 
 enum mmi_want {
-    MMI_WANT_PREPARED, /* the description is open; ends with a use of the version */
+    MMI_WANT_PREPARED, /* ends with the open description */
     MMI_WANT_RESIDENT, /* loaded once; nothing is held */
     MMI_WANT_LEASE,    /* ends with a lease */
     MMI_WANT_TURN,     /* holds a lease; ends when it may run (max_concurrency) */
@@ -62,7 +62,7 @@ struct mmi_waiter {
     enum mmi_want want;
     struct mmi_model *model;       /* while it waits */
     struct mmi_instance *instance; /* GONE: which; LEASE: the result */
-    struct mmi_version *version;   /* PREPARED: the result, with one use and one reference */
+    struct mmi_opened *opened;     /* PREPARED: the result, held */
     struct mmi_lease lease;        /* LEASE: the result */
     int32_t priority;
     bool nested; /* asked from inside a backend: must not wait for others to leave */
@@ -111,12 +111,12 @@ bool mmi_job_start(struct mmi_residency *res, struct mmi_job *job, struct mmi_mo
 
 struct mmi_instance {
     struct mmi_slot *slot;
-    uint64_t word;               /* grants leases while READY */
-    _Atomic uint64_t model_id;   /* read under a lease; 0 = its model is gone */
-    struct mmi_model *model;     /* NULL: its model is gone */
-    struct mmi_version *version; /* one reference and one use */
-    struct mmi_opened *opened;   /* the version's */
-    struct mmi_devstate *dev;    /* NULL until it was granted memory */
+    uint64_t word;             /* grants leases while READY */
+    _Atomic uint64_t model_id; /* read under a lease; 0 = its model is gone */
+    struct mmi_model *model;   /* NULL: its model is gone */
+    struct mmi_version *version;
+    struct mmi_opened *opened; /* the version's, held */
+    struct mmi_devstate *dev;  /* NULL until it was granted memory */
     struct mmi_list on_device;
     struct mmi_list queue; /* the room queue, a load's victims, or the detaching list */
     struct mmi_list gone;  /* waiters: MMI_WANT_GONE */
@@ -210,9 +210,11 @@ void mmi_load_unwanted(struct mmi_residency *res, struct mmi_model *model);
 void mmi_load_again(struct mmi_residency *res, struct mmi_instance *instance);
 void mmi_load_raise(struct mmi_residency *res, struct mmi_instance *instance, int32_t priority);
 
-void mmi_version_hold(struct mmi_residency *res,
-                      struct mmi_version *version); /* one use, one reference */
-void mmi_version_drop(struct mmi_residency *res, struct mmi_version *version);  /* undo hold */
+/* One use of a PREPARED version's description, and one reference to the version. */
+struct mmi_opened *mmi_opened_hold(struct mmi_residency *res, struct mmi_version *version);
+void mmi_opened_drop(struct mmi_residency *res, struct mmi_opened *opened); /* undo hold */
+/* PREPARED -> UNPREPARED. Whoever uses the description keeps it until the end. */
+void mmi_opened_close_soon(struct mmi_residency *res, struct mmi_version *version);
 void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version); /* one reference */
 
 /* ---- Room ----------------------------------------------------------------------------------- */
@@ -236,8 +238,10 @@ struct mmi_instance *mmi_room_victim(struct mmi_residency *res, uint32_t index);
  * Victims of the chosen one are planned last, so that mmi_room_victim speaks of it. */
 size_t mmi_room_offers(struct mmi_residency *res, const struct mmi_version *version,
                        const struct mmi_need *need, struct mmi_offer *offers);
-/* Some device that it could use is promised to an earlier load. */
-bool mmi_room_promised(const struct mmi_residency *res, const struct mmi_version *version);
+/* Some device that it could use, and that holds the need when empty (NULL = any), is promised to an
+ * earlier load. */
+bool mmi_room_promised(const struct mmi_residency *res, const struct mmi_version *version,
+                       const struct mmi_need *need);
 uint64_t mmi_room_reserve(const struct mmi_residency *res, const struct mmi_devstate *dev);
 bool mmi_room_reserve_lists(
     struct mmi_residency *res); /* for one more instance; false = no memory */
@@ -258,7 +262,6 @@ void mmi_scratch_unmap_all(struct mmi_devstate *dev);
 void mmi_load_run(struct mmi_job *job);
 /* End the operations that wait for a thread with MM_CLOSED. */
 void mmi_pendings_close(struct mmi_residency *res);
-void mmi_opened_close_soon(struct mmi_residency *res, struct mmi_opened *opened);
 void mmi_device_lost(struct mmi_residency *res, struct mmi_devstate *dev);
 /* version: the caller's reference goes over. MM_OK: decided, only re-pointed. MM_PENDING: to be
  * loaded beside the old one; add a waiter to model->updating, then mmi_update_go_on. */

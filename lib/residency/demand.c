@@ -5,27 +5,43 @@
 
 #include <base/checked.h>
 
-/* ---- Holding versions ----------------------------------------------------------------------- */
+/* ---- Holding descriptions ------------------------------------------------------------------- */
 
 static uint64_t description_bytes(const struct mmi_version *version) {
     return version->opened->host_bytes + version->opened->signatures->bytes;
 }
 
-void mmi_version_hold(struct mmi_residency *res, struct mmi_version *version) {
+struct mmi_opened *mmi_opened_hold(struct mmi_residency *res, struct mmi_version *version) {
+    struct mmi_opened *opened = version->opened;
     version->refs++;
-    if (version->users++ == 0 && mmi_list_linked(&version->closable)) {
+    if (opened->users++ == 0 && mmi_list_linked(&version->closable)) {
         mmi_list_remove(&version->closable);
         res->description_bytes -= version->closable_bytes;
     }
+    return opened;
 }
 
-void mmi_version_drop(struct mmi_residency *res, struct mmi_version *version) {
-    if (--version->users == 0 && version->opened && version->refs > 1) {
-        version->closable_bytes = description_bytes(version);
-        res->description_bytes += version->closable_bytes;
-        mmi_list_push_back(&res->closable, &version->closable);
+void mmi_opened_drop(struct mmi_residency *res, struct mmi_opened *opened) {
+    struct mmi_version *version = opened->version;
+    if (--opened->users == 0) {
+        if (version->opened != opened) {
+            mmi_list_push_back(&res->closing, &opened->closing);
+        } else if (version->refs > 1) {
+            version->closable_bytes = description_bytes(version);
+            res->description_bytes += version->closable_bytes;
+            mmi_list_push_back(&res->closable, &version->closable);
+        }
     }
     mmi_version_unref(res, version);
+}
+
+void mmi_opened_close_soon(struct mmi_residency *res, struct mmi_version *version) {
+    struct mmi_opened *opened = version->opened;
+    version->opened = NULL;
+    version->state = MMI_VERSION_UNPREPARED;
+    if (opened->users == 0) {
+        mmi_list_push_back(&res->closing, &opened->closing);
+    } /* else its last user does */
 }
 
 void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version) {
@@ -84,8 +100,8 @@ static void prepare_ended(struct prepare_job *prepare, mm_status status,
         mmi_version_commit(version, prepared);
         mmi_count(&res->counters, MMI_COUNT_PREPARES, prepared->made);
         mmi_histogram_add(&res->prepare_time, version->prepare_ns);
-        mmi_version_hold(res, version); /* and drop: unused so far, so it counts as closable */
-        mmi_version_drop(res, version);
+        mmi_opened_hold(res, version); /* and drop: unused so far, so it counts as closable */
+        mmi_opened_drop(res, version->opened);
     } else if (status == MM_CANCELLED) {
         version->state = MMI_VERSION_UNPREPARED;
     } else {
@@ -177,8 +193,7 @@ static void end_prepared(struct mmi_residency *res, struct mmi_model *model) {
     MMI_LIST_EACH(node, &model->waiters) {
         struct mmi_waiter *waiter = MMI_CONTAINER(node, struct mmi_waiter, node);
         if (waiter->want == MMI_WANT_PREPARED) {
-            waiter->version = model->current;
-            mmi_version_hold(res, model->current);
+            waiter->opened = mmi_opened_hold(res, model->current);
             mmi_waiter_end(res, waiter, MM_OK, NULL);
         }
     }
@@ -246,15 +261,16 @@ static void advance_version(struct mmi_residency *res, struct mmi_model *model) 
 }
 
 void mmi_advance(struct mmi_residency *res, struct mmi_model *model) {
-    if (mmi_list_empty(&model->waiters) && !model->wanted) {
-        return;
-    }
     if (atomic_load(&res->closed)) {
         mmi_waiters_fail(res, model, MM_CLOSED, NULL);
         return;
     }
-    if (model->replacing) {
-        return; /* they get the new version */
+    if (model->replacing) { /* they get the new version */
+        mmi_update_go_on(res, model);
+        return;
+    }
+    if (mmi_list_empty(&model->waiters) && !model->wanted) {
+        return;
     }
     if (model->current->state == MMI_VERSION_PREPARED) {
         end_prepared(res, model);
@@ -339,7 +355,11 @@ void mmi_load_failed(struct mmi_residency *res, struct mmi_instance *instance,
     if (current) {
         model->failures++;
         model->wanted = false;
-        mmi_waiters_fail(res, model, (mm_status)copy.status, &copy);
+        if (model->replacing) {
+            mmi_update_go_on(res, model);
+        } else {
+            mmi_waiters_fail(res, model, (mm_status)copy.status, &copy);
+        }
     } else if (next) {
         mmi_update_failed(res, model, (mm_status)copy.status, &copy);
     }

@@ -110,15 +110,6 @@ static mm_status evict_step(struct mmi_residency *res, struct mmi_model *model,
     return MM_OK;
 }
 
-/* This thread is inside of a run of it, perhaps through others: it would wait for itself. */
-static bool runs_here(const struct mmi_residency *res, uint64_t id) {
-    const struct mmi_frame *frame = mmi_frame_of(res);
-    while (frame && (frame->res != res || frame->model_id != id)) {
-        frame = frame->outer;
-    }
-    return frame != NULL;
-}
-
 static mm_status evict_locked(struct mmi_residency *res, uint64_t id, uint64_t timeout_ns,
                               mm_error *err) {
     uint64_t deadline_ns = timeout_ns ? mmi_add_cap(mmi_now(&res->env->clock), timeout_ns) : 0;
@@ -136,7 +127,7 @@ static mm_status evict_locked(struct mmi_residency *res, uint64_t id, uint64_t t
         if (!model->current->instance) {
             return MM_OK;
         }
-        if (runs_here(res, id)) {
+        if (mmi_frame_inside(res, id)) {
             return in_use(model, err);
         }
         mm_status status = evict_step(res, model, deadline_ns, err);

@@ -11,11 +11,14 @@ struct run {
     struct mmi_residency *res;
     struct mmi_scratch scratch;
     const struct mmi_work *work;
+    bool lost; /* scratch_more gave nothing because the device is gone */
 };
 
 static void *run_scratch_more(mm_exec *exec, uint64_t bytes) {
     struct run *run = (struct run *)exec;
-    return mmi_scratch_more(run->res, &run->scratch, bytes);
+    void *more = mmi_scratch_more(run->res, &run->scratch, bytes);
+    run->lost |= !more && atomic_load(&run->scratch.dev->device->lost);
+    return more;
 }
 
 static void *run_output(mm_exec *exec, uint32_t index, uint64_t bytes) {
@@ -49,10 +52,9 @@ static mm_status get_signature(struct mmi_residency *res, struct mmi_opened *ope
     return MM_OK;
 }
 
-mm_status mmi_signature_sizes(struct mmi_residency *res, struct mmi_version *version,
+mm_status mmi_signature_sizes(struct mmi_residency *res, struct mmi_opened *opened,
                               const mm_value *inputs, mm_value *values, uint8_t *exactness,
                               mm_error *err) {
-    struct mmi_opened *opened = version->opened;
     struct mmi_signature *signature;
     MMI_TRY(get_signature(res, opened, inputs, &signature, err));
     uint32_t count = opened->description.output_count;
@@ -95,6 +97,9 @@ static mm_status call_backend(struct run *run, struct mmi_instance *instance, mm
     mm_status status = table->infer(instance->state, &run->exec, run->work->inputs,
                                     run->work->values, err ? err : &local);
     tls->frame = frame.outer;
+    if (status != MM_OK && run->lost) { /* whatever the backend made of it */
+        return mmi_fail(err, MM_DEVICE_LOST, "device %s was lost", instance->dev->device->name);
+    }
     return status;
 }
 

@@ -41,8 +41,7 @@ struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_mode
     atomic_store(&instance->model_id, atomic_load(&model->id));
     instance->model = model;
     instance->version = version;
-    instance->opened = version->opened;
-    mmi_version_hold(res, version);
+    instance->opened = mmi_opened_hold(res, version);
     version->instance = instance;
     mmi_list_init(&instance->on_device);
     mmi_list_init(&instance->queue);
@@ -58,6 +57,7 @@ struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_mode
 /* What every way out shares: from now on there is no such instance. */
 static void forget(struct mmi_residency *res, struct mmi_instance *instance) {
     struct mmi_version *version = instance->version;
+    struct mmi_opened *opened = instance->opened;
     mmi_list_remove(&instance->queue);
     mmi_list_remove(&instance->on_device);
     mmi_timer_forget(res, &instance->timer);
@@ -71,7 +71,7 @@ static void forget(struct mmi_residency *res, struct mmi_instance *instance) {
     *(instance->model ? &instance->model->served : &res->served) += served;
     mmi_slots_free(instance->slot);
     mmi_free(&res->env->alloc, instance, sizeof(*instance));
-    mmi_version_drop(res, version);
+    mmi_opened_drop(res, opened);
     res->instances--;
     pthread_cond_broadcast(&res->quiet);
 }
@@ -274,9 +274,6 @@ void mmi_instance_detached(struct mmi_residency *res, struct mmi_instance *insta
     forget(res, instance);
     mmi_pump(res);
     if (model && mmi_catalog_get(&res->catalog, id) == model) {
-        if (model->replacing) {
-            mmi_update_go_on(res, model);
-        }
         mmi_advance(res, model);
     }
 }

@@ -196,14 +196,26 @@ static bool charge_own(struct mmi_instance *instance) {
     return false;
 }
 
-/* The device had less than its budget says: plan for twice as much, once. */
+/* As much again as the weights, or what the device has beyond what is needed anyway. */
+static uint64_t wider_by(const struct mmi_instance *instance) {
+    const struct mmi_arena *arena = instance->dev->device->arena;
+    const struct mmi_version *version = instance->version;
+    uint64_t weights = mmi_max_u64(1, instance->opened->description.weights_bytes);
+    uint64_t bytes = mmi_arena_rounded(arena, mmi_max_u64(weights, version->own_bytes));
+    uint64_t activations =
+        version->activation_bytes ? mmi_arena_rounded(arena, version->activation_bytes) : 0;
+    uint64_t beyond = mmi_sub_floor(mmi_arena_capacity(arena), mmi_add_cap(bytes, activations));
+    return mmi_min_u64(weights, beyond);
+}
+
+/* The device had less than its budget says: plan for more than is needed, once. */
 static bool retry_wider(struct mmi_residency *res, struct mmi_instance *instance,
                         mm_status status) {
     if (status != MM_NO_MEMORY || instance->retried || atomic_load(&instance->cancelled)) {
         return false;
     }
     instance->retried = true;
-    instance->extra_bytes = mmi_max_u64(1, instance->opened->description.weights_bytes);
+    instance->extra_bytes = wider_by(instance);
     mmi_list_remove(&instance->on_device);
     mmi_arena_give(instance->dev->device->arena, &instance->block);
     mmi_load_again(res, instance);
@@ -215,12 +227,8 @@ static void prepare_again(struct mmi_residency *res, struct mmi_instance *instan
     struct mmi_version *version = instance->version;
     struct mmi_model *model = instance->model;
     uint64_t id = atomic_load(&instance->model_id);
-    version->state = MMI_VERSION_UNPREPARED;
-    struct mmi_opened *opened = version->opened;
-    version->opened = NULL;
-    instance->opened = NULL;
+    mmi_opened_close_soon(res, version);
     mmi_instance_free(res, instance);
-    mmi_opened_close_soon(res, opened);
     if (model && mmi_catalog_get(&res->catalog, id) == model) {
         if (model->next == version) {
             mmi_update_go_on(res, model);

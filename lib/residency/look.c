@@ -237,12 +237,18 @@ static void plan_look(struct mmi_residency *res, const struct mmi_model *model,
     look->needed_bytes = mmi_add_cap(need.bytes, need.activation_bytes);
     struct mmi_offer offers[MMI_MAX_DEVICES];
     size_t chosen = mmi_room_offers(res, version, &need, offers);
-    if (chosen == res->device_count) { /* later, where every device is promised to earlier loads */
-        look->status = mmi_room_promised(res, version) ? MM_BUSY : MM_DEVICE_LOST;
+    bool promised = mmi_room_promised(res, version, &need); /* then it comes after earlier loads */
+    if (chosen == res->device_count) {
+        bool too_large = !promised && mmi_room_promised(res, version, NULL);
+        look->status = promised ? MM_BUSY : too_large ? MM_TOO_LARGE : MM_DEVICE_LOST;
         return;
     }
     const struct mmi_device *device = res->devices[chosen].device;
     look->status = status_of(offers[chosen].plan.verdict);
+    if (promised && (look->status == MM_ALL_PINNED || look->status == MM_TOO_LARGE)) {
+        look->status = MM_BUSY;
+        return;
+    }
     look->free_bytes = mmi_arena_free_bytes(device->arena);
     look->needed_bytes =
         mmi_arena_rounded(device->arena, need.bytes) +

@@ -116,7 +116,7 @@ static void pending_ended(struct mmi_waiter *waiter) {
         pending->ticket.instance = waiter->instance;
         pending_turn(pending);
     } else {
-        pending->version = waiter->version;
+        pending->opened = waiter->opened;
         pending->ticket.turn = waiter->want == MMI_WANT_TURN;
         finish(pending, MM_OK);
     }

@@ -61,14 +61,8 @@ static void close_descriptions(struct mmi_residency *res) {
         }
         struct mmi_version *version = MMI_CONTAINER(node, struct mmi_version, closable);
         res->description_bytes -= version->closable_bytes;
-        mmi_opened_close_soon(res, version->opened);
-        version->opened = NULL;
-        version->state = MMI_VERSION_UNPREPARED;
+        mmi_opened_close_soon(res, version);
     }
-}
-
-void mmi_opened_close_soon(struct mmi_residency *res, struct mmi_opened *opened) {
-    mmi_list_push_back(&res->closing, &opened->closing);
 }
 
 /* One thing that must be done without the lock. false: nothing is left. */
@@ -153,6 +147,19 @@ static mm_status start_threads(struct mmi_residency *res, mm_error *err) {
     return mmi_lane_start(res->prepare_lane, err);
 }
 
+/* Those that there are: a failed start left some out. */
+static void stop_threads(struct mmi_residency *res) {
+    struct mmi_lane *lanes[] = {res->prepare_lane, res->load_lane, res->infer_lane};
+    for (size_t i = 0; i < sizeof(lanes) / sizeof(lanes[0]); i++) {
+        if (lanes[i]) {
+            mmi_lane_stop(lanes[i]);
+        }
+    }
+    if (res->ticker) {
+        mmi_ticker_stop(res->ticker);
+    }
+}
+
 static mm_status init_device(struct mmi_residency *res, struct mmi_device *device, mm_error *err) {
     struct mmi_devstate *dev = &res->devices[res->device_count];
     dev->exec = mmi_alloc_aligned(&res->env->alloc, MMI_EXEC_SLOTS * sizeof(*dev->exec), 64);
@@ -211,6 +218,10 @@ mm_status mmi_residency_init(struct mmi_residency *res, const struct mmi_env *en
     mmi_preparer_init(&res->preparer);
     mm_status status = init_parts(res, err);
     if (status != MM_OK) {
+        for (size_t i = res->device_count; i < config->device_count; i++) {
+            mmi_device_close(config->devices[i]); /* the others go with the rest */
+        }
+        stop_threads(res);
         mmi_residency_fini(res);
     }
     return status;
@@ -276,12 +287,7 @@ static bool threads_ended(struct mmi_residency *res) {
     }
     res->joining = true;
     mmi_unlock(&res->lock);
-    if (res->ticker) {
-        mmi_lane_stop(res->prepare_lane);
-        mmi_lane_stop(res->load_lane);
-        mmi_lane_stop(res->infer_lane);
-        mmi_ticker_stop(res->ticker);
-    }
+    stop_threads(res);
     mmi_board_stop(res->board); /* last: it delivers what the others completed */
     mmi_lock(&res->lock);
     res->joined = true;
@@ -339,10 +345,10 @@ void mmi_residency_fini(struct mmi_residency *res) {
         mmi_device_close(dev->device);
     }
     const mm_allocator *alloc = &res->env->alloc;
-    mmi_free(alloc, res->candidates, res->plan_capacity * sizeof(*res->candidates));
-    mmi_free(alloc, res->planned, res->plan_capacity * sizeof(struct mmi_instance *));
-    mmi_free(alloc, res->victims, res->plan_capacity * sizeof(*res->victims));
-    mmi_free(alloc, res->released, res->plan_capacity * sizeof(*res->released));
+    mmi_free(alloc, res->candidates, res->plan_room[0] * sizeof(*res->candidates));
+    mmi_free(alloc, res->planned, res->plan_room[1] * sizeof(struct mmi_instance *));
+    mmi_free(alloc, res->victims, res->plan_room[2] * sizeof(*res->victims));
+    mmi_free(alloc, res->released, res->plan_room[3] * sizeof(*res->released));
     mmi_board_free(res->board);
     mmi_events_fini(&res->events);
     mmi_catalog_fini(&res->catalog);

@@ -33,9 +33,10 @@ struct mmi_devstate {
     struct mmi_device *device;
     struct mmi_list
         instances; /* with memory here: LOADING (granted) to DETACHING (not handed over) */
-    struct mmi_exec_slot *exec; /* [MMI_EXEC_SLOTS] */
-    uint64_t scratch_bytes;     /* charged for exec slots and scratch_more */
-    _Atomic uint32_t scratch_waiters;
+    struct mmi_exec_slot *exec;       /* [MMI_EXEC_SLOTS] */
+    uint64_t scratch_bytes;           /* charged for exec slots and scratch_more */
+    _Atomic uint32_t scratch_waiters; /* runs */
+    _Atomic bool scratch_wanted;      /* a load waits for runs to end */
     pthread_cond_t scratch_freed;
     uint64_t peak_bytes, leaked_bytes, loads, evictions;
     bool claimed; /* during one pump: promised to an earlier waiter */
@@ -53,7 +54,7 @@ struct mmi_residency_config {
     unsigned generation_bits; /* 0 = full; tests: 8 */
     struct mmi_registry *registry;
     struct mmi_store *store;
-    struct mmi_device **devices; /* owned by the residency from a successful init on */
+    struct mmi_device **devices; /* the residency's from init on, also if it fails */
     size_t device_count;
 };
 
@@ -96,7 +97,7 @@ struct mmi_residency {
     struct mmi_instance **planned;
     uint32_t *victims;
     bool *released;
-    size_t plan_capacity;
+    size_t plan_room[4]; /* of these four arrays: one may have grown when the next could not */
     bool pumping, pump_again;
     uint64_t log_cursor; /* of events that the host's log has seen */
     bool logging;
@@ -143,13 +144,12 @@ struct mmi_ticket {
     uint64_t wait_ns;
 };
 
-/* Blocks. prepared: the version with its open description, held; give it back with mmi_res_drop. */
-/* retry: forget a remembered failure first. */
+/* Blocks. prepared: the open description, held; give it back with mmi_res_drop.
+ * retry: forget a remembered failure first. */
 mm_status mmi_ask_prepared(struct mmi_residency *res, const struct mmi_ask *ask, bool retry,
-                           struct mmi_version **version, mm_error *err);
-void mmi_res_drop(struct mmi_residency *res, struct mmi_version *version);
-void mmi_res_drop_locked(struct mmi_residency *res,
-                         struct mmi_version *version); /* inside `ended` */
+                           struct mmi_opened **opened, mm_error *err);
+void mmi_res_drop(struct mmi_residency *res, struct mmi_opened *opened);
+void mmi_res_drop_locked(struct mmi_residency *res, struct mmi_opened *opened); /* inside `ended` */
 mm_status mmi_ask_resident(struct mmi_residency *res, const struct mmi_ask *ask, bool retry,
                            mm_error *err);
 /* Without a lock and without waiting: true = a ticket for a resident model. */
@@ -171,7 +171,7 @@ struct mmi_pending {
     struct pending_waiter *own;
     mm_status status;
     mm_error error;
-    struct mmi_version *version; /* PREPARED: held */
+    struct mmi_opened *opened; /* PREPARED: held */
     struct mmi_ticket ticket;
     uint64_t begun_ns;
 };
@@ -219,7 +219,7 @@ struct mmi_work {
 mm_status mmi_execute(struct mmi_residency *res, struct mmi_ticket *ticket,
                       const struct mmi_work *work, mm_error *err);
 /* Size for given inputs without a run; the result is copied into values and exactness. */
-mm_status mmi_signature_sizes(struct mmi_residency *res, struct mmi_version *version,
+mm_status mmi_signature_sizes(struct mmi_residency *res, struct mmi_opened *opened,
                               const mm_value *inputs, mm_value *values, uint8_t *exactness,
                               mm_error *err);
 
@@ -236,6 +236,16 @@ static inline const struct mmi_frame *mmi_frame_of(const struct mmi_residency *r
         frame = frame->outer;
     }
     return frame;
+}
+
+/* This thread is inside of a run of that model, perhaps through others: it would wait for
+ * itself. */
+static inline bool mmi_frame_inside(const struct mmi_residency *res, uint64_t model_id) {
+    const struct mmi_frame *frame = mmi_tls()->frame;
+    while (frame && (frame->res != res || frame->model_id != model_id)) {
+        frame = frame->outer;
+    }
+    return frame != NULL;
 }
 
 /* ---- Memory --------------------------------------------------------------------------------- */

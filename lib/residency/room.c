@@ -20,20 +20,12 @@
 
 bool mmi_room_reserve_lists(struct mmi_residency *res) {
     size_t need = (size_t)res->instances + 1;
+    size_t *room = res->plan_room;
     const mm_allocator *alloc = &res->env->alloc;
-    if (need <= res->plan_capacity) {
-        return true;
-    }
-    size_t capacity = res->plan_capacity;
-    size_t same[3] = {capacity, capacity, capacity};
-    if (!mmi_grow(alloc, (void **)&res->candidates, &same[0], need, sizeof(*res->candidates)) ||
-        !mmi_grow(alloc, (void **)&res->planned, &same[1], need, sizeof(struct mmi_instance *)) ||
-        !mmi_grow(alloc, (void **)&res->victims, &same[2], need, sizeof(*res->victims)) ||
-        !mmi_grow(alloc, (void **)&res->released, &capacity, need, sizeof(*res->released))) {
-        return false;
-    }
-    res->plan_capacity = capacity;
-    return true;
+    return mmi_grow(alloc, (void **)&res->candidates, &room[0], need, sizeof(*res->candidates)) &&
+           mmi_grow(alloc, (void **)&res->planned, &room[1], need, sizeof(struct mmi_instance *)) &&
+           mmi_grow(alloc, (void **)&res->victims, &room[2], need, sizeof(*res->victims)) &&
+           mmi_grow(alloc, (void **)&res->released, &room[3], need, sizeof(*res->released));
 }
 
 struct mmi_instance *mmi_room_victim(struct mmi_residency *res, uint32_t index) {
@@ -261,7 +253,7 @@ static bool quick(const struct mmi_instance *instance) {
     if (instance->dev->device->pub.kind != MM_DEVICE_HOST) {
         return false;
     }
-    bool in_file = mmi_artifact_bytes(instance->opened->artifact) == NULL;
+    bool in_file = mmi_artifact_memory_bytes(instance->opened->artifact) == 0; /* or dropped */
     return in_file || instance->opened->description.weights_bytes <= QUICK_BYTES;
 }
 
@@ -277,8 +269,8 @@ static void grant(struct mmi_residency *res, struct mmi_instance *instance,
     instance->queued = false;
     instance->dev = dev;
     struct mmi_arena *arena = dev->device->arena;
-    bool taken =
-        mmi_arena_take(arena, need.bytes - instance->extra_bytes, &instance->block) == MMI_TAKE_OK;
+    uint64_t bytes = mmi_max_u64(1, need.bytes - instance->extra_bytes);
+    bool taken = mmi_arena_take(arena, bytes, &instance->block) == MMI_TAKE_OK;
     dev->peak_bytes = mmi_max_u64(dev->peak_bytes, mmi_arena_used(arena));
     if (!taken) {
         mm_error error;
@@ -306,7 +298,7 @@ static void grant(struct mmi_residency *res, struct mmi_instance *instance,
 
 static void victims_leave(struct mmi_residency *res, const struct mmi_instance *instance,
                           const struct mmi_plan_output *plan, bool taken) {
-    enum mmi_reason reason = instance->extra_bytes ? MMI_REASON_MEMORY : MMI_REASON_BUDGET;
+    enum mmi_reason reason = instance->retried ? MMI_REASON_MEMORY : MMI_REASON_BUDGET;
     const char *other = instance->model ? mmi_model_name(instance->model) : "";
     for (size_t i = 0; i < plan->victim_count; i++) {
         struct mmi_instance *victim = res->planned[plan->victims[i]];
@@ -376,7 +368,7 @@ static bool try_grant(struct mmi_residency *res, struct mmi_instance *instance) 
         victims_leave(res, instance, &offers[chosen].plan, false);
         mmi_room_plan(res, dev, &need, &offers[chosen].plan); /* a lease may have come in between */
     }
-    if (chosen == res->device_count && mmi_room_promised(res, instance->version)) {
+    if (chosen == res->device_count && mmi_room_promised(res, instance->version, NULL)) {
         return false;
     }
     enum mmi_verdict verdict =
@@ -395,11 +387,20 @@ static bool try_grant(struct mmi_residency *res, struct mmi_instance *instance) 
         starve(res, instance, &offers[chosen].plan);
         break;
     case MMI_PLAN_HELD:
+        atomic_store(&dev->scratch_wanted,
+                     true); /* before the look at who runs: one sees the other */
+        if (mmi_scratch_trim(res, dev, 0)) {
+            res->pump_again = true;
+            break;
+        }
         if (dev->scratch_bytes > 0) {
             break; /* runs end and give their scratch back */
         }          /* fall through */
     case MMI_PLAN_PINNED:
     case MMI_PLAN_TOO_LARGE: {
+        if (mmi_room_promised(res, instance->version, &need)) {
+            return false; /* its turn comes on a device that is promised to an earlier load */
+        }
         mm_error error;
         mmi_room_refusal(res, instance->model, &need, offers, chosen, &error);
         mmi_list_remove(&instance->queue);
@@ -412,9 +413,11 @@ static bool try_grant(struct mmi_residency *res, struct mmi_instance *instance) 
     return false;
 }
 
-bool mmi_room_promised(const struct mmi_residency *res, const struct mmi_version *version) {
+bool mmi_room_promised(const struct mmi_residency *res, const struct mmi_version *version,
+                       const struct mmi_need *need) {
     for (size_t i = 0; i < res->device_count; i++) {
-        if (res->devices[i].claimed && mmi_dev_usable(res, &res->devices[i], version)) {
+        const struct mmi_devstate *dev = &res->devices[i];
+        if (dev->claimed && mmi_dev_usable(res, dev, version) && (!need || fits_empty(dev, need))) {
             return true;
         }
     }

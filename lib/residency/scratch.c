@@ -12,8 +12,7 @@
 
 static bool exec_take(struct mmi_exec_slot *slot) {
     uint32_t idle = 0;
-    return atomic_load_explicit(&slot->busy, memory_order_relaxed) == 0 &&
-           atomic_compare_exchange_strong(&slot->busy, &idle, 1);
+    return atomic_load(&slot->busy) == 0 && atomic_compare_exchange_strong(&slot->busy, &idle, 1);
 }
 
 static struct mmi_exec_slot *take_ready(struct mmi_devstate *dev, uint64_t bytes) {
@@ -64,8 +63,14 @@ bool mmi_scratch_trim(struct mmi_residency *res, struct mmi_devstate *dev, uint6
     return trimmed;
 }
 
+/* Does a run or a load wait for scratch that others run on? */
+static bool is_wanted(const struct mmi_devstate *dev) {
+    return atomic_load(&dev->scratch_waiters) > 0 || atomic_load(&dev->scratch_wanted);
+}
+
 /* Locked: runs that wait look again, loads too. */
 void mmi_scratch_changed(struct mmi_residency *res, struct mmi_devstate *dev) {
+    atomic_store(&dev->scratch_wanted, false);
     pthread_cond_broadcast(&dev->scratch_freed);
     mmi_pump(res);
 }
@@ -244,8 +249,11 @@ static mm_status get_slow(struct mmi_residency *res, struct mmi_scratch *scratch
         slot->block = block;
         atomic_store(&slot->bytes, slot->region.bytes);
         scratch->slot = slot;
-    } else if (slot) {
+    } else if (slot) { /* empty now: what it held is for others */
         atomic_store(&slot->busy, 0);
+        mmi_res_lock(res);
+        mmi_scratch_changed(res, dev);
+        mmi_res_unlock(res);
     }
     return status;
 }
@@ -306,7 +314,7 @@ void mmi_scratch_give(struct mmi_residency *res, struct mmi_scratch *scratch) {
         /* Before the look at who waits: one of the two sees the other (both seq_cst). */
         atomic_store(&scratch->slot->busy, 0);
     }
-    if (changed || (scratch->slot && atomic_load(&dev->scratch_waiters) > 0)) {
+    if (changed || (scratch->slot && is_wanted(dev))) {
         mmi_res_lock(res);
         mmi_scratch_changed(res, dev);
         mmi_res_unlock(res);

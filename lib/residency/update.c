@@ -155,8 +155,11 @@ void mmi_update_failed(struct mmi_residency *res, struct mmi_model *model, mm_st
     if (crowded && model->replace && old) {
         model->replace = false;
         model->replacing = true;
-        mmi_instance_leave(res, old, MMI_REASON_UPDATE, true, mmi_model_name(model));
-        return; /* mmi_instance_detached goes on */
+        if (mmi_instance_state(old) == MMI_LOADING) { /* again: it was evicted meanwhile */
+            mmi_load_cancel(res, old);
+        }
+        mmi_update_go_on(res, model);
+        return;
     }
     mm_error shown = *error;
     if (crowded) { /* beside the old one it is too large, whatever else is pinned */
@@ -172,7 +175,12 @@ void mmi_update_failed(struct mmi_residency *res, struct mmi_model *model, mm_st
 
 void mmi_update_go_on(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_version *next = model->next;
-    if (!next || next->instance || (model->replacing && model->current->instance)) {
+    struct mmi_instance *old = model->current->instance;
+    if (!next || next->instance) {
+        return;
+    }
+    if (model->replacing && old) { /* whatever ends it comes back here */
+        mmi_instance_leave(res, old, MMI_REASON_UPDATE, true, mmi_model_name(model));
         return;
     }
     mm_error error;

@@ -152,23 +152,30 @@ void mmi_waiters_fail(struct mmi_residency *res, struct mmi_model *model, mm_sta
     }
 }
 
-bool mmi_job_start(struct mmi_residency *res, struct mmi_job *job, struct mmi_model *model,
-                   struct mmi_lane *lane, bool inline_ok) {
-    if (model && (inline_ok || !res->config.threads)) {
-        MMI_LIST_EACH(node, &model->waiters) {
-            struct mmi_waiter *waiter = MMI_CONTAINER(node, struct mmi_waiter, node);
-            /* With a deadline it must be able to leave, unless there is nobody else. */
-            bool free = waiter->wake && !waiter->job;
-            if (free && (!res->config.threads || !waiter->timer.node.place)) {
-                waiter->job = job;
-                job->claimed = true;
-                pthread_cond_signal(waiter->wake);
-                return true;
-            }
+/* To a blocked caller among these. */
+static bool hand_over(const struct mmi_residency *res, struct mmi_list *waiters,
+                      struct mmi_job *job) {
+    MMI_LIST_EACH(node, waiters) {
+        struct mmi_waiter *waiter = MMI_CONTAINER(node, struct mmi_waiter, node);
+        /* With a deadline it must be able to leave, unless there is nobody else. */
+        bool free = waiter->wake && !waiter->job;
+        if (free && (!res->config.threads || !waiter->timer.node.place)) {
+            waiter->job = job;
+            job->claimed = true;
+            pthread_cond_signal(waiter->wake);
+            return true;
         }
     }
-    if (!res->config.threads) {
-        return false;
+    return false;
+}
+
+bool mmi_job_start(struct mmi_residency *res, struct mmi_job *job, struct mmi_model *model,
+                   struct mmi_lane *lane, bool inline_ok) {
+    if (model && (inline_ok || !res->config.threads) && hand_over(res, &model->waiters, job)) {
+        return true;
+    }
+    if (!res->config.threads) { /* whoever updates it does the work for the new version */
+        return model && hand_over(res, &model->updating, job);
     }
     mmi_lane_push(lane, &job->stage);
     return true;
