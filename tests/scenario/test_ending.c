@@ -5,7 +5,7 @@
 #include <sched.h>
 #include <string.h>
 
-/* ---- Close --------------------------------------------------------------------------------- */
+/* ---- Close ----------------------------------------------------------------------------------- */
 
 struct eviction {
     struct fixture *f;
@@ -106,7 +106,7 @@ static void test_close_ends_what_waits_and_lets_finish_what_runs(void **state) {
     fixture_close(&f);
 }
 
-/* ---- Stop ---------------------------------------------------------------------------------- */
+/* ---- Stop ------------------------------------------------------------------------------------ */
 
 struct stopping {
     struct fixture *f;
@@ -227,7 +227,7 @@ static void test_close_from_inside_an_infer_works(void **state) {
     fixture_close(&f);
 }
 
-/* ---- Callbacks ----------------------------------------------------------------------------- */
+/* ---- Callbacks ------------------------------------------------------------------------------- */
 
 struct callback {
     struct fixture *f;
@@ -279,7 +279,7 @@ static void test_stop_and_free_from_inside_a_callback_are_refused(void **state) 
     fixture_close(&f);
 }
 
-/* ---- Free ---------------------------------------------------------------------------------- */
+/* ---- Free ------------------------------------------------------------------------------------ */
 
 static mm_status free_mesh(void *ctx) {
     struct fixture *f = ctx;

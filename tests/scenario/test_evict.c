@@ -229,7 +229,7 @@ static void test_only_policy_eviction_rests_in_reclaimable(void **state) {
     fixture_close(&f);
 }
 
-/* ---- From inside --------------------------------------------------------------------------- */
+/* ---- From inside ---------------------------------------------------------------------------- */
 
 struct inside {
     struct fixture *f;

@@ -25,7 +25,7 @@ static mm_model add(struct fixture *f, const char *name, uint64_t mib, mm_class 
     return fixture_register(f, &spec);
 }
 
-/* ---- Priority -------------------------------------------------------------------------------- */
+/* ---- Priority ------------------------------------------------------------------------------- */
 
 struct ended {
     struct fixture *f;
@@ -106,7 +106,7 @@ static void test_priority_orders_loads_that_wait_for_memory(void **state) {
     fixture_close(&f);
 }
 
-/* ---- Class ----------------------------------------------------------------------------------- */
+/* ---- Class ---------------------------------------------------------------------------------- */
 
 /* "a model's evict_class orders victims": the lower class leaves first, however fresh */
 static void test_the_lower_class_leaves_first(void **state) {
@@ -173,7 +173,7 @@ static void test_set_class_counts_at_once(void **state) {
     fixture_close(&f);
 }
 
-/* ---- Pins ------------------------------------------------------------------------------------ */
+/* ---- Pins ----------------------------------------------------------------------------------- */
 
 /* "a flag; loads nothing; survives reload" */
 static void test_a_pin_is_a_flag_that_survives_reload(void **state) {
@@ -226,7 +226,7 @@ static void test_pins_that_make_a_load_impossible(void **state) {
     fixture_close(&f);
 }
 
-/* ---- Preload, idle time -------------------------------------------------------------------- */
+/* ---- Preload, idle time --------------------------------------------------------------------- */
 
 /* "load right after registering", in the background */
 static void test_preload_loads_right_after_registering(void **state) {

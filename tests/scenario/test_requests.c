@@ -9,7 +9,7 @@
 
 #define CROWD 4
 
-/* ---- Threads --------------------------------------------------------------------------------- */
+/* ---- Threads -------------------------------------------------------------------------------- */
 
 /* "mm_infer on one model from many threads runs in parallel" */
 static void test_infer_on_one_model_runs_in_parallel(void **state) {
@@ -137,7 +137,7 @@ static void test_max_queued_of_the_mesh_counts_all_models(void **state) {
     fixture_close(&f);
 }
 
-/* ---- Names, strings, arrays ------------------------------------------------------------------ */
+/* ---- Names, strings, arrays ----------------------------------------------------------------- */
 
 /* "UTF-8, NUL-terminated, <= 255 bytes" */
 static void test_names_are_utf8_of_at_most_255_bytes(void **state) {
@@ -258,7 +258,7 @@ static void test_no_handle_is_not_a_stale_one(void **state) {
     fixture_close(&f);
 }
 
-/* ---- Deadlines ------------------------------------------------------------------------------- */
+/* ---- Deadlines ------------------------------------------------------------------------------ */
 
 /* "past = MM_DEADLINE at once, nothing started" */
 static void test_a_past_deadline_starts_nothing(void **state) {
@@ -386,7 +386,7 @@ static void test_no_wait_does_not_wait_for_scratch(void **state) {
     fixture_close(&f);
 }
 
-/* ---- How a blocking inference ends --------------------------------------------------------- */
+/* ---- How a blocking inference ends ---------------------------------------------------------- */
 
 /* "ends by answer, error, deadline, unregister or close": here the last two; what runs finishes */
 static void check_end(bool by_close) {

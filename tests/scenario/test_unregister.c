@@ -95,7 +95,7 @@ static void test_running_requests_may_still_ask_for_scratch(void **state) {
     fixture_close(&f);
 }
 
-/* ---- Waiters -------------------------------------------------------------------------------- */
+/* ---- Waiters --------------------------------------------------------------------------------- */
 
 /* "waiters MM_UNREGISTERED": callers, inferences, loads, preparations; each op once. */
 static void waiters_end(enum mmi_echo_slot slot) {
@@ -200,7 +200,7 @@ static void test_other_waiters_end_unregistered(void **state) {
     fixture_close(&f);
 }
 
-/* ---- The source ----------------------------------------------------------------------------- */
+/* ---- The source ------------------------------------------------------------------------------ */
 
 /* "the source may be deleted after return": while it is read, while it loads, while it runs. */
 static void test_source_may_be_deleted_after_return(void **state) {

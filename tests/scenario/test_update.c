@@ -104,7 +104,7 @@ static void test_running_requests_finish_on_the_old(void **state) {
     fixture_close(&f);
 }
 
-/* ---- Queued requests ------------------------------------------------------------------------ */
+/* ---- Queued requests ------------------------------------------------------------------------- */
 
 /* "queued requests take the new": those that wait for a load of the old. Large and small, because
  * a small one is loaded on a waiting caller's own thread. */

@@ -127,7 +127,7 @@ static void test_gone_artifact_is_prepared_again(void **state) {
     scratch_fini(&scratch);
 }
 
-/* ---- Registering ---------------------------------------------------------------------------- */
+/* ---- Registering ----------------------------------------------------------------------------- */
 
 /* "Register: touches no file": with every file operation about to fail, with sources that are not
  * there, and with one whose opening would block for ever. The same for an update of a cold one. */

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls from inside a backend's infer. */
+#include "weather.h"
+
+#include <string.h>
+
+/* What the calls from inside came to. Each scene is one function run there, once. */
+struct scene {
+    struct fixture f;
+    struct gate gate; /* asked until the mesh is gone */
+    mm_model own, other, cold;
+    void (*play)(struct scene *scene);
+    bool played;
+    mm_status infer, evict_own, stop, free_, close;
+    mm_mesh *kept;
+    mm_op *op;
+};
+
+static mm_status inside(void *user, mm_error *err) {
+    struct scene *scene = user;
+    (void)err;
+    if (!scene->played) {
+        scene->played = true;
+        scene->play(scene);
+    }
+    return MM_OK;
+}
+
+/* Runs `play` inside own's infer; the answer must be right all the same. */
+static void check_scene(struct scene *scene, const char *backend, const char *own_script,
+                        void (*play)(struct scene *scene)) {
+    memset(scene, 0, sizeof(*scene));
+    mm_device_options device;
+    mm_mesh_options options = weather_options(&device, "host", 16 * MIB);
+    fixture_open(&scene->f, &options);
+    mm_model_spec spec = fixture_spec(&scene->f, "own", backend, own_script);
+    scene->own = fixture_register(&scene->f, &spec);
+    scene->other = weather_model(&scene->f, "other", 1, 2);
+    scene->cold = weather_model(&scene->f, "cold", 9, 3);
+    scene->play = play;
+    assert_ok(&scene->f, fixture_infer(&scene->f, scene->other));
+    gate_count(&scene->f, &scene->gate, MMI_ECHO_INFER, "own");
+    scene->gate.user = scene;
+    scene->gate.inside = inside;
+    struct asker asker = {.f = &scene->f, .model = scene->own};
+    assert_int_equal(asker_ask(&asker), MM_OK);
+    assert_true(scene->played);
+}
+
+#define OWN_SCRIPT "weights_bytes 9m\ncheck 0\nseed 1\nversion own\n"
+
+/* ---- Refused, and works ---------------------------------------------------------------------- */
+
+static void play_refused(struct scene *scene) {
+    struct fixture *f = &scene->f;
+    struct asker asker = {.f = f, .model = scene->other};
+    scene->infer = asker_ask(&asker);
+    scene->evict_own = mm_evict(f->mesh, scene->own, 0, NULL);
+    scene->stop = mm_mesh_stop(f->mesh, 0);
+    scene->kept = f->mesh;
+    scene->free_ = mm_mesh_free(&scene->kept);
+}
+
+static void check_refused(struct scene *scene) {
+    assert_int_equal(scene->evict_own, MM_BUSY);
+    assert_int_equal(scene->stop, MM_BUSY);
+    assert_int_equal(scene->free_, MM_BUSY);
+    assert_ptr_equal(scene->kept, scene->f.mesh);
+    assert_int_equal(weather_state(&scene->f, scene->own), MM_STATE_READY);
+    assert_ok(&scene->f, fixture_infer(&scene->f, scene->own)); /* not closed either */
+    fixture_close(&scene->f);
+}
+
+/* "from inside a backend's infer: infer without `nested`, evict itself, stop, free:
+ * MM_INVALID_STATE, MM_BUSY, refused, refused (pointer kept)" */
+static void test_inside_infer_is_refused_without_nested(void **state) {
+    (void)state;
+    struct scene scene;
+    check_scene(&scene, "gated", OWN_SCRIPT, play_refused);
+    assert_int_equal(scene.infer, MM_INVALID_STATE);
+    check_refused(&scene);
+}
+
+static void test_inside_a_nested_backend_infer_works(void **state) {
+    (void)state;
+    struct scene scene;
+    check_scene(&scene, "gated-nested", OWN_SCRIPT, play_refused);
+    assert_int_equal(scene.infer, MM_OK);
+    check_refused(&scene);
+}
+
+static void play_evict_waiting(struct scene *scene) {
+    scene->evict_own = mm_evict(scene->f.mesh, scene->own, S_NS, NULL);
+}
+
+/* "evict itself: MM_BUSY", also with a timeout: at once, for nobody moves the clock here */
+static void test_inside_evict_of_itself_does_not_wait(void **state) {
+    (void)state;
+    struct scene scene;
+    check_scene(&scene, "gated", OWN_SCRIPT, play_evict_waiting);
+    assert_int_equal(scene.evict_own, MM_BUSY);
+    fixture_close(&scene.f);
+}
+
+static void play_close(struct scene *scene) {
+    scene->close = mm_mesh_close(scene->f.mesh);
+}
+
+/* "close: works"; the running inference finishes */
+static void test_inside_close_works(void **state) {
+    (void)state;
+    struct scene scene;
+    check_scene(&scene, "gated", OWN_SCRIPT, play_close);
+    assert_int_equal(scene.close, MM_OK);
+    assert_status(&scene.f, fixture_infer(&scene.f, scene.own), MM_CLOSED);
+    fixture_close(&scene.f);
+}
+
+/* ---- All other verbs ------------------------------------------------------------------------- */
+
+static void play_looking(struct scene *scene) {
+    struct fixture *f = &scene->f;
+    mm_model found;
+    char text[64];
+    mm_plan plan = MM_PLAN_INIT;
+    assert_int_equal(mm_find(f->mesh, "own", &found), MM_OK);
+    assert_int_equal(found.id, scene->own.id);
+    assert_int_equal(fixture_info(f, scene->own).leases, 1);
+    assert_int_equal(fixture_stats(f).models, 3);
+    assert_int_equal(mm_models(f->mesh, &found, 1), 3);
+    assert_true(mm_metrics_text(f->mesh, text, sizeof(text)) > sizeof(text));
+    assert_true(fixture_events_of(f, "load_end", "own") <= 1);
+    assert_ok(f, mm_plan_load(f->mesh, scene->cold, &plan, &f->err));
+    assert_ok(f, mm_plan_load(f->mesh, scene->own, &plan, &f->err));
+    assert_int_equal(plan.resident, 1);
+}
+
+static void play_changing(struct scene *scene) {
+    struct fixture *f = &scene->f;
+    mm_model_spec spec = fixture_spec(f, "fresh", "echo", "seed 9\n");
+    mm_model fresh = fixture_register(f, &spec);
+    assert_ok(f, mm_unregister(f->mesh, fresh, &f->err));
+    assert_int_equal(mm_pin(f->mesh, scene->own), MM_OK);
+    assert_int_equal(mm_unpin(f->mesh, scene->own), MM_OK);
+    assert_int_equal(mm_set_class(f->mesh, scene->own, MM_CLASS_LOW), MM_OK);
+    assert_ok(f, mm_evict(f->mesh, scene->other, 0, &f->err));
+    assert_int_equal(weather_state(f, scene->other), MM_STATE_COLD);
+    assert_status(f, mm_device_set_budget(f->mesh, "host", 4 * MIB, &f->err), MM_BUSY);
+    assert_ok(f, mm_device_set_budget(f->mesh, "host", 18 * MIB, &f->err));
+    assert_ok(f, mm_load(f->mesh, scene->other, NULL, &scene->op, &f->err));
+}
+
+static void play_unregister(struct scene *scene) {
+    struct fixture *f = &scene->f;
+    assert_ok(f, mm_unregister(f->mesh, scene->own, &f->err));
+    mm_model found;
+    assert_int_equal(mm_find(f->mesh, "own", &found), MM_NOT_FOUND);
+}
+
+/* "(all verbs)": looking and changing work as anywhere, no lock is held by the caller */
+static void test_inside_looking_works(void **state) {
+    (void)state;
+    struct scene scene;
+    check_scene(&scene, "gated", OWN_SCRIPT, play_looking);
+    fixture_close(&scene.f);
+}
+
+static void test_inside_changing_works(void **state) {
+    (void)state;
+    struct scene scene;
+    check_scene(&scene, "gated", OWN_SCRIPT, play_changing);
+    assert_int_equal(mm_op_wait(scene.op, 0, NULL), MM_OK);
+    mm_op_free(scene.op);
+    fixture_close(&scene.f);
+}
+
+/* "unregister: running ones finish", itself included */
+static void test_inside_unregister_of_itself_works(void **state) {
+    (void)state;
+    struct scene scene;
+    check_scene(&scene, "gated", OWN_SCRIPT, play_unregister);
+    assert_status(&scene.f, fixture_infer(&scene.f, scene.own), MM_STALE_HANDLE);
+    fixture_close(&scene.f);
+}
+
+/* ---- Nested misses --------------------------------------------------------------------------- */
+
+static void play_cold(struct scene *scene) {
+    struct asker asker = {.f = &scene->f, .model = scene->cold};
+    scene->infer = asker_ask(&asker);
+}
+
+/* "infer nested whose miss would wait for a drain: MM_BUSY at once" */
+static void test_nested_miss_that_would_wait_for_a_drain_is_busy(void **state) {
+    (void)state;
+    struct scene scene; /* 9 MiB are leased by the run itself, 9 are wanted, 16 is all */
+    check_scene(&scene, "gated-nested", OWN_SCRIPT, play_cold);
+    assert_int_equal(scene.infer, MM_BUSY);
+    assert_int_equal(weather_state(&scene.f, scene.own), MM_STATE_READY);
+    assert_int_equal(fixture_events_of(&scene.f, "drain", "own"), 0);
+    assert_ok(&scene.f, mm_evict(scene.f.mesh, scene.own, 0, &scene.f.err));
+    assert_ok(&scene.f, fixture_infer(&scene.f, scene.cold)); /* it is nothing to remember */
+    fixture_close(&scene.f);
+}
+
+/* "... A backend that calls back must say nested": a miss is served if idle ones make room */
+static void test_nested_miss_displaces_idle_models(void **state) {
+    (void)state;
+    struct scene scene;
+    check_scene(&scene, "gated-nested", "weights_bytes 6m\ncheck 0\nseed 1\nversion own\n",
+                play_cold);
+    assert_int_equal(scene.infer, MM_OK);
+    assert_int_equal(weather_state(&scene.f, scene.cold), MM_STATE_READY);
+    fixture_close(&scene.f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_inside_infer_is_refused_without_nested),
+        cmocka_unit_test(test_inside_a_nested_backend_infer_works),
+        cmocka_unit_test(test_inside_evict_of_itself_does_not_wait),
+        cmocka_unit_test(test_inside_close_works),
+        cmocka_unit_test(test_inside_looking_works),
+        cmocka_unit_test(test_inside_changing_works),
+        cmocka_unit_test(test_inside_unregister_of_itself_works),
+        cmocka_unit_test(test_nested_miss_that_would_wait_for_a_drain_is_busy),
+        cmocka_unit_test(test_nested_miss_displaces_idle_models),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
