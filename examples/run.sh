@@ -123,7 +123,7 @@ made() {
 
 make_venv() {
     python3 -m venv --clear "$home/venv" &&
-        "$home/venv/bin/pip" --disable-pip-version-check install --no-deps \
+        "$home/venv/bin/pip" --disable-pip-version-check install --no-deps --only-binary :all: \
             -r examples/zoo/requirements.txt
 }
 
