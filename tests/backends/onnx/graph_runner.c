@@ -409,3 +409,34 @@ void assert_tensors(const struct onnx_tensor *a, const struct onnx_tensor *b, do
         }
     }
 }
+
+static void run_or_fail(struct bench *bench, const struct onnx_tensor *inputs,
+                        struct onnx_tensor *outputs) {
+    if (run_graph(&bench->model, inputs, outputs, &bench->arena, &bench->services, &bench->err) !=
+        MM_OK) {
+        fail_msg("%s", bench->err.text);
+    }
+}
+
+void bench_apply(struct bench *bench, bench_pass pass, double tolerance) {
+    const struct onnx_graph *main = bench->model.main;
+    struct onnx_tensor inputs[MOST_OUTPUTS], before[MOST_OUTPUTS], after[MOST_OUTPUTS];
+    for (uint32_t i = 0; i < main->input_count; i++) {
+        const mm_value_info *info = &bench->model.inputs[i];
+        char shape[64] = "";
+        for (int32_t axis = 0; axis < info->rank; axis++) {
+            int64_t count = info->shape[axis] < 0 ? 3 : info->shape[axis];
+            snprintf(shape + strlen(shape), sizeof(shape) - strlen(shape), "%d ", (int)count);
+        }
+        inputs[i] = bench_tensor(bench, info->dtype, shape);
+    }
+    run_or_fail(bench, inputs, before);
+    struct onnx_pass_context context = {.services = &bench->services};
+    if (pass(&bench->model, &context, &bench->err) != MM_OK) {
+        fail_msg("%s", bench->err.text);
+    }
+    run_or_fail(bench, inputs, after);
+    for (uint32_t i = 0; i < main->output_count; i++) {
+        assert_tensors(&before[i], &after[i], tolerance);
+    }
+}

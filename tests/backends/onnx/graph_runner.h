@@ -6,6 +6,7 @@
  * order, with no plan for memory. What the backend does must give the same results. */
 
 #include <backends/onnx/operators/evaluate.h>
+#include <backends/onnx/passes/passes.h>
 #include <support/world.h>
 
 struct bench {
@@ -64,6 +65,12 @@ struct onnx_tensor bench_tensor(struct bench *bench, int32_t dtype, const char *
 mm_status run_graph(const struct onnx_model *model, const struct onnx_tensor *inputs,
                     struct onnx_tensor *outputs, struct onnx_arena *arena,
                     const mm_services *services, mm_error *err);
+
+typedef mm_status (*bench_pass)(struct onnx_model *model, const struct onnx_pass_context *context,
+                                mm_error *err);
+/* Run, apply the pass, run again: the results must be the same but for `tolerance`. Inputs are
+ * random; a free axis has 3 elements. */
+void bench_apply(struct bench *bench, bench_pass pass, double tolerance);
 
 /* The same types and shapes, and elements that differ by at most `tolerance` relative to the larger
  * of 1 and their size; fails the test otherwise. */

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Elementwise nodes become programs; and all passes together keep what random graphs compute. */
+
+#include "graph_runner.h"
+
+#include <backends/onnx/operators/fused.h>
+#include <backends/onnx/passes/uses.h>
+
+#include <string.h>
+
+#define TOLERANCE 1e-5
+
+/* Apply, and see how many nodes are left, and programs among them. */
+static void check(struct bench *bench, uint32_t result, uint32_t nodes, uint32_t programs) {
+    bench_output(bench, result);
+    bench_apply(bench, mmi_onnx_fuse, TOLERANCE);
+    assert_int_equal(bench_count(bench->model.main, NULL), nodes);
+    assert_int_equal(bench_count(bench->model.main, "Fused"), programs);
+    bench_fini(bench);
+}
+
+/* ---- What becomes one */
+
+static void test_chain(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    uint32_t y = BENCH_NODE(&bench, "Abs", "", bench_input(&bench, MM_F32, "2 3"));
+    y = BENCH_NODE(&bench, "Sqrt", "", y);
+    y = BENCH_NODE(&bench, "Mul", "", y, bench_random(&bench, "3"));
+    bench_output(&bench, BENCH_NODE(&bench, "Sub", "", bench_scalar(&bench, 1), y));
+    bench_apply(&bench, mmi_onnx_fuse, TOLERANCE);
+    const struct onnx_node *node = bench_find(&bench, "Fused");
+    const struct onnx_program *program = node->params;
+    static const uint8_t kinds[] = {ONNX_I_ABS, ONNX_I_SQRT, ONNX_I_MUL, ONNX_I_X_SUB};
+    assert_int_equal(bench_count(bench.model.main, NULL), 1);
+    assert_string_equal(node->domain, "mmi");
+    assert_int_equal(program->inputs, 2);
+    assert_int_equal(program->count, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(program->code[i].kind, kinds[i]);
+    }
+    bench_fini(&bench);
+}
+
+/* The approximation of GELU, whose input is used five times: magika's. */
+static void test_gelu(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    uint32_t x = bench_input(&bench, MM_F32, "4 5");
+    uint32_t v = BENCH_NODE(&bench, "Add", "", x, bench_random(&bench, "1 1 5"));
+    uint32_t y = BENCH_NODE(&bench, "Mul", "", bench_scalar(&bench, 0.044715F), v);
+    y = BENCH_NODE(&bench, "Mul", "", v, y);
+    y = BENCH_NODE(&bench, "Mul", "", v, y);
+    y = BENCH_NODE(&bench, "Add", "", v, y);
+    y = BENCH_NODE(&bench, "Mul", "", bench_scalar(&bench, 0.7978846F), y);
+    y = BENCH_NODE(&bench, "Tanh", "", y);
+    y = BENCH_NODE(&bench, "Add", "", bench_scalar(&bench, 1), y);
+    y = BENCH_NODE(&bench, "Mul", "", bench_scalar(&bench, 0.5F), y);
+    check(&bench, BENCH_NODE(&bench, "Mul", "", v, y), 1, 1);
+}
+
+/* Every operator, numbers on both sides, and operands that are broadcast. */
+static void test_operators(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    uint32_t a = bench_input(&bench, MM_F32, "2 1 3"), b = bench_input(&bench, MM_F32, "4 1");
+    uint32_t two = bench_scalar(&bench, 2), half = bench_scalar(&bench, 0.5F);
+    uint32_t y = BENCH_NODE(&bench, "Sum", "", a, b, two, a);
+    y = BENCH_NODE(&bench, "Max", "", y, half);
+    y = BENCH_NODE(&bench, "Min", "", bench_scalar(&bench, 1.75F), y, b);
+    y = BENCH_NODE(&bench, "Abs", "", BENCH_NODE(&bench, "Neg", "", y));
+    y = BENCH_NODE(&bench, "Add", "", y, half);
+    uint32_t z = BENCH_NODE(&bench, "Pow", "", y, half);
+    z = BENCH_NODE(&bench, "Pow", "", z, two);
+    z = BENCH_NODE(&bench, "Pow", "", z, bench_scalar(&bench, 1.5F));
+    z = BENCH_NODE(&bench, "Pow", "", z, b);
+    z = BENCH_NODE(&bench, "Log", "", BENCH_NODE(&bench, "Exp", "", z));
+    z = BENCH_NODE(&bench, "Clip", "", z, ONNX_NO_VALUE, two);
+    z = BENCH_NODE(&bench, "Reciprocal", "", BENCH_NODE(&bench, "Div", "", two, z));
+    z = BENCH_NODE(&bench, "Erf", "", BENCH_NODE(&bench, "Tanh", "", z));
+    z = BENCH_NODE(&bench, "LeakyRelu", "", BENCH_NODE(&bench, "Div", "", z, y));
+    check(&bench, BENCH_NODE(&bench, "HardSwish", "", z), 1, 1);
+}
+
+/* Numbers with axes of their own give them to the result. */
+static void test_rank(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    const float two = 2;
+    uint32_t y = BENCH_NODE(&bench, "Relu", "", bench_input(&bench, MM_F32, "3"));
+    y = BENCH_NODE(&bench, "Mul", "", y, bench_floats(&bench, "1 1 1", &two));
+    check(&bench, y, 1, 1);
+}
+
+/* ---- What stays apart */
+
+/* The mean of a row is not computed for each of its elements: small things become a program of
+ * their own. */
+static void test_small(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    uint32_t x = bench_input(&bench, MM_F32, "4 8");
+    uint32_t mean = BENCH_NODE(&bench, "ReduceMean", "", x, bench_ints(&bench, "1"));
+    uint32_t centred = BENCH_NODE(&bench, "Sub", "", x, mean);
+    uint32_t square = BENCH_NODE(&bench, "Pow", "", centred, bench_scalar(&bench, 2));
+    uint32_t variance = BENCH_NODE(&bench, "ReduceMean", "", square, bench_ints(&bench, "1"));
+    variance = BENCH_NODE(&bench, "Add", "", variance, bench_scalar(&bench, 1e-5F));
+    uint32_t y = BENCH_NODE(&bench, "Div", "", centred, BENCH_NODE(&bench, "Sqrt", "", variance));
+    y = BENCH_NODE(&bench, "Mul", "", y, bench_random(&bench, "8"));
+    y = BENCH_NODE(&bench, "Add", "", y, bench_random(&bench, "8"));
+    check(&bench, y, 6, 4);
+}
+
+static void test_used_outside(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    uint32_t y = BENCH_NODE(&bench, "Exp", "", bench_input(&bench, MM_F32, "3"));
+    bench_output(&bench, y);
+    check(&bench, BENCH_NODE(&bench, "Neg", "", y), 2, 2);
+}
+
+static void test_branches(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    uint32_t x = bench_input(&bench, MM_F32, "3"), asked = bench_input(&bench, MM_BOOL, "");
+    uint32_t y = BENCH_NODE(&bench, "Exp", "", x);
+    struct onnx_graph *then = bench_branch(&bench);
+    uint32_t z = BENCH_NODE(&bench, "Abs", "", BENCH_NODE(&bench, "Neg", "", y));
+    bench_branch_end(&bench, then, z);
+    struct onnx_graph *otherwise = bench_branch(&bench);
+    bench_branch_end(&bench, otherwise, x);
+    check(&bench, bench_if(&bench, asked, then, otherwise), 3, 2);
+}
+
+static void test_other_types(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    uint32_t x = bench_input(&bench, MM_I64, "3");
+    uint32_t y = BENCH_NODE(&bench, "Add", "", BENCH_NODE(&bench, "Mul", "", x, x), x);
+    y = BENCH_NODE(&bench, "Cast", "to=1", y);
+    check(&bench, BENCH_NODE(&bench, "Exp", "", BENCH_NODE(&bench, "Neg", "", y)), 4, 1);
+}
+
+/* Longer than a program may be, and with more inputs. */
+static void test_limits(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    uint32_t y = bench_input(&bench, MM_F32, "3");
+    for (uint32_t i = 0; i < 3 * ONNX_PROGRAM_CODE; i++) {
+        y = BENCH_NODE(&bench, "Neg", "", y);
+    }
+    check(&bench, y, 3, 3);
+    bench_init(&bench, 1);
+    y = bench_input(&bench, MM_F32, "3");
+    for (uint32_t i = 0; i < 2 * (ONNX_PROGRAM_INPUTS - 1); i++) {
+        y = BENCH_NODE(&bench, "Add", "", y, bench_random(&bench, "3"));
+    }
+    check(&bench, y, 2, 2);
+}
+
+static void test_no_memory(void **state) {
+    (void)state;
+    for (uint64_t nth = 1, failed = true; failed; nth++) {
+        struct bench bench;
+        bench_init(&bench, 1);
+        uint32_t y = bench_input(&bench, MM_F32, "3");
+        for (uint32_t i = 0; i < 200; i++) {
+            y = BENCH_NODE(&bench, "Neg", "", y);
+        }
+        bench_output(&bench, y);
+        struct onnx_pass_context context = {.services = &bench.services};
+        world_fail_alloc(&bench.world, nth);
+        mm_status status = mmi_onnx_passes(&bench.model, &context, &bench.err);
+        failed = world_failed(&bench.world);
+        world_fail_alloc(&bench.world, 0);
+        assert_int_equal(status, failed ? MM_NO_MEMORY : MM_OK);
+        bench_fini(&bench);
+    }
+}
+
+/* ---- Random graphs through all passes */
+
+#define MOST_VALUES 24
+
+/* Values [2, 4, 5, 5] and [2, 4, 1, 1], and a node of each kind that makes one of them of one. */
+struct pool {
+    uint32_t values[MOST_VALUES];
+    bool small[MOST_VALUES];
+    uint32_t count;
+};
+
+static uint32_t pick(struct bench *bench, const struct pool *pool, bool small) {
+    for (;;) {
+        /* rather one of the last, so that graphs become deep */
+        uint64_t back = test_random_below(&bench->seed, test_random_below(&bench->seed, 6) + 1);
+        uint32_t i = pool->count - 1 - (uint32_t)(back < pool->count ? back : 0);
+        if (pool->small[i] == small) {
+            return pool->values[i];
+        }
+        if (test_random_below(&bench->seed, 8) == 0) {
+            return pool->values[small ? 1 : 0];
+        }
+    }
+}
+
+static uint32_t random_constant(struct bench *bench) {
+    static const char *const shapes[] = {"", "1", "4 1 1", "1 4 1 1", "5", "4 5 5"};
+    return bench_random(bench, shapes[test_random_below(&bench->seed, 6)]);
+}
+
+static uint32_t random_norm(struct bench *bench, uint32_t x) {
+    const float variances[] = {0.5F, 1, 2, 0.25F};
+    uint32_t scale = bench_random(bench, "4"), bias = bench_random(bench, "4");
+    return BENCH_NODE(bench, "BatchNormalization", "", x, scale, bias, bench_random(bench, "4"),
+                      bench_floats(bench, "4", variances));
+}
+
+static uint32_t random_product(struct bench *bench, uint32_t x) {
+    switch (test_random_below(&bench->seed, 4)) {
+    case 0:
+        return BENCH_NODE(bench, "Conv", "pads=[1,1,1,1]", x, bench_random(bench, "4 4 3 3"));
+    case 1:
+        return BENCH_NODE(bench, "Conv", "group=4", x, bench_random(bench, "4 1 1 1"),
+                          bench_random(bench, "4"));
+    case 2:
+        return BENCH_NODE(bench, "ConvTranspose", "group=2", x, bench_random(bench, "4 2 1 1"));
+    default:
+        return BENCH_NODE(bench, "MatMul", "", x, bench_random(bench, "5 5"));
+    }
+}
+
+static uint32_t random_large(struct bench *bench, const struct pool *pool) {
+    static const char *const unary[] = {"Relu", "Sigmoid", "Tanh",        "HardSigmoid", "Neg",
+                                        "Abs",  "Erf",     "HardSwish",   "LeakyRelu",   "Identity",
+                                        "Relu", "Sigmoid", "HardSigmoid", "Tanh"};
+    static const char *const binary[] = {"Add", "Sub", "Mul", "Max", "Min", "Sum"};
+    uint32_t x = pick(bench, pool, false);
+    uint64_t which = test_random_below(&bench->seed, 10);
+    const char *type = binary[test_random_below(&bench->seed, 6)];
+    if (which < 2) {
+        return random_product(bench, x);
+    }
+    if (which == 2) {
+        return random_norm(bench, x);
+    }
+    if (which < 5) {
+        uint32_t c = random_constant(bench);
+        bool left = test_random_below(&bench->seed, 2) == 0;
+        return BENCH_NODE(bench, type, "", left ? c : x, left ? x : c);
+    }
+    if (which < 7) {
+        return BENCH_NODE(bench, type, "", x, pick(bench, pool, which == 5));
+    }
+    return BENCH_NODE(bench, unary[test_random_below(&bench->seed, 14)], "", x);
+}
+
+static uint32_t random_small(struct bench *bench, const struct pool *pool) {
+    uint32_t x = pick(bench, pool, true);
+    switch (test_random_below(&bench->seed, 3)) {
+    case 0:
+        return BENCH_NODE(bench, "GlobalAveragePool", "", pick(bench, pool, false));
+    case 1:
+        return BENCH_NODE(bench, "Conv", "", x, bench_random(bench, "4 4 1 1"));
+    default:
+        return BENCH_NODE(bench, "Sigmoid", "", x);
+    }
+}
+
+static uint32_t build_random(struct bench *bench) {
+    struct pool pool = {.count = 2};
+    pool.values[0] = bench_input(bench, MM_F32, "2 4 5 5");
+    pool.values[1] = bench_input(bench, MM_F32, "2 4 1 1");
+    pool.small[1] = true;
+    while (pool.count < MOST_VALUES) {
+        bool small = test_random_below(&bench->seed, 6) == 0;
+        uint32_t value = small ? random_small(bench, &pool) : random_large(bench, &pool);
+        pool.small[pool.count] = small;
+        pool.values[pool.count++] = value;
+    }
+    bench_output(bench, pool.values[MOST_VALUES - 1]);
+    bench_output(bench, pool.values[MOST_VALUES - 1 - test_random_below(&bench->seed, 12)]);
+    return pool.count;
+}
+
+static uint64_t seed;
+
+static void test_random_graphs(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < 300; i++) {
+        struct bench bench;
+        bench_init(&bench, seed + i);
+        build_random(&bench);
+        bench_apply(&bench, mmi_onnx_passes, 2e-4);
+        bench_fini(&bench);
+    }
+}
+
+/* ---- */
+
+int main(int argc, char **argv) {
+    seed = test_seed(argc, argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chain),         cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_operators),     cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_small),         cmocka_unit_test(test_used_outside),
+        cmocka_unit_test(test_branches),      cmocka_unit_test(test_other_types),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_random_graphs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
