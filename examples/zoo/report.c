@@ -130,8 +130,10 @@ void report_totals(const struct report *report) {
     collect(crowd, UINT32_MAX, true, &times);
     printf("answers checked: finite and as the first time; of public models also against what is "
            "right\n");
-    printf("stream  %" PRIu64 " requests in %.1f s, hit rate %.1f %%\n", count, report->seconds,
-           count ? 100 * (double)times.count / (double)count : 0);
+    printf("stream  %" PRIu64
+           " requests in %.1f s, hit rate %.1f %% (there on arrival; joining a load is a "
+           "miss)\n",
+           count, report->seconds, count ? 100 * (double)times.count / (double)count : 0);
     print_quantiles("hits", &times);
     collect(crowd, UINT32_MAX, false, &times);
     print_quantiles("misses", &times);
