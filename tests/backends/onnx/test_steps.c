@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a graph to its description and back, to steps and to answers: those of the naive runner. */
- * runner's. */
 #include "graph_runner.h"
 #include <backends/onnx/steps/steps.h>
 #include <backends/onnx/steps/weights.h>
