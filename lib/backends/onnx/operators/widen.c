@@ -13,6 +13,22 @@ bool mmi_onnx_is_float(int32_t dtype) {
     return dtype == MM_F32 || dtype == MM_F64 || dtype == MM_F16 || dtype == MM_BF16;
 }
 
+bool mmi_onnx_is_number(int32_t dtype) {
+    switch (dtype) {
+    case MM_I8:
+    case MM_U8:
+    case MM_I16:
+    case MM_U16:
+    case MM_I32:
+    case MM_U32:
+    case MM_I64:
+    case MM_U64:
+        return true;
+    default:
+        return mmi_onnx_is_float(dtype);
+    }
+}
+
 /* ---- One type of number to another ----------------------------------------------------------- */
 
 void mmi_onnx_widen(int32_t dtype, const void *from, uint64_t count, double *to) {

@@ -6,7 +6,9 @@
 
 #include <backends/onnx/operators/operator.h>
 
-/* count elements of a float, integer or bool type as f64. */
+/* Floats of 16 bits and more, integers of 8 and more. */
+bool mmi_onnx_is_number(int32_t dtype);
+/* count numbers, or bools, as f64. */
 void mmi_onnx_widen(int32_t dtype, const void *from, uint64_t count, double *to);
 /* And back: rounded to the nearest, ties to even; integers saturate, and are 0 for what is no
  * number. */
