@@ -9,9 +9,9 @@ enum form {
     ONE,  /* instruction(input) */
     MANY, /* instruction(instruction(input 0, input 1), input 2) ..., with numbers where they are */
     POWER,
-    LIMITS, /* Clip */
-    ALPHA,  /* x is the parameter alpha, y beta */
-    SWISH   /* HardSwish */
+    LIMITS,     /* Clip */
+    PARAMETERS, /* x and y are the operator's */
+    SWISH       /* HardSwish */
 };
 
 static const struct translation {
@@ -27,8 +27,8 @@ static const struct translation {
     {"Max", MANY, ONNX_I_MAX},
     {"Pow", POWER, ONNX_I_POW},
     {"Clip", LIMITS, ONNX_I_CLIP},
-    {"HardSigmoid", ALPHA, ONNX_I_HARD_SIGMOID},
-    {"LeakyRelu", ALPHA, ONNX_I_LEAKY_RELU},
+    {"HardSigmoid", PARAMETERS, ONNX_I_HARD_SIGMOID},
+    {"LeakyRelu", PARAMETERS, ONNX_I_LEAKY_RELU},
     {"HardSwish", SWISH, ONNX_I_HARD_SIGMOID},
     {"Relu", ONE, ONNX_I_RELU},
     {"Neg", ONE, ONNX_I_NEG},
@@ -235,9 +235,9 @@ static struct operand emit_one(struct onnx_emitter *e, const struct translation 
                                                                                         : high;
         return add_number(e, ONNX_I_CLIP, a, low, high);
     }
-    if (translation->form == ALPHA) {
-        const struct onnx_alpha *params = node->params;
-        return add_number(e, translation->kind, a, params->alpha, params->beta);
+    if (translation->form == PARAMETERS) {
+        const struct onnx_numbers *params = node->params;
+        return add_number(e, translation->kind, a, params->a, params->b);
     }
     if (translation->form == SWISH) {
         struct operand gate = add_number(e, ONNX_I_HARD_SIGMOID, a, 1.0F / 6, 0.5F);
