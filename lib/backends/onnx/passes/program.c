@@ -236,8 +236,8 @@ static struct operand emit_one(struct onnx_emitter *e, const struct translation 
         return add_number(e, ONNX_I_CLIP, a, low, high);
     }
     if (translation->form == PARAMETERS) {
-        const struct onnx_numbers *params = node->params;
-        return add_number(e, translation->kind, a, params->a, params->b);
+        const struct onnx_alpha *params = node->params;
+        return add_number(e, translation->kind, a, params->alpha, params->beta);
     }
     if (translation->form == SWISH) {
         struct operand gate = add_number(e, ONNX_I_HARD_SIGMOID, a, 1.0F / 6, 0.5F);
