@@ -9,6 +9,7 @@
 #include <backends/onnx/cpu/loops_math.h>
 #include <backends/onnx/cpu/loops_product.h>
 #include <backends/onnx/cpu/loops_rows.h>
+#include <backends/onnx/cpu/loops_window.h>
 
 const struct onnx_simd mmi_onnx_simd_avx2 = LOOPS;
 

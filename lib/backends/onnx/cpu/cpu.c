@@ -11,6 +11,8 @@ static const struct {
     {"AveragePool", mmi_onnx_choose_average_pool},
     {"Conv", mmi_onnx_choose_conv},
     {"ConvTranspose", mmi_onnx_choose_conv_transpose},
+    {"Fused", mmi_onnx_choose_fused},
+    {"LSTM", mmi_onnx_choose_lstm},
     {"Linear", mmi_onnx_choose_linear},
     {"MatMul", mmi_onnx_choose_matmul},
     {"MaxPool", mmi_onnx_choose_max_pool},

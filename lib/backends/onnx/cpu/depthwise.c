@@ -38,6 +38,20 @@ static bool measure(struct depthwise *d, const struct onnx_conv *params,
     return true;
 }
 
+/* Rows of results of one channel, one by one. */
+static void weigh_rows(const struct depthwise *d, const struct onnx_slide *slide) {
+    struct onnx_taps taps = {.offsets = d->offsets,
+                             .weights = slide->weights,
+                             .count = d->taps,
+                             .columns = slide->columns,
+                             .bias = slide->bias};
+    for (uint64_t row = 0; row < slide->rows; row++) {
+        taps.from = slide->from + mmi_onnx_strip_row(&d->strip, row);
+        taps.to = slide->to + row * slide->columns;
+        d->simd->weigh(&taps);
+    }
+}
+
 /* All results of one channel. */
 static void run_channel(const struct depthwise *d, uint64_t i, float *room) {
     const struct onnx_plane *plane = &d->strip.plane;
@@ -46,21 +60,24 @@ static void run_channel(const struct depthwise *d, uint64_t i, float *room) {
     const float *in = (const float *)d->call->in[0] + i / d->each * in_size;
     const float *bias = mmi_onnx_given(d->call, 2) ? d->call->in[2] : NULL;
     float *out = (float *)d->call->out[0] + i * plane->rows.out * plane->columns.out;
-    struct onnx_taps taps = {.offsets = d->offsets,
-                             .weights = (const float *)d->call->in[1] + channel * d->taps,
-                             .count = d->taps,
-                             .columns = plane->columns.out,
-                             .bias = bias ? bias[channel] : 0};
+    struct onnx_slide slide = {.from = room,
+                               .row = d->strip.row,
+                               .kernel_rows = plane->rows.kernel,
+                               .kernel_columns = plane->columns.kernel,
+                               .stride = plane->rows.stride,
+                               .offsets = d->offsets,
+                               .weights = (const float *)d->call->in[1] + channel * d->taps,
+                               .columns = plane->columns.out,
+                               .bias = bias ? bias[channel] : 0};
     for (uint64_t first = 0; first < plane->rows.out; first += d->strip.results) {
-        uint64_t count = mmi_min_u64(d->strip.results, plane->rows.out - first);
-        mmi_onnx_fill_strip(&d->strip, d->simd, in, first, count, room);
-        for (uint64_t row = 0; row < count; row++) {
-            taps.from = room + mmi_onnx_strip_row(&d->strip, row);
-            taps.to = out + (first + row) * taps.columns;
-            d->simd->weigh(&taps);
+        slide.rows = mmi_min_u64(d->strip.results, plane->rows.out - first);
+        slide.to = out + first * slide.columns;
+        mmi_onnx_fill_strip(&d->strip, d->simd, in, first, slide.rows, room);
+        if (plane->rows.dilation != 1 || !d->simd->slide(&slide)) {
+            weigh_rows(d, &slide);
         }
         if (d->activation) {
-            d->simd->activate(d->activation, out + first * taps.columns, count * taps.columns);
+            d->simd->activate(d->activation, slide.to, slide.rows * slide.columns);
         }
     }
 }

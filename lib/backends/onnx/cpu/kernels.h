@@ -13,5 +13,7 @@ onnx_kernel mmi_onnx_choose_linear(struct onnx_inference *x, const mm_services *
 onnx_kernel mmi_onnx_choose_matmul(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_max_pool(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_average_pool(struct onnx_inference *x, const mm_services *services);
+onnx_kernel mmi_onnx_choose_fused(struct onnx_inference *x, const mm_services *services);
+onnx_kernel mmi_onnx_choose_lstm(struct onnx_inference *x, const mm_services *services);
 
 #endif

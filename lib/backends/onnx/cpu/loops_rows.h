@@ -2,9 +2,9 @@
 #ifndef MMI_BACKENDS_ONNX_CPU_LOOPS_ROWS_H
 #define MMI_BACKENDS_ONNX_CPU_LOOPS_ROWS_H
 
-/* Instructions of Fused, reductions, and windows over rows. */
+/* Instructions of Fused, and reductions. */
 
-#include <backends/onnx/cpu/loops_product.h>
+#include <backends/onnx/cpu/loops_math.h>
 
 #define OF_X(name, expression)                                                                     \
     case name:                                                                                     \
@@ -16,7 +16,12 @@
         break
 
 static float power(float base, float exponent) {
-    return exponent == 2 ? base * base : exponent == 0.5f ? sqrtf(base) : powf(base, exponent);
+    return exponent == 2 ? base * base : powf(base, exponent);
+}
+
+/* What powf makes of 0.5, which is more than a root: -INFINITY becomes INFINITY, -0 becomes 0. */
+static inline vec v_power_half(vec x) {
+    return v_select(x == v_set(-INFINITY), v_set(INFINITY), v_sqrt(x + 0));
 }
 
 /* to[i] = a[i] to the power of exponent[i * step]. */
@@ -31,7 +36,7 @@ static void raise_all(const float *a, float exponent, float *to, uint64_t count)
     if (exponent == 2) {
         FOR_EACH_X(a, to, count, x * x);
     } else if (exponent == 0.5f) {
-        FOR_EACH_X(a, to, count, v_sqrt(x));
+        FOR_EACH_X(a, to, count, v_power_half(x));
     } else {
         raise_each(a, &exponent, 0, to, count);
     }
@@ -132,117 +137,22 @@ static float exponentials(const float *values, float shift, float *to, uint64_t 
     return total;
 }
 
-/* ---- Windows */
-
-static void gather(const float *from, uint64_t stride, float *to, uint64_t count) {
-    uint64_t i = 0;
-    if (stride == 1 && count >= LANES) {
-        for (; i + LANES <= count; i += LANES) {
-            v_store(to + i, v_load(from + i));
-        }
-        v_store(to + count - LANES, v_load(from + count - LANES));
-        return;
-    }
-    if (stride == 2) {
-        for (; i + LANES < count; i += LANES) { /* the last odd one need not be there */
-            vec even, odd;
-            v_unzip(from + 2 * i, &even, &odd);
-            v_store(to + i, even);
-        }
-    }
-    for (; i < count; i++) {
-        to[i] = from[i * stride];
-    }
+static inline vec lstm_part(const vec gates[4], vec *cell) {
+    vec kept = v_sigmoid(gates[2]) * *cell;
+    *cell = v_fma(v_sigmoid(gates[0]), v_tanh(gates[3]), kept);
+    return v_sigmoid(gates[1]) * v_tanh(*cell);
 }
 
-static void interleave(const float *from, uint64_t from_row, uint64_t ways, float *to,
-                       uint64_t count) {
-    uint64_t i = 0;
-    for (; ways == 2 && i + LANES <= count; i += LANES) {
-        vec first, second;
-        v_zip(v_load(from + i), v_load(from + from_row + i), &first, &second);
-        v_store(to + 2 * i, first);
-        v_store(to + 2 * i + LANES, second);
-    }
-    for (; i < count; i++) {
-        for (uint64_t w = 0; w < ways; w++) {
-            to[i * ways + w] = from[w * from_row + i];
+static void lstm(const float *gates, float *cell, float *hidden, uint64_t count) {
+    for (uint64_t i = 0; i < count; i += LANES) {
+        uint64_t left = count - i < LANES ? count - i : LANES;
+        vec part[4], state = v_load_part(cell + i, left);
+        for (uint64_t gate = 0; gate < 4; gate++) {
+            part[gate] = v_load_part(gates + gate * count + i, left);
         }
+        v_store_part(hidden + i, lstm_part(part, &state), left);
+        v_store_part(cell + i, state, left);
     }
 }
-
-/* `vectors` of a row's results, made together: each tap's weight is fetched once for all. Even and
- * odd taps are summed apart, which hides how long an addition takes. */
-#define NEW_TAPS(v)                                                                                \
-    vec even_##v = v_set(t->bias);                                                                 \
-    vec odd_##v = v_set(0);
-#define ADD_EVEN(v) even_##v = v_fma(weight, v_load(from + v * LANES), even_##v);
-#define ADD_ODD(v) odd_##v = v_fma(weight, v_load(from + v * LANES), odd_##v);
-#define PUT_TAPS(v)                                                                                \
-    if (v + 1 < vectors || last == LANES) {                                                        \
-        v_store(to + v * LANES, even_##v + odd_##v);                                               \
-    } else {                                                                                       \
-        v_store_part(to + v * LANES, even_##v + odd_##v, last);                                    \
-    }
-#define WEIGH(vectors_)                                                                            \
-    static void weigh_##vectors_(const struct onnx_taps *t, uint64_t at, uint64_t last) {          \
-        const uint64_t vectors = vectors_;                                                         \
-        const float *all = t->from + at;                                                           \
-        float *to = t->to + at;                                                                    \
-        ROWS_##vectors_(NEW_TAPS);                                                                 \
-        uint64_t k = 0;                                                                            \
-        for (; k + 2 <= t->count; k += 2) {                                                        \
-            const float *from = all + t->offsets[k];                                               \
-            vec weight = v_set(t->weights[k]);                                                     \
-            ROWS_##vectors_(ADD_EVEN);                                                             \
-            from = all + t->offsets[k + 1];                                                        \
-            weight = v_set(t->weights[k + 1]);                                                     \
-            ROWS_##vectors_(ADD_ODD);                                                              \
-        }                                                                                          \
-        if (k < t->count) {                                                                        \
-            const float *from = all + t->offsets[k];                                               \
-            vec weight = v_set(t->weights[k]);                                                     \
-            ROWS_##vectors_(ADD_EVEN);                                                             \
-        }                                                                                          \
-        ROWS_##vectors_(PUT_TAPS);                                                                 \
-    }
-
-WEIGH(1)
-WEIGH(2)
-WEIGH(3)
-WEIGH(4)
-
-static void weigh(const struct onnx_taps *t) {
-    static void (*const weighers[])(const struct onnx_taps *, uint64_t,
-                                    uint64_t) = {weigh_1, weigh_2, weigh_3, weigh_4};
-    uint64_t vectors = (t->columns + LANES - 1) / LANES;
-    uint64_t blocks = (vectors + 3) / 4;
-    uint64_t least = vectors / blocks, longer = vectors % blocks;
-    for (uint64_t i = 0, at = 0; i < blocks; i++) {
-        uint64_t count = least + (i < longer ? 1 : 0);
-        uint64_t left = t->columns - (at + (count - 1) * LANES);
-        weighers[count - 1](t, at, left < LANES ? left : LANES);
-        at += count * LANES;
-    }
-}
-
-static void greatest(const struct onnx_taps *t) {
-    for (uint64_t i = 0; i < t->columns; i += LANES) {
-        uint64_t left = t->columns - i;
-        vec most = v_load(t->from + t->offsets[0] + i);
-        for (uint64_t k = 1; k < t->count; k++) {
-            vec x = v_load(t->from + t->offsets[k] + i);
-            most = v_select(most != most, most, v_max(most, x));
-        }
-        v_store_part(t->to + i, most, left < LANES ? left : LANES);
-    }
-}
-
-#define LOOPS                                                                                      \
-    {                                                                                              \
-        .product = product, .dots = dots, .activate = activate, .instruction = instruction,        \
-        .gather = gather, .interleave = interleave, .weigh = weigh, .greatest = greatest,          \
-        .sum = sum, .max = max, .exponentials = exponentials                                       \
-    }
 
 #endif

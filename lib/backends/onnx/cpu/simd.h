@@ -48,6 +48,19 @@ struct onnx_taps {
     float bias;
 };
 
+/* Rows of results of a window that slides over a strip (strip.h), four of which are made together:
+ * the strip must go on far enough for that. */
+struct onnx_slide {
+    const float *from;
+    uint64_t row;                                 /* floats from one row of the strip to the next */
+    uint64_t kernel_rows, kernel_columns, stride; /* stride: rows from one result to the next */
+    const uint64_t *offsets;                      /* [kernel_columns], as onnx_taps has them */
+    const float *weights;                         /* [kernel_rows][kernel_columns] */
+    float *to;                                    /* [rows][columns] */
+    uint64_t rows, columns;
+    float bias;
+};
+
 struct onnx_simd {
     /* All 16 columns of B's last panel must be readable. */
     void (*product)(const struct onnx_simd_product *p);
@@ -59,12 +72,16 @@ struct onnx_simd {
     /* to[i * ways + w] = from[w * from_row + i], w < ways */
     void (*interleave)(const float *from, uint64_t from_row, uint64_t ways, float *to,
                        uint64_t count);
-    void (*weigh)(const struct onnx_taps *taps);    /* sums, each tap times its weight */
+    void (*weigh)(const struct onnx_taps *taps); /* sums, each tap times its weight */
+    /* false: not for such a window, use weigh */
+    bool (*slide)(const struct onnx_slide *slide);
     void (*greatest)(const struct onnx_taps *taps); /* without weights and bias */
     float (*sum)(const float *values, uint64_t count);
     float (*max)(const float *values, uint64_t count); /* count >= 1; NaN if one is */
     /* to[i] = e^(values[i] - shift); returns their sum. `to` may be `values`. */
     float (*exponentials)(const float *values, float shift, float *to, uint64_t count);
+    /* One step of an LSTM: gates i o f c, `count` of each; the cell's state; the hidden one. */
+    void (*lstm)(const float *gates, float *cell, float *hidden, uint64_t count);
 };
 
 extern const struct onnx_simd mmi_onnx_simd_portable;

@@ -13,13 +13,14 @@ struct onnx_strip {
     float padding;
     uint64_t parts, width; /* of a row: parts of `width` columns */
     uint64_t row;          /* floats of a row */
-    uint64_t results;      /* rows of results for which there is room */
+    uint64_t results;      /* rows of results for which there is room, a multiple of 4 */
     uint64_t floats;       /* of the strip */
 };
 
 /* false: it would be too large. */
 bool mmi_onnx_strip(const struct onnx_plane *plane, float padding, struct onnx_strip *strip);
-/* What rows [first, first + count) of the results see of a channel; count <= strip->results. */
+/* What rows [first, first + count) of the results see of a channel, count <= strip->results, and
+ * those that make `count` a multiple of 4; they may be beyond the last. */
 void mmi_onnx_fill_strip(const struct onnx_strip *strip, const struct onnx_simd *simd,
                          const float *channel, uint64_t first, uint64_t count, float *to);
 /* The window's elements, [rows * columns]: as onnx_taps has them, from where a row of results
