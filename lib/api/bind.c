@@ -79,13 +79,15 @@ static mm_status fill(mm_binding *binding, const struct mmi_opened *opened,
     return check_complete(description, binding, err);
 }
 
-static mm_binding *binding_new(const mm_allocator *alloc, uint64_t model_id, uint32_t input_count,
+static mm_binding *binding_new(const mm_mesh *mesh, uint64_t model_id, uint32_t input_count,
                                uint32_t output_count) {
+    const mm_allocator *alloc = &mesh->host;
     mm_binding *binding = mmi_alloc(alloc, 1, sizeof(*binding));
     if (!binding) {
         return NULL;
     }
     binding->alloc = *alloc;
+    binding->mesh_identity = mesh->identity;
     binding->model_id = model_id;
     binding->input_count = input_count;
     binding->output_count = output_count;
@@ -121,7 +123,7 @@ mm_status mm_bind(mm_mesh *mesh, mm_model model, const char *const *inputs, uint
     }
     mm_binding *binding = NULL;
     if (status == MM_OK) {
-        binding = binding_new(&mesh->host, model.id, input_count, output_count);
+        binding = binding_new(mesh, model.id, input_count, output_count);
         status = binding ? fill(binding, opened, inputs, outputs, err)
                          : mmi_fail(err, MM_NO_MEMORY, "binding: out of memory");
     }

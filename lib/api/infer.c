@@ -46,9 +46,8 @@ struct mmi_ask mmi_request_ask(mm_model model, const mm_request *request, bool n
 mm_status mmi_run_ticket(mm_mesh *mesh, const struct mmi_ask *ask, struct mmi_ticket *ticket,
                          const mm_request *request, mm_response *response, mm_error *err) {
     struct mmi_call call;
-    const mm_allocator *alloc = &mesh->env.alloc;
     mm_status status =
-        mmi_call_begin(&call, alloc, ask->id, mmi_ticket_opened(ticket), request, err);
+        mmi_call_begin(&call, mesh, ask->id, mmi_ticket_opened(ticket), request, err);
     if (status == MM_OK) {
         struct mmi_sink sink;
         status = mmi_sink_begin(&sink, &call, response, &mesh->host, err);
@@ -75,7 +74,7 @@ mm_status mmi_run_ticket(mm_mesh *mesh, const struct mmi_ask *ask, struct mmi_ti
 mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_opened *opened,
                             const mm_request *request, mm_error *err) {
     struct mmi_call call;
-    mm_status status = mmi_call_begin(&call, &mesh->env.alloc, model_id, opened, request, err);
+    mm_status status = mmi_call_begin(&call, mesh, model_id, opened, request, err);
     if (status == MM_OK) {
         mmi_call_end(&call);
     }
@@ -160,7 +159,7 @@ static mm_status get_sizes(mm_mesh *mesh, uint64_t model_id, struct mmi_opened *
                            const mm_request *request, const struct sizes *to, mm_error *err) {
     struct mmi_call call;
     const mm_allocator *alloc = &mesh->env.alloc;
-    MMI_TRY(mmi_call_begin(&call, alloc, model_id, opened, request, err));
+    MMI_TRY(mmi_call_begin(&call, mesh, model_id, opened, request, err));
     uint32_t count = opened->description.output_count;
     uint8_t *exactness = mmi_alloc(alloc, 1, count + 1);
     mm_status status = exactness ? MM_OK : mmi_fail(err, MM_NO_MEMORY, "sizes: out of memory");

@@ -3,9 +3,11 @@
 #include <api/mesh.h>
 
 #include <base/checked.h>
+#include <base/hash.h>
 
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #define MIB (UINT64_C(1) << 20)
 #define MS_NS UINT64_C(1000000)
@@ -187,6 +189,13 @@ static mm_status open_devices(mm_mesh *mesh, const mm_mesh_options *options,
     return MM_OK;
 }
 
+static uint64_t identity_of(const mm_mesh *mesh) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t key[3] = {(uintptr_t)mesh, (uint64_t)now.tv_sec, (uint64_t)now.tv_nsec};
+    return mmi_hash64(key, sizeof(key), 0);
+}
+
 /* ---- Parts ---------------------------------------------------------------------------------- */
 
 static void artifact_dropped(void *user, const char *what, uint64_t bytes, mm_status why) {
@@ -302,6 +311,7 @@ mm_status mmi_mesh_create(const mm_mesh_options *from, const struct mmi_world *w
     }
     memset(mesh, 0, sizeof(*mesh));
     mesh->host = host;
+    mesh->identity = identity_of(mesh);
     mm_status status = create(mesh, &options, world, err);
     if (status != MM_OK) {
         close_parts(mesh);

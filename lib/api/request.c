@@ -151,27 +151,27 @@ static mm_status map_outputs(struct mmi_call *call, const mm_request *request, m
     return MM_OK;
 }
 
-static mm_status check_binding(const struct mmi_call *call, uint64_t model_id,
-                               const mm_binding *binding, mm_error *err) {
-    if (binding->model_id != model_id) {
+static mm_status check_binding(const mm_binding *binding, const mm_mesh *mesh, uint64_t model_id,
+                               const struct mmi_opened *opened, mm_error *err) {
+    if (binding->model_id != model_id || binding->mesh_identity != mesh->identity) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "request.binding: made for another model");
     }
-    if (binding->io_hash != call->opened->io_hash) {
+    if (binding->io_hash != opened->io_hash) {
         return mmi_fail(err, MM_STALE_BINDING,
                         "request.binding: the model's inputs or outputs changed since it was made");
     }
     return MM_OK;
 }
 
-mm_status mmi_call_begin(struct mmi_call *call, const mm_allocator *alloc, uint64_t model_id,
+mm_status mmi_call_begin(struct mmi_call *call, const mm_mesh *mesh, uint64_t model_id,
                          const struct mmi_opened *opened, const mm_request *request,
                          mm_error *err) {
-    call->alloc = alloc;
+    call->alloc = &mesh->env.alloc;
     call->opened = opened;
     call->heap = NULL;
     call->heap_bytes = 0;
     if (request->binding) {
-        MMI_TRY(check_binding(call, model_id, request->binding, err));
+        MMI_TRY(check_binding(request->binding, mesh, model_id, opened, err));
     }
     MMI_TRY(make_room(call, err));
     mm_status status = map_inputs(call, request, err);

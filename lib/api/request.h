@@ -8,7 +8,7 @@
 
 struct mm_binding {
     mm_allocator alloc;
-    uint64_t model_id;
+    uint64_t mesh_identity, model_id;
     uint64_t io_hash;
     uint32_t input_count, output_count;
     uint32_t *inputs;  /* [input_count]: positions in the description */
@@ -34,7 +34,7 @@ struct mmi_call {
 /* A copy of the request struct as far as this header knows it. */
 mm_status mmi_read_request(const mm_request *from, mm_request *request, mm_error *err);
 /* Map and check. On failure nothing is held. */
-mm_status mmi_call_begin(struct mmi_call *call, const mm_allocator *alloc, uint64_t model_id,
+mm_status mmi_call_begin(struct mmi_call *call, const mm_mesh *mesh, uint64_t model_id,
                          const struct mmi_opened *opened, const mm_request *request, mm_error *err);
 void mmi_call_end(struct mmi_call *call);
 

@@ -119,6 +119,55 @@ static void test_the_least_recently_used_description_closes_first(void **state) 
     fixture_close(&f);
 }
 
+struct sizer {
+    struct fixture *f;
+    mm_model model;
+    pthread_t thread;
+    mm_status status;
+    uint64_t bytes;
+};
+
+static void *run_sizer(void *ctx) {
+    struct sizer *sizer = ctx;
+    mm_value x = rows(3), outputs[2];
+    memset(outputs, 0, sizeof(outputs));
+    mm_request request = MM_REQUEST_INIT;
+    request.inputs = &x;
+    request.input_count = 1;
+    uint32_t count;
+    sizer->status =
+        mm_output_bytes(sizer->f->mesh, sizer->model, &request, outputs, NULL, 2, &count, NULL);
+    sizer->bytes = outputs[0].bytes;
+    return NULL;
+}
+
+/* Who uses a description keeps it, also when the prepared weights are gone and the model is
+ * prepared anew meanwhile. */
+static void test_a_description_in_use_outlives_its_weights(void **state) {
+    (void)state;
+    struct fixture f;
+    mm_mesh_options options = MM_MESH_OPTIONS_INIT;
+    options.artifact_budget_bytes = 4 * MIB; /* one of the two */
+    fixture_open(&f, &options);
+    struct gate gate;
+    struct sizer sizer = {.f = &f,
+                          .model = fixture_gated(&f, "m", "weights_bytes 3m\nversion v\n")};
+    mm_model other = fixture_echo(&f, "other", "weights_bytes 3m\nseed 9\n");
+    gate_shut(&f, &gate, MMI_ECHO_SIZE, "v");
+    assert_int_equal(pthread_create(&sizer.thread, NULL, run_sizer, &sizer), 0);
+    gate_wait_arrived(&gate, 1);
+    assert_ok(&f, fixture_infer(&f, other));
+    assert_int_equal(fixture_info(&f, sizer.model).artifact_bytes, 0);
+    assert_ok(&f, mm_load(f.mesh, sizer.model, NULL, NULL, &f.err));
+    assert_int_equal(fixture_stats(&f).prepares, 3);
+    gate_open(&gate);
+    pthread_join(sizer.thread, NULL);
+    assert_int_equal(sizer.status, MM_OK);
+    assert_int_equal(sizer.bytes, 3 * sizeof(float));
+    assert_ok(&f, fixture_infer(&f, sizer.model));
+    fixture_close(&f);
+}
+
 /* ---- Signatures ----------------------------------------------------------------------------- */
 
 /* "max_signatures: input shapes remembered per model", the least recently used make way */
@@ -295,6 +344,7 @@ int main(void) {
         cmocka_unit_test(test_a_description_stays_open_under_the_budget),
         cmocka_unit_test(test_a_description_beyond_the_budget_closes_and_reopens),
         cmocka_unit_test(test_the_least_recently_used_description_closes_first),
+        cmocka_unit_test(test_a_description_in_use_outlives_its_weights),
         cmocka_unit_test(test_max_signatures_remembers_so_many_shapes),
         cmocka_unit_test(test_more_shapes_at_once_than_are_remembered),
         cmocka_unit_test(test_one_binding_serves_many_requests),

@@ -250,6 +250,26 @@ static void test_threads_are_named_deaf_and_placed(void **state) {
 
 /* ---- Two meshes ------------------------------------------------------------------------------ */
 
+/* A binding is of one mesh, however alike the other one's model is. */
+static void expect_bindings_apart(struct fixture *a, mm_model in_a, struct fixture *b,
+                                  mm_model in_b) {
+    assert_int_equal(in_a.id, in_b.id);
+    mm_binding *binding;
+    assert_int_equal(mm_bind(a->mesh, in_a, (const char *[]){"x"}, 1, NULL, 0, &binding, &a->err),
+                     MM_OK);
+    struct ask ask;
+    ask_init(&ask, b, in_b);
+    ask.request.binding = binding;
+    assert_int_equal(ask_infer(&ask), MM_INVALID_ARGUMENT);
+    assert_non_null(strstr(ask.err.text, "request.binding"));
+    ask_done(&ask);
+    ask_init(&ask, a, in_a);
+    ask.request.binding = binding;
+    assert_int_equal(ask_infer(&ask), MM_OK);
+    ask_done(&ask);
+    mm_binding_free(binding);
+}
+
 /* Two meshes in one process: names, room, time, failures and ends of one are nothing to the
  * other. */
 static void test_two_meshes_are_independent(void **state) {
@@ -270,6 +290,7 @@ static void test_two_meshes_are_independent(void **state) {
     assert_int_equal(fixture_info(&b, in_b).idle_ns, 0); /* its clock stands still */
     mm_model found;
     assert_int_equal(mm_find(b.mesh, "other", &found), MM_NOT_FOUND);
+    expect_bindings_apart(&a, in_a, &b, in_b);
     assert_int_equal(mm_mesh_close(a.mesh), MM_OK);
     assert_int_equal(fixture_infer(&a, in_a, -1), MM_CLOSED);
     assert_int_equal(scene_hit(&b, in_b), 2);

@@ -302,6 +302,38 @@ static void test_failure_after_a_replace_brings_the_old_back(void **state) {
     fixture_close(&f);
 }
 
+static bool was_refused(void *ctx) {
+    return fixture_events(ctx, "refuse", NULL) > 0;
+}
+
+/* The same when the old one was evicted meanwhile and is loading again as that is decided. */
+static void test_replace_of_one_that_loads_again(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_add_gated(&f, "m", "weights_bytes 9m\ncheck 0\nseed 1\n");
+    assert_int_equal(scene_seed(&f, model), 1);
+    gate_close(&f, MMI_ECHO_PREPARE);
+    mm_op *op = update_async(&f, model, MM_UPDATE_REPLACE, "gated", "weights_bytes 64m\nseed 2\n");
+    gate_wait(&f, MMI_ECHO_PREPARE, 2);
+    assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+    gate_close(&f, MMI_ECHO_ATTACH);
+    struct ask queued;
+    struct call call;
+    ask_init(&queued, &f, model);
+    call_ask(&call, &queued);
+    gate_wait(&f, MMI_ECHO_ATTACH, 2);
+    gate_open(&f, MMI_ECHO_PREPARE); /* it turns out to be too large */
+    wait_until(was_refused, &f);
+    gate_open(&f, MMI_ECHO_ATTACH);
+    assert_int_equal(finish(op, &f.err), MM_TOO_LARGE);
+    assert_int_equal(call_join(&call), MM_OK);
+    assert_int_equal(ask_seed(&queued), 1);
+    ask_done(&queued);
+    assert_int_equal(scene_hit(&f, model), 1);
+    fixture_close(&f);
+}
+
 /* Arguments: a foreign name, a stale handle, unknown flags; the model is as it was. */
 static void test_update_checks_its_arguments(void **state) {
     (void)state;
@@ -459,6 +491,7 @@ int main(void) {
         cmocka_unit_test(test_replace_loads_beside_where_both_fit),
         cmocka_unit_test(test_failure_of_the_new_leaves_the_old),
         cmocka_unit_test(test_failure_after_a_replace_brings_the_old_back),
+        cmocka_unit_test(test_replace_of_one_that_loads_again),
         cmocka_unit_test(test_update_checks_its_arguments),
         cmocka_unit_test(test_changed_signature_makes_bindings_stale),
         cmocka_unit_test(test_the_later_of_two_updates_supersedes),
