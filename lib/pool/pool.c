@@ -26,6 +26,7 @@ struct job {
     void (*body)(void *ctx, uint64_t i);
     void *ctx;
     const struct mmi_frame *frame; /* the caller's */
+    _Atomic int64_t backend_bytes; /* of tls, by all pieces: they are the caller's */
 };
 
 struct worker {
@@ -104,15 +105,27 @@ static void finish_piece(struct job *job) {
     }
 }
 
+/* What a backend allocated since `before` goes to the call's account. */
+static void move_backend_bytes(int64_t before, _Atomic int64_t *account) {
+    struct mmi_tls *tls = mmi_tls();
+    if (tls->backend_bytes != before) {
+        atomic_fetch_add(account, tls->backend_bytes - before);
+        tls->backend_bytes = before;
+    }
+}
+
 static void work_on(struct job *job) {
+    struct mmi_tls *tls = mmi_tls();
     int32_t left;
     while (take_piece(job, &left)) {
         uint64_t first = (uint64_t)(job->pieces - left) * job->grain;
         uint64_t end = mmi_min_u64(first + job->grain, job->count);
-        mmi_tls()->frame = job->frame;
+        int64_t before = tls->backend_bytes;
+        tls->frame = job->frame;
         for (uint64_t i = first; i < end; i++) {
             job->body(job->ctx, i);
         }
+        move_backend_bytes(before, &job->backend_bytes);
         finish_piece(job);
     }
 }
@@ -222,9 +235,11 @@ static void run_shared(struct mmi_pool *pool, uint64_t count, void (*body)(void 
     job->body = body;
     job->ctx = ctx;
     job->frame = mmi_tls()->frame;
+    atomic_store_explicit(&job->backend_bytes, 0, memory_order_relaxed);
     post(pool, job);
     work_on(job);
     await(pool, job);
+    mmi_tls()->backend_bytes += atomic_load(&job->backend_bytes);
     atomic_store_explicit(&job->owned, false, memory_order_release);
 }
 
@@ -234,24 +249,27 @@ struct host_call {
     void (*body)(void *ctx, uint64_t i);
     void *ctx;
     const struct mmi_frame *frame;
+    _Atomic int64_t backend_bytes; /* as of a job */
 };
 
 /* The host's thread becomes one of the call for the time of a body. */
 static void host_body(void *ctx, uint64_t i) {
-    const struct host_call *call = ctx;
+    struct host_call *call = ctx;
     struct mmi_tls *tls = mmi_tls();
     struct mmi_tls before = *tls;
     tls->frame = call->frame;
     tls->inside_body = true;
     call->body(call->ctx, i);
+    move_backend_bytes(before.backend_bytes, &call->backend_bytes);
     tls->frame = before.frame;
     tls->inside_body = before.inside_body;
 }
 
 static void run_on_host(struct mmi_pool *pool, uint64_t count, void (*body)(void *ctx, uint64_t i),
                         void *ctx) {
-    struct host_call call = {body, ctx, mmi_tls()->frame};
+    struct host_call call = {.body = body, .ctx = ctx, .frame = mmi_tls()->frame};
     pool->host.run(pool->host.user, pool->threads, count, host_body, &call);
+    mmi_tls()->backend_bytes += atomic_load(&call.backend_bytes);
 }
 
 /* ---- The room's door ------------------------------------------------------------------------- */

@@ -54,16 +54,21 @@ static void tally_body(void *ctx, uint64_t i) {
     struct tally *tally = ctx;
     toil(tally->turns > 0 ? (i * 7919) % tally->turns : 0);
     atomic_fetch_add(&tally->seen[i], 1);
+    mmi_tls()->backend_bytes += (int64_t)i;
     if (!pthread_equal(pthread_self(), tally->caller)) {
         atomic_fetch_add(&tally->elsewhere, 1);
     }
 }
 
-/* Run `count` items and check that each ran once. Returns how many ran elsewhere. */
+/* Run `count` items and check that each ran once, and that what backends allocate in them is on the
+ * caller's account. Returns how many ran elsewhere. */
 static unsigned run_tally(struct mmi_pool *pool, uint64_t count, uint64_t turns) {
     struct tally tally = {
         .seen = calloc(count + 1, sizeof(*tally.seen)), .turns = turns, .caller = pthread_self()};
+    int64_t before = mmi_tls()->backend_bytes;
     mmi_pool_run(pool, count, tally_body, &tally);
+    int64_t sum = (int64_t)(count * (count - 1) / 2);
+    assert_int_equal(mmi_tls()->backend_bytes - before, count > 0 ? sum : 0);
     for (uint64_t i = 0; i < count; i++) {
         assert_int_equal(tally.seen[i], 1);
     }
