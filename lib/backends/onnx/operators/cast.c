@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/cast.h>
+#include <backends/onnx/operators/number.h>
+#include <base/status.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
+    int64_t to;
+    MMI_TRY(mmi_onnx_read_int(a, "to", MM_DTYPE_NONE, &to, err));
+    if (to <= MM_DTYPE_NONE || to > MM_I2) {
+        return mmi_fail(err, MM_INVALID_MODEL, "attribute to is %" PRId64 ", a type wanted", to);
+    }
+    ((struct onnx_cast *)params)->to = (int32_t)to;
+    return MM_OK;
+}
+
+static mm_status infer_to(struct onnx_inference *x, int32_t to, mm_error *err) {
+    const struct onnx_tensor *input = &x->inputs[0];
+    const uint32_t types = ONNX_REALS | ONNX_BOOL;
+    MMI_TRY(mmi_onnx_check_type(x, 0, types, err));
+    if (!(types >> to & 1)) {
+        return mmi_fail(err, MM_UNSUPPORTED, "a cast to %s", mm_dtype_text(to));
+    }
+    return mmi_onnx_tensor_set(&x->outputs[0], to, input->rank, input->shape, err);
+}
+
+static mm_status run_cast(const struct onnx_call *call, mm_error *err) {
+    (void)err;
+    if (call->out[0]) {
+        mmi_onnx_convert(call->inputs[0].dtype, call->in[0], call->inputs[0].elements,
+                         call->outputs[0].dtype, call->out[0]);
+    }
+    return MM_OK;
+}
+
+static mm_status infer_cast(struct onnx_inference *x, mm_error *err) {
+    return infer_to(x, ((const struct onnx_cast *)x->params)->to, err);
+}
+
+const struct onnx_operator mmi_onnx_op_Cast = {.name = "Cast",
+                                               .flags = ONNX_OP_IN_PLACE,
+                                               .least_inputs = 1,
+                                               .most_inputs = 1,
+                                               .least_outputs = 1,
+                                               .most_outputs = 1,
+                                               .params_bytes = sizeof(struct onnx_cast),
+                                               .read = read,
+                                               .infer = infer_cast,
+                                               .run = run_cast};
+
+/* To the type of input 1. */
+static mm_status infer_like(struct onnx_inference *x, mm_error *err) {
+    return infer_to(x, x->inputs[1].dtype, err);
+}
+
+const struct onnx_operator mmi_onnx_op_CastLike = {.name = "CastLike",
+                                                   .flags = ONNX_OP_IN_PLACE,
+                                                   .least_inputs = 2,
+                                                   .most_inputs = 2,
+                                                   .least_outputs = 1,
+                                                   .most_outputs = 1,
+                                                   .infer = infer_like,
+                                                   .run = run_cast};
+
+/* The same bytes as another type of the same width. */
+static mm_status infer_bits(struct onnx_inference *x, mm_error *err) {
+    const struct onnx_tensor *input = &x->inputs[0];
+    int32_t to = ((const struct onnx_cast *)x->params)->to;
+    uint32_t from_bytes = mmi_onnx_element_bytes(input->dtype);
+    uint32_t to_bytes = mmi_onnx_element_bytes(to);
+    if (from_bytes == 0 || to_bytes == 0) {
+        return mmi_fail(err, MM_UNSUPPORTED, "the bits of %s as %s", mm_dtype_text(input->dtype),
+                        mm_dtype_text(to));
+    }
+    if (from_bytes != to_bytes) {
+        return mmi_fail(err, MM_INVALID_MODEL, "%s and %s differ in width",
+                        mm_dtype_text(input->dtype), mm_dtype_text(to));
+    }
+    return mmi_onnx_tensor_set(&x->outputs[0], to, input->rank, input->shape, err);
+}
+
+static mm_status run_bits(const struct onnx_call *call, mm_error *err) {
+    (void)err;
+    if (call->out[0] && call->out[0] != call->in[0]) {
+        memcpy(call->out[0], call->in[0], call->outputs[0].bytes);
+    }
+    return MM_OK;
+}
+
+const struct onnx_operator mmi_onnx_op_BitCast = {.name = "BitCast",
+                                                  .flags = ONNX_OP_VIEW,
+                                                  .least_inputs = 1,
+                                                  .most_inputs = 1,
+                                                  .least_outputs = 1,
+                                                  .most_outputs = 1,
+                                                  .params_bytes = sizeof(struct onnx_cast),
+                                                  .read = read,
+                                                  .infer = infer_bits,
+                                                  .run = run_bits};

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_BACKENDS_ONNX_OPERATORS_ELEMENTWISE_H
+#define MMI_BACKENDS_ONNX_OPERATORS_ELEMENTWISE_H
+
+/* What operators that compute element by element have in common: each is a loop for each type of
+ * number that it computes in, and a set of element types. */
+
+#include <backends/onnx/operators/broadcast.h>
+#include <backends/onnx/operators/number.h>
+
+/* Parameters of activations. Selu has its gamma in beta, Shrink its lambd in alpha and its bias in
+ * beta; those with one number leave beta 0. */
+struct onnx_alpha {
+    float alpha, beta;
+};
+
+/* out[i] = f(in[i]). `to` may be `from`. */
+typedef void (*onnx_unary_loop)(const void *params, const void *from, uint64_t count, void *to);
+/* out[i] = f(a[i], b[i]); not both of them are repeated, unless count is 1. `to` may be either. */
+typedef void (*onnx_binary_loop)(struct onnx_stretch a, struct onnx_stretch b, uint64_t count,
+                                 void *to);
+
+/* Kernels by loops [ONNX_NUMBERS]; NULL for a type of number that no element type of the operator
+ * has. A loop writes the type of number that it reads, or bytes where the output is bool. */
+void mmi_onnx_run_unary(const struct onnx_call *call, const onnx_unary_loop *loops,
+                        const void *params);
+/* All is computed in `number`. */
+void mmi_onnx_run_binary(const struct onnx_call *call, const onnx_binary_loop *loops,
+                         enum onnx_number number);
+
+/* One input of these types; the output is like it. */
+mm_status mmi_onnx_infer_unary(struct onnx_inference *x, uint32_t types, mm_error *err);
+/* Inputs of one of these types, broadcast; the output is of their type. */
+mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_error *err);
+
+/* The loops; T is what is read, To what is written. */
+#define ONNX_UNARY_LOOP(name, T, To, before, expression)                                           \
+    static void name(const void *params, const void *from, uint64_t count, void *to) {             \
+        const T *in = from;                                                                        \
+        To *out = to;                                                                              \
+        (void)params;                                                                              \
+        before;                                                                                    \
+        ONNX_INDEPENDENT for (uint64_t i = 0; i < count; i++) {                                    \
+            T x = in[i];                                                                           \
+            out[i] = (To)(expression);                                                             \
+        }                                                                                          \
+    }
+#define ONNX_BINARY_LOOP(name, T, To, expression)                                                  \
+    static void name(struct onnx_stretch first, struct onnx_stretch second, uint64_t count,        \
+                     void *to) {                                                                   \
+        const T *a = first.data, *b = second.data;                                                 \
+        To *out = to;                                                                              \
+        if (first.step && second.step) {                                                           \
+            ONNX_INDEPENDENT for (uint64_t i = 0; i < count; i++) {                                \
+                T x = a[i], y = b[i];                                                              \
+                out[i] = (To)(expression);                                                         \
+            }                                                                                      \
+        } else if (first.step) {                                                                   \
+            T y = b[0];                                                                            \
+            ONNX_INDEPENDENT for (uint64_t i = 0; i < count; i++) {                                \
+                T x = a[i];                                                                        \
+                out[i] = (To)(expression);                                                         \
+            }                                                                                      \
+        } else {                                                                                   \
+            T x = a[0];                                                                            \
+            ONNX_INDEPENDENT for (uint64_t i = 0; i < count; i++) {                                \
+                T y = b[i];                                                                        \
+                out[i] = (To)(expression);                                                         \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+/* The operators: their functions, and the constant that names them. */
+#define ONNX_INFER(name_, expression)                                                              \
+    static mm_status infer_##name_(struct onnx_inference *x, mm_error *err) {                      \
+        return expression;                                                                         \
+    }
+#define ONNX_RUN(name_, statement)                                                                 \
+    static mm_status run_##name_(const struct onnx_call *call, mm_error *err) {                    \
+        (void)err;                                                                                 \
+        statement;                                                                                 \
+        return MM_OK;                                                                              \
+    }
+#define ONNX_ELEMENTWISE(name_, inputs_, read_, params_bytes_)                                     \
+    const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
+        .name = #name_,                                                                            \
+        .flags = ONNX_OP_IN_PLACE,                                                                 \
+        .least_inputs = inputs_,                                                                   \
+        .most_inputs = inputs_,                                                                    \
+        .least_outputs = 1,                                                                        \
+        .most_outputs = 1,                                                                         \
+        .params_bytes = params_bytes_,                                                             \
+        .read = read_,                                                                             \
+        .infer = infer_##name_,                                                                    \
+        .run = run_##name_,                                                                        \
+    };
+
+#endif
