@@ -25,13 +25,13 @@ struct table {
 
 /* In f32, as everybody does it: f64 would choose other neighbours. */
 static float coordinate(int32_t mode, const struct onnx_resize_axis *axis, int64_t i) {
-    float x = (float)i, in = (float)axis->in, scale = axis->scale, width = scale * in;
+    float x = (float)i, in = (float)axis->in, scale = axis->scale, width = axis->width;
     float half = (x + 0.5f) / scale - 0.5f;
     switch (mode) {
     case ONNX_RESIZE_HALF_PIXEL:
         return half;
     case ONNX_RESIZE_HALF_PIXEL_SYMMETRIC:
-        return in / 2 * (1 - (float)axis->out / width) + half;
+        return in / 2 * (1 - (float)axis->out / (scale * in)) + half;
     case ONNX_RESIZE_PYTORCH_HALF_PIXEL:
         return axis->out > 1 ? half : 0;
     case ONNX_RESIZE_ALIGN_CORNERS:

@@ -67,7 +67,8 @@ static mm_status check_numbers(const struct onnx_tensor *tensor, const char *wha
 static mm_status set_scale(const struct onnx_tensor *scales, uint32_t i,
                            struct onnx_resize_axis *axis, mm_error *err) {
     axis->scale = (float)mmi_onnx_float_at(scales, i);
-    double out = (double)floorf(axis->scale * (float)axis->in);
+    axis->width = axis->scale * (float)axis->in;
+    double out = (double)floorf(axis->width);
     if (!(axis->scale > 0) || !(out < MOST_ELEMENTS)) {
         return mmi_fail(err, MM_INVALID_MODEL, "its scales[%u] is %g for %" PRId64 " elements", i,
                         (double)axis->scale, axis->in);
@@ -79,7 +80,8 @@ static mm_status set_scale(const struct onnx_tensor *scales, uint32_t i,
 static mm_status set_size(const struct onnx_tensor *sizes, uint32_t i,
                           struct onnx_resize_axis *axis, mm_error *err) {
     axis->out = mmi_onnx_int_at(sizes, i);
-    axis->scale = (float)axis->out / (float)axis->in;
+    axis->width = (float)axis->out;
+    axis->scale = axis->width / (float)axis->in;
     if (axis->in < 1 || axis->out < 1 || (double)axis->out > MOST_ELEMENTS) {
         return mmi_fail(err, MM_INVALID_MODEL,
                         "its sizes[%u] is %" PRId64 " for %" PRId64 " elements", i, axis->out,
@@ -106,6 +108,7 @@ static mm_status keep_aspect(const struct onnx_resize *resize, const uint32_t *n
                             numbers[i], out);
         }
         axis->out = (int64_t)out;
+        axis->width = (float)out;
         axis->scale = (float)all;
     }
     return MM_OK;

@@ -48,6 +48,7 @@ enum { ONNX_RESIZE_X = 0, ONNX_RESIZE_ROI, ONNX_RESIZE_SCALES, ONNX_RESIZE_SIZES
 struct onnx_resize_axis {
     int64_t in, out;
     float scale;
+    float width;      /* of the result; not whole where a scale says so */
     float start, end; /* ONNX_RESIZE_CROP: what of it is seen, as parts of its length */
     bool kept;        /* goes into the result as it is */
 };

@@ -34,7 +34,7 @@ struct onnx_rnn {
     int32_t linear_first; /* GRU: linear_before_reset */
     int32_t coupled;      /* LSTM: input_forget, so that f is 1 - i */
     int64_t hidden;       /* 0: as the weights say */
-    float clip;           /* what goes into functions is within +- this; INFINITY: not clipped */
+    float clip;           /* what goes into f and g is within +- this; INFINITY: not clipped */
     struct onnx_rnn_function functions[2][3]; /* f, g, h in each direction */
 };
 

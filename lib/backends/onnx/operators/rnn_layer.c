@@ -49,9 +49,9 @@ static double function_of(const struct onnx_rnn_function *f, double x) {
     }
 }
 
-static void apply(const struct onnx_rnn *rnn, const struct onnx_rnn_function *f, double *values,
-                  uint64_t count) {
-    double most = (double)rnn->clip;
+/* clip: values beyond it, on both sides, count as it. */
+static void apply(const struct onnx_rnn_function *f, float clip, double *values, uint64_t count) {
+    double most = (double)clip;
     for (uint64_t i = 0; i < count; i++) {
         values[i] = function_of(f, within(values[i], -most, most));
     }
@@ -246,7 +246,7 @@ static void step_rnn(const struct layer *l, uint8_t *gates, uint64_t t) {
     add_share_of_state(l, gates, l->rows);
     for (uint64_t item = 0; item < l->size.batch; item++) {
         if (is_active(l, item, t)) {
-            apply(l->rnn, &l->functions[0], l->wide + item * hidden, hidden);
+            apply(&l->functions[0], l->rnn->clip, l->wide + item * hidden, hidden);
             memcpy(l->hidden + item * hidden, l->wide + item * hidden, hidden * sizeof(double));
         }
     }
@@ -259,7 +259,7 @@ static void step_gru(const struct layer *l, uint8_t *gates, uint64_t t) {
     for (uint64_t item = 0; item < batch; item++) {
         double *z = l->wide + item * l->rows, *r = z + hidden;
         double *seen = l->candidate + item * hidden;
-        apply(l->rnn, &l->functions[0], z, 2 * hidden);
+        apply(&l->functions[0], l->rnn->clip, z, 2 * hidden);
         for (uint64_t i = 0; i < hidden; i++) {
             seen[i] = l->hidden[item * hidden + i] * (linear_first ? 1 : r[i]);
         }
@@ -279,7 +279,7 @@ static void step_gru(const struct layer *l, uint8_t *gates, uint64_t t) {
         for (uint64_t i = 0; i < hidden; i++) {
             candidate[i] = input[i] + candidate[i] * (linear_first ? r[i] : 1);
         }
-        apply(l->rnn, &l->functions[1], candidate, hidden);
+        apply(&l->functions[1], l->rnn->clip, candidate, hidden);
         for (uint64_t i = 0; i < hidden && is_active(l, item, t); i++) {
             state[i] = (1 - z[i]) * candidate[i] + z[i] * state[i];
         }
@@ -300,17 +300,17 @@ static void step_lstm(const struct layer *l, uint8_t *gates, uint64_t t) {
             i[k] += of_i[k] * cell[k];
             f[k] += of_f[k] * cell[k];
         }
-        apply(l->rnn, &l->functions[0], i, hidden);
-        apply(l->rnn, &l->functions[0], f, hidden);
-        apply(l->rnn, &l->functions[1], c, hidden);
+        apply(&l->functions[0], l->rnn->clip, i, hidden);
+        apply(&l->functions[0], l->rnn->clip, f, hidden);
+        apply(&l->functions[1], l->rnn->clip, c, hidden);
         for (uint64_t k = 0; k < hidden; k++) {
             double kept = l->rnn->coupled ? 1 - i[k] : f[k];
             cell[k] = kept * cell[k] + i[k] * c[k];
             o[k] += of_o[k] * cell[k];
             state[k] = cell[k];
         }
-        apply(l->rnn, &l->functions[0], o, hidden);
-        apply(l->rnn, &l->functions[2], state, hidden);
+        apply(&l->functions[0], l->rnn->clip, o, hidden);
+        apply(&l->functions[2], INFINITY, state, hidden); /* nobody clips here */
         for (uint64_t k = 0; k < hidden; k++) {
             state[k] *= o[k];
         }
