@@ -30,12 +30,12 @@ void mmi_onnx_run_unary(const struct onnx_call *call, const onnx_unary_loop *loo
     for (uint64_t at = 0, count; at < elements; at += count) {
         union onnx_chunk numbers, results;
         count = mmi_min_u64(most, elements - at);
-        const void *from =
-            mmi_onnx_load(dtype, (const uint8_t *)call->in[0] + at * width, count, &numbers);
+        const void *from = mmi_onnx_load_numbers(dtype, (const uint8_t *)call->in[0] + at * width,
+                                                 count, &numbers);
         uint8_t *to = (uint8_t *)call->out[0] + at * to_width;
         loops[number](params, from, count, direct ? (void *)to : &results);
         if (!direct) {
-            mmi_onnx_store(to_dtype, &results, count, to);
+            mmi_onnx_store_numbers(to_dtype, &results, count, to);
         }
     }
 }

@@ -50,7 +50,7 @@ static void combine(const struct onnx_call *call, const onnx_binary_loop *loops,
     for (uint32_t i = 0; i < call->input_count; i++) {
         union onnx_chunk gathered, numbers;
         struct onnx_stretch next = mmi_onnx_operand_at(&operands[i], at, count, &gathered);
-        next.data = mmi_onnx_load(dtype, next.data, next.step ? count : 1, &numbers);
+        next.data = mmi_onnx_load_numbers(dtype, next.data, next.step ? count : 1, &numbers);
         if (i > 0) {
             loops[number]((struct onnx_stretch){result, 1}, next, count, result);
         } else if (next.step) {
@@ -84,8 +84,8 @@ static void run(const struct onnx_call *call, const onnx_binary_loop *loops, boo
             quotients[number]((struct onnx_stretch){&result, 1}, (struct onnx_stretch){&divisor, 0},
                               count, &result);
         }
-        mmi_onnx_store(dtype, &result, count,
-                       (uint8_t *)call->out[0] + at * mmi_onnx_element_bytes(dtype));
+        mmi_onnx_store_numbers(dtype, &result, count,
+                               (uint8_t *)call->out[0] + at * mmi_onnx_element_bytes(dtype));
     }
 }
 

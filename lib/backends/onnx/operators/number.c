@@ -138,8 +138,8 @@ static inline uint64_t to_u64(double value) {
         }                                                                                          \
     } while (0)
 
-const void *mmi_onnx_load(int32_t dtype, const void *from, uint64_t count,
-                          union onnx_chunk *buffer) {
+const void *mmi_onnx_load_numbers(int32_t dtype, const void *from, uint64_t count,
+                                  union onnx_chunk *buffer) {
     void *to = buffer;
     switch (dtype) {
     case MM_F16:
@@ -172,7 +172,7 @@ const void *mmi_onnx_load(int32_t dtype, const void *from, uint64_t count,
     }
 }
 
-void mmi_onnx_store(int32_t dtype, const void *from, uint64_t count, void *to) {
+void mmi_onnx_store_numbers(int32_t dtype, const void *from, uint64_t count, void *to) {
     switch (dtype) {
     case MM_F16:
         EACH(float, uint16_t, to_half(x));
@@ -252,14 +252,14 @@ void mmi_onnx_convert(int32_t from_dtype, const void *from, uint64_t count, int3
         uint64_t n = mmi_min_u64(ONNX_CHUNK, count - i);
         void *end = (uint8_t *)to + i * to_bytes;
         const void *numbers =
-            mmi_onnx_load(from_dtype, (const uint8_t *)from + i * from_bytes, n, &loaded);
+            mmi_onnx_load_numbers(from_dtype, (const uint8_t *)from + i * from_bytes, n, &loaded);
         if (convert) {
             void *middle = direct ? end : &converted;
             convert(numbers, n, middle);
             numbers = middle;
         }
         if (numbers != end) {
-            mmi_onnx_store(to_dtype, numbers, n, end);
+            mmi_onnx_store_numbers(to_dtype, numbers, n, end);
         }
     }
 }
@@ -267,7 +267,7 @@ void mmi_onnx_convert(int32_t from_dtype, const void *from, uint64_t count, int3
 const void *mmi_onnx_load_as(enum onnx_number number, int32_t dtype, const void *from,
                              uint64_t count, union onnx_chunk *buffer) {
     if (mmi_onnx_number(dtype) == number) {
-        return mmi_onnx_load(dtype, from, count, buffer);
+        return mmi_onnx_load_numbers(dtype, from, count, buffer);
     }
     mmi_onnx_convert(dtype, from, count, number_types[number], buffer);
     return buffer;

@@ -41,14 +41,14 @@ union onnx_chunk {
 
 /* `count` elements in the type that they are computed in: `from` itself where that is their type,
  * else the buffer, and count is at most ONNX_CHUNK. */
-const void *mmi_onnx_load(int32_t dtype, const void *from, uint64_t count,
-                          union onnx_chunk *buffer);
+const void *mmi_onnx_load_numbers(int32_t dtype, const void *from, uint64_t count,
+                                  union onnx_chunk *buffer);
 /* The same in another type of number than their own. */
 const void *mmi_onnx_load_as(enum onnx_number number, int32_t dtype, const void *from,
                              uint64_t count, union onnx_chunk *buffer);
 /* And back from their own, rounded to nearest, ties to even; integers keep their low bits. `from`
  * may be `to`. */
-void mmi_onnx_store(int32_t dtype, const void *from, uint64_t count, void *to);
+void mmi_onnx_store_numbers(int32_t dtype, const void *from, uint64_t count, void *to);
 /* ONNX's Cast of any number of elements: floats are cut towards 0, and 0 where they are no number
  * or beyond 64 bits. Elements of one width may be cast in place. */
 void mmi_onnx_convert(int32_t from_dtype, const void *from, uint64_t count, int32_t to_dtype,
