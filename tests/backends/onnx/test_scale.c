@@ -20,17 +20,19 @@ static uint32_t norm(struct bench *bench, uint32_t x, const char *channels) {
                       bench_random(bench, channels), variance);
 }
 
-/* Fold constants, apply, and see how many nodes are left. */
-static mm_status fold_and_scale(struct onnx_model *model, const struct onnx_pass_context *context,
-                                mm_error *err) {
+/* With what must come before and after. */
+static mm_status scale(struct onnx_model *model, const struct onnx_pass_context *context,
+                       mm_error *err) {
     mm_status status = mmi_onnx_fold(model, context, err);
     status = status == MM_OK ? mmi_onnx_make_linear(model, context, err) : status;
-    return status == MM_OK ? mmi_onnx_scale(model, context, err) : status;
+    status = status == MM_OK ? mmi_onnx_scale(model, context, err) : status;
+    return status == MM_OK ? mmi_onnx_pack(model, context, err) : status;
 }
 
+/* Apply, and see how many nodes are left. */
 static void check(struct bench *bench, uint32_t result, uint32_t nodes) {
     bench_output(bench, result);
-    bench_apply(bench, fold_and_scale, TOLERANCE);
+    bench_apply(bench, scale, TOLERANCE);
     assert_int_equal(bench_count(bench->model.main, NULL), nodes);
     bench_fini(bench);
 }
@@ -182,15 +184,58 @@ static void test_no_constant(void **state) {
     check(&bench, BENCH_NODE(&bench, "Mul", "", y, bench_scalar(&bench, 2)), 2);
 }
 
+/* ---- BatchNormalization that no weights take */
+
+static mm_status split(struct onnx_model *model, const struct onnx_pass_context *context,
+                       mm_error *err) {
+    mm_status status = mmi_onnx_fold(model, context, err);
+    return status == MM_OK ? mmi_onnx_split_norms(model, context, err) : status;
+}
+
+static void test_split_norms(void **state) {
+    (void)state;
+    static const char *const shapes[] = {"2 6", "2 6 3", "2 6 2 3", "2 6 1 2 3"};
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        struct bench bench;
+        bench_init(&bench, 1);
+        uint32_t x = bench_input(&bench, MM_F32, shapes[i]);
+        bench_output(&bench, BENCH_NODE(&bench, "Relu", "", norm(&bench, x, "6")));
+        bench_apply(&bench, split, TOLERANCE);
+        assert_int_equal(bench_count(bench.model.main, NULL), 3);
+        assert_string_equal(bench.model.main->nodes[0]->op->name, "Mul");
+        assert_string_equal(bench.model.main->nodes[1]->op->name, "Add");
+        bench_fini(&bench);
+    }
+}
+
+/* It is not known how many axes the input has, or what it is scaled by. */
+static void test_whole_norms(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    uint32_t x = bench_input(&bench, MM_F32, "2 6");
+    uint32_t y = BENCH_NODE(&bench, "Expand", "", x, bench_ints(&bench, "3 6"));
+    bench_output(&bench, norm(&bench, y, "6"));
+    uint32_t given = bench_input(&bench, MM_F32, "6"), w = bench_random(&bench, "6");
+    bench_output(&bench, BENCH_NODE(&bench, "BatchNormalization", "", x, given, w, w, given));
+    struct onnx_pass_context context = {.services = &bench.services};
+    assert_int_equal(split(&bench.model, &context, &bench.err), MM_OK);
+    assert_int_equal(bench_count(bench.model.main, "BatchNormalization"), 2);
+    bench_fini(&bench);
+}
+
 static void test_no_memory(void **state) {
     (void)state;
     for (uint64_t nth = 1, failed = true; failed; nth++) {
         struct bench bench;
         bench_init(&bench, 1);
         bench_output(&bench, norm(&bench, conv(&bench), "6"));
+        bench_output(&bench, norm(&bench, bench_input(&bench, MM_F32, "1 6 2"), "6"));
         struct onnx_pass_context context = {.services = &bench.services};
         world_fail_alloc(&bench.world, nth);
-        mm_status status = fold_and_scale(&bench.model, &context, &bench.err);
+        mm_status status = scale(&bench.model, &context, &bench.err);
+        status =
+            status == MM_OK ? mmi_onnx_split_norms(&bench.model, &context, &bench.err) : status;
         failed = world_failed(&bench.world);
         world_fail_alloc(&bench.world, 0);
         assert_int_equal(status, failed ? MM_NO_MEMORY : MM_OK);
@@ -206,6 +251,7 @@ int main(void) {
         cmocka_unit_test(test_gemm_norm),      cmocka_unit_test(test_used_twice),
         cmocka_unit_test(test_used_in_branch), cmocka_unit_test(test_other_shapes),
         cmocka_unit_test(test_shared_weights), cmocka_unit_test(test_no_constant),
+        cmocka_unit_test(test_split_norms),    cmocka_unit_test(test_whole_norms),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

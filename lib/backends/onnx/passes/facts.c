@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/cast.h>
 #include <backends/onnx/passes/rewrite.h>
 
 #include <string.h>
@@ -111,7 +112,7 @@ static int32_t dtype_of(const struct learning *l, const struct onnx_node *node,
     case INTEGER:
         return MM_I64;
     default:
-        return MM_DTYPE_NONE;
+        return ((const struct onnx_cast *)node->params)->to;
     }
 }
 

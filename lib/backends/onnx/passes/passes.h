@@ -39,7 +39,10 @@ mm_status mmi_onnx_make_linear(struct onnx_model *model, const struct onnx_pass_
  * their weights. */
 mm_status mmi_onnx_scale(struct onnx_model *model, const struct onnx_pass_context *context,
                          mm_error *err);
-/* What is done to each of their results goes into their onnx_activation. */
+/* A BatchNormalization that is left becomes Mul and Add. */
+mm_status mmi_onnx_split_norms(struct onnx_model *model, const struct onnx_pass_context *context,
+                               mm_error *err);
+/* What is done to each result of Conv, ConvTranspose and Linear goes into their onnx_activation. */
 mm_status mmi_onnx_activate_nodes(struct onnx_model *model, const struct onnx_pass_context *context,
                                   mm_error *err);
 /* Matrices of Linear become panels. */

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/conv.h>
-#include <backends/onnx/operators/norm.h>
-#include <backends/onnx/passes/rewrite.h>
+#include <backends/onnx/passes/norm.h>
 #include <base/status.h>
-
-#include <math.h>
-#include <string.h>
 
 /* A node whose results can be scaled and shifted through its weights. Weight i is one of channel
  * i / inner % per + i / (inner * per * deep) * per: channels come in groups of `per`. */
@@ -19,7 +15,8 @@ struct scalable {
 
 /* Results times scale plus shift, by channel. In double, so that only the end rounds. */
 struct affine {
-    double *scale, *shift, *operand; /* [channels] */
+    double *scale, *shift; /* [channels] */
+    double *operand;       /* [2 * channels]: of what is looked at */
     bool scales;
 };
 
@@ -115,29 +112,15 @@ static bool absorb_arithmetic(const struct onnx_rewrite *rewrite, const struct s
     return true;
 }
 
-/* (x - mean) / sqrt(variance + epsilon) * scale + bias; axis 1 is that of the channels. */
+/* Its axis 1 must be that of the channels. */
 static bool absorb_norm(const struct onnx_rewrite *rewrite, const struct scalable *s,
                         const struct onnx_node *user, struct affine *affine) {
-    const struct onnx_batch_norm *params = user->params;
-    const float *data[4];
-    bool fits = user->input_count == 5 && s->rank == (int32_t)s->behind + 2;
-    for (uint32_t i = 1; i < user->output_count; i++) {
-        fits &= user->outputs[i] == ONNX_NO_VALUE;
-    }
-    for (uint32_t i = 0; i < 4 && fits; i++) {
-        const struct onnx_tensor *constant = mmi_onnx_f32(rewrite->model, user->inputs[i + 1]);
-        fits = constant && constant->elements == s->channels;
-        data[i] = fits ? constant->data : NULL;
-    }
-    if (!fits) {
+    double *scale = affine->operand, *shift = affine->operand + s->channels;
+    if (s->rank != (int32_t)s->behind + 2 ||
+        !mmi_onnx_norm_factors(rewrite->model, user, s->channels, scale, shift)) {
         return false;
     }
-    for (uint64_t i = 0; i < s->channels; i++) {
-        double scale = (double)data[0][i] / sqrt((double)data[3][i] + (double)params->epsilon);
-        affine->scale[i] *= scale;
-        affine->shift[i] = (affine->shift[i] - (double)data[2][i]) * scale + (double)data[1][i];
-    }
-    affine->scales = true;
+    compose(s, affine, scale, shift);
     return true;
 }
 
@@ -194,7 +177,7 @@ static mm_status new_affine(struct onnx_rewrite *rewrite, uint64_t channels, str
                             mm_error *err) {
     affine->scale = mmi_onnx_take(&rewrite->work, channels, sizeof(double));
     affine->shift = mmi_onnx_take(&rewrite->work, channels, sizeof(double));
-    affine->operand = mmi_onnx_take(&rewrite->work, channels, sizeof(double));
+    affine->operand = mmi_onnx_take(&rewrite->work, channels, 2 * sizeof(double));
     affine->scales = false;
     if (!affine->scale || !affine->shift || !affine->operand) {
         return mmi_onnx_no_room(err);

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/norm.h>
+#include <backends/onnx/passes/norm.h>
+#include <base/status.h>
+
+#include <math.h>
+#include <string.h>
+
+/* (x - mean) / sqrt(variance + epsilon) * scale + bias */
+bool mmi_onnx_norm_factors(const struct onnx_model *model, const struct onnx_node *node,
+                           uint64_t channels, double *scale, double *shift) {
+    const struct onnx_batch_norm *params = node->params;
+    const float *data[4];
+    bool fits = mmi_onnx_is(node, "BatchNormalization") && node->input_count == 5;
+    for (uint32_t i = 0; i < 4 && fits; i++) {
+        const struct onnx_tensor *constant = mmi_onnx_f32(model, node->inputs[i + 1]);
+        fits = constant && constant->elements == channels;
+        data[i] = fits ? constant->data : NULL;
+    }
+    for (uint32_t i = 1; i < node->output_count && fits; i++) {
+        fits = node->outputs[i] == ONNX_NO_VALUE;
+    }
+    for (uint64_t i = 0; i < channels && fits; i++) {
+        scale[i] = (double)data[0][i] / sqrt((double)data[3][i] + (double)params->epsilon);
+        shift[i] = (double)data[1][i] - (double)data[2][i] * scale[i];
+    }
+    return fits;
+}
+
+/* ---- Those that no weights take -------------------------------------------------------------- */
+
+/* Channels, and as many axes behind as x has. */
+static uint32_t add_factor(struct onnx_model *model, const double *numbers, uint64_t channels,
+                           uint32_t rank) {
+    const int64_t shape[MM_MAX_RANK] = {(int64_t)channels, 1, 1, 1, 1, 1, 1, 1};
+    float *to;
+    uint32_t value = mmi_onnx_new_f32(model, rank - 1, shape, &to);
+    for (uint64_t i = 0; i < channels && value != ONNX_NO_VALUE; i++) {
+        to[i] = (float)numbers[i];
+    }
+    return value;
+}
+
+static struct onnx_node *add_node(struct onnx_model *model, const char *type, uint32_t x,
+                                  uint32_t factor) {
+    struct onnx_node *node = mmi_onnx_new_node(model, mmi_onnx_find_operator("", type), 2, 1);
+    if (!node || factor == ONNX_NO_VALUE) {
+        return NULL;
+    }
+    node->inputs[0] = x;
+    node->inputs[1] = factor;
+    return node;
+}
+
+/* Mul and Add in its place, which others can be fused with: in `to` and behind it. *done: whether
+ * that could be. */
+static mm_status split(struct onnx_rewrite *rewrite, const struct onnx_node *norm,
+                       struct onnx_node **to, bool *done, mm_error *err) {
+    struct onnx_model *model = rewrite->model;
+    const struct onnx_tensor *first = mmi_onnx_constant(model, norm, 1);
+    int32_t rank = norm->inputs[0] == ONNX_NO_VALUE ? -1 : rewrite->facts[norm->inputs[0]].rank;
+    uint64_t channels = first ? first->elements : 0;
+    *done = false;
+    if (channels == 0 || rank < 2 || rank > MM_MAX_RANK) {
+        return MM_OK;
+    }
+    double *scale = mmi_onnx_take(&rewrite->work, channels, sizeof(*scale));
+    double *shift = mmi_onnx_take(&rewrite->work, channels, sizeof(*shift));
+    if (!scale || !shift) {
+        return mmi_onnx_no_room(err);
+    }
+    if (!mmi_onnx_norm_factors(model, norm, channels, scale, shift)) {
+        return MM_OK;
+    }
+    uint32_t product = mmi_onnx_add_value(model, "");
+    to[0] =
+        add_node(model, "Mul", norm->inputs[0], add_factor(model, scale, channels, (uint32_t)rank));
+    to[1] = add_node(model, "Add", product, add_factor(model, shift, channels, (uint32_t)rank));
+    if (!to[0] || !to[1] || product == ONNX_NO_VALUE) {
+        return mmi_onnx_no_room(err);
+    }
+    to[0]->outputs[0] = product;
+    to[1]->outputs[0] = norm->outputs[0];
+    *done = true;
+    return MM_OK;
+}
+
+static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, mm_error *err) {
+    uint32_t norms = 0, count = 0;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        norms += mmi_onnx_is(graph->nodes[i], "BatchNormalization");
+    }
+    if (norms == 0) {
+        return MM_OK;
+    }
+    struct onnx_node **nodes =
+        mmi_onnx_take(rewrite->model->arena, (uint64_t)graph->node_count + norms, sizeof(*nodes));
+    if (!nodes) {
+        return mmi_onnx_no_room(err);
+    }
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        bool done = false;
+        if (mmi_onnx_is(graph->nodes[i], "BatchNormalization")) {
+            MMI_TRY(split(rewrite, graph->nodes[i], nodes + count, &done, err));
+        }
+        if (done) {
+            count += 2;
+        } else {
+            nodes[count++] = graph->nodes[i];
+        }
+    }
+    graph->nodes = nodes;
+    graph->node_count = count;
+    return MM_OK;
+}
+
+mm_status mmi_onnx_split_norms(struct onnx_model *model, const struct onnx_pass_context *context,
+                               mm_error *err) {
+    return mmi_onnx_rewrite(model, context, visit, err);
+}
