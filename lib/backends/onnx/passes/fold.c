@@ -6,7 +6,9 @@
 
 #include <string.h>
 
+/* New constants, all together: so much, or a few times those that the file has. */
 #define MOST_BYTES (UINT64_C(1) << 30)
+#define MOST_TIMES 4
 
 /* What is worth keeping: anything small; what comes from much; and weights, which kernels want as
  * constants. A large array that a small one is spread to (a mask, a row of numbers) is quicker
@@ -20,6 +22,7 @@ struct folding {
     struct onnx_arena work;
     bool *weights; /* [value_count]: ends up as a weight of some node */
     uint32_t value_count;
+    uint64_t bytes_left; /* for new constants */
 };
 
 /* The nodes of a graph as they will be. */
@@ -84,8 +87,7 @@ static bool worth_keeping(const struct folding *f, const struct onnx_node *node,
     for (uint32_t i = 0; i < x->output_count; i++) {
         to = mmi_add_cap(to, x->outputs[i].bytes);
     }
-    uint64_t most = f->context->most_constant_bytes;
-    return to <= (most ? most : MOST_BYTES) &&
+    return to <= f->bytes_left &&
            (to <= SMALL_BYTES || to / MOST_GROWTH <= from || is_weight(f, node));
 }
 
@@ -105,12 +107,15 @@ static bool knows_inputs(const struct onnx_model *model, const struct onnx_node 
     return known;
 }
 
-static mm_status compute(const struct folding *f, const struct onnx_node *node,
-                         struct onnx_inference *x, mm_error *err) {
+static mm_status compute(struct folding *f, const struct onnx_node *node, struct onnx_inference *x,
+                         mm_error *err) {
     struct onnx_tensor *result = &x->outputs[0];
     if (node->op->flags & ONNX_OP_VIEW && result->bytes == x->inputs[0].bytes) {
         result->data = x->inputs[0].data;
         return MM_OK;
+    }
+    for (uint32_t i = 0; i < x->output_count; i++) {
+        f->bytes_left -= x->outputs[i].bytes;
     }
     return mmi_onnx_evaluate(node->op, x, f->model->arena, UINT64_MAX, f->context->services, err);
 }
@@ -231,9 +236,24 @@ static mm_status fold_graph(struct folding *f, struct onnx_graph *graph, mm_erro
     return MM_OK;
 }
 
+static uint64_t most_bytes(const struct onnx_model *model,
+                           const struct onnx_pass_context *context) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < model->value_count; i++) {
+        const struct onnx_tensor *constant = model->values[i].constant;
+        bytes = mmi_add_cap(bytes, constant ? constant->bytes : 0);
+    }
+    uint64_t usual = bytes > UINT64_MAX / MOST_TIMES ? UINT64_MAX : bytes * MOST_TIMES;
+    usual = mmi_max_u64(usual, MOST_BYTES);
+    return context->most_constant_bytes ? context->most_constant_bytes : usual;
+}
+
 mm_status mmi_onnx_fold(struct onnx_model *model, const struct onnx_pass_context *context,
                         mm_error *err) {
-    struct folding f = {.model = model, .context = context, .value_count = model->value_count};
+    struct folding f = {.model = model,
+                        .context = context,
+                        .value_count = model->value_count,
+                        .bytes_left = most_bytes(model, context)};
     mmi_onnx_arena_init(&f.work, model->arena->allocator);
     f.weights = mmi_onnx_take(&f.work, model->value_count, sizeof(*f.weights));
     mm_status status = f.weights ? MM_OK : mmi_onnx_no_room(err);

@@ -14,7 +14,8 @@ struct onnx_pass_context {
     const mm_services *services;
     bool (*cancelled)(void *ctx); /* NULL: never */
     void *cancelled_ctx;
-    uint64_t most_constant_bytes; /* a folded constant is no larger; 0: 1 GiB */
+    /* What folding may add in constants; 0: 1 GiB, or 4 times what there is if that is more */
+    uint64_t most_constant_bytes;
 };
 
 /* All of them, in this order, on the main graph and every branch. A failure (MM_NO_MEMORY,
