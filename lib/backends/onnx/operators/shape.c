@@ -7,6 +7,8 @@
 #include <base/checked.h>
 #include <base/status.h>
 
+#include <string.h>
+
 #include <inttypes.h>
 #include <math.h>
 
@@ -206,7 +208,7 @@ static mm_status run_range(const struct onnx_call *call, mm_error *err) {
         if (is_float) {
             mmi_onnx_narrow(&number, 1, output->dtype, to);
         } else {
-            mmi_onnx_copy(to, &whole, width); /* the low bytes come first */
+            memcpy(to, &whole, width); /* the low bytes come first */
         }
     }
     return MM_OK;

@@ -108,7 +108,7 @@ static mm_status write_one(const struct onnx_tensor *weight, const mm_sink *sink
 
 mm_status mmi_onnx_write_weights(const struct onnx_model *model, const struct onnx_weights *weights,
                                  const mm_sink *sink, mm_error *err) {
-    uint32_t *order, count;
+    uint32_t *order = NULL, count = 0;
     MMI_TRY(in_order(model, weights, &order, &count, err));
     MMI_TRY(sink->expect(sink->ctx, weights->bytes, err));
     uint64_t group_begin = 0;
