@@ -14,12 +14,20 @@ static void fill(mm_error *err, mm_status status, uint64_t needed_bytes, uint64_
     err->available_bytes = available_bytes;
 }
 
+/* One line, also where a name in it has several. */
+static void write_text(mm_error *err, const char *format, va_list args) {
+    vsnprintf(err->text, sizeof(err->text), format, args);
+    for (char *at = err->text; *at; at++) {
+        *at = (unsigned char)*at < ' ' ? ' ' : *at;
+    }
+}
+
 mm_status mmi_fail(mm_error *err, mm_status status, const char *format, ...) {
     if (err) {
         fill(err, status, 0, 0);
         va_list args;
         va_start(args, format);
-        vsnprintf(err->text, sizeof(err->text), format, args);
+        write_text(err, format, args);
         va_end(args);
     }
     return status;
@@ -31,7 +39,7 @@ mm_status mmi_fail_room(mm_error *err, mm_status status, uint64_t needed_bytes,
         fill(err, status, needed_bytes, available_bytes);
         va_list args;
         va_start(args, format);
-        vsnprintf(err->text, sizeof(err->text), format, args);
+        write_text(err, format, args);
         va_end(args);
     }
     return status;
@@ -58,7 +66,7 @@ mm_status mmi_fail_errno(mm_error *err, mm_status status, int errnum, const char
         fill(err, status, 0, 0);
         va_list args;
         va_start(args, format);
-        vsnprintf(err->text, sizeof(err->text), format, args);
+        write_text(err, format, args);
         va_end(args);
         /* strerrordesc_np is the same text in every locale and thread. */
         const char *reason = strerrordesc_np(errnum);
@@ -81,13 +89,14 @@ void mmi_error_prefix(mm_error *err, const char *format, ...) {
     if (!err) {
         return;
     }
-    char prefix[MM_ERROR_TEXT_BYTES];
+    mm_error joined = *err;
     va_list args;
     va_start(args, format);
-    vsnprintf(prefix, sizeof(prefix), format, args);
+    write_text(&joined, format, args);
     va_end(args);
-    char joined[sizeof(prefix) + sizeof(err->text) + 2];
-    snprintf(joined, sizeof(joined), "%s: %s", prefix, err->text);
-    memcpy(err->text, joined, sizeof(err->text));
-    err->text[sizeof(err->text) - 1] = '\0';
+    struct mmi_text text;
+    size_t used = strlen(joined.text);
+    mmi_text_init(&text, joined.text + used, sizeof(joined.text) - used);
+    mmi_text_add(&text, ": %s", err->text);
+    *err = joined;
 }

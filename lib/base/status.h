@@ -10,7 +10,8 @@
 #include <stdbool.h>
 
 /* Fill err and return status, so that `return mmi_fail(err, MM_BUSY, "...")` reads as one step. The
- * byte counts and the back-off are set to 0. */
+ * byte counts and the back-off are set to 0. Control characters, which names may have, become
+ * blanks: the text is one line. */
 __attribute__((format(printf, 3, 4))) mm_status mmi_fail(mm_error *err, mm_status status,
                                                          const char *format, ...);
 /* The same with both numbers of a refusal for lack of room. */

@@ -18,6 +18,8 @@ static void test_fail(void **state) {
     assert_int_equal(err.available_bytes, 0);
     assert_string_equal(err.text, "model ocr: 3 leases");
     assert_int_equal(mmi_fail(NULL, MM_BUSY, "nobody asks"), MM_BUSY);
+    mmi_fail(&err, MM_IO, "model %s", "two\nlines\x01\x7f\xc3\xa9");
+    assert_string_equal(err.text, "model two lines \x7f\xc3\xa9");
     assert_int_equal(mmi_fail(&err, MM_IO, "%1000s", "end"), MM_IO);
     assert_int_equal(strlen(err.text), MM_ERROR_TEXT_BYTES - 1);
 }
