@@ -67,6 +67,12 @@ float *compare_input(struct comparison *c, uint32_t rank, const int64_t *shape, 
     return data;
 }
 
+void compare_known_input(struct comparison *c, const float *values, int64_t count) {
+    float *data = compare_input(c, 1, &count, 0, 1);
+    memcpy(data, values, (size_t)count * sizeof(*data));
+    c->inputs[c->input_count - 1].known = 1;
+}
+
 void compare_no_input(struct comparison *c) {
     c->inputs[c->input_count++] = (struct onnx_tensor){.dtype = MM_DTYPE_NONE};
 }

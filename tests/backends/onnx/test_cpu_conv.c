@@ -3,6 +3,7 @@
 #include "cpu_compare.h"
 
 #include <backends/onnx/operators/conv.h>
+#include <backends/onnx/operators/resize.h>
 
 static uint64_t seed;
 
@@ -195,6 +196,30 @@ static void pools_of_random_shapes(void **state) {
     compare_fini(&c);
 }
 
+static void global_pools_of_random_shapes(void **state) {
+    (void)state;
+    static const char no_params;
+    struct comparison c;
+    compare_init(&c, seed);
+    for (uint32_t i = 0; i < 100; i++) {
+        const struct onnx_operator *op =
+            i % 2 ? &mmi_onnx_op_GlobalAveragePool : &mmi_onnx_op_GlobalMaxPool;
+        compare_start(&c, op, &no_params);
+        COMPARE_INPUT(&c, 1 + compare_below(&c, 3), 1 + compare_below(&c, 40), size(&c, 30),
+                      size(&c, 30));
+        assert_true(compare_run(&c));
+    }
+    compare_start(&c, &mmi_onnx_op_GlobalAveragePool, &no_params);
+    COMPARE_INPUT(&c, 2, 50, 100, 101);
+    assert_true(compare_run(&c));
+    compare_start(&c, &mmi_onnx_op_GlobalMaxPool, &no_params);
+    float *image = COMPARE_INPUT(&c, 1, 3, 5, 7);
+    image[40] = __builtin_nanf("");
+    image[104] = __builtin_nanf("");
+    assert_true(compare_run(&c));
+    compare_fini(&c);
+}
+
 /* What is no number is the greatest, and stays. */
 static void max_pool_of_no_numbers(void **state) {
     (void)state;
@@ -208,6 +233,40 @@ static void max_pool_of_no_numbers(void **state) {
         image[i] = i % 2 ? __builtin_nanf("") : __builtin_inff();
     }
     assert_true(compare_run(&c));
+    compare_fini(&c);
+}
+
+static void resize_by_whole_numbers(void **state) {
+    (void)state;
+    struct comparison c;
+    compare_init(&c, seed);
+    for (uint32_t i = 0; i < 200; i++) {
+        bool even = i % 2 == 0;
+        struct onnx_resize params = {.mode = ONNX_RESIZE_NEAREST,
+                                     .coordinates =
+                                         even ? ONNX_RESIZE_ASYMMETRIC : ONNX_RESIZE_HALF_PIXEL,
+                                     .nearest = even ? ONNX_RESIZE_FLOOR : ONNX_RESIZE_ROUND_DOWN};
+        float scales[] = {1, 1, 1 + (float)compare_below(&c, 9), 1 + (float)compare_below(&c, 9)};
+        compare_start(&c, &mmi_onnx_op_Resize, &params);
+        COMPARE_INPUT(&c, 1 + compare_below(&c, 2), 1 + compare_below(&c, 3), size(&c, 20),
+                      size(&c, 20));
+        compare_no_input(&c);
+        compare_known_input(&c, scales, 4);
+        c.tolerance = 0;
+        assert_true(compare_run(&c));
+    }
+    /* not by whole numbers, and not so that all pixels are repeated as often */
+    struct onnx_resize params = {.mode = ONNX_RESIZE_NEAREST,
+                                 .coordinates = ONNX_RESIZE_ASYMMETRIC,
+                                 .nearest = ONNX_RESIZE_FLOOR};
+    for (uint32_t i = 0; i < 2; i++) {
+        compare_start(&c, &mmi_onnx_op_Resize, &params);
+        COMPARE_INPUT(&c, 1, 1, 4, 4);
+        compare_no_input(&c);
+        compare_known_input(&c, (const float[]){1, 1, 2, i == 0 ? 1.5f : 2}, 4);
+        assert_false(compare_run(&c));
+        params.nearest = ONNX_RESIZE_CEIL;
+    }
     compare_fini(&c);
 }
 
@@ -242,7 +301,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(transpose_of_random_shapes),
         cmocka_unit_test(transpose_on_several_threads),
         cmocka_unit_test(pools_of_random_shapes),
+        cmocka_unit_test(global_pools_of_random_shapes),
         cmocka_unit_test(max_pool_of_no_numbers),
+        cmocka_unit_test(resize_by_whole_numbers),
         cmocka_unit_test(left_to_the_plain_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

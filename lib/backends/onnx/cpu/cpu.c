@@ -12,9 +12,12 @@ static const struct {
     {"Conv", mmi_onnx_choose_conv},
     {"ConvTranspose", mmi_onnx_choose_conv_transpose},
     {"Fused", mmi_onnx_choose_fused},
+    {"GlobalAveragePool", mmi_onnx_choose_global_average_pool},
+    {"GlobalMaxPool", mmi_onnx_choose_global_max_pool},
     {"LSTM", mmi_onnx_choose_lstm},
     {"Linear", mmi_onnx_choose_linear},
     {"MatMul", mmi_onnx_choose_matmul},
+    {"Resize", mmi_onnx_choose_resize},
     {"MaxPool", mmi_onnx_choose_max_pool},
 };
 

@@ -15,5 +15,9 @@ onnx_kernel mmi_onnx_choose_max_pool(struct onnx_inference *x, const mm_services
 onnx_kernel mmi_onnx_choose_average_pool(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_fused(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_lstm(struct onnx_inference *x, const mm_services *services);
+onnx_kernel mmi_onnx_choose_resize(struct onnx_inference *x, const mm_services *services);
+onnx_kernel mmi_onnx_choose_global_average_pool(struct onnx_inference *x,
+                                                const mm_services *services);
+onnx_kernel mmi_onnx_choose_global_max_pool(struct onnx_inference *x, const mm_services *services);
 
 #endif

@@ -43,6 +43,29 @@ static void interleave(const float *from, uint64_t from_row, uint64_t ways, floa
     }
 }
 
+static void repeat(const float *from, uint64_t times, float *to, uint64_t count) {
+    if (times <= 2) {
+        if (times == 1) {
+            gather(from, 1, to, count);
+        } else {
+            interleave(from, 0, times, to, count);
+        }
+        return;
+    }
+    uint64_t steps = (times + LANES - 1) / LANES;
+    uint64_t i = 0;
+    for (; i < count && i * times + steps * LANES <= count * times; i++) {
+        for (uint64_t step = 0; step < steps; step++) {
+            v_store(to + i * times + step * LANES, v_set(from[i]));
+        }
+    }
+    for (; i < count; i++) {
+        for (uint64_t t = 0; t < times; t++) {
+            to[i * times + t] = from[i];
+        }
+    }
+}
+
 /* `vectors` of a row's results, made together: each tap's weight is fetched once for all. Even and
  * odd taps are summed apart, which hides how long an addition takes. */
 #define NEW_TAPS(v)                                                                                \
@@ -208,8 +231,9 @@ static bool slide(const struct onnx_slide *s) {
 #define LOOPS                                                                                      \
     {                                                                                              \
         .product = product, .dots = dots, .activate = activate, .instruction = instruction,        \
-        .gather = gather, .interleave = interleave, .weigh = weigh, .slide = slide,                \
-        .greatest = greatest, .sum = sum, .max = max, .exponentials = exponentials, .lstm = lstm   \
+        .gather = gather, .interleave = interleave, .repeat = repeat, .weigh = weigh,              \
+        .slide = slide, .greatest = greatest, .sum = sum, .max = max,                              \
+        .exponentials = exponentials, .lstm = lstm                                                 \
     }
 
 #endif

@@ -73,6 +73,8 @@ struct onnx_simd {
     void (*interleave)(const float *from, uint64_t from_row, uint64_t ways, float *to,
                        uint64_t count);
     void (*weigh)(const struct onnx_taps *taps); /* sums, each tap times its weight */
+    /* to[i * times + t] = from[i], t < times */
+    void (*repeat)(const float *from, uint64_t times, float *to, uint64_t count);
     /* false: not for such a window, use weigh */
     bool (*slide)(const struct onnx_slide *slide);
     void (*greatest)(const struct onnx_taps *taps); /* without weights and bias */
