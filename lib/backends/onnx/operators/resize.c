@@ -216,7 +216,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
 }
 
 const struct onnx_operator mmi_onnx_op_Resize = {.name = "Resize",
-                                                 .least_inputs = 3,
+                                                 .least_inputs = 1,
                                                  .most_inputs = 4,
                                                  .least_outputs = 1,
                                                  .most_outputs = 1,
