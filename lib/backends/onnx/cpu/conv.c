@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conv as products of matrices: the weights [O, K] of a group times the pixels that each result
- * sees, [K, results], of which a tile at a time is laid out in the scratch. */
-#include <backends/onnx/cpu/kernels.h>
-#include <backends/onnx/cpu/plane.h>
-#include <backends/onnx/cpu/multiply.h>
-#include <backends/onnx/cpu/tasks.h>
+/* Conv by tiles: what a stretch of results sees is laid out in the scratch, [depth, results], and
+ * multiplied by all weights. */
+#include <backends/onnx/cpu/conv.h>
 #include <base/checked.h>
-
-#include <string.h>
 
 #define TILE 240
 /* So few results a channel are better computed one by one. */
@@ -16,14 +11,10 @@
 struct conv {
     const struct onnx_simd *simd;
     const struct onnx_call *call;
-    const struct onnx_activation *activation;
-    struct onnx_plane plane;
-    uint64_t batch, groups;
-    uint64_t channels, rows, depth, columns; /* of a group: in, out, K, results of a channel */
-    uint64_t in_size;                        /* of a channel */
-    bool flat;                               /* each result sees the pixel at its place */
-    uint64_t tile, tiles, row_parts, block;  /* columns of a tile, depth of a block */
-    uint64_t stride;                         /* of the tile's rows */
+    struct onnx_conv_sizes size;
+    bool flat;                              /* each result sees the pixel at its place */
+    uint64_t tile, tiles, row_parts, block; /* columns of a tile; depth of a block */
+    uint64_t stride;                        /* of the tile's rows */
     uint64_t tasks, task_floats, seen_bytes;
     const struct onnx_seen *seen; /* by each row of the window, by each column */
     float *room;                  /* of the tasks */
@@ -33,48 +24,78 @@ static bool is_flat(const struct onnx_plane_axis *axis) {
     return axis->kernel == 1 && axis->stride == 1 && axis->begin == 0 && axis->in == axis->out;
 }
 
-static bool measure(struct conv *conv, const struct onnx_conv *params,
-                    const struct onnx_tensor *inputs, const struct onnx_tensor *output) {
+bool mmi_onnx_conv_sizes(struct onnx_conv_sizes *sizes, const struct onnx_conv *params,
+                         const struct onnx_tensor *inputs) {
     struct onnx_placed placed;
-    const struct onnx_tensor *weights = &inputs[1];
-    if (mmi_onnx_place_window(&params->window, &inputs[0], weights->shape + 2, &placed, NULL) !=
-            MM_OK ||
-        !mmi_onnx_plane(&placed, &conv->plane)) {
+    const struct onnx_tensor *image = &inputs[0], *weights = &inputs[1];
+    if (mmi_onnx_place_window(&params->window, image, weights->shape + 2, &placed, NULL) != MM_OK ||
+        !mmi_onnx_plane(&placed, &sizes->plane)) {
         return false;
     }
-    const struct onnx_plane_axis *rows = &conv->plane.rows, *columns = &conv->plane.columns;
-    conv->activation = params->activation.kind == ONNX_ACT_NONE ? NULL : &params->activation;
-    conv->batch = (uint64_t)inputs[0].shape[0];
-    conv->groups = (uint64_t)params->group;
-    conv->channels = (uint64_t)weights->shape[1];
-    conv->rows = (uint64_t)weights->shape[0] / conv->groups;
-    conv->depth = conv->channels * rows->kernel * columns->kernel;
-    conv->columns = rows->out * columns->out;
-    conv->seen_bytes = ((rows->kernel + columns->kernel) * sizeof(*conv->seen) + 63) / 64 * 64;
-    conv->in_size = rows->in * columns->in;
-    conv->flat = is_flat(rows) && is_flat(columns);
-    return output->elements > 0 && weights->elements > 0 && inputs[0].elements > 0;
+    const struct onnx_plane_axis *rows = &sizes->plane.rows, *columns = &sizes->plane.columns;
+    sizes->activation = params->activation.kind == ONNX_ACT_NONE ? NULL : &params->activation;
+    sizes->groups = (uint64_t)params->group;
+    sizes->units = (uint64_t)image->shape[0] * sizes->groups;
+    sizes->channels = (uint64_t)weights->shape[1];
+    sizes->rows = (uint64_t)weights->shape[0] / sizes->groups;
+    sizes->depth = sizes->channels * rows->kernel * columns->kernel;
+    sizes->columns = rows->out * columns->out;
+    sizes->in_size = rows->in * columns->in;
+    sizes->work_ns = sizes->units * mmi_onnx_simd_ns(sizes->rows, sizes->columns, sizes->depth);
+    return sizes->units * sizes->rows * sizes->columns > 0 && image->elements > 0 &&
+           weights->elements > 0;
+}
+
+struct onnx_simd_product mmi_onnx_conv_product(const struct onnx_conv_sizes *sizes,
+                                               const struct onnx_call *call, uint64_t unit,
+                                               struct onnx_range rows, struct onnx_range columns) {
+    const float *weights = call->in[1];
+    const float *bias = mmi_onnx_given(call, 2) ? call->in[2] : NULL;
+    float *out = call->out[0];
+    uint64_t row = unit % sizes->groups * sizes->rows + rows.from;
+    uint64_t image_row = unit * sizes->rows + rows.from;
+    return (struct onnx_simd_product){.rows = rows.to - rows.from,
+                                      .columns = columns.to - columns.from,
+                                      .depth = sizes->depth,
+                                      .a = weights + row * sizes->depth,
+                                      .a_row = sizes->depth,
+                                      .a_depth = 1,
+                                      .c = out + image_row * sizes->columns + columns.from,
+                                      .c_row = sizes->columns,
+                                      .row_bias = bias ? bias + row : NULL,
+                                      .activation = sizes->activation};
+}
+
+/* Tiles of the results that have `most` columns, or a little less so that rows of results are not
+ * split. */
+static uint64_t tile_of(const struct onnx_conv_sizes *size, uint64_t most) {
+    uint64_t tiles = (size->columns + most - 1) / most;
+    uint64_t each = (size->columns + tiles - 1) / tiles;
+    uint64_t width = size->plane.columns.out, whole = most / width * width;
+    bool aligned = whole >= each && whole % ONNX_PANEL == 0;
+    return aligned ? whole : (each + ONNX_PANEL - 1) / ONNX_PANEL * ONNX_PANEL;
 }
 
 /* Tiles, tasks and the scratch of each. */
 static void plan(struct conv *conv, const mm_services *services) {
-    uint64_t units = conv->batch * conv->groups;
-    uint64_t work_ns = units * mmi_onnx_simd_ns(conv->rows, conv->columns, conv->depth);
-    conv->tasks = mmi_onnx_tasks(services, work_ns);
-    conv->block = mmi_onnx_simd_block(conv->depth);
-    conv->tiles = (conv->columns + TILE - 1) / TILE;
-    if (conv->tasks > 1 && units < conv->tasks && conv->columns / conv->tasks >= 4 * ONNX_PANEL) {
-        conv->tiles = (conv->tiles + conv->tasks - 1) / conv->tasks * conv->tasks;
-    }
-    uint64_t each = (conv->columns + conv->tiles - 1) / conv->tiles;
-    conv->tile = (each + ONNX_PANEL - 1) / ONNX_PANEL * ONNX_PANEL;
-    conv->tiles = (conv->columns + conv->tile - 1) / conv->tile;
-    uint64_t parts = (conv->tasks + units * conv->tiles - 1) / (units * conv->tiles);
-    conv->row_parts = mmi_min_u64(parts, conv->rows);
+    const struct onnx_conv_sizes *size = &conv->size;
+    const struct onnx_plane *plane = &size->plane;
+    conv->flat = is_flat(&plane->rows) && is_flat(&plane->columns);
+    conv->seen_bytes =
+        ((plane->rows.kernel + plane->columns.kernel) * sizeof(*conv->seen) + 63) / 64 * 64;
+    conv->tasks = mmi_onnx_tasks(services, size->work_ns);
+    conv->block = mmi_onnx_simd_block(size->depth);
+    uint64_t share = size->columns / conv->tasks;
+    bool split = size->units < conv->tasks && share >= 4 * ONNX_PANEL;
+    conv->tile = tile_of(size, split ? mmi_min_u64(TILE, share + ONNX_PANEL) : TILE);
+    conv->tiles = (size->columns + conv->tile - 1) / conv->tile;
+    uint64_t units = size->units * conv->tiles;
+    conv->row_parts = mmi_min_u64((conv->tasks + units - 1) / units, size->rows);
+    conv->tasks = mmi_min_u64(conv->tasks, units * conv->row_parts);
     /* An odd number of cache lines: rows do not all fall on the same places of a cache. */
     conv->stride = conv->tile / ONNX_PANEL % 2 == 1 ? conv->tile : conv->tile + ONNX_PANEL;
     conv->task_floats =
-        conv->columns <= DOTS ? conv->columns * conv->depth : conv->stride * conv->block;
+        size->columns <= DOTS ? size->columns * size->depth : conv->stride * conv->block;
 }
 
 /* ---- Laying out */
@@ -88,7 +109,8 @@ static void clear(float *to, uint64_t count) {
 /* What results [columns] see of one channel through one element of the window. */
 static void lay_row(const struct conv *conv, const float *channel, const uint64_t tap[2],
                     struct onnx_range columns, float *to) {
-    const struct onnx_plane_axis *down = &conv->plane.rows, *across = &conv->plane.columns;
+    const struct onnx_plane_axis *down = &conv->size.plane.rows,
+                                 *across = &conv->size.plane.columns;
     const struct onnx_seen *rows = &conv->seen[tap[0]];
     const struct onnx_seen *inside = &conv->seen[down->kernel + tap[1]];
     uint64_t row = columns.from / across->out, from = columns.from % across->out;
@@ -114,9 +136,9 @@ static void lay_row(const struct conv *conv, const float *channel, const uint64_
 /* Rows [depth] of the matrix of pixels of one group's image, those columns. */
 static void lay_out(const struct conv *conv, const float *image, struct onnx_range depth,
                     struct onnx_range columns, float *to) {
-    uint64_t down = conv->plane.rows.kernel, across = conv->plane.columns.kernel;
+    uint64_t down = conv->size.plane.rows.kernel, across = conv->size.plane.columns.kernel;
     uint64_t tap[2] = {depth.from / across % down, depth.from % across};
-    const float *channel = image + depth.from / across / down * conv->in_size;
+    const float *channel = image + depth.from / across / down * conv->size.in_size;
     uint64_t count = columns.to - columns.from;
     uint64_t padding = (ONNX_PANEL - count % ONNX_PANEL) % ONNX_PANEL;
     for (uint64_t k = depth.from; k < depth.to; k++, to += conv->stride) {
@@ -132,16 +154,16 @@ static void lay_out(const struct conv *conv, const float *image, struct onnx_ran
         }
         if (tap[0] == down) {
             tap[0] = 0;
-            channel += conv->in_size;
+            channel += conv->size.in_size;
         }
     }
 }
 
 /* ---- Running */
 
-/* One tile of one group of one image, or some rows of it. */
+/* One tile of one unit, or some rows of it. */
 struct job {
-    uint64_t unit; /* image * groups + group */
+    uint64_t unit;
     struct onnx_range rows, columns;
 };
 
@@ -149,38 +171,17 @@ static struct job job_at(const struct conv *conv, uint64_t i) {
     uint64_t part = i % conv->row_parts, tile = i / conv->row_parts % conv->tiles;
     return (struct job){
         .unit = i / conv->row_parts / conv->tiles,
-        .rows = mmi_onnx_part(conv->rows, conv->row_parts, part),
-        .columns = {tile * conv->tile, mmi_min_u64((tile + 1) * conv->tile, conv->columns)}};
-}
-
-/* The product that a job is, with all of the depth and without B. */
-static struct onnx_simd_product product_of(const struct conv *conv, const struct job *job) {
-    const float *weights = conv->call->in[1];
-    const float *bias = mmi_onnx_given(conv->call, 2) ? conv->call->in[2] : NULL;
-    float *out = conv->call->out[0];
-    uint64_t row = job->unit % conv->groups * conv->rows + job->rows.from;
-    uint64_t image_row = job->unit * conv->rows + job->rows.from;
-    return (struct onnx_simd_product){.rows = job->rows.to - job->rows.from,
-                                      .columns = job->columns.to - job->columns.from,
-                                      .depth = conv->depth,
-                                      .a = weights + row * conv->depth,
-                                      .a_row = conv->depth,
-                                      .a_depth = 1,
-                                      .c = out + image_row * conv->columns + job->columns.from,
-                                      .c_row = conv->columns,
-                                      .row_bias = bias ? bias + row : NULL,
-                                      .activation = conv->activation};
-}
-
-static const float *image_of(const struct conv *conv, uint64_t unit) {
-    return (const float *)conv->call->in[0] + unit * conv->channels * conv->in_size;
+        .rows = mmi_onnx_part(conv->size.rows, conv->row_parts, part),
+        .columns = {tile * conv->tile, mmi_min_u64((tile + 1) * conv->tile, conv->size.columns)}};
 }
 
 static void run_tile(const struct conv *conv, const struct job *job, float *room) {
-    const struct onnx_simd_product whole = product_of(conv, job);
-    for (uint64_t from = 0; from < conv->depth; from += conv->block) {
-        struct onnx_range depth = {from, mmi_min_u64(from + conv->block, conv->depth)};
-        lay_out(conv, image_of(conv, job->unit), depth, job->columns, room);
+    const struct onnx_simd_product whole =
+        mmi_onnx_conv_product(&conv->size, conv->call, job->unit, job->rows, job->columns);
+    const float *image = mmi_onnx_conv_image(&conv->size, conv->call, job->unit);
+    for (uint64_t from = 0; from < conv->size.depth; from += conv->block) {
+        struct onnx_range depth = {from, mmi_min_u64(from + conv->block, conv->size.depth)};
+        lay_out(conv, image, depth, job->columns, room);
         struct onnx_simd_product part = whole;
         part.depth = depth.to - depth.from;
         part.a += from;
@@ -188,7 +189,7 @@ static void run_tile(const struct conv *conv, const struct job *job, float *room
         part.b_depth = conv->stride;
         part.b_panel = ONNX_PANEL;
         part.add = from > 0;
-        part.activation = depth.to == conv->depth ? whole.activation : NULL;
+        part.activation = depth.to == conv->size.depth ? whole.activation : NULL;
         mmi_onnx_simd_multiply_rows(conv->simd, &part);
     }
 }
@@ -196,7 +197,7 @@ static void run_tile(const struct conv *conv, const struct job *job, float *room
 static void run_tiles(void *ctx, uint64_t i) {
     const struct conv *conv = ctx;
     float *room = conv->room + i * conv->task_floats;
-    uint64_t jobs = conv->batch * conv->groups * conv->tiles * conv->row_parts;
+    uint64_t jobs = conv->size.units * conv->tiles * conv->row_parts;
     struct onnx_range mine = mmi_onnx_part(jobs, conv->tasks, i);
     for (uint64_t at = mine.from; at < mine.to; at++) {
         struct job job = job_at(conv, at);
@@ -208,8 +209,8 @@ static void run_tiles(void *ctx, uint64_t i) {
 
 /* What one result sees of one row of pixels. */
 static void lay_run(const struct conv *conv, const float *pixels, uint64_t column, float *to) {
-    const struct onnx_plane_axis *across = &conv->plane.columns;
-    const struct onnx_seen *seen = conv->seen + conv->plane.rows.kernel;
+    const struct onnx_plane_axis *across = &conv->size.plane.columns;
+    const struct onnx_seen *seen = conv->seen + conv->size.plane.rows.kernel;
     for (uint64_t tap = 0; tap < across->kernel; tap++) {
         bool inside = column >= seen[tap].from && column < seen[tap].to;
         to[tap] = inside ? pixels[(int64_t)(column * across->stride) + seen[tap].offset] : 0;
@@ -218,15 +219,16 @@ static void lay_run(const struct conv *conv, const float *pixels, uint64_t colum
 
 /* All that each result sees, result by result: [columns, depth]. */
 static const float *lay_out_results(const struct conv *conv, const float *image, float *room) {
-    if (conv->flat && conv->columns == 1) {
+    if (conv->flat && conv->size.columns == 1) {
         return image;
     }
-    const struct onnx_plane_axis *down = &conv->plane.rows, *across = &conv->plane.columns;
+    const struct onnx_plane_axis *down = &conv->size.plane.rows,
+                                 *across = &conv->size.plane.columns;
     float *to = room;
-    for (uint64_t n = 0; n < conv->columns; n++) {
-        for (uint64_t i = 0; i < conv->channels * down->kernel; i++, to += across->kernel) {
+    for (uint64_t n = 0; n < conv->size.columns; n++) {
+        for (uint64_t i = 0; i < conv->size.channels * down->kernel; i++, to += across->kernel) {
             const struct onnx_seen *rows = &conv->seen[i % down->kernel];
-            const float *channel = image + i / down->kernel * conv->in_size;
+            const float *channel = image + i / down->kernel * conv->size.in_size;
             uint64_t row = n / across->out;
             if (row < rows->from || row >= rows->to) {
                 clear(to, across->kernel);
@@ -242,16 +244,18 @@ static const float *lay_out_results(const struct conv *conv, const float *image,
 static void run_dots(void *ctx, uint64_t i) {
     const struct conv *conv = ctx;
     float *room = conv->room + i * conv->task_floats;
-    for (uint64_t unit = 0; unit < conv->batch * conv->groups; unit++) {
+    for (uint64_t unit = 0; unit < conv->size.units; unit++) {
         struct job job = {.unit = unit,
-                          .rows = mmi_onnx_part(conv->rows, conv->tasks, i),
-                          .columns = {0, conv->columns}};
-        const struct onnx_simd_product p = product_of(conv, &job);
+                          .rows = mmi_onnx_part(conv->size.rows, conv->tasks, i),
+                          .columns = {0, conv->size.columns}};
+        const struct onnx_simd_product p =
+            mmi_onnx_conv_product(&conv->size, conv->call, job.unit, job.rows, job.columns);
+        const float *image = mmi_onnx_conv_image(&conv->size, conv->call, job.unit);
         struct onnx_dots dots = {.rows = p.rows,
                                  .columns = p.columns,
                                  .depth = p.depth,
                                  .a = p.a,
-                                 .x = lay_out_results(conv, image_of(conv, unit), room),
+                                 .x = lay_out_results(conv, image, room),
                                  .a_row = p.a_row,
                                  .x_column = p.depth,
                                  .c = p.c,
@@ -269,15 +273,15 @@ static void run_dots(void *ctx, uint64_t i) {
 
 static mm_status run(const struct onnx_call *call, void (*body)(void *ctx, uint64_t i)) {
     struct conv conv = {.simd = mmi_onnx_simd(call->services->cpu_features), .call = call};
-    measure(&conv, call->params, call->inputs, &call->outputs[0]);
+    mmi_onnx_conv_sizes(&conv.size, call->params, call->inputs);
     plan(&conv, call->services);
     struct onnx_seen *seen = call->scratch;
     conv.seen = seen;
-    for (uint64_t i = 0; i < conv.plane.rows.kernel; i++) {
-        *seen++ = mmi_onnx_plane_seen(&conv.plane.rows, i);
+    for (uint64_t i = 0; i < conv.size.plane.rows.kernel; i++) {
+        *seen++ = mmi_onnx_plane_seen(&conv.size.plane.rows, i);
     }
-    for (uint64_t i = 0; i < conv.plane.columns.kernel; i++) {
-        *seen++ = mmi_onnx_plane_seen(&conv.plane.columns, i);
+    for (uint64_t i = 0; i < conv.size.plane.columns.kernel; i++) {
+        *seen++ = mmi_onnx_plane_seen(&conv.size.plane.columns, i);
     }
     conv.room = (float *)((char *)call->scratch + conv.seen_bytes);
     mmi_onnx_run_tasks(call->services, conv.tasks, body, &conv);
@@ -296,11 +300,16 @@ static mm_status conv_by_dots(const struct onnx_call *call, mm_error *err) {
 
 onnx_kernel mmi_onnx_choose_conv(struct onnx_inference *x, const mm_services *services) {
     struct conv conv = {0};
-    if (x->inputs[0].dtype != MM_F32 || !measure(&conv, x->params, x->inputs, &x->outputs[0])) {
+    if (x->inputs[0].dtype != MM_F32 || !mmi_onnx_conv_sizes(&conv.size, x->params, x->inputs)) {
         return NULL;
     }
-    if (conv.channels == 1 && conv.columns > DOTS && conv.groups > 1) {
-        return mmi_onnx_choose_depthwise(x, services);
+    if (conv.size.columns > DOTS) {
+        bool alone = conv.size.channels == 1 && conv.size.groups > 1;
+        onnx_kernel kernel = alone ? mmi_onnx_choose_depthwise(x, services)
+                                   : mmi_onnx_choose_conv_strips(x, services);
+        if (kernel) {
+            return kernel;
+        }
     }
     plan(&conv, services);
     uint64_t bytes;
@@ -308,5 +317,5 @@ onnx_kernel mmi_onnx_choose_conv(struct onnx_inference *x, const mm_services *se
         !mmi_add(bytes, conv.seen_bytes, &x->scratch_bytes)) {
         return NULL;
     }
-    return conv.columns <= DOTS ? conv_by_dots : conv_by_tiles;
+    return conv.size.columns <= DOTS ? conv_by_dots : conv_by_tiles;
 }

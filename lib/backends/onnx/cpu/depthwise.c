@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Conv with one channel a group. */
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/cpu/conv.h>
 #include <backends/onnx/cpu/strip.h>
-#include <backends/onnx/cpu/tasks.h>
 #include <base/checked.h>
+
+#define STRIP_FLOATS (12 * 1024) /* so that it stays near */
 
 struct depthwise {
     const struct onnx_simd *simd;
@@ -23,7 +24,7 @@ static bool measure(struct depthwise *d, const struct onnx_conv *params,
     const struct onnx_tensor *weights = &inputs[1];
     if (mmi_onnx_place_window(&params->window, &inputs[0], weights->shape + 2, &placed, NULL) !=
             MM_OK ||
-        !mmi_onnx_plane(&placed, &plane) || !mmi_onnx_strip(&plane, 0, &d->strip)) {
+        !mmi_onnx_plane(&placed, &plane) || !mmi_onnx_strip(&plane, 0, STRIP_FLOATS, &d->strip)) {
         return false;
     }
     d->activation = params->activation.kind == ONNX_ACT_NONE ? NULL : &params->activation;

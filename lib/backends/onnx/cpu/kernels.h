@@ -7,7 +7,6 @@
 #include <backends/onnx/operators/operator.h>
 
 onnx_kernel mmi_onnx_choose_conv(struct onnx_inference *x, const mm_services *services);
-onnx_kernel mmi_onnx_choose_depthwise(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_conv_transpose(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_linear(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_matmul(struct onnx_inference *x, const mm_services *services);

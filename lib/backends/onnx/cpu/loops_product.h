@@ -26,7 +26,7 @@
 #define ROW_BIAS_ROW(r) EACH_VECTOR(ROW_BIAS_SUM, r)
 #define BIAS_SUM(v, r) sum_##r##_##v = v_load(column_bias + v * LANES);
 #define BIAS_ROW(r) EACH_VECTOR(BIAS_SUM, r)
-#define LOAD_B(v, unused) vec b_##v = v_load(b + v * LANES);
+#define LOAD_B(v, unused) vec b_##v = v_load(from + v * LANES);
 #define ADD_SUM(v, r) sum_##r##_##v = v_fma(factor, b_##v, sum_##r##_##v);
 #define ADD_ROW(r)                                                                                 \
     {                                                                                              \
@@ -43,8 +43,8 @@ struct tile {
     uint64_t c_row;
 };
 
-#define TILE(rows)                                                                                 \
-    static void tile_##rows(const struct onnx_simd_product *p, const struct tile *t) {             \
+#define TILE(rows, name, next_b)                                                                   \
+    static void name##_##rows(const struct onnx_simd_product *p, const struct tile *t) {           \
         const float *a = t->a;                                                                     \
         const float *b = t->b;                                                                     \
         float *c = t->c;                                                                           \
@@ -59,24 +59,31 @@ struct tile {
         } else {                                                                                   \
             ROWS_##rows(BIAS_ROW);                                                                 \
         }                                                                                          \
-        uint64_t a_depth = p->a_depth;                                                             \
-        uint64_t b_depth = p->b_depth;                                                             \
-        for (uint64_t k = p->depth, at = 0; k > 0; k--, at += a_depth, b += b_depth) {             \
+        uint64_t a_depth = p->a_depth, depth = p->depth;                                           \
+        for (uint64_t k = 0, at = 0; k < depth; k++, at += a_depth) {                              \
+            const float *from = next_b;                                                            \
             EACH_VECTOR(LOAD_B, 0)                                                                 \
             ROWS_##rows(ADD_ROW)                                                                   \
         }                                                                                          \
         ROWS_##rows(PUT_ROW);                                                                      \
     }
+#define TILES(name, next_b)                                                                        \
+    TILE(1, name, next_b)                                                                          \
+    TILE(2, name, next_b)                                                                          \
+    TILE(3, name, next_b)                                                                          \
+    TILE(4, name, next_b)                                                                          \
+    TILE(5, name, next_b)                                                                          \
+    TILE(6, name, next_b)                                                                          \
+    static void (*const name[ROWS])(const struct onnx_simd_product *, const struct tile *) = {     \
+        name##_1, name##_2, name##_3, name##_4, name##_5, name##_6};
 
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
+TILES(tiles, b + k * p->b_depth)
+TILES(tiles_by_offsets, b + p->b_offsets[k])
 
-static void (*const tiles[ROWS])(const struct onnx_simd_product *, const struct tile *) = {
-    tile_1, tile_2, tile_3, tile_4, tile_5, tile_6};
+static inline void run_tile(const struct onnx_simd_product *p, const struct tile *t,
+                            uint64_t rows) {
+    (p->b_offsets ? tiles_by_offsets : tiles)[rows - 1](p, t);
+}
 
 static const float no_bias[ONNX_PANEL];
 
@@ -90,7 +97,7 @@ static void narrow_tile(const struct onnx_simd_product *p, const struct tile *t,
     for (uint64_t r = 0; r < rows && p->add; r++) {
         memcpy(room + r * ONNX_PANEL, t->c + r * t->c_row, columns * sizeof(*room));
     }
-    tiles[rows - 1](p, &wide);
+    run_tile(p, &wide, rows);
     for (uint64_t r = 0; r < rows; r++) {
         memcpy(t->c + r * t->c_row, room + r * ONNX_PANEL, columns * sizeof(*room));
     }
@@ -105,7 +112,7 @@ static void panel(const struct onnx_simd_product *p, struct tile t, uint64_t col
     for (uint64_t i = 0; i < blocks; i++) {
         uint64_t rows = least + (i < higher ? 1 : 0);
         if (columns == ONNX_PANEL) {
-            tiles[rows - 1](p, &t);
+            run_tile(p, &t, rows);
         } else {
             narrow_tile(p, &t, rows, columns);
         }
@@ -161,7 +168,7 @@ static uint64_t single_row(const struct onnx_simd_product *p) {
 }
 
 static void product(const struct onnx_simd_product *p) {
-    uint64_t from = p->rows == 1 ? single_row(p) : 0;
+    uint64_t from = p->rows == 1 && !p->b_offsets ? single_row(p) : 0;
     for (; from < p->columns; from += ONNX_PANEL) {
         uint64_t columns = p->columns - from < ONNX_PANEL ? p->columns - from : ONNX_PANEL;
         float bias[ONNX_PANEL] = {0};

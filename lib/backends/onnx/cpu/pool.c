@@ -7,6 +7,8 @@
 
 #include <math.h>
 
+#define STRIP_FLOATS (12 * 1024) /* so that it stays near */
+
 struct pool {
     const struct onnx_simd *simd;
     const struct onnx_call *call;
@@ -25,7 +27,7 @@ static bool measure(struct pool *pool, const struct onnx_pool *params,
     struct onnx_plane plane;
     if (mmi_onnx_place_window(&params->window, image, NULL, &placed, NULL) != MM_OK ||
         !mmi_onnx_plane(&placed, &plane) ||
-        !mmi_onnx_strip(&plane, pool->average ? 0 : -INFINITY, &pool->strip)) {
+        !mmi_onnx_strip(&plane, pool->average ? 0 : -INFINITY, STRIP_FLOATS, &pool->strip)) {
         return false;
     }
     pool->padding_counts = params->count_include_pad != 0;

@@ -15,8 +15,10 @@ struct onnx_simd_product {
     const float *a;
     uint64_t a_row, a_depth; /* strides in elements, here and below */
     const float *b;
-    /* `b_panel` from 16 columns to the next 16: 16 for a plain matrix */
+    /* `b_panel` from 16 columns to the next 16: 16 for a plain matrix. offsets: [depth] in place
+     * of steps of b_depth; NULL: none */
     uint64_t b_depth, b_panel;
+    const uint64_t *b_offsets;
     float *c;
     uint64_t c_row;
     bool add; /* to what is in C: this is not the first stretch of the depth */

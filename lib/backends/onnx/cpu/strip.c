@@ -2,8 +2,6 @@
 #include <backends/onnx/cpu/strip.h>
 #include <base/checked.h>
 
-/* Floats that a strip should have, so that it stays in the caches, and may have. */
-#define USUAL_FLOATS (12 * 1024)
 #define MOST_FLOATS (4 * 1024 * 1024)
 
 static uint64_t span(const struct onnx_plane_axis *axis) {
@@ -15,7 +13,8 @@ static uint64_t height_of(const struct onnx_plane_axis *rows, uint64_t count) {
     return (count - 1) * rows->stride + span(rows);
 }
 
-bool mmi_onnx_strip(const struct onnx_plane *plane, float padding, struct onnx_strip *strip) {
+bool mmi_onnx_strip(const struct onnx_plane *plane, float padding, uint64_t usual,
+                    struct onnx_strip *strip) {
     const struct onnx_plane_axis *rows = &plane->rows, *columns = &plane->columns;
     if (span(rows) > MOST_FLOATS || span(columns) > MOST_FLOATS || columns->out > MOST_FLOATS) {
         return false;
@@ -23,8 +22,8 @@ bool mmi_onnx_strip(const struct onnx_plane *plane, float padding, struct onnx_s
     *strip = (struct onnx_strip){.plane = *plane, .padding = padding};
     strip->parts = mmi_min_u64(columns->stride, span(columns));
     strip->width = (columns->out + 15) / 16 * 16 + (span(columns) - 1) / columns->stride;
-    strip->row = strip->parts * strip->width;
-    uint64_t fit = mmi_sub_floor(USUAL_FLOATS / strip->row, span(rows)) / rows->stride + 1;
+    strip->row = (strip->parts * strip->width + 15) / 16 * 16;
+    uint64_t fit = mmi_sub_floor(usual / strip->row, span(rows)) / rows->stride + 1;
     strip->results = (mmi_min_u64(fit, rows->out) + 3) / 4 * 4;
     return mmi_mul(height_of(rows, strip->results), strip->row, &strip->floats) &&
            strip->floats <= MOST_FLOATS;

@@ -12,13 +12,14 @@ struct onnx_strip {
     struct onnx_plane plane;
     float padding;
     uint64_t parts, width; /* of a row: parts of `width` columns */
-    uint64_t row;          /* floats of a row */
+    uint64_t row;          /* floats from one row to the next, a multiple of 16 */
     uint64_t results;      /* rows of results for which there is room, a multiple of 4 */
     uint64_t floats;       /* of the strip */
 };
 
-/* false: it would be too large. */
-bool mmi_onnx_strip(const struct onnx_plane *plane, float padding, struct onnx_strip *strip);
+/* With `usual` floats or a little more, if the window allows it. false: it would be too large. */
+bool mmi_onnx_strip(const struct onnx_plane *plane, float padding, uint64_t usual,
+                    struct onnx_strip *strip);
 /* What rows [first, first + count) of the results see of a channel, count <= strip->results, and
  * those that make `count` a multiple of 4; they may be beyond the last. */
 void mmi_onnx_fill_strip(const struct onnx_strip *strip, const struct onnx_simd *simd,
