@@ -11,6 +11,7 @@
 
 #define MOST_NODES 512
 #define MOST_OUTPUTS 8
+#define MOST_LIST 16
 #define OPSET 20
 
 /* ---- Building */
@@ -168,6 +169,28 @@ uint32_t bench_bool(struct bench *bench, bool value) {
     return add_constant(bench, &tensor);
 }
 
+/* "1,2]", "0.5,2.0]" or "Tanh,Relu]". */
+static void read_list(struct bench *bench, char *text, struct onnx_attribute *attribute) {
+    int64_t *ints = take(bench, MOST_LIST, sizeof(*ints));
+    float *floats = take(bench, MOST_LIST, sizeof(*floats));
+    const char **texts = take(bench, MOST_LIST, sizeof(*texts));
+    bool number = strchr("-.0123456789", *text), whole = !strpbrk(text, ".e");
+    attribute->type = !number ? ONNX_ATTRIBUTE_STRINGS
+                      : whole ? ONNX_ATTRIBUTE_INTS
+                              : ONNX_ATTRIBUTE_FLOATS;
+    attribute->ints = ints;
+    attribute->floats = floats;
+    attribute->texts = texts;
+    for (char *next; (next = strpbrk(text, ",]")); text = next + 1) {
+        uint64_t i = attribute->count++;
+        *next = '\0';
+        assert_true(i < MOST_LIST);
+        ints[i] = strtoll(text, NULL, 10);
+        floats[i] = strtof(text, NULL);
+        texts[i] = text;
+    }
+}
+
 /* One "name=value" of at most `length` characters. */
 static void read_attribute(struct bench *bench, const char *text, size_t length,
                            struct onnx_attribute *attribute) {
@@ -178,12 +201,7 @@ static void read_attribute(struct bench *bench, const char *text, size_t length,
     const char *value = equals + 1;
     attribute->name = copy;
     if (*value == '[') {
-        int64_t *ints = take(bench, MM_MAX_RANK * 2, sizeof(*ints));
-        attribute->type = ONNX_ATTRIBUTE_INTS;
-        attribute->ints = ints;
-        for (char *at = (char *)(uintptr_t)value; *at == '[' || *at == ',';) {
-            ints[attribute->count++] = strtoll(at + 1, &at, 10);
-        }
+        read_list(bench, (char *)(uintptr_t)value + 1, attribute);
     } else if (strchr("-.0123456789", *value)) {
         bool is_float = strpbrk(value, ".e") != NULL;
         attribute->type = is_float ? ONNX_ATTRIBUTE_FLOAT : ONNX_ATTRIBUTE_INT;

@@ -34,7 +34,8 @@ uint32_t bench_ints(struct bench *bench, const char *values);  /* i64 [count]: "
 uint32_t bench_bool(struct bench *bench, bool value);          /* without axes */
 
 /* A node that makes one value. Inputs are values, ONNX_NO_VALUE where left out. Attributes are
- * written "axis=1 perm=[0,2,1] alpha=0.5 mode=reflect". */
+ * written "axis=1 perm=[0,2,1] alpha=0.5 mode=reflect activations=[Tanh,Relu]"; a list with a point
+ * or an e is one of floats. */
 #define BENCH_NODE(bench, type, attributes, ...)                                                   \
     bench_node(bench, type, attributes, (const uint32_t[]){__VA_ARGS__},                           \
                sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "one_node.h"
 
+#include <backends/onnx/operators/widen.h>
 #include <base/status.h>
 
 #include <stdio.h>
@@ -97,6 +98,7 @@ static uint32_t read_tensors(struct one_node *one, const char *text, struct onnx
 void one_init(struct one_node *one, const char *type, const char *attributes) {
     memset(one, 0, sizeof(*one));
     bench_init(&one->bench, 1);
+    one->opset = 25;
     const char *tensor = strchr(attributes, ';');
     size_t length = tensor ? (size_t)(tensor - attributes) : strlen(attributes);
     one->node = (struct onnx_node){.name = "", .type = type, .domain = ""};
@@ -138,8 +140,22 @@ struct onnx_tensor *one_input(struct one_node *one, int32_t dtype, uint32_t rank
     return tensor;
 }
 
+const double *one_numbers(struct one_node *one, int32_t dtype, uint32_t rank, const int64_t *shape,
+                          uint64_t *seed) {
+    const struct onnx_tensor *tensor = one_input(one, dtype, rank, shape, NULL);
+    double *numbers = mmi_onnx_take(&one->bench.arena, tensor->elements, sizeof(*numbers));
+    assert_non_null(numbers);
+    for (uint64_t i = 0; i < tensor->elements; i++) {
+        numbers[i] = (double)test_random_below(seed, 3) - 1;
+    }
+    if (tensor->elements > 0) {
+        mmi_onnx_narrow(numbers, tensor->elements, dtype, (void *)(uintptr_t)tensor->data);
+    }
+    return numbers;
+}
+
 mm_status one_run(struct one_node *one, uint32_t output_count) {
-    struct onnx_attributes attributes = {.node = &one->node, .opset = 25};
+    struct onnx_attributes attributes = {.node = &one->node, .opset = one->opset};
     one->x.params = one->node.params;
     one->x.inputs = one->inputs;
     one->x.outputs = one->outputs;
@@ -151,10 +167,25 @@ mm_status one_run(struct one_node *one, uint32_t output_count) {
                              &one->bench.services, &one->bench.err);
 }
 
+void one_run_out_of_memory(struct one_node *one, uint32_t output_count) {
+    for (uint64_t nth = 1, failed = true; failed; nth++) {
+        struct onnx_arena inputs = one->bench.arena;
+        mmi_onnx_arena_init(&one->bench.arena, &one->bench.services.allocator);
+        world_fail_alloc(&one->bench.world, nth);
+        mm_status status = one_run(one, output_count);
+        failed = world_failed(&one->bench.world);
+        world_fail_alloc(&one->bench.world, 0);
+        assert_int_equal(status, failed ? MM_NO_MEMORY : MM_OK);
+        assert_true(nth > 1 || failed);
+        mmi_onnx_arena_free(&one->bench.arena);
+        one->bench.arena = inputs;
+    }
+}
+
 /* ---- Whole cases */
 
-static void expect(const char *type, const char *attributes, const char *inputs,
-                   const char *outputs) {
+void one_expect_near(const char *type, const char *attributes, const char *inputs,
+                     const char *outputs, double tolerance) {
     struct one_node one;
     struct onnx_tensor wanted[ONE_MOST] = {0};
     one_init(&one, type, attributes);
@@ -168,7 +199,9 @@ static void expect(const char *type, const char *attributes, const char *inputs,
         bool same = a->dtype == b->dtype && a->rank == b->rank && a->bytes == b->bytes &&
                     memcmp(a->shape, b->shape, a->rank * sizeof(a->shape[0])) == 0;
         same = same && (a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0);
-        if (!same) {
+        if (tolerance > 0) {
+            assert_tensors(b, a, tolerance);
+        } else if (!same) {
             print_error("%s %s of %s: output %u is not that of %s\n", type, attributes, inputs, i,
                         outputs);
             assert_tensors(b, a, 0);
@@ -197,7 +230,7 @@ void one_expect(const char *type, const char *attributes, const char *inputs, co
         put_type(in, sizeof(in), inputs, names[i]);
         put_type(out, sizeof(out), outputs, names[i]);
         put_type(attribute, sizeof(attribute), attributes, names[i]);
-        expect(type, attribute, in, out);
+        one_expect_near(type, attribute, in, out, 0);
     }
 }
 

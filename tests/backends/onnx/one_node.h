@@ -22,10 +22,14 @@ struct one_node {
     const struct onnx_operator *op;
     struct onnx_tensor inputs[ONE_MOST], outputs[ONE_MOST];
     struct onnx_inference x;
+    int64_t opset; /* 25 unless set */
 };
 
 /* What comes out is what `outputs` says, to the bit. */
 void one_expect(const char *type, const char *attributes, const char *inputs, const char *outputs);
+/* What comes out differs from it by at most tolerance, relative to the larger of 1 and its size. */
+void one_expect_near(const char *type, const char *attributes, const char *inputs,
+                     const char *outputs, double tolerance);
 /* The node, of output_count outputs, is refused with this status and a text that holds `text`. */
 void one_refuse(const char *type, const char *attributes, const char *inputs, mm_status status,
                 const char *text);
@@ -36,6 +40,13 @@ void one_fini(struct one_node *one);
 /* The next input. data: NULL: elements count from 1 on (as integers, in their low bytes). */
 struct onnx_tensor *one_input(struct one_node *one, int32_t dtype, uint32_t rank,
                               const int64_t *shape, const void *data);
+/* The next input, of whole numbers in [-1, 1]: every type holds them and sums of a hundred of their
+ * products. They are returned as f64, in the arena of the bench. */
+const double *one_numbers(struct one_node *one, int32_t dtype, uint32_t rank, const int64_t *shape,
+                          uint64_t *seed);
 mm_status one_run(struct one_node *one, uint32_t output_count);
+/* The same with the 1st, 2nd, 3rd ... allocation failing, each time MM_NO_MEMORY, until it
+ * succeeds. */
+void one_run_out_of_memory(struct one_node *one, uint32_t output_count);
 
 #endif
