@@ -4,8 +4,8 @@
  *
  *   bench-mlp-cold [rounds]
  *
- * For comparison, in the same round: memcpy of the model's bytes into memory that is there, and
- * into fresh memory. */
+ * For comparison, in the same round: memcpy of the model's bytes into memory that is there, into
+ * fresh memory, and into fresh memory of huge pages. */
 #include "mlp.h"
 
 #include <stdio.h>
@@ -20,9 +20,9 @@
 enum { MAPPED, COPIED, WAYS };
 
 struct samples {
-    double cost[WAYS][MOST_ROUNDS]; /* ms: cold less steady */
-    double warm[MOST_ROUNDS], fresh[MOST_ROUNDS];
-    double ratio[WAYS][MOST_ROUNDS]; /* cost over what is allowed */
+    double cost[WAYS][MOST_ROUNDS];                                  /* ms: cold less steady */
+    double warm[MOST_ROUNDS], fresh[MOST_ROUNDS], huge[MOST_ROUNDS]; /* memcpy */
+    double ratio[WAYS][MOST_ROUNDS];                                 /* cost over what is allowed */
     double steady[MOST_ROUNDS];
 };
 
@@ -41,6 +41,14 @@ static double time_copy(void *to, const void *from, size_t bytes) {
     if (memcmp(to, from, bytes) != 0) {
         die("memcpy", "wrong answer");
     }
+    return ms;
+}
+
+static double time_fresh_copy(const void *from, size_t bytes, int advice) {
+    void *fresh = map_fresh(bytes);
+    madvise(fresh, bytes, advice); /* a wish: huge pages may be switched off */
+    double ms = time_copy(fresh, from, bytes);
+    munmap(fresh, bytes);
     return ms;
 }
 
@@ -72,18 +80,18 @@ static void measure(struct mlp *mlp, mm_mesh *const meshes[WAYS], int rounds) {
         mlp_check(mlp);
     }
     for (int i = 0; i < rounds; i++) {
-        void *fresh = map_fresh(bytes);
         s->warm[i] = time_copy(warm, from, bytes);
-        s->fresh[i] = time_copy(fresh, from, bytes);
-        munmap(fresh, bytes);
+        s->fresh[i] = time_fresh_copy(from, bytes, MADV_NORMAL);
+        s->huge[i] = time_fresh_copy(from, bytes, MADV_HUGEPAGE);
         for (int way = 0; way < WAYS; way++) {
             s->cost[way][i] = time_cold(meshes[way], models[way], mlp, &s->steady[i]);
         }
         s->ratio[MAPPED][i] = s->cost[MAPPED][i] / (0.25 * s->warm[i] + 0.3);
         s->ratio[COPIED][i] = s->cost[COPIED][i] / (1.3 * s->fresh[i]);
     }
-    printf("%5.1f MB  steady %s ms, memcpy warm %s ms, fresh %s ms\n", (double)bytes / 1e6,
-           spread(s->steady, rounds), spread(s->warm, rounds), spread(s->fresh, rounds));
+    printf("%5.1f MB  steady %s ms; memcpy: warm %s ms, fresh %s ms, in huge pages %s ms\n",
+           (double)bytes / 1e6, spread(s->steady, rounds), spread(s->warm, rounds),
+           spread(s->fresh, rounds), spread(s->huge, rounds));
     printf("          mapped %s ms = %s x (0.25 warm + 0.3 ms)\n", spread(s->cost[MAPPED], rounds),
            spread(s->ratio[MAPPED], rounds));
     printf("          copied %s ms = %s x (1.3 fresh)\n", spread(s->cost[COPIED], rounds),

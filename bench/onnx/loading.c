@@ -83,7 +83,7 @@ int main(int argc, char **argv) {
     }
     bench_folder(folder);
     snprintf(cache, sizeof(cache), "%s/cache", folder);
-    mlp_make(&scene->small, folder, "small", 4, 128);
+    mlp_make(&scene->small, folder, "small", 4, 256);
     mlp_make(&scene->large, folder, "large", 100, 512);
     for (uint32_t way = MM_MAP_AUTO; way <= MM_MAP_NEVER; way++) {
         scene->mesh = bench_mesh(UINT64_C(512) << 20, cache, way, NULL);
