@@ -17,8 +17,11 @@ static const struct {
     {"LSTM", mmi_onnx_choose_lstm},
     {"Linear", mmi_onnx_choose_linear},
     {"MatMul", mmi_onnx_choose_matmul},
-    {"Resize", mmi_onnx_choose_resize},
     {"MaxPool", mmi_onnx_choose_max_pool},
+    {"ReduceMax", mmi_onnx_choose_reduce_max},
+    {"ReduceMean", mmi_onnx_choose_reduce_mean},
+    {"ReduceSum", mmi_onnx_choose_reduce_sum},
+    {"Resize", mmi_onnx_choose_resize},
 };
 
 onnx_kernel mmi_onnx_cpu_kernel(const struct onnx_operator *op, struct onnx_inference *x,

@@ -18,5 +18,9 @@ onnx_kernel mmi_onnx_choose_resize(struct onnx_inference *x, const mm_services *
 onnx_kernel mmi_onnx_choose_global_average_pool(struct onnx_inference *x,
                                                 const mm_services *services);
 onnx_kernel mmi_onnx_choose_global_max_pool(struct onnx_inference *x, const mm_services *services);
+onnx_kernel mmi_onnx_choose_reduce_max(struct onnx_inference *x, const mm_services *services);
+onnx_kernel mmi_onnx_choose_reduce_mean(struct onnx_inference *x, const mm_services *services);
+onnx_kernel mmi_onnx_choose_reduce_sum(struct onnx_inference *x, const mm_services *services);
+onnx_kernel mmi_onnx_choose_softmax(struct onnx_inference *x, const mm_services *services);
 
 #endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Softmax of rows. */
+#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/cpu/simd.h>
+#include <backends/onnx/cpu/tasks.h>
+#include <backends/onnx/operators/softmax.h>
+#include <base/checked.h>
+
+struct rows {
+    const struct onnx_simd *simd;
+    const float *in;
+    float *out;
+    uint64_t count, length, tasks;
+};
+
+static void run_rows(void *ctx, uint64_t i) {
+    const struct rows *r = ctx;
+    struct onnx_range mine = mmi_onnx_part(r->count, r->tasks, i);
+    for (uint64_t row = mine.from; row < mine.to; row++) {
+        const float *in = r->in + row * r->length;
+        float *out = r->out + row * r->length;
+        float most = r->simd->max(in, r->length);
+        struct onnx_instruction times = {.kind = ONNX_I_MUL_X};
+        times.x = 1 / r->simd->exponentials(in, most, out, r->length);
+        r->simd->instruction(&times, out, NULL, out, r->length);
+    }
+}
+
+static mm_status run(const struct onnx_call *call, mm_error *err) {
+    (void)err;
+    const struct onnx_tensor *input = &call->inputs[0];
+    struct rows r = {.simd = mmi_onnx_simd(call->services->cpu_features),
+                     .in = call->in[0],
+                     .out = call->out[0],
+                     .length = mmi_onnx_softmax_split(call->params, input).length};
+    r.count = input->elements / r.length;
+    r.tasks = mmi_min_u64(mmi_onnx_tasks(call->services, input->elements), r.count);
+    mmi_onnx_run_tasks(call->services, r.tasks, run_rows, &r);
+    return MM_OK;
+}
+
+onnx_kernel mmi_onnx_choose_softmax(struct onnx_inference *x, const mm_services *services) {
+    (void)services;
+    const struct onnx_tensor *input = &x->inputs[0];
+    if (input->dtype != MM_F32 || input->elements == 0 ||
+        mmi_onnx_softmax_split(x->params, input).inner != 1) {
+        return NULL;
+    }
+    x->scratch_bytes = 0;
+    return run;
+}
