@@ -124,83 +124,79 @@ static void test_activations(void **state) {
 /* ---- Shapes of real models */
 
 /* PP-OCRv4 det, rec and cls, ResNet50, Magika, Silero VAD. */
+static const struct {
+    const char *type, *attributes;
+    uint32_t rank;
+    int64_t x[4], w[4], y[4];
+} real_shapes[] = {
+    {"Conv",
+     "kernel_shape=[3,3] strides=[2,2] pads=[1,1,1,1]",
+     4,
+     {1, 3, 640, 640},
+     {16, 3, 3, 3},
+     {1, 16, 320, 320}},
+    {"Conv",
+     "kernel_shape=[5,5] strides=[2,2] group=192 pads=[2,2,2,2]",
+     4,
+     {1, 192, 40, 40},
+     {192, 1, 5, 5},
+     {1, 192, 20, 20}},
+    {"Conv",
+     "kernel_shape=[3,3] strides=[1,2] group=128 pads=[1,1,1,1]",
+     4,
+     {1, 128, 12, 160},
+     {128, 1, 3, 3},
+     {1, 128, 12, 80}},
+    {"Conv",
+     "kernel_shape=[5,5] strides=[2,1] group=480 pads=[2,2,2,2]",
+     4,
+     {1, 480, 6, 80},
+     {480, 1, 5, 5},
+     {1, 480, 3, 80}},
+    {"Conv",
+     "kernel_shape=[1,3] strides=[1,1] pads=[0,1,0,1]",
+     4,
+     {1, 960, 1, 40},
+     {60, 960, 1, 3},
+     {1, 60, 1, 40}},
+    {"Conv",
+     "kernel_shape=[5,5] strides=[2,1] group=104 pads=[2,2,2,2]",
+     4,
+     {1, 104, 3, 96},
+     {104, 1, 5, 5},
+     {1, 104, 2, 96}},
+    {"Conv",
+     "kernel_shape=[7,7] strides=[2,2] pads=[3,3,3,3]",
+     4,
+     {1, 3, 224, 224},
+     {64, 3, 7, 7},
+     {1, 64, 112, 112}},
+    {"Conv",
+     "kernel_shape=[5,1] strides=[1,1] dilations=[1,1]",
+     4,
+     {1, 256, 512, 1},
+     {512, 256, 5, 1},
+     {1, 512, 508, 1}},
+    {"Conv",
+     "kernel_shape=[256] strides=[128] pads=[0,0]",
+     3,
+     {1, 1, 640},
+     {258, 1, 256},
+     {1, 258, 4}},
+    {"Conv", "kernel_shape=[3] strides=[2] pads=[1,1]", 3, {32, 64, 2}, {64, 64, 3}, {32, 64, 1}},
+    {"ConvTranspose",
+     "kernel_shape=[2,2] strides=[2,2] pads=[0,0,0,0]",
+     4,
+     {1, 24, 320, 320},
+     {24, 1, 2, 2},
+     {1, 1, 640, 640}},
+};
+
 static void test_real_shapes(void **state) {
     (void)state;
-    static const struct {
-        const char *type, *attributes;
-        uint32_t rank;
-        int64_t x[4], w[4], y[4];
-    } cases[] = {
-        {"Conv",
-         "kernel_shape=[3,3] strides=[2,2] pads=[1,1,1,1]",
-         4,
-         {1, 3, 640, 640},
-         {16, 3, 3, 3},
-         {1, 16, 320, 320}},
-        {"Conv",
-         "kernel_shape=[5,5] strides=[2,2] group=192 pads=[2,2,2,2]",
-         4,
-         {1, 192, 40, 40},
-         {192, 1, 5, 5},
-         {1, 192, 20, 20}},
-        {"Conv",
-         "kernel_shape=[3,3] strides=[1,2] group=128 pads=[1,1,1,1]",
-         4,
-         {1, 128, 12, 160},
-         {128, 1, 3, 3},
-         {1, 128, 12, 80}},
-        {"Conv",
-         "kernel_shape=[5,5] strides=[2,1] group=480 pads=[2,2,2,2]",
-         4,
-         {1, 480, 6, 80},
-         {480, 1, 5, 5},
-         {1, 480, 3, 80}},
-        {"Conv",
-         "kernel_shape=[1,3] strides=[1,1] pads=[0,1,0,1]",
-         4,
-         {1, 960, 1, 40},
-         {60, 960, 1, 3},
-         {1, 60, 1, 40}},
-        {"Conv",
-         "kernel_shape=[5,5] strides=[2,1] group=104 pads=[2,2,2,2]",
-         4,
-         {1, 104, 3, 96},
-         {104, 1, 5, 5},
-         {1, 104, 2, 96}},
-        {"Conv",
-         "kernel_shape=[7,7] strides=[2,2] pads=[3,3,3,3]",
-         4,
-         {1, 3, 224, 224},
-         {64, 3, 7, 7},
-         {1, 64, 112, 112}},
-        {"Conv",
-         "kernel_shape=[5,1] strides=[1,1] dilations=[1,1]",
-         4,
-         {1, 256, 512, 1},
-         {512, 256, 5, 1},
-         {1, 512, 508, 1}},
-        {"Conv",
-         "kernel_shape=[256] strides=[128] pads=[0,0]",
-         3,
-         {1, 1, 640},
-         {258, 1, 256},
-         {1, 258, 4}},
-        {"Conv",
-         "kernel_shape=[3] strides=[2] pads=[1,1]",
-         3,
-         {32, 64, 2},
-         {64, 64, 3},
-         {32, 64, 1}},
-        {"ConvTranspose",
-         "kernel_shape=[2,2] strides=[2,2] pads=[0,0,0,0]",
-         4,
-         {1, 24, 320, 320},
-         {24, 1, 2, 2},
-         {1, 1, 640, 640}},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof(real_shapes) / sizeof(real_shapes[0]); i++) {
         struct one_node one;
-        one_init(&one, cases[i].type, cases[i].attributes);
+        one_init(&one, real_shapes[i].type, real_shapes[i].attributes);
         const struct onnx_attributes attributes = {.node = &one.node, .opset = 12};
         assert_int_equal(one.op->read(&attributes, one.node.params, NULL), MM_OK);
         struct onnx_tensor inputs[2], output;
@@ -209,11 +205,11 @@ static void test_real_shapes(void **state) {
                                    .output_count = 1,
                                    .inputs = inputs,
                                    .outputs = &output};
-        mmi_onnx_tensor_set(&inputs[0], MM_F32, cases[i].rank, cases[i].x, NULL);
-        mmi_onnx_tensor_set(&inputs[1], MM_F32, cases[i].rank, cases[i].w, NULL);
+        mmi_onnx_tensor_set(&inputs[0], MM_F32, real_shapes[i].rank, real_shapes[i].x, NULL);
+        mmi_onnx_tensor_set(&inputs[1], MM_F32, real_shapes[i].rank, real_shapes[i].w, NULL);
         assert_int_equal(mmi_onnx_infer(one.op, &x, NULL), MM_OK);
-        assert_int_equal(output.rank, cases[i].rank);
-        assert_memory_equal(output.shape, cases[i].y, cases[i].rank * sizeof(int64_t));
+        assert_int_equal(output.rank, real_shapes[i].rank);
+        assert_memory_equal(output.shape, real_shapes[i].y, real_shapes[i].rank * sizeof(int64_t));
         one_fini(&one);
     }
 }
@@ -375,8 +371,8 @@ static void test_random_layers(void **state) {
     }
 }
 
-/* Layers of real models: a dense one in parts of 16 results, one for each channel, one of many taps,
- * one of many groups of a transposed one. */
+/* Layers of real models: a dense one in parts of 16 results, one for each channel, one of many
+ * taps, one of many groups of a transposed one. */
 static void test_real_layers(void **state) {
     (void)state;
     static const struct trial trials[] = {
