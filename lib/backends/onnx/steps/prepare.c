@@ -18,7 +18,8 @@ struct preparation {
     struct onnx_weights weights;
 };
 
-/* All inputs with `free` elements along every axis that is free, the first one apart. */
+/* One item: along free axes `free` elements where lengths and image sizes stand (the last axis, of
+ * images the last two), else 1. */
 static mm_value *typical_inputs(const struct onnx_model *model, struct onnx_arena *arena,
                                 int64_t free) {
     uint32_t count = model->main->input_count;
@@ -29,7 +30,9 @@ static mm_value *typical_inputs(const struct onnx_model *model, struct onnx_aren
         inputs[i].rank = info->rank > 0 ? (uint32_t)info->rank : 0;
         for (uint32_t axis = 0; axis < inputs[i].rank; axis++) {
             int64_t declared = info->shape[axis];
-            inputs[i].shape[axis] = declared >= 0 ? declared : axis == 0 ? 1 : free;
+            uint32_t spatial = inputs[i].rank < 4 ? 1 : 2;
+            bool length = axis > 0 && axis + spatial >= inputs[i].rank;
+            inputs[i].shape[axis] = declared >= 0 ? declared : length ? free : 1;
         }
         uint64_t elements = mm_shape_elements(inputs[i].rank, inputs[i].shape);
         inputs[i].bytes = mm_dtype_bytes(inputs[i].dtype, elements);
@@ -43,7 +46,7 @@ static mm_value *typical_inputs(const struct onnx_model *model, struct onnx_aren
 /* Activations of a run of a size that is often seen; 0 where none of these shapes suits the
  * model. */
 static uint64_t estimate(const struct onnx_prepared *prepared, const mm_services *services) {
-    static const int64_t sizes[] = {224, 64, 32, 16, 1};
+    static const int64_t sizes[] = {640, 576, 320, 288, 224, 128, 64, 32, 16, 1};
     uint64_t bytes = 0;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && bytes == 0; i++) {
         struct onnx_arena arena;
