@@ -2,11 +2,22 @@
 #ifndef MMI_BACKENDS_ONNX_OPERATORS_NORM_H
 #define MMI_BACKENDS_ONNX_OPERATORS_NORM_H
 
+/* Normalisation: (x - mean) / sqrt(variance + epsilon), then scaled and shifted. Computed in
+ * f64. */
+
 #include <stdint.h>
 
-/* (x - mean) / sqrt(variance + epsilon) * scale + bias, by channel. */
+/* Inputs: data, and by channel (axis 1) scale, bias, mean and variance. */
 struct onnx_batch_norm {
     float epsilon;
 };
+
+struct onnx_moments {
+    double mean, variance;
+};
+/* Of `count` elements of a float type. */
+struct onnx_moments mmi_onnx_moments(int32_t dtype, const void *from, uint64_t count);
+/* The mean of their squares. */
+double mmi_onnx_mean_square(int32_t dtype, const void *from, uint64_t count);
 
 #endif

@@ -250,6 +250,7 @@ static void run(const struct onnx_call *call, const struct reduction *reduction)
                       .reduced_elements = 1};
     job.number = reduction->fractions && !is_float(&job) ? ONNX_F64 : job.number;
     set_axes(&job, input, find_axes(call->params, input->rank, &axes));
+    job.reduced.all = input->elements > 0 ? job.reduced.all : 0;
     int32_t sum_type = is_float(&job) ? MM_F64 : mmi_onnx_number_type(job.number);
     struct chunk chunk = {.first = 0};
     for (; chunk.first < elements; chunk.first += chunk.count) {

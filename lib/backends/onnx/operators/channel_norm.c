@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/norm.h>
+#include <backends/onnx/operators/reduce.h>
+#include <base/checked.h>
+#include <base/status.h>
+
+#include <inttypes.h>
+#include <math.h>
+
+/* BatchNormalization, InstanceNormalization, GroupNormalization: data are [N, C, ...], and each
+ * channel of each image is scaled and shifted as a whole. */
+
+/* ---- Moments --------------------------------------------------------------------------------- */
+
+static double sum_of(int32_t dtype, const void *from, uint64_t count, double mean, bool squares) {
+    const struct onnx_folds *folds = squares ? &mmi_onnx_fold_squares : &mmi_onnx_fold_sum;
+    double sum = 0;
+    for (uint64_t i = 0; i < count; i += ONNX_CHUNK) {
+        union onnx_chunk numbers, centred;
+        uint64_t n = mmi_min_u64(ONNX_CHUNK, count - i);
+        const void *at = (const uint8_t *)from + i * mmi_onnx_element_bytes(dtype);
+        const double *x = mmi_onnx_load_as(ONNX_F64, dtype, at, n, &numbers);
+        for (uint64_t j = 0; j < n; j++) {
+            centred.f64[j] = x[j] - mean;
+        }
+        folds->row[ONNX_F64](&sum, NULL, &centred, n);
+    }
+    return sum;
+}
+
+struct onnx_moments mmi_onnx_moments(int32_t dtype, const void *from, uint64_t count) {
+    double mean = sum_of(dtype, from, count, 0, false) / (double)count;
+    double variance = sum_of(dtype, from, count, mean, true) / (double)count;
+    return (struct onnx_moments){mean, variance};
+}
+
+double mmi_onnx_mean_square(int32_t dtype, const void *from, uint64_t count) {
+    return sum_of(dtype, from, count, 0, true) / (double)count;
+}
+
+/* ---- Channels -------------------------------------------------------------------------------- */
+
+struct channels {
+    struct onnx_tensor data, scale, bias;
+    uint64_t images, count, elements; /* channels of an image, elements of a channel */
+    uint32_t width;
+    const uint8_t *from;
+    uint8_t *to;
+};
+
+static void set_channels(const struct onnx_call *call, struct channels *channels) {
+    struct onnx_tensor data = mmi_onnx_call_input(call, 0);
+    *channels = (struct channels){.data = data,
+                                  .scale = mmi_onnx_call_input(call, 1),
+                                  .bias = mmi_onnx_call_input(call, 2),
+                                  .images = (uint64_t)data.shape[0],
+                                  .count = data.rank > 1 ? (uint64_t)data.shape[1] : 1,
+                                  .elements = data.rank > 1 ? mmi_onnx_split_at(&data, 1).inner : 1,
+                                  .width = mmi_onnx_element_bytes(data.dtype),
+                                  .from = data.data,
+                                  .to = call->out[0]};
+}
+
+/* Channel `at` of all images: normalised, then scaled and shifted as parameter `parameter` says. */
+static void write_channel(const struct channels *channels, uint64_t at, uint64_t parameter,
+                          struct onnx_moments moments, double epsilon) {
+    double scale =
+        mmi_onnx_float_at(&channels->scale, parameter) / sqrt(moments.variance + epsilon);
+    double shift = mmi_onnx_float_at(&channels->bias, parameter) - moments.mean * scale;
+    uint64_t first = at * channels->elements * channels->width;
+    for (uint64_t i = 0; i < channels->elements; i += ONNX_CHUNK) {
+        union onnx_chunk numbers, results;
+        uint64_t n = mmi_min_u64(ONNX_CHUNK, channels->elements - i);
+        uint64_t offset = first + i * channels->width;
+        const double *x =
+            mmi_onnx_load_as(ONNX_F64, channels->data.dtype, channels->from + offset, n, &numbers);
+        for (uint64_t j = 0; j < n; j++) {
+            results.f64[j] = x[j] * scale + shift;
+        }
+        mmi_onnx_convert(MM_F64, &results, n, channels->data.dtype, channels->to + offset);
+    }
+}
+
+/* Inputs [1, input_count) have `wanted` elements along one axis, of a float type. */
+static mm_status check_parameters(const struct onnx_inference *x, int64_t wanted, mm_error *err) {
+    for (uint32_t i = 1; i < x->input_count; i++) {
+        const struct onnx_tensor *parameter = &x->inputs[i];
+        MMI_TRY(mmi_onnx_check_type(x, i, ONNX_FLOATS, err));
+        if (parameter->rank != 1 || parameter->shape[0] != wanted) {
+            return mmi_fail(err, MM_INVALID_MODEL,
+                            "its input %u has %u axes and %" PRIu64 " elements; one with %" PRId64
+                            " wanted",
+                            i, parameter->rank, parameter->elements, wanted);
+        }
+    }
+    return MM_OK;
+}
+
+static mm_status infer_data(struct onnx_inference *x, uint32_t least_rank, mm_error *err) {
+    const struct onnx_tensor *data = &x->inputs[0];
+    MMI_TRY(mmi_onnx_check_type(x, 0, ONNX_FLOATS, err));
+    if (data->rank < least_rank) {
+        return mmi_fail(err, MM_INVALID_MODEL, "its input has %u axes, %u or more wanted",
+                        data->rank, least_rank);
+    }
+    return mmi_onnx_tensor_set(&x->outputs[0], data->dtype, data->rank, data->shape, err);
+}
+
+/* ---- BatchNormalization ---------------------------------------------------------------------- */
+
+static mm_status read_batch(const struct onnx_attributes *a, void *params, mm_error *err) {
+    int64_t training, spatial;
+    MMI_TRY(mmi_onnx_read_int(a, "training_mode", 0, &training, err));
+    MMI_TRY(mmi_onnx_read_int(a, "spatial", 1, &spatial, err));
+    if (training != 0 || spatial != 1) {
+        return mmi_fail(err, MM_UNSUPPORTED,
+                        "attribute training_mode is %" PRId64 " and spatial %" PRId64
+                        "; 0 and 1 wanted",
+                        training, spatial);
+    }
+    return mmi_onnx_read_float(a, "epsilon", 1e-5f, &((struct onnx_batch_norm *)params)->epsilon,
+                               err);
+}
+
+static mm_status infer_batch(struct onnx_inference *x, mm_error *err) {
+    const struct onnx_tensor *data = &x->inputs[0];
+    if (x->output_count > 1) {
+        return mmi_fail(err, MM_UNSUPPORTED, "%u outputs: those of training", x->output_count);
+    }
+    MMI_TRY(infer_data(x, 1, err));
+    return check_parameters(x, data->rank > 1 ? data->shape[1] : 1, err);
+}
+
+static mm_status run_batch(const struct onnx_call *call, mm_error *err) {
+    const struct onnx_batch_norm *norm = call->params;
+    struct onnx_tensor mean = mmi_onnx_call_input(call, 3);
+    struct onnx_tensor variance = mmi_onnx_call_input(call, 4);
+    struct channels channels;
+    (void)err;
+    set_channels(call, &channels);
+    for (uint64_t i = 0; call->out[0] && i < channels.images * channels.count; i++) {
+        uint64_t channel = i % channels.count;
+        struct onnx_moments moments = {mmi_onnx_float_at(&mean, channel),
+                                       mmi_onnx_float_at(&variance, channel)};
+        write_channel(&channels, i, channel, moments, (double)norm->epsilon);
+    }
+    return MM_OK;
+}
+
+const struct onnx_operator mmi_onnx_op_BatchNormalization = {
+    .name = "BatchNormalization",
+    .flags = ONNX_OP_IN_PLACE,
+    .least_inputs = 5,
+    .most_inputs = 5,
+    .least_outputs = 1,
+    .most_outputs = 5,
+    .params_bytes = sizeof(struct onnx_batch_norm),
+    .read = read_batch,
+    .infer = infer_batch,
+    .run = run_batch,
+};
+
+/* ---- Groups of channels with moments of their own -------------------------------------------- */
+
+struct group_norm {
+    int64_t groups; /* 0: each channel is one */
+    float epsilon;
+    bool by_group; /* scale and bias are, too: opset 20 and before */
+};
+
+static mm_status read_instance(const struct onnx_attributes *a, void *params, mm_error *err) {
+    return mmi_onnx_read_float(a, "epsilon", 1e-5f, &((struct group_norm *)params)->epsilon, err);
+}
+
+static mm_status read_group(const struct onnx_attributes *a, void *params, mm_error *err) {
+    struct group_norm *norm = params;
+    MMI_TRY(mmi_onnx_read_int(a, "num_groups", 0, &norm->groups, err));
+    if (norm->groups < 1) {
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "attribute num_groups is %" PRId64 ", 1 or more wanted", norm->groups);
+    }
+    norm->by_group = a->opset < 21;
+    return read_instance(a, params, err);
+}
+
+static mm_status infer_groups(struct onnx_inference *x, mm_error *err) {
+    const struct group_norm *norm = x->params;
+    const struct onnx_tensor *data = &x->inputs[0];
+    MMI_TRY(infer_data(x, 2, err));
+    if (norm->groups > 0 && data->shape[1] % norm->groups != 0) {
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "its %" PRId64 " channels cannot be parted in %" PRId64 " groups",
+                        data->shape[1], norm->groups);
+    }
+    return check_parameters(x, norm->by_group ? norm->groups : data->shape[1], err);
+}
+
+static mm_status run_groups(const struct onnx_call *call, mm_error *err) {
+    const struct group_norm *norm = call->params;
+    struct channels channels;
+    (void)err;
+    set_channels(call, &channels);
+    uint64_t groups = norm->groups > 0 ? (uint64_t)norm->groups : channels.count;
+    uint64_t members = groups > 0 ? channels.count / groups : 0;
+    uint64_t elements = members * channels.elements;
+    for (uint64_t i = 0; call->out[0] && i < channels.images * groups; i++) {
+        struct onnx_moments moments = mmi_onnx_moments(
+            channels.data.dtype, channels.from + i * elements * channels.width, elements);
+        for (uint64_t j = 0; j < members; j++) {
+            uint64_t channel = i % groups * members + j;
+            write_channel(&channels, i * members + j, norm->by_group ? i % groups : channel,
+                          moments, (double)norm->epsilon);
+        }
+    }
+    return MM_OK;
+}
+
+#define GROUPS(name_, read_)                                                                       \
+    const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
+        .name = #name_,                                                                            \
+        .flags = ONNX_OP_IN_PLACE,                                                                 \
+        .least_inputs = 3,                                                                         \
+        .most_inputs = 3,                                                                          \
+        .least_outputs = 1,                                                                        \
+        .most_outputs = 1,                                                                         \
+        .params_bytes = sizeof(struct group_norm),                                                 \
+        .read = read_,                                                                             \
+        .infer = infer_groups,                                                                     \
+        .run = run_groups,                                                                         \
+    };
+GROUPS(InstanceNormalization, read_instance)
+GROUPS(GroupNormalization, read_group)
