@@ -119,42 +119,14 @@ static mm_status move_attribute(const struct adapting *adapting, const char *nam
     return value == ONNX_NO_VALUE ? no_memory(err) : set_input(adapting, input, value, err);
 }
 
-static mm_status add_choice(const struct adapting *adapting, const char *name, const char *text,
-                            mm_error *err) {
-    struct onnx_node *node = adapting->node;
-    struct onnx_attribute *attributes = mmi_onnx_take(
-        adapting->model->arena, (uint64_t)node->attribute_count + 1, sizeof(*attributes));
-    if (!attributes) {
-        return no_memory(err);
-    }
-    attributes[0] = (struct onnx_attribute){
-        .name = name, .type = ONNX_ATTRIBUTE_STRING, .text = text, .count = strlen(text)};
-    if (node->attribute_count > 0) {
-        memcpy(attributes + 1, node->attributes, node->attribute_count * sizeof(*attributes));
-    }
-    node->attributes = attributes;
-    node->attribute_count++;
-    return MM_OK;
-}
-
-/* Until opset 10 coordinates are simply divided by the scale, and where the nearest element is
- * taken, they are rounded down where the image grows and up where it shrinks. */
+/* The region of interest came between. */
 static mm_status adapt_resize(const struct adapting *adapting, mm_error *err) {
-    const struct onnx_tensor *scales = mmi_onnx_constant(adapting->model, adapting->node, 1);
-    bool grows = false, shrinks = false;
-    for (uint64_t i = 0; scales && i < scales->elements; i++) {
-        grows = grows || mmi_onnx_float_at(scales, i) > 1;
-        shrinks = shrinks || mmi_onnx_float_at(scales, i) < 1;
+    struct onnx_node *node = adapting->node;
+    if (node->input_count == 2) {
+        MMI_TRY(set_input(adapting, 2, node->inputs[1], err));
+        node->inputs[1] = ONNX_NO_VALUE;
     }
-    if (grows && shrinks) {
-        return mmi_fail(err, MM_UNSUPPORTED, "opset 10 scales that grow and shrink");
-    }
-    if (adapting->node->input_count == 2) { /* the region of interest came between */
-        MMI_TRY(set_input(adapting, 2, adapting->node->inputs[1], err));
-        adapting->node->inputs[1] = ONNX_NO_VALUE;
-    }
-    MMI_TRY(add_choice(adapting, "coordinate_transformation_mode", "asymmetric", err));
-    return add_choice(adapting, "nearest_mode", shrinks ? "ceil" : "floor", err);
+    return MM_OK;
 }
 
 static bool is_wanted(const struct onnx_node *node, uint32_t output) {

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes corpus/*.onnx, the small models that fuzzing begins with: many operators, odd forms.
+
+Needs the package onnx; the files are checked in, so that the tests do not.
+"""
+
+import math
+import os
+
+import onnx.parser
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+MODELS = {
+    'image': (17, '''(float[N, 3, 8, 8] x) => (float[N, 2] y)
+        <float[4, 3, 3, 3] w, float[4] scale = {1, 2, 3, 4}, float[4] shift = {0, 1, 0, 1},
+         float[4] mean = {0, 0, 1, 1}, float[4] variance = {1, 1, 2, 2}, float[4, 1, 3, 3] depth,
+         float[2, 4] head = {1, 2, 3, 4, 5, 6, 7, 8}, float[2] bias = {1, -1}> {
+        c = Conv <pads = [1, 1, 1, 1], strides = [2, 2]> (x, w)
+        n = BatchNormalization (c, scale, shift, mean, variance)
+        r = Relu (n)
+        d = Conv <group = 4, pads = [1, 1, 1, 1]> (r, depth)
+        s = HardSwish (d)
+        p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (s)
+        a = AveragePool <kernel_shape = [2, 2], pads = [1, 1, 0, 0], count_include_pad = 1> (p)
+        g = GlobalAveragePool (a)
+        f = Flatten (g)
+        l = Gemm <transB = 1> (f, head, bias)
+        y = Softmax <axis = -1> (l)
+    }'''),
+    'grow': (18, '''(float[1, 2, H, W] x) => (float[1, 3, A, B] y)
+        <float[2, 1, 2, 2] w, float[4] scales = {1, 1, 2, 1.5}, float[1] one = {0.5}> {
+        t = ConvTranspose <strides = [2, 2], group = 2> (x, w)
+        u = Resize <mode = "linear"> (x, , scales)
+        shape = Shape (u)
+        v = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric"> (t, , , shape)
+        s = Sigmoid (v)
+        m = Mul (s, u)
+        c = ReduceMean <keepdims = 1> (m)
+        e = Expand (c, shape)
+        k = Concat <axis = 1> (m, e)
+        h, i = Split <axis = 1, num_outputs = 2> (k)
+        z = Add (h, one)
+        q, r = Split <axis = 1, num_outputs = 2> (i)
+        y = Concat <axis = 1> (z, q)
+    }'''),
+    'numbers': (20, '''(float[2, 3] x, int64[3] i, bool[2, 1] b)
+        => (float[2, 3] y, int64[3] j, bool[2, 3] c)
+        <int64[3] k = {7, -2, 3}, float16[1] half = {15360}, double[1] two = {2.5},
+         uint8[3] bytes = {1, 2, 255}, int32[1] three = {3}, bool[1] yes = {1}> {
+        a = Abs (x)
+        q = Sqrt (a)
+        e = Exp (q)
+        l = Log (e)
+        t = Tanh (l)
+        f = Erf (t)
+        h = Cast <to = 1> (half)
+        d = Cast <to = 1> (two)
+        u = Cast <to = 1> (bytes)
+        p = Pow (a, d)
+        m = Max (f, p, u)
+        n = Min (m, h)
+        w = Where (b, n, x)
+        y = Clip (w, , d)
+        mod = Mod (i, k)
+        neg = Neg (mod)
+        i3 = Cast <to = 7> (three)
+        j = Add (neg, i3)
+        less = Less (x, y)
+        or = Or (less, yes)
+        not = Not (b)
+        c = Xor (or, not)
+    }'''),
+    'sequence': (14, '''(float[S, 1, 3] x, float[1, 1, 2] h, float[1, 1, 2] c)
+        => (float[S, 1, 2] y, float[1, 1, 2] hn, float[1, 1, 2] cn)
+        <float[1, 8, 3] w, float[1, 8, 2] r, float[1, 16] b, float[1, 6, 2] gw,
+         float[1, 6, 2] gr> {
+        lstm, lh, cn = LSTM <hidden_size = 2> (x, w, r, b, , h, c)
+        axes = Constant <value_ints = [1]> ()
+        s = Squeeze (lstm, axes)
+        gru, hn = GRU <hidden_size = 2, linear_before_reset = 1> (s, gw, gr)
+        o = Squeeze (gru, axes)
+        y = Relu (o)
+    }'''),
+    'shapes': (15, '''(float[A, B, 4] x) => (float[C] y, int64[1] n)
+        <int64[1] zero = {0}, int64[1] one = {1}, int64[1] minus = {-1},
+         int64[1] last = {9223372036854775807},
+         int64[2] twice = {1, 2}, int64[6] pads = {0, 0, 1, 0, 0, 1}> {
+        s = Shape (x)
+        rows = Gather (s, zero)
+        both = Concat <axis = 0> (rows, minus)
+        flat = Reshape (x, both)
+        t = Transpose <perm = [1, 0]> (flat)
+        cut = Slice (t, zero, last, one, one)
+        u = Unsqueeze (cut, one)
+        tail = Slice (s, one, last)
+        ones = ConstantOfShape <value = int64[1] {2}> (tail)
+        tiled = Tile (flat, twice)
+        p = Pad <mode = "reflect"> (x, pads)
+        size = Size (p)
+        n = Reshape (size, one)
+        a = Reshape (tiled, minus)
+        b = Reshape (p, minus)
+        z = Concat <axis = 0> (a, b)
+        f = Cast <to = 1> (ones)
+        g = Reshape (f, minus)
+        y = Concat <axis = 0> (z, g)
+    }'''),
+    'branches': (16, '''(float[N, 2] x, int64 rate) => (float[N, 2] y)
+        <int64 high = {16000}, float[1] two = {2}> {
+        a = Add (x, two)
+        fast = Equal (rate, high)
+        y = If (fast) <
+            then_branch = g1 () => (float[N, 2] r) {
+                s = Shape (a)
+                zero = Constant <value_int = 0> ()
+                n = Gather <axis = 0> (s, zero)
+                r = Mul (a, two)
+            },
+            else_branch = g2 () => (float[N, 2] r) {
+                slow = Not (fast)
+                r = If (slow) <
+                    then_branch = g3 () => (float[N, 2] t) { t = Sub (a, x) },
+                    else_branch = g4 () => (float[N, 2] t) { t = Identity (a) }
+                >
+            }
+        >
+    }'''),
+    'old': (7, '''(float[1, 2, 4] x) => (float[1, 2, A, B] y) <float[1] one = {1}> {
+        u = Unsqueeze <axes = [1]> (x)
+        c = Clip <min = -1.0, max = 6.0> (u)
+        d, mask = Dropout <ratio = 0.5> (c)
+        p = Pad <pads = [0, 0, 0, 1, 0, 0, 0, 1], value = 0.5> (d)
+        s = Slice <starts = [0], ends = [2], axes = [2]> (p)
+        g = Upsample <mode = "nearest", scales = [1.0, 1.0, 2.0, 2.0]> (s)
+        m = ReduceSum <axes = [3], keepdims = 1> (g)
+        q = Squeeze <axes = [3]> (m)
+        w = Unsqueeze <axes = [3]> (q)
+        t = Softmax <axis = 2> (w)
+        z = Add (g, t)
+        a, b = Split <axis = 3, split = [4, 8]> (z)
+        y = Add (a, one)
+    }'''),
+    'reduce': (18, '''(float[2, 3, 4] x) => (float[2, 3, 4] y, int64[2, 1, 4] j)
+        <int64[1] last = {-1}, int64[2] two = {1, 2}, float[4] scale = {1, 2, 3, 4},
+         float[4] shift = {0, 0, 1, 1}> {
+        a = ReduceMax (x, last)
+        b = ReduceSum <keepdims = 1> (x, two)
+        c = ReduceL2 (x, last)
+        d = ReduceProd (x)
+        e = ArgMax <axis = 1> (x)
+        l = LayerNormalization <axis = -1> (x, scale, shift)
+        s = LogSoftmax <axis = 1> (l)
+        m = ReduceMean (x, last)
+        n = Sub (x, m)
+        o = Mul (n, n)
+        p = ReduceMean (o, last)
+        q = Sqrt (p)
+        r = Div (n, q)
+        t = Sum (a, b, c, d, s, r)
+        y = HardSigmoid <alpha = 0.2, beta = 0.5> (t)
+        j = Identity (e)
+    }'''),
+    'attention': (17, '''(float[B, 3, 4] x) => (float[B, 3, 4] y)
+        <float[4, 4] q, float[4, 4] k, float[4, 4] v, float[4] bias = {1, 2, 3, 4},
+         float half = {0.5}> {
+        a = MatMul (x, q)
+        ab = Add (a, bias)
+        b = MatMul (x, k)
+        c = MatMul (x, v)
+        t = Transpose <perm = [0, 2, 1]> (b)
+        s = MatMul (ab, t)
+        m = Mul (s, half)
+        p = Softmax (m)
+        o = MatMul (p, c)
+        z = Add (o, x)
+        e = Erf (z)
+        y = Mul (e, z)
+    }'''),
+    'pick': (16, '''(float[3, 4] x, int64[2] i) => (float[2, 4] y, float[3, 4] z, float[2, 3] h)
+        <int64[2, 4] at = {0, 1, 2, 0, 1, 2, 0, 1}, int64[1, 2] place = {1, 2}, float[1] nine = {9},
+         int64 depth = {3}, float[2] off_on = {0, 1}> {
+        g = Gather <axis = 0> (x, i)
+        e = GatherElements <axis = 0> (x, at)
+        y = Add (g, e)
+        s = ScatterND (x, place, nine)
+        z = ScatterElements <axis = 0> (s, at, y)
+        h = OneHot <axis = -1> (i, depth, off_on)
+    }'''),
+}
+
+
+def main():
+    folder = os.path.join(HERE, 'corpus')
+    os.makedirs(folder, exist_ok=True)
+    for name, (opset, text) in MODELS.items():
+        head = f'<ir_version: 8, opset_import: ["": {opset}]> {name} '
+        model = onnx.parser.parse_model(head + text)
+        for value in model.graph.value_info:  # declared without numbers: weights
+            dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+            model.graph.initializer.append(onnx.helper.make_tensor(
+                value.name, value.type.tensor_type.elem_type, dims,
+                [(i * 37 % 19 - 9) / 16 for i in range(math.prod(dims))]))
+        del model.graph.value_info[:]
+        with open(os.path.join(folder, name + '.onnx'), 'wb') as file:
+            file.write(model.SerializeToString())
+
+
+if __name__ == '__main__':
+    main()
