@@ -134,7 +134,9 @@ static void keep_needed(bool *needed, struct onnx_graph *graph) {
         graph->nodes[--first] = node;
     }
     graph->node_count -= first;
-    memmove(graph->nodes, graph->nodes + first, graph->node_count * sizeof(struct onnx_node *));
+    if (first > 0) { /* a graph without nodes may have none at NULL */
+        memmove(graph->nodes, graph->nodes + first, graph->node_count * sizeof(struct onnx_node *));
+    }
 }
 
 /* ---- Numbers --------------------------------------------------------------------------------- */
