@@ -53,11 +53,14 @@ static bool run_once(struct zoo *zoo, struct zoo_model *model, const struct samp
     answer_free(&answer);
     mm_model_info info = MM_MODEL_INFO_INIT;
     mm_model_info_get(zoo->mesh, model->handle, &info);
-    model->activation_bytes = info.activation_bytes;
+    if (info.activation_bytes > model->activation_bytes) {
+        model->activation_bytes = info.activation_bytes;
+    }
     return true;
 }
 
-/* Every public model runs: its variants need the same. */
+/* Every public model runs: its variants need the same. What the backend expected before counts too,
+ * since a pod must have that much for the first run. */
 static bool run_each(struct zoo *zoo, const struct things *things, struct samples samples[KINDS],
                      mm_error *err) {
     struct reading reading;
