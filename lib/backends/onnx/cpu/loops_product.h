@@ -125,7 +125,7 @@ static void panel(const struct onnx_simd_product *p, struct tile t, uint64_t col
     }
 }
 
-#define NEW_WIDE(v, q) vec sum_##q##_##v = v_set(0);
+#define NEW_WIDE(v, q) vec sum_##q##_##v = v_load(c + q * ONNX_PANEL + v * LANES);
 #define ADD_WIDE(v, q)                                                                             \
     sum_##q##_##v = v_fma(factor, v_load(b_##q + at_b + v * LANES), sum_##q##_##v);
 #define PUT_WIDE(v, q) v_store(c + q * ONNX_PANEL + v * LANES, sum_##q##_##v);
@@ -135,7 +135,8 @@ static void panel(const struct onnx_simd_product *p, struct tile t, uint64_t col
 #define ADD_PANEL(q) EACH_VECTOR(ADD_WIDE, q)
 #define PUT_PANEL(q) EACH_VECTOR(PUT_WIDE, q)
 
-/* One row and four panels: sums enough to hide how long an addition takes. */
+/* One row and four panels: sums enough to hide how long an addition takes. They begin with what is
+ * in c, as those of a tile do, so that a column's result does not depend on where it stands. */
 static void four_panels(const struct onnx_simd_product *p, const float *b, float *c) {
     ROWS_4(NEW_PANEL)
     for (uint64_t k = 0, at_b = 0; k < p->depth; k++, at_b += p->b_depth) {
@@ -147,19 +148,14 @@ static void four_panels(const struct onnx_simd_product *p, const float *b, float
 
 /* One row: as many columns as fit four panels at a time. Returns how many that were. */
 static uint64_t single_row(const struct onnx_simd_product *p) {
-    float sums[4 * ONNX_PANEL];
     uint64_t from = 0;
     for (; from + 4 * ONNX_PANEL <= p->columns; from += 4 * ONNX_PANEL) {
-        four_panels(p, p->b + from / ONNX_PANEL * p->b_panel, sums);
-        for (uint64_t i = 0; i < 4 * ONNX_PANEL; i += LANES) {
-            vec sum = v_load(sums + i);
-            float *c = p->c + from + i;
-            sum += p->add           ? v_load(c)
-                   : p->row_bias    ? v_set(p->row_bias[0])
-                   : p->column_bias ? v_load(p->column_bias + from + i)
-                                    : v_set(0);
-            v_store(c, sum);
+        for (uint64_t i = from; i < from + 4 * ONNX_PANEL && !p->add; i += LANES) {
+            v_store(p->c + i, p->row_bias      ? v_set(p->row_bias[0])
+                              : p->column_bias ? v_load(p->column_bias + i)
+                                               : v_set(0));
         }
+        four_panels(p, p->b + from / ONNX_PANEL * p->b_panel, p->c + from);
         if (p->activation) {
             activate(p->activation, p->c + from, 4 * ONNX_PANEL);
         }
