@@ -5,6 +5,7 @@
 
 #define BOTH (MM_DEVICE_HOST | MM_DEVICE_SIM)
 #define WEIGHTS "weights_bytes 70001\ngroups 3\nseed 5\n"
+#define DATA "backends/onnx/data/"
 
 const struct sample samples[] = {
     {"null", "anything", "any bytes are a null model", NULL, BOTH, 3},
@@ -22,6 +23,10 @@ const struct sample samples[] = {
     {"echo", "two", "echo1\nio two\ndtype i4\n", NULL, BOTH, 3},
     {"echo", "repeat", "echo1\nio repeat\noutputs unknown\n", NULL, BOTH, 0},
     {"echo-nested", "plain", "echon\n" WEIGHTS, NULL, BOTH, 0},
+    {"onnx", "mlp", NULL, DATA "mlp.onnx", BOTH, 0},
+    {"onnx", "image", NULL, DATA "image.onnx", BOTH, 9},
+    {"onnx", "rate", NULL, DATA "rate.onnx", BOTH, 3},
+    {"onnx", "outputs", NULL, DATA "outputs.onnx", BOTH, 0},
     {"echo-own", "own", "echoo\n" WEIGHTS "own_bytes 10k\nleak_bytes 1k\n", NULL, BOTH, 0},
     {0},
 };
