@@ -114,7 +114,7 @@ uint64_t mmi_onnx_panel_bytes(uint64_t k, uint64_t n) {
 static void pack(const struct onnx_matrix *b, uint32_t width, uint64_t depth, uint64_t columns,
                  void *panel) {
     struct onnx_move move = {.width = width};
-    if (columns < ONNX_PANEL) {
+    if (columns < ONNX_PANEL && depth > 0) {
         memset(panel, 0, depth * ONNX_PANEL * width);
     }
     mmi_onnx_move_axis(&move, depth, b->row * width, ONNX_PANEL * (int64_t)width);
