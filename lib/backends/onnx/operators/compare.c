@@ -100,7 +100,8 @@ static mm_status infer_Where(struct onnx_inference *x, mm_error *err) {
         T *out = to;                                                                               \
         ONNX_INDEPENDENT for (uint64_t i = 0; i < count; i++) {                                    \
             T x = yes[i * from[1].step], y = no[i * from[2].step];                                 \
-            out[i] = truth[i * from[0].step] ? x : y;                                              \
+            T mask = (T)(0 - (uint64_t)(truth[i * from[0].step] != 0));                            \
+            out[i] = (T)((x & mask) | (y & ~mask));                                                \
         }                                                                                          \
     } while (0)
 

@@ -6,11 +6,13 @@
 /* A row goes into several sums side by side, which become one at its end. */
 #define LANES 8
 
-/* a: the sum so far, x: the next number, i: where. `lanes` starts from what changes nothing. */
-#define FOLD(name, T, Sum, start, take, join)                                                      \
+/* a: the sum so far, x: the next number, i: where; T: of a number, Lane: of the sums of a row,
+ * which begin with what changes nothing, Sum: of the whole. */
+#define FOLD(name, T, Lane, Sum, start, take, join)                                                \
     static void name##_row(void *sums, const double *shifts, const void *from, uint64_t count) {   \
         const T *in = from;                                                                        \
-        Sum lanes[LANES], *sum = sums;                                                             \
+        Lane lanes[LANES];                                                                         \
+        Sum *sum = sums;                                                                           \
         uint64_t at = 0;                                                                           \
         const uint64_t i = 0;                                                                      \
         (void)shifts, (void)i;                                                                     \
@@ -19,16 +21,16 @@
         }                                                                                          \
         for (; at + LANES <= count; at += LANES) {                                                 \
             for (uint64_t lane = 0; lane < LANES; lane++) {                                        \
-                Sum a = lanes[lane], x = (Sum)in[at + lane];                                       \
+                Lane a = lanes[lane], x = (Lane)in[at + lane];                                     \
                 lanes[lane] = take;                                                                \
             }                                                                                      \
         }                                                                                          \
         for (; at < count; at++) {                                                                 \
-            Sum a = lanes[0], x = (Sum)in[at];                                                     \
+            Lane a = lanes[0], x = (Lane)in[at];                                                   \
             lanes[0] = take;                                                                       \
         }                                                                                          \
         for (uint64_t lane = 0; lane < LANES; lane++) {                                            \
-            Sum a = *sum, x = lanes[lane];                                                         \
+            Sum a = *sum, x = (Sum)lanes[lane];                                                    \
             *sum = join;                                                                           \
         }                                                                                          \
     }                                                                                              \
@@ -50,10 +52,10 @@
 
 /* Integers modulo 2^64. */
 #define FOLDS(name, start, of_float, of_signed, of_unsigned, join)                                 \
-    FOLD(name##_f32, float, double, start, of_float, join)                                         \
-    FOLD(name##_f64, double, double, start, of_float, join)                                        \
-    FOLD(name##_i64, int64_t, uint64_t, start, of_signed, join)                                    \
-    FOLD(name##_u64, uint64_t, uint64_t, start, of_unsigned, join)                                 \
+    FOLD(name##_f32, float, double, double, start, of_float, join)                                 \
+    FOLD(name##_f64, double, double, double, start, of_float, join)                                \
+    FOLD(name##_i64, int64_t, uint64_t, uint64_t, start, of_signed, join)                          \
+    FOLD(name##_u64, uint64_t, uint64_t, uint64_t, start, of_unsigned, join)                       \
     TABLE(name)
 
 FOLDS(sum, 0, a + x, a + x, a + x, a + x)
@@ -62,20 +64,21 @@ FOLDS(sizes, 0, a + fabs(x), a + ((int64_t)x < 0 ? 0 - x : x), a + x, a + x)
 FOLDS(squares, 0, a + x * x, a + x * x, a + x * x, a + x)
 
 /* What is no number wins. */
+#define BEST(better) (((x better a) | (x != x)) ? x : a)
 #define EXTREMES(name, better, worst, worst_signed, worst_unsigned)                                \
-    FOLD(name##_f32, float, double, worst, x better a || isnan(x) ? x : a,                         \
-         x better a || isnan(x) ? x : a)                                                           \
-    FOLD(name##_f64, double, double, worst, x better a || isnan(x) ? x : a,                        \
-         x better a || isnan(x) ? x : a)                                                           \
-    FOLD(name##_i64, int64_t, int64_t, worst_signed, x better a ? x : a, x better a ? x : a)       \
-    FOLD(name##_u64, uint64_t, uint64_t, worst_unsigned, x better a ? x : a, x better a ? x : a)   \
+    FOLD(name##_f32, float, float, double, worst, BEST(better), BEST(better))                      \
+    FOLD(name##_f64, double, double, double, worst, BEST(better), BEST(better))                    \
+    FOLD(name##_i64, int64_t, int64_t, int64_t, worst_signed, x better a ? x : a,                  \
+         x better a ? x : a)                                                                       \
+    FOLD(name##_u64, uint64_t, uint64_t, uint64_t, worst_unsigned, x better a ? x : a,             \
+         x better a ? x : a)                                                                       \
     TABLE(name)
 
 EXTREMES(max, >, -INFINITY, INT64_MIN, 0)
 EXTREMES(min, <, INFINITY, INT64_MAX, UINT64_MAX)
 
-FOLD(exponentials_f32, float, double, 0, a + exp(x - shifts[i]), a + x)
-FOLD(exponentials_f64, double, double, 0, a + exp(x - shifts[i]), a + x)
+FOLD(exponentials_f32, float, double, double, 0, a + (double)expf((float)(x - shifts[i])), a + x)
+FOLD(exponentials_f64, double, double, double, 0, a + exp(x - shifts[i]), a + x)
 const struct onnx_folds mmi_onnx_fold_exponentials = {
     {exponentials_f32_row, exponentials_f64_row, NULL, NULL},
     {exponentials_f32_columns, exponentials_f64_columns, NULL, NULL}};

@@ -80,19 +80,21 @@ static const double *spread(const struct rows *rows, const struct onnx_operand *
     return numbers->f64;
 }
 
+static const double zeros[ONNX_CHUNK];
+
 static void write_row(const struct rows *rows, uint64_t row, struct onnx_moments moments,
                       double inverse) {
     const uint8_t *from = rows->call->in[0];
     uint8_t *to = rows->call->out[0];
     uint64_t end = (row + 1) * rows->length;
     for (uint64_t at = row * rows->length, count; at < end; at += count) {
-        union onnx_chunk numbers, scales, biases = {.f64 = {0}}, results;
+        union onnx_chunk numbers, scales, biases, results;
         count = mmi_min_u64(ONNX_CHUNK, end - at);
         const double *x =
             mmi_onnx_load_as(ONNX_F64, rows->dtype, from + at * rows->width, count, &numbers);
         const double *scale = spread(rows, &rows->scale, at, count, &scales);
         const double *bias =
-            rows->bias.rank > 0 ? spread(rows, &rows->bias, at, count, &biases) : biases.f64;
+            rows->bias.rank > 0 ? spread(rows, &rows->bias, at, count, &biases) : zeros;
         for (uint64_t i = 0; i < count; i++) {
             results.f64[i] = (x[i] - moments.mean) * inverse * scale[i] + bias[i];
         }

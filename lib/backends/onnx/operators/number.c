@@ -77,11 +77,17 @@ static inline float float_of(uint32_t bits) {
     return value;
 }
 
+/* Without a branch, so that loops become vectors. */
+static inline uint32_t select(bool first, uint32_t a, uint32_t b) {
+    uint32_t mask = 0u - first;
+    return (a & mask) | (b & ~mask);
+}
+
 /* Its exponent is 112 too low where the bits of a half are those of a float. */
 static inline float from_half(uint16_t half) {
     uint32_t rest = half & 0x7fffu;
     uint32_t bits = bits_of(float_of(rest << 13) * 0x1p112f);
-    bits = rest >= 0x7c00 ? 0x7f800000 | rest << 13 : bits;
+    bits |= select(rest >= 0x7c00, 0x7f800000, 0);
     return float_of(bits | (half & 0x8000u) << 16);
 }
 
@@ -91,9 +97,9 @@ static inline uint16_t to_half(float value) {
     uint32_t size = bits & 0x7fffffff;
     uint32_t normal = (size + 0xfff + (size >> 13 & 1) - (112u << 23)) >> 13;
     uint32_t small = bits_of(float_of(size) + 0.5f) - bits_of(0.5f); /* in units of 2^-24 */
-    uint32_t half = size < bits_of(0x1p-14f) ? small : normal;
-    half = size >= bits_of(65520) ? 0x7c00 : half;
-    half = size > 0x7f800000 ? 0x7e00 : half;
+    uint32_t half = select(size < bits_of(0x1p-14f), small, normal);
+    half = select(size >= bits_of(65520), 0x7c00, half);
+    half = select(size > 0x7f800000, 0x7e00, half);
     return (uint16_t)(half | (bits >> 16 & 0x8000));
 }
 
