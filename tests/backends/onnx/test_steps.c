@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a graph to its description and back, to steps and to answers: those of the naive runner. */
-#include "graph_runner.h"
+#include <backends/onnx/graph_runner.h>
 #include <backends/onnx/steps/steps.h>
 #include <backends/onnx/steps/weights.h>
 

@@ -120,13 +120,18 @@ struct reading {
     struct onnx_prepared *prepared;
     struct onnx_arena *arena;
     uint32_t depth;
+    bool no_memory;
 };
 
-/* Memory that is missing and bytes that are wrong end alike: the reader fails. */
-static void *take(struct reading *r, uint64_t count, uint64_t bytes) {
-    void *memory = mmi_onnx_take(r->arena, count, bytes);
+/* Without memory the reader fails, as where bytes are wrong. */
+static void *took(struct reading *r, void *memory) {
+    r->no_memory |= !memory;
     r->bytes.failed |= !memory;
     return memory;
+}
+
+static void *take(struct reading *r, uint64_t count, uint64_t bytes) {
+    return took(r, mmi_onnx_take(r->arena, count, bytes));
 }
 
 static struct onnx_tensor *get_tensor(struct reading *r) {
@@ -151,8 +156,7 @@ static struct onnx_tensor *get_tensor(struct reading *r) {
 
 static void get_known(struct reading *r, struct onnx_tensor *tensor) {
     const void *data = mmi_onnx_get_data(&r->bytes, tensor->bytes);
-    void *copy = data ? mmi_onnx_take_data(r->arena, tensor->bytes) : NULL;
-    r->bytes.failed |= !copy;
+    void *copy = data ? took(r, mmi_onnx_take_data(r->arena, tensor->bytes)) : NULL;
     if (copy) {
         memcpy(copy, data, tensor->bytes);
         tensor->data = copy;
@@ -288,6 +292,9 @@ mm_status mmi_onnx_read_description(struct onnx_prepared *prepared, const void *
     model->outputs = get_infos(&r, &outputs);
     model->main = get_graph(&r);
     get_metadata(&r);
+    if (r.no_memory) {
+        return mmi_fail(err, MM_NO_MEMORY, "onnx: no memory for a description");
+    }
     bool whole = ours && !r.bytes.failed && r.bytes.left == 0 &&
                  inputs == model->main->input_count && outputs == model->main->output_count;
     return whole ? MM_OK : mmi_fail(err, MM_CORRUPT, "onnx: the description is damaged");
