@@ -355,9 +355,21 @@ static void test_opsets(void **state) {
     must_refuse(&l, &w, MM_UNSUPPORTED, "opset -1 of ai.onnx");
     writer_init(&w, 0);
     writer_end(&w);
+    writer_import(&w, "", 0);
+    must_refuse(&l, &w, MM_UNSUPPORTED, "opset 0 of ai.onnx");
+    writer_init(&w, 0);
+    writer_node(&w, "Neg", "", "y", "");
+    writer_end(&w);
     writer_import(&w, "com.example", 13);
     must_refuse(&l, &w, MM_INVALID_MODEL,
-                "the version of ai.onnx expected among the opset imports");
+                "Neg node that makes 'y': offset 14: an opset import of ai.onnx expected");
+    writer_init(&w, 0); /* it is not needed where it is not used */
+    writer_node(&w, "Neg", "", "y", "");
+    writer_node_domain(&w, "com.example");
+    writer_end(&w);
+    writer_import(&w, "com.example", 13);
+    must_load(&l, &w);
+    must_not_resolve(&l, MM_UNSUPPORTED, "there is no operator Neg in domain com.example");
     writer_init(&w, 0);
     writer_end(&w);
     writer_import(&w, "ai.onnx", 14);

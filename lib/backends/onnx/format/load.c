@@ -45,27 +45,25 @@ static bool is_standard(struct onnx_span domain) {
     return domain.bytes == 0 || (domain.bytes == 7 && memcmp(domain.at, "ai.onnx", 7) == 0);
 }
 
-/* The version of ai.onnx. Other domains may be imported; only what is used of them is missed. */
+/* The version of ai.onnx. Without it opset stays 0, and nodes of other domains are all that there
+ * may be; whoever knows them. */
 static mm_status load_opset(struct onnx_loading *loading, struct onnx_message model,
                             mm_error *err) {
     struct onnx_field field;
     struct onnx_message import;
-    int64_t opset = 0;
+    bool imported = false;
     while (mmi_onnx_next_of(&model, 8, &field)) {
         MMI_TRY(mmi_onnx_open_message(&import, field.bytes, &opset_schema, loading->file, err));
         if (is_standard(mmi_onnx_bytes_of(import, 1))) {
-            opset = (int64_t)mmi_onnx_number_of(import, 2, 0);
+            loading->model->opset = (int64_t)mmi_onnx_number_of(import, 2, 0);
+            imported = true;
         }
     }
-    if (opset == 0) {
-        return mmi_onnx_fail_at(loading->file, model.end, err,
-                                "the version of ai.onnx expected among the opset imports");
-    }
-    if (opset < ONNX_OLDEST_OPSET || opset > ONNX_NEWEST_OPSET) {
+    int64_t opset = loading->model->opset;
+    if (imported && (opset < ONNX_OLDEST_OPSET || opset > ONNX_NEWEST_OPSET)) {
         return mmi_fail(err, MM_UNSUPPORTED, "opset %" PRId64 " of ai.onnx, %d to %d wanted", opset,
                         ONNX_OLDEST_OPSET, ONNX_NEWEST_OPSET);
     }
-    loading->model->opset = opset;
     return MM_OK;
 }
 

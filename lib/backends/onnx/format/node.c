@@ -25,6 +25,10 @@ static mm_status load_words(struct onnx_loading *loading, struct onnx_message me
     MMI_TRY(mmi_onnx_load_text(loading, mmi_onnx_bytes_of(message, TYPE), &node->type, err));
     MMI_TRY(mmi_onnx_load_text(loading, mmi_onnx_bytes_of(message, DOMAIN), &node->domain, err));
     node->domain = strcmp(node->domain, "ai.onnx") == 0 ? "" : node->domain;
+    if (node->domain[0] == '\0' && loading->model->opset == 0) {
+        return mmi_onnx_fail_at(loading->file, message.at, err,
+                                "an opset import of ai.onnx expected, whose node this is");
+    }
     return MM_OK;
 }
 
@@ -83,6 +87,7 @@ static mm_status add_outputs(struct onnx_loading *loading, struct onnx_message m
 
 static mm_status load_parts(struct onnx_loading *loading, struct onnx_message message,
                             struct onnx_node *node, mm_error *err) {
+    MMI_TRY(load_words(loading, message, node, err));
     MMI_TRY(take_parts(loading, message, node, err));
     MMI_TRY(find_inputs(loading, message, node, err));
     MMI_TRY(load_attributes(loading, message, node, err));
@@ -113,7 +118,6 @@ mm_status mmi_onnx_load_node(struct onnx_loading *loading, struct onnx_span byte
     if (!*node) {
         return mmi_onnx_out_of_memory(err);
     }
-    MMI_TRY(load_words(loading, message, *node, err));
     mm_status status = load_parts(loading, message, *node, err);
     if (status != MM_OK) {
         tell_node(loading, message, err);

@@ -74,7 +74,7 @@ struct onnx_model {
     uint32_t value_count, value_capacity;
     struct onnx_graph *main;
     mm_value_info *inputs, *outputs; /* as declared: [main->input_count], [main->output_count] */
-    int64_t opset;                   /* of ai.onnx; after resolving: of no more interest */
+    int64_t opset; /* of ai.onnx; 0: not imported; after resolving: of no more interest */
     uint32_t metadata_count;
     const char **metadata; /* [2 * metadata_count] */
     uint32_t nesting;      /* deepest branches that are followed */
