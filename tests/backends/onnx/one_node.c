@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "one_node.h"
 
-#include <backends/onnx/operators/widen.h>
+#include <backends/onnx/operators/number.h>
 #include <base/status.h>
 
 #include <stdio.h>
@@ -104,6 +104,10 @@ void one_init(struct one_node *one, const char *type, const char *attributes) {
     one->node = (struct onnx_node){.name = "", .type = type, .domain = ""};
     bench_attributes(&one->bench, mmi_onnx_take_text(&one->bench.arena, attributes, length),
                      &one->node);
+    for (uint32_t i = 0; i < one->node.attribute_count; i++) {
+        const struct onnx_attribute *attribute = &one->node.attributes[i];
+        one->opset = strcmp(attribute->name, "opset") == 0 ? attribute->i : one->opset;
+    }
     if (tensor) {
         const char *name = skip_blanks(tensor + 1);
         const char *value = strchr(name, ' ');
@@ -149,7 +153,7 @@ const double *one_numbers(struct one_node *one, int32_t dtype, uint32_t rank, co
         numbers[i] = (double)test_random_below(seed, 3) - 1;
     }
     if (tensor->elements > 0) {
-        mmi_onnx_narrow(numbers, tensor->elements, dtype, (void *)(uintptr_t)tensor->data);
+        mmi_onnx_convert(MM_F64, numbers, tensor->elements, dtype, (void *)(uintptr_t)tensor->data);
     }
     return numbers;
 }
@@ -209,6 +213,13 @@ void one_expect_near(const char *type, const char *attributes, const char *input
         }
     }
     one_fini(&one);
+}
+
+void one_expect_all(const struct one_case *cases, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        one_expect_near(cases[i].type, cases[i].attributes, cases[i].inputs, cases[i].outputs,
+                        cases[i].tolerance);
+    }
 }
 
 /* `text` with the name of a type in place of every "@". */

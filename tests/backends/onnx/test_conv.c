@@ -438,9 +438,9 @@ static void test_refusals(void **state) {
     one_refuse("Conv", "group=0", "f32[1,1,3] .. | f32[1,1,2] ..", MM_INVALID_MODEL,
                "attribute group is 0, 1 or more wanted");
     one_refuse("Conv", "", "i32[1,1,3] .. | i32[1,1,2] ..", MM_UNSUPPORTED,
-               "its input is i32, a float type wanted");
+               "its input 0 is i32, one of f32 f16 f64 bf16 wanted");
     one_refuse("Conv", "", "f32[1,1,3] .. | f64[1,1,2] ..", MM_INVALID_MODEL,
-               "its input 1 is f64, f32 as its first wanted");
+               "its input 1 is f64, its input 0 f32");
     one_refuse("Conv", "", "f32[1,1,3] .. | f32[1,1,2,2] ..", MM_INVALID_MODEL,
                "its input has 3 axes, its weights 4");
     one_refuse("Conv", "", "f32[1,3] .. | f32[1,1] ..", MM_INVALID_MODEL,

@@ -253,7 +253,7 @@ static void test_refusals(void **state) {
     one_refuse("MatMul", "", "f32[2] .. | f32[] 1", MM_INVALID_MODEL, "its input 1 has no axes");
     one_refuse("MatMul", "", "f32[2,1,2] .. | f32[3,2,1] ..", MM_INVALID_MODEL,
                "its stacks of matrices cannot be broadcast");
-    one_refuse("MatMul", "", "u8[2] .. | u8[2] ..", MM_UNSUPPORTED, "its input is u8");
+    one_refuse("MatMul", "", "u8[2] .. | u8[2] ..", MM_UNSUPPORTED, "its input 0 is u8");
     one_refuse("MatMul", "", "f32[2] .. | i32[2] ..", MM_INVALID_MODEL, "its input 1 is i32");
     one_refuse("Gemm", "", "f32[2,3] .. | f32[2,3] ..", MM_INVALID_MODEL,
                "its left matrix has 3 columns, its right one 2 rows");

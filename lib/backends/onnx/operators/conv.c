@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/conv.h>
 #include <backends/onnx/operators/product.h>
-#include <backends/onnx/operators/widen.h>
+#include <backends/onnx/operators/copies.h>
 #include <base/checked.h>
 #include <base/status.h>
 
@@ -23,8 +23,7 @@ mm_status mmi_onnx_read_conv(const struct onnx_attributes *a, struct onnx_conv *
 mm_status mmi_onnx_check_conv(const struct onnx_inference *x, int64_t made, mm_error *err) {
     const struct onnx_conv *conv = x->params;
     const struct onnx_tensor *image = &x->inputs[0], *weights = &x->inputs[1];
-    MMI_TRY(mmi_onnx_check_float(x, err));
-    MMI_TRY(mmi_onnx_check_alike(x, 0, err));
+    MMI_TRY(mmi_onnx_check_types(x, ONNX_FLOATS, err));
     if (image->rank < 3 || image->rank != weights->rank) {
         return mmi_fail(err, MM_INVALID_MODEL,
                         "its input has %u axes, its weights %u; 3 or more, the same, wanted",

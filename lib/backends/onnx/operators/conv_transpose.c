@@ -2,7 +2,7 @@
 #include <backends/onnx/operators/conv.h>
 #include <backends/onnx/operators/move.h>
 #include <backends/onnx/operators/product.h>
-#include <backends/onnx/operators/widen.h>
+#include <backends/onnx/operators/copies.h>
 #include <base/checked.h>
 #include <base/status.h>
 

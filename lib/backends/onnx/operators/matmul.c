@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/product.h>
-#include <backends/onnx/operators/widen.h>
+#include <backends/onnx/operators/copies.h>
 #include <base/checked.h>
 #include <base/status.h>
 
 #include <inttypes.h>
 #include <string.h>
 
-/* Both matrices are of one type, and it is one that can be multiplied. */
-static mm_status check_types(const struct onnx_inference *x, mm_error *err) {
-    int32_t dtype = x->inputs[0].dtype;
-    if (!mmi_onnx_multiplies(dtype) && !mmi_onnx_is_float(dtype)) {
-        return mmi_fail(err, MM_UNSUPPORTED, "its input is %s; a float, i32, u32, i64, u64 wanted",
-                        mm_dtype_text(dtype));
-    }
-    return mmi_onnx_check_alike(x, 0, err);
-}
+#define TYPES                                                                                      \
+    (ONNX_FLOATS | ONNX_TYPE(MM_I32) | ONNX_TYPE(MM_U32) | ONNX_TYPE(MM_I64) | ONNX_TYPE(MM_U64))
 
 static mm_status add_scratch(struct onnx_inference *x, uint64_t depth, mm_error *err) {
     int32_t dtype = x->inputs[0].dtype;
@@ -58,7 +51,7 @@ static mm_status stack(const struct onnx_tensor *a, const struct onnx_tensor *b,
 static mm_status infer_matmul(struct onnx_inference *x, mm_error *err) {
     const struct onnx_tensor *a = &x->inputs[0], *b = &x->inputs[1];
     struct stacks stacks;
-    MMI_TRY(check_types(x, err));
+    MMI_TRY(mmi_onnx_check_types(x, TYPES, err));
     MMI_TRY(stack(a, b, &stacks, err));
     int64_t shape[MM_MAX_RANK + 2];
     uint32_t rank = stacks.batch.rank;
@@ -148,7 +141,7 @@ static mm_status infer_gemm(struct onnx_inference *x, mm_error *err) {
     const struct onnx_gemm *gemm = x->params;
     const struct onnx_tensor *a = &x->inputs[0], *b = &x->inputs[1];
     const struct onnx_tensor *c = mmi_onnx_has(x, 2) ? &x->inputs[2] : NULL;
-    MMI_TRY(check_types(x, err));
+    MMI_TRY(mmi_onnx_check_types(x, TYPES, err));
     if (a->rank != 2 || b->rank != 2) {
         return mmi_fail(err, MM_INVALID_MODEL, "its inputs have %u and %u axes, 2 wanted", a->rank,
                         b->rank);
@@ -194,15 +187,15 @@ static void scale_row(const struct onnx_product *product, const struct onnx_gemm
     for (uint64_t i = 0; i < product->columns; i += CHUNK) {
         uint64_t count = mmi_min_u64(product->columns - i, CHUNK);
         bool each = product->start.column != 0;
-        mmi_onnx_widen(dtype, row + i * width, count, made);
+        mmi_onnx_convert(dtype, row + i * width, count, MM_F64, made);
         if (c) {
-            mmi_onnx_widen(dtype, each ? c + i * width : c, each ? count : 1, added);
+            mmi_onnx_convert(dtype, each ? c + i * width : c, each ? count : 1, MM_F64, added);
         }
         for (uint64_t j = 0; j < count; j++) {
             double plus = c ? (double)gemm->beta * added[each ? j : 0] : 0;
             made[j] = (double)gemm->alpha * made[j] + plus;
         }
-        mmi_onnx_narrow(made, count, dtype, row + i * width);
+        mmi_onnx_convert(MM_F64, made, count, dtype, row + i * width);
     }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/conv.h>
-#include <backends/onnx/operators/widen.h>
+#include <backends/onnx/operators/number.h>
 #include <base/checked.h>
 #include <base/status.h>
 
@@ -56,19 +56,20 @@ static mm_status infer_shape(struct onnx_inference *x, mm_error *err) {
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {
-    MMI_TRY(mmi_onnx_check_float(x, err));
+    MMI_TRY(mmi_onnx_check_type(x, 0, ONNX_FLOATS, err));
     return infer_shape(x, err);
 }
 
 static mm_status infer_max(struct onnx_inference *x, mm_error *err) {
-    int32_t dtype = x->inputs[0].dtype;
-    return dtype == MM_I8 || dtype == MM_U8 ? infer_shape(x, err) : infer(x, err);
+    const uint32_t types = ONNX_FLOATS | ONNX_TYPE(MM_I8) | ONNX_TYPE(MM_U8);
+    MMI_TRY(mmi_onnx_check_type(x, 0, types, err));
+    return infer_shape(x, err);
 }
 
 static mm_status infer_global(struct onnx_inference *x, mm_error *err) {
     const struct onnx_tensor *image = &x->inputs[0];
     int64_t shape[MM_MAX_RANK];
-    MMI_TRY(mmi_onnx_check_float(x, err));
+    MMI_TRY(mmi_onnx_check_type(x, 0, ONNX_FLOATS, err));
     if (image->rank < 2) {
         return mmi_fail(err, MM_INVALID_MODEL, "its input has %u axes, 2 or more wanted",
                         image->rank);
@@ -176,7 +177,7 @@ static void reduce(const struct pool *pool, const uint8_t *plane, struct windows
     for (uint64_t tap = 0; tap < pool->taps; tap++) {
         const int64_t *offsets = pool->offsets + tap * ONNX_TAPS;
         const void *raw = mmi_onnx_see(plane, offsets, pool->width, room);
-        mmi_onnx_widen(pool->dtype, raw, ONNX_TAPS, seen);
+        mmi_onnx_convert(pool->dtype, raw, ONNX_TAPS, MM_F64, seen);
         pool->reduction->take(windows, seen, offsets);
     }
     if (pool->reduction->end) {
@@ -240,8 +241,8 @@ static mm_status run_pool(const struct onnx_call *call, const struct reduction *
             uint64_t at = plane * pool.made + first;
             reduce(&pool, (const uint8_t *)call->in[0] + plane * pool.seen * pool.width, &windows);
             if (call->out[0]) {
-                mmi_onnx_narrow(windows.value, count, pool.dtype,
-                                (uint8_t *)call->out[0] + at * pool.width);
+                mmi_onnx_convert(MM_F64, windows.value, count, pool.dtype,
+                                 (uint8_t *)call->out[0] + at * pool.width);
             }
             if (indices) {
                 store_indices(&pool, &windows, plane, params->column_major, indices + at, count);
@@ -260,7 +261,7 @@ static void reduce_channel(const struct pool *pool, const uint8_t *plane, struct
     uint64_t whole = pool->seen - pool->seen % ONNX_TAPS, rest = pool->seen - whole;
     start(windows, pool->reduction);
     for (uint64_t i = 0; i < whole; i += ONNX_TAPS) {
-        mmi_onnx_widen(pool->dtype, plane + i * pool->width, ONNX_TAPS, seen);
+        mmi_onnx_convert(pool->dtype, plane + i * pool->width, ONNX_TAPS, MM_F64, seen);
         pool->reduction->take(windows, seen, all);
     }
     memset(seen, 0, sizeof(seen));
@@ -268,7 +269,7 @@ static void reduce_channel(const struct pool *pool, const uint8_t *plane, struct
         some[i] = i < rest ? 0 : ONNX_BEYOND;
     }
     if (rest > 0) {
-        mmi_onnx_widen(pool->dtype, plane + whole * pool->width, rest, seen);
+        mmi_onnx_convert(pool->dtype, plane + whole * pool->width, rest, MM_F64, seen);
         pool->reduction->take(windows, seen, some);
     }
     for (uint32_t i = 1; i < ONNX_TAPS; i++) {
@@ -292,7 +293,8 @@ static mm_status run_channels(const struct onnx_call *call, const struct reducti
     }
     for (uint64_t i = 0; i < call->outputs[0].elements && call->out[0]; i++) {
         reduce_channel(&pool, (const uint8_t *)call->in[0] + i * pool.seen * pool.width, &windows);
-        mmi_onnx_narrow(windows.value, 1, pool.dtype, (uint8_t *)call->out[0] + i * pool.width);
+        mmi_onnx_convert(MM_F64, windows.value, 1, pool.dtype,
+                         (uint8_t *)call->out[0] + i * pool.width);
     }
     return MM_OK;
 }

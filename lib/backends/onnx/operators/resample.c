@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/move.h>
 #include <backends/onnx/operators/resize.h>
-#include <backends/onnx/operators/widen.h>
+#include <backends/onnx/operators/number.h>
 #include <base/checked.h>
 
 #include <math.h>
@@ -302,6 +302,21 @@ static double *weigh_axes(const struct resample *r, const struct onnx_resize_axi
     return from;
 }
 
+/* To whole numbers within what an integer type can hold; floats stay. */
+static void round_to(int32_t dtype, double *numbers, uint64_t count) {
+    if (!(ONNX_INTEGERS >> dtype & 1)) {
+        return;
+    }
+    uint32_t bits = 8 * mmi_onnx_element_bytes(dtype);
+    double least = ONNX_SIGNED >> dtype & 1 ? -ldexp(1, (int)bits - 1) : 0;
+    double end = least + ldexp(1, (int)bits); /* the first number beyond */
+    double most = bits < 64 ? end - 1 : nextafter(end, 0);
+    for (uint64_t i = 0; i < count; i++) {
+        double whole = nearbyint(numbers[i]);
+        numbers[i] = whole < least ? least : whole > most ? most : whole;
+    }
+}
+
 /* ---- The kernel ------------------------------------------------------------------------------ */
 
 void mmi_onnx_resample(const struct onnx_call *call, const struct onnx_resize_axis *axes) {
@@ -322,8 +337,8 @@ void mmi_onnx_resample(const struct onnx_call *call, const struct onnx_resize_ax
     struct nearest nearest = {.r = &r, .axes = axes};
     nearest.width = mmi_onnx_element_bytes(image->dtype);
     nearest.block = r.inner * nearest.width;
-    if (mmi_onnx_is_number(image->dtype)) {
-        mmi_onnx_narrow(&value, 1, image->dtype, nearest.value);
+    if ((ONNX_REALS | ONNX_BOOL) >> image->dtype & 1) {
+        mmi_onnx_convert(MM_F64, &value, 1, image->dtype, nearest.value);
     }
     uint64_t seen = image->elements / r.outer, made = out->elements / r.outer;
     uint64_t rows = made / r.inner / (uint64_t)axes[r.end - 1].out;
@@ -334,9 +349,10 @@ void mmi_onnx_resample(const struct onnx_call *call, const struct onnx_resize_ax
             copy_nearest(&nearest, rows, from, to);
         } else {
             uint64_t elements = seen;
-            mmi_onnx_widen(image->dtype, from, seen, buffer);
-            const double *made_of = weigh_axes(&r, axes, buffer, &elements);
-            mmi_onnx_narrow(made_of, elements, image->dtype, to);
+            mmi_onnx_convert(image->dtype, from, seen, MM_F64, buffer);
+            double *last = weigh_axes(&r, axes, buffer, &elements);
+            round_to(image->dtype, last, elements);
+            mmi_onnx_convert(MM_F64, last, elements, image->dtype, to);
         }
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/move.h>
 #include <backends/onnx/operators/resize.h>
-#include <backends/onnx/operators/widen.h>
+#include <backends/onnx/operators/number.h>
 #include <base/checked.h>
 #include <base/status.h>
 
@@ -53,7 +53,7 @@ static const struct onnx_tensor *given(const struct onnx_tensor *inputs, uint32_
 
 static mm_status check_numbers(const struct onnx_tensor *tensor, const char *what, bool floats,
                                uint64_t wanted, mm_error *err) {
-    if (tensor && mmi_onnx_is_float(tensor->dtype) != floats) {
+    if (tensor && !((floats ? ONNX_FLOATS : ONNX_INTEGERS) >> tensor->dtype & 1)) {
         return mmi_fail(err, MM_INVALID_MODEL, "its %s is %s", what, mm_dtype_text(tensor->dtype));
     }
     if (tensor && tensor->elements != wanted) {
@@ -185,9 +185,8 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
         }
     }
     MMI_TRY(mmi_onnx_check_movable(x, ONNX_RESIZE_X, err));
-    if (resize->mode != ONNX_RESIZE_NEAREST && !mmi_onnx_is_number(image->dtype)) {
-        return mmi_fail(err, MM_UNSUPPORTED, "its input is %s, which is not to be interpolated",
-                        mm_dtype_text(image->dtype));
+    if (resize->mode != ONNX_RESIZE_NEAREST) {
+        MMI_TRY(mmi_onnx_check_type(x, ONNX_RESIZE_X, ONNX_REALS, err));
     }
     MMI_TRY(mmi_onnx_resize_axes(resize, x->inputs, x->input_count, axes, err));
     for (uint32_t i = 0; i < image->rank; i++) {

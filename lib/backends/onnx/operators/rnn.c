@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/rnn.h>
-#include <backends/onnx/operators/widen.h>
+#include <backends/onnx/operators/copies.h>
 #include <base/checked.h>
 #include <base/status.h>
 
@@ -126,6 +126,21 @@ struct onnx_rnn_sizes mmi_onnx_rnn_sizes(const struct onnx_rnn *rnn, uint64_t ga
                                    .hidden = (uint64_t)inputs[ONNX_RNN_R].shape[2]};
 }
 
+/* sequence_lens is i32, the others are floats of one type. */
+static mm_status check_types(const struct onnx_inference *x, mm_error *err) {
+    struct onnx_inference floats = *x;
+    struct onnx_tensor inputs[ONNX_RNN_P + 1];
+    for (uint32_t i = 0; i < x->input_count; i++) {
+        inputs[i] = x->inputs[i];
+        inputs[i].dtype = i == ONNX_RNN_LENGTHS ? MM_DTYPE_NONE : inputs[i].dtype;
+    }
+    floats.inputs = inputs;
+    if (x->input_count > ONNX_RNN_LENGTHS) {
+        MMI_TRY(mmi_onnx_check_type(x, ONNX_RNN_LENGTHS, ONNX_TYPE(MM_I32), err));
+    }
+    return mmi_onnx_check_types(&floats, ONNX_FLOATS, err);
+}
+
 /* An input that is there has this shape. */
 static mm_status check_shape(const struct onnx_inference *x, uint32_t input, uint32_t rank,
                              const uint64_t *shape, mm_error *err) {
@@ -166,18 +181,13 @@ static mm_status check_inputs(const struct onnx_inference *x, const struct onnx_
     MMI_TRY(check_shape(x, ONNX_RNN_H, 3, state, err));
     MMI_TRY(check_shape(x, ONNX_RNN_C, 3, state, err));
     MMI_TRY(check_shape(x, ONNX_RNN_P, 2, p, err));
-    if (mmi_onnx_has(x, ONNX_RNN_LENGTHS) && x->inputs[ONNX_RNN_LENGTHS].dtype != MM_I32) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its sequence_lens is %s, i32 wanted",
-                        mm_dtype_text(x->inputs[ONNX_RNN_LENGTHS].dtype));
-    }
     return MM_OK;
 }
 
 static mm_status infer(struct onnx_inference *x, uint64_t gates, mm_error *err) {
     const struct onnx_rnn *rnn = x->params;
     int32_t dtype = x->inputs[0].dtype;
-    MMI_TRY(mmi_onnx_check_float(x, err));
-    MMI_TRY(mmi_onnx_check_alike(x, 1u << ONNX_RNN_LENGTHS, err));
+    MMI_TRY(check_types(x, err));
     if (x->inputs[ONNX_RNN_X].rank != 3 || x->inputs[ONNX_RNN_R].rank != 3) {
         return mmi_fail(err, MM_INVALID_MODEL, "its X and R have %u and %u axes, 3 wanted",
                         x->inputs[ONNX_RNN_X].rank, x->inputs[ONNX_RNN_R].rank);

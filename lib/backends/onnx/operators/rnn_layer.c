@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/product.h>
 #include <backends/onnx/operators/rnn.h>
-#include <backends/onnx/operators/widen.h>
+#include <backends/onnx/operators/copies.h>
 #include <base/checked.h>
 #include <base/status.h>
 
@@ -144,7 +144,8 @@ static void start_state(const struct layer *l, uint32_t input, double *to) {
     const uint8_t *from = mmi_onnx_given(l->call, input) ? l->call->in[input] : NULL;
     memset(to, 0, l->size.batch * hidden * sizeof(*to));
     for (uint64_t i = 0; from && i < l->size.batch; i++) {
-        mmi_onnx_widen(l->dtype, from + row_of(l, i) * hidden * l->width, hidden, to + i * hidden);
+        mmi_onnx_convert(l->dtype, from + row_of(l, i) * hidden * l->width, hidden, MM_F64,
+                         to + i * hidden);
     }
 }
 
@@ -152,7 +153,8 @@ static void end_state(const struct layer *l, uint32_t output, const double *from
     uint64_t hidden = l->size.hidden;
     uint8_t *to = output < l->call->output_count ? l->call->out[output] : NULL;
     for (uint64_t i = 0; to && i < l->size.batch; i++) {
-        mmi_onnx_narrow(from + i * hidden, hidden, l->dtype, to + row_of(l, i) * hidden * l->width);
+        mmi_onnx_convert(MM_F64, from + i * hidden, hidden, l->dtype,
+                         to + row_of(l, i) * hidden * l->width);
     }
 }
 
@@ -164,10 +166,10 @@ static void add_biases(struct layer *l) {
     memset(l->bias, 0, l->rows * l->width);
     for (uint64_t i = 0; l->b && i < l->rows; i++) {
         double input, state;
-        mmi_onnx_widen(l->dtype, l->b + i * l->width, 1, &input);
-        mmi_onnx_widen(l->dtype, l->b + (l->rows + i) * l->width, 1, &state);
+        mmi_onnx_convert(l->dtype, l->b + i * l->width, 1, MM_F64, &input);
+        mmi_onnx_convert(l->dtype, l->b + (l->rows + i) * l->width, 1, MM_F64, &state);
         input += i < both ? state : 0;
-        mmi_onnx_narrow(&input, 1, l->dtype, l->bias + i * l->width);
+        mmi_onnx_convert(MM_F64, &input, 1, l->dtype, l->bias + i * l->width);
     }
 }
 
@@ -185,7 +187,7 @@ static void start_direction(struct layer *l) {
     peephole = of_direction(l, ONNX_RNN_P, 3 * hidden);
     memset(l->peephole, 0, 3 * hidden * sizeof(double));
     if (peephole) {
-        mmi_onnx_widen(l->dtype, peephole, 3 * hidden, l->peephole);
+        mmi_onnx_convert(l->dtype, peephole, 3 * hidden, MM_F64, l->peephole);
     }
 }
 
@@ -229,7 +231,7 @@ static void add_share_of_state(const struct layer *l, uint8_t *gates, uint64_t c
     product.out = gates;
     product.out_row = l->rows;
     mmi_onnx_multiply(&product, l->panel);
-    mmi_onnx_widen(l->dtype, gates, l->size.batch * l->rows, l->wide);
+    mmi_onnx_convert(l->dtype, gates, l->size.batch * l->rows, MM_F64, l->wide);
 }
 
 /* ---- Cells ----------------------------------------------------------------------------------- */
@@ -264,7 +266,7 @@ static void step_gru(const struct layer *l, uint8_t *gates, uint64_t t) {
             seen[i] = l->hidden[item * hidden + i] * (linear_first ? 1 : r[i]);
         }
     }
-    mmi_onnx_narrow(l->candidate, batch * hidden, l->dtype, l->reset);
+    mmi_onnx_convert(MM_F64, l->candidate, batch * hidden, l->dtype, l->reset);
     struct onnx_product product = times_r(l, l->reset, 2 * hidden);
     product.columns = product.out_row = hidden;
     product.out = l->share;
@@ -272,7 +274,7 @@ static void step_gru(const struct layer *l, uint8_t *gates, uint64_t t) {
         product.start = (struct onnx_matrix){l->b + (l->rows + 2 * hidden) * l->width, 0, 1};
     }
     mmi_onnx_multiply(&product, l->panel);
-    mmi_onnx_widen(l->dtype, l->share, batch * hidden, l->candidate);
+    mmi_onnx_convert(l->dtype, l->share, batch * hidden, MM_F64, l->candidate);
     for (uint64_t item = 0; item < batch; item++) {
         const double *z = l->wide + item * l->rows, *r = z + hidden, *input = r + hidden;
         double *candidate = l->candidate + item * hidden, *state = l->hidden + item * hidden;
@@ -328,7 +330,7 @@ struct kind {
 static void keep_state(const struct layer *l, uint64_t t) {
     uint64_t hidden = l->size.hidden, directions = l->size.directions, batch = l->size.batch;
     uint8_t *y = l->call->output_count > 0 ? l->call->out[0] : NULL;
-    mmi_onnx_narrow(l->hidden, batch * hidden, l->dtype, l->state);
+    mmi_onnx_convert(MM_F64, l->hidden, batch * hidden, l->dtype, l->state);
     for (uint64_t item = 0; y && item < batch; item++) {
         uint64_t row = l->rnn->batch_first ? (item * l->size.steps + t) * directions + l->direction
                                            : (t * directions + l->direction) * batch + item;
@@ -344,7 +346,7 @@ static void keep_state(const struct layer *l, uint64_t t) {
 static void run_direction(struct layer *l, const struct kind *kind) {
     uint64_t steps = l->size.steps, count;
     start_direction(l);
-    mmi_onnx_narrow(l->hidden, l->size.batch * l->size.hidden, l->dtype, l->state);
+    mmi_onnx_convert(MM_F64, l->hidden, l->size.batch * l->size.hidden, l->dtype, l->state);
     for (uint64_t done = 0; done < steps; done += count) {
         count = mmi_min_u64(l->chunk, steps - done);
         uint64_t first = l->reverse ? steps - done - count : done;

@@ -4,7 +4,7 @@
 
 #include <backends/onnx/operators/indices.h>
 #include <backends/onnx/operators/move.h>
-#include <backends/onnx/operators/widen.h>
+#include <backends/onnx/operators/number.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -53,10 +53,10 @@ static void combine_narrow(int32_t dtype, int32_t reduction, void *to, const voi
                            uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         double a, b;
-        mmi_onnx_widen(dtype, (uint16_t *)to + i, 1, &a);
-        mmi_onnx_widen(dtype, (const uint16_t *)from + i, 1, &b);
+        mmi_onnx_convert(dtype, (uint16_t *)to + i, 1, MM_F64, &a);
+        mmi_onnx_convert(dtype, (const uint16_t *)from + i, 1, MM_F64, &b);
         combine_double(reduction, &a, &b, 1);
-        mmi_onnx_narrow(&a, 1, dtype, (uint16_t *)to + i);
+        mmi_onnx_convert(MM_F64, &a, 1, dtype, (uint16_t *)to + i);
     }
 }
 static void combine_f16(int32_t reduction, void *to, const void *from, uint64_t count) {

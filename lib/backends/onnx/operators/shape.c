@@ -3,7 +3,7 @@
 /* What is made of shapes and numbers, not of data: Shape, Size, ConstantOfShape, Range, EyeLike. */
 
 #include <backends/onnx/operators/move.h>
-#include <backends/onnx/operators/widen.h>
+#include <backends/onnx/operators/number.h>
 #include <base/checked.h>
 #include <base/status.h>
 
@@ -174,7 +174,7 @@ static mm_status infer_range(struct onnx_inference *x, mm_error *err) {
     int32_t dtype = x->inputs[0].dtype;
     bool integer = dtype == MM_I16 || dtype == MM_I32 || dtype == MM_I64;
     uint64_t count = 0;
-    if (!integer && !mmi_onnx_is_float(dtype)) {
+    if (!integer && !(ONNX_FLOATS >> dtype & 1)) {
         return mmi_fail(err, MM_UNSUPPORTED, "a range of %s", mm_dtype_text(dtype));
     }
     for (uint32_t i = 0; i < 3; i++) {
@@ -198,7 +198,7 @@ static mm_status run_range(const struct onnx_call *call, mm_error *err) {
     struct onnx_tensor start = mmi_onnx_call_input(call, 0), delta = mmi_onnx_call_input(call, 2);
     const struct onnx_tensor *output = &call->outputs[0];
     uint32_t width = mmi_onnx_element_bytes(output->dtype);
-    bool is_float = mmi_onnx_is_float(output->dtype);
+    bool is_float = ONNX_FLOATS >> output->dtype & 1;
     double first = mmi_onnx_float_at(&start, 0), step = mmi_onnx_float_at(&delta, 0);
     uint64_t whole = (uint64_t)mmi_onnx_int_at(&start, 0);
     uint64_t whole_step = (uint64_t)mmi_onnx_int_at(&delta, 0);
@@ -206,7 +206,7 @@ static mm_status run_range(const struct onnx_call *call, mm_error *err) {
     for (uint64_t i = 0; i < output->elements; i++, to += width, whole += whole_step) {
         double number = first + (double)i * step;
         if (is_float) {
-            mmi_onnx_narrow(&number, 1, output->dtype, to);
+            mmi_onnx_convert(MM_F64, &number, 1, output->dtype, to);
         } else {
             memcpy(to, &whole, width); /* the low bytes come first */
         }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/copies.h>
 #include <backends/onnx/operators/number.h>
 #include <backends/onnx/operators/softmax.h>
-#include <backends/onnx/operators/widen.h>
 #include <base/checked.h>
 #include <base/status.h>
 
