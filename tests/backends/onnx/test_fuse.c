@@ -5,7 +5,6 @@
 #include "graph_runner.h"
 
 #include <backends/onnx/operators/fused.h>
-#include <backends/onnx/passes/uses.h>
 
 #include <string.h>
 
@@ -188,6 +187,71 @@ static void test_no_memory(void **state) {
     }
 }
 
+/* ---- LayerNormalization written out */
+
+struct way {
+    bool multiplied, first, bias; /* d * d; epsilon before the variance; with a bias */
+    const char *scale;            /* shape */
+    const char *axis;
+    uint32_t nodes; /* that are left */
+};
+
+static uint32_t write_norm(struct bench *bench, const struct way *way) {
+    uint32_t x = bench_input(bench, MM_F32, "4 8"), axis = bench_ints(bench, way->axis);
+    uint32_t epsilon = bench_scalar(bench, 0.25F), two = bench_scalar(bench, 2);
+    uint32_t d = BENCH_NODE(bench, "Sub", "", x, BENCH_NODE(bench, "ReduceMean", "", x, axis));
+    uint32_t square =
+        way->multiplied ? BENCH_NODE(bench, "Mul", "", d, d) : BENCH_NODE(bench, "Pow", "", d, two);
+    uint32_t variance = BENCH_NODE(bench, "ReduceMean", "", square, axis);
+    variance = way->first ? BENCH_NODE(bench, "Add", "", epsilon, variance)
+                          : BENCH_NODE(bench, "Add", "", variance, epsilon);
+    uint32_t y = BENCH_NODE(bench, "Div", "", d, BENCH_NODE(bench, "Sqrt", "", variance));
+    y = BENCH_NODE(bench, "Mul", "", y, bench_random(bench, way->scale));
+    return way->bias ? BENCH_NODE(bench, "Add", "", bench_random(bench, "8"), y) : y;
+}
+
+static void test_layer_norm(void **state) {
+    (void)state;
+    static const struct way ways[] = {
+        {false, false, true, "8", "-1", 1},    {true, true, true, "8", "1", 1},
+        {true, false, false, "8", "-1", 1},    {false, false, true, "8", "0", 9},
+        {false, false, false, "4 8", "-1", 8}, {false, false, false, "1", "-1", 8},
+    };
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        struct bench bench;
+        bench_init(&bench, 1);
+        bench_output(&bench, write_norm(&bench, &ways[i]));
+        bench_apply(&bench, mmi_onnx_find_norms, TOLERANCE);
+        assert_int_equal(bench_count(bench.model.main, NULL), ways[i].nodes);
+        assert_int_equal(bench_count(bench.model.main, "LayerNormalization"), ways[i].nodes == 1);
+        bench_fini(&bench);
+    }
+}
+
+/* What it is made of is used elsewhere, or the length of a row is not known. */
+static void test_no_layer_norm(void **state) {
+    (void)state;
+    static const struct way way = {false, false, true, "8", "-1", 9};
+    for (uint32_t i = 0; i < 7; i++) {
+        struct bench bench;
+        bench_init(&bench, 1);
+        uint32_t y = write_norm(&bench, &way);
+        bench_output(&bench, bench.model.main->nodes[i]->outputs[0]);
+        bench_output(&bench, y);
+        bench_apply(&bench, mmi_onnx_find_norms, TOLERANCE);
+        assert_int_equal(bench_count(bench.model.main, "LayerNormalization"), 0);
+        bench_fini(&bench);
+    }
+    struct bench bench;
+    bench_init(&bench, 1);
+    bench_output(&bench, write_norm(&bench, &way));
+    bench.model.inputs[0].shape[1] = -1;
+    struct onnx_pass_context context = {.services = &bench.services};
+    assert_int_equal(mmi_onnx_find_norms(&bench.model, &context, &bench.err), MM_OK);
+    assert_int_equal(bench_count(bench.model.main, NULL), 9);
+    bench_fini(&bench);
+}
+
 /* ---- Random graphs through all passes */
 
 #define MOST_VALUES 24
@@ -305,8 +369,6 @@ static void test_random_graphs(void **state) {
     }
 }
 
-/* ---- */
-
 int main(int argc, char **argv) {
     seed = test_seed(argc, argv);
     const struct CMUnitTest tests[] = {
@@ -315,6 +377,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_small),         cmocka_unit_test(test_used_outside),
         cmocka_unit_test(test_branches),      cmocka_unit_test(test_other_types),
         cmocka_unit_test(test_limits),        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_layer_norm),    cmocka_unit_test(test_no_layer_norm),
         cmocka_unit_test(test_random_graphs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,13 @@ struct onnx_batch_norm {
     float epsilon;
 };
 
+/* Axes from `axis` on are normalised together. */
+struct onnx_layer_norm {
+    int64_t axis;
+    float epsilon;
+    int32_t stash_type; /* mm_dtype of the mean and the inverse deviation, where they are wanted */
+};
+
 struct onnx_moments {
     double mean, variance;
 };

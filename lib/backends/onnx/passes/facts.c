@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/cast.h>
+#include <backends/onnx/operators/reduce.h>
 #include <backends/onnx/passes/rewrite.h>
 
 #include <string.h>
@@ -14,9 +15,11 @@ enum dtype_rule {
 };
 
 enum rank_rule {
-    NO_RANK, /* not known */
-    AS_FIRST,
-    AS_WIDEST, /* all inputs, broadcast */
+    NO_RANK,       /* not known */
+    AS_FIRST,      /* the shape of input 0 */
+    RANK_OF_FIRST, /* its rank alone */
+    IF_KEPT,       /* the same, if a reduction keeps its axes */
+    AS_WIDEST,     /* all inputs, broadcast */
     AS_WEIGHTS,
     AS_ROWS, /* MatMul */
     TWO,
@@ -32,23 +35,24 @@ static const struct rule {
     const char *types;
 } rules[] = {
     {OF_FIRST, AS_FIRST, ALIKE,
-     "Abs AveragePool BatchNormalization Ceil Clip Concat Cos CumSum DepthToSpace Dropout Elu Erf "
-     "Exp Floor Gelu HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization "
-     "LeakyRelu Log LogSoftmax MaxPool Neg PRelu Pad Reciprocal Relu Resize Round Sigmoid "
-     "Sign Sin Slice Softmax Softplus SpaceToDepth Split Sqrt Tanh Transpose"},
+     "Abs BatchNormalization Ceil Clip Cos CumSum Dropout Elu Erf Exp Floor Gelu HardSigmoid "
+     "HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Log LogSoftmax Neg "
+     "PRelu Reciprocal Relu Round Sigmoid Sign Sin Softmax Softplus Sqrt Tanh"},
+    {OF_FIRST, RANK_OF_FIRST, ALIKE,
+     "AveragePool Concat DepthToSpace MaxPool Pad Resize Slice SpaceToDepth Split Transpose"},
     {OF_ALL, AS_WIDEST, ALIKE, "Add Div Max Mean Min Mul Sub Sum"},
     {OF_FIRST, AS_WIDEST, ALIKE, "Pow"},
     {OF_ALL, AS_WEIGHTS, ALIKE, "Conv ConvTranspose"},
     {OF_ALL, AS_ROWS, ALIKE, "MatMul"},
-    {OF_ALL, AS_FIRST, ALIKE, "Linear"},
+    {OF_ALL, RANK_OF_FIRST, ALIKE, "Linear"},
     {OF_ALL, TWO, ALIKE, "Gemm"},
     {OF_FIRST, TWO, ALIKE, "Flatten"},
-    {OF_FIRST, NO_RANK, ALIKE, "Fused Gather LSTM Reshape Squeeze Unsqueeze"},
-    {OF_FIRST, AS_FIRST, REDUCES, "GlobalAveragePool GlobalMaxPool"},
-    {OF_FIRST, NO_RANK, REDUCES,
+    {OF_FIRST, NO_RANK, ALIKE, "Fused GRU Gather LSTM RNN Reshape Squeeze Unsqueeze"},
+    {OF_FIRST, RANK_OF_FIRST, REDUCES, "GlobalAveragePool GlobalMaxPool"},
+    {OF_FIRST, IF_KEPT, REDUCES,
      "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd "
      "ReduceSum ReduceSumSquare"},
-    {OF_FIRST, AS_FIRST, SPREADS, "Tile"},
+    {OF_FIRST, RANK_OF_FIRST, SPREADS, "Tile"},
     {OF_FIRST, NO_RANK, SPREADS, "Expand"},
     {OF_SECOND, AS_WIDEST, ALIKE, "Where"},
     {OF_CAST, AS_FIRST, ALIKE, "Cast"},
@@ -132,7 +136,10 @@ static int32_t rank_of(const struct learning *l, const struct onnx_node *node,
                        const struct rule *rule) {
     switch (rule->rank) {
     case AS_FIRST:
+    case RANK_OF_FIRST:
         return fact_of(l, node, 0).rank;
+    case IF_KEPT:
+        return ((const struct onnx_reduce *)node->params)->keepdims ? fact_of(l, node, 0).rank : -1;
     case AS_WIDEST:
         return widest_rank(l, node);
     case AS_WEIGHTS:
@@ -148,6 +155,24 @@ static int32_t rank_of(const struct learning *l, const struct onnx_node *node,
     default:
         return -1;
     }
+}
+
+/* A last axis of more than one element is that of the result, whatever is broadcast to it. */
+static int64_t last_of(const struct learning *l, const struct onnx_node *node,
+                       const struct rule *rule) {
+    if (rule->rank == AS_FIRST) {
+        return fact_of(l, node, 0).last;
+    }
+    if (mmi_onnx_is(node, "Linear") ||
+        (mmi_onnx_is(node, "MatMul") && fact_of(l, node, 1).rank > 1)) {
+        return fact_of(l, node, 1).last;
+    }
+    for (uint32_t i = 0; i < node->input_count && rule->rank == AS_WIDEST; i++) {
+        if (fact_of(l, node, i).last > 1) {
+            return fact_of(l, node, i).last;
+        }
+    }
+    return 0;
 }
 
 /* Small is what is made of small things alone; constants count where they widen the result. */
@@ -184,6 +209,7 @@ static void learn_if(const struct learning *l, const struct onnx_node *node) {
         struct onnx_fact a = l->facts[then->outputs[i]], b = l->facts[otherwise->outputs[i]];
         a.dtype = a.dtype == b.dtype ? a.dtype : MM_DTYPE_NONE;
         a.rank = a.rank == b.rank ? a.rank : -1;
+        a.last = a.last == b.last ? a.last : 0;
         a.small &= b.small;
         l->facts[node->outputs[i]] = a;
     }
@@ -202,8 +228,9 @@ static void learn_graph(const struct learning *l, const struct onnx_graph *graph
         }
         struct onnx_fact fact = {.dtype = dtype_of(l, node, rule),
                                  .rank = rank_of(l, node, rule),
+                                 .last = last_of(l, node, rule),
                                  .small = is_small(l, node, rule)};
-        bool alike = has_word("Split", node->op->name); /* all its outputs */
+        bool alike = has_word("GRU LSTM RNN Split", node->op->name); /* all outputs */
         for (uint32_t j = 0; j < (alike ? node->output_count : 1); j++) {
             if (node->outputs[j] != ONNX_NO_VALUE) {
                 l->facts[node->outputs[j]] = fact;
@@ -226,8 +253,10 @@ mm_status mmi_onnx_learn_facts(const struct onnx_model *model, struct onnx_arena
                      : nothing();
     }
     for (uint32_t i = 0; i < model->main->input_count; i++) {
-        struct onnx_fact *fact = &l.facts[model->main->inputs[i]];
-        *fact = (struct onnx_fact){.dtype = model->inputs[i].dtype, .rank = model->inputs[i].rank};
+        const mm_value_info *info = &model->inputs[i];
+        int64_t last = info->rank > 0 ? info->shape[info->rank - 1] : 0;
+        l.facts[model->main->inputs[i]] = (struct onnx_fact){
+            .dtype = info->dtype, .rank = info->rank, .last = last > 0 ? last : 0};
     }
     learn_graph(&l, model->main);
     *facts = l.facts;

@@ -9,6 +9,7 @@
 struct onnx_fact {
     int32_t dtype; /* mm_dtype; MM_DTYPE_NONE: not known */
     int32_t rank;  /* -1: not known */
+    int64_t last;  /* elements of its last axis; 0: not known */
     /* A hint about cost: it comes out of a reduction and has likely far fewer elements than what
      * it is combined with next. */
     bool small;

@@ -33,6 +33,9 @@ mm_status mmi_onnx_fold(struct onnx_model *model, const struct onnx_pass_context
  * values go. */
 mm_status mmi_onnx_clean(struct onnx_model *model, const struct onnx_pass_context *context,
                          mm_error *err);
+/* A LayerNormalization that is written out in simpler nodes becomes one. */
+mm_status mmi_onnx_find_norms(struct onnx_model *model, const struct onnx_pass_context *context,
+                              mm_error *err);
 /* MatMul and Gemm by a constant matrix become Linear, for now with a plain matrix. */
 mm_status mmi_onnx_make_linear(struct onnx_model *model, const struct onnx_pass_context *context,
                                mm_error *err);
