@@ -218,6 +218,9 @@ static void finish_sums(const struct job *job, const struct reduction *reduction
 }
 
 static void fold(const struct job *job, const struct onnx_folds *folds, struct chunk *chunk) {
+    if (job->reduced.all == 0) {
+        return; /* there is nothing, and it lies nowhere */
+    }
     if (job->inner_reduced) {
         fold_rows(job, folds, chunk);
     } else {

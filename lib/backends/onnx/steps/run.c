@@ -91,8 +91,8 @@ mm_status mmi_onnx_run(const struct onnx_attached *attached, mm_exec *exec,
                        mm_error *err) {
     struct run run = {.attached = attached, .exec = exec, .inputs = inputs, .outputs = outputs};
     MMI_TRY(place_unwanted(&run, steps, err));
-    void **pointers = (void **)((uint8_t *)exec->scratch + steps->pointers_offset);
     for (uint32_t i = 0; i < steps->count; i++) {
+        void **pointers = (void **)((uint8_t *)exec->scratch + steps->pointers_offset);
         MMI_TRY(run_step(&run, &steps->steps[i], pointers, err));
     }
     return MM_OK;
