@@ -67,10 +67,14 @@ float *compare_input(struct comparison *c, uint32_t rank, const int64_t *shape, 
     return data;
 }
 
-void compare_known_input(struct comparison *c, const float *values, int64_t count) {
-    float *data = compare_input(c, 1, &count, 0, 1);
-    memcpy(data, values, (size_t)count * sizeof(*data));
-    c->inputs[c->input_count - 1].known = 1;
+void compare_known_input(struct comparison *c, int32_t dtype, const void *values, int64_t count) {
+    struct onnx_tensor *input = &c->inputs[c->input_count++];
+    assert_int_equal(mmi_onnx_tensor_set(input, dtype, 1, &count, NULL), MM_OK);
+    void *data = mmi_onnx_take_data(&c->arena, input->bytes);
+    assert_non_null(data);
+    memcpy(data, values, input->bytes);
+    input->data = data;
+    input->known = 1;
 }
 
 void compare_no_input(struct comparison *c) {
@@ -79,19 +83,25 @@ void compare_no_input(struct comparison *c) {
 
 /* One run of one kernel. */
 struct attempt {
+    const mm_services *services; /* NULL: the plain kernel */
+    const void *params;
+    bool sizes; /* of the inputs, instead of the inputs */
     const void *in[COMPARE_INPUTS];
     void *out[COMPARE_OUTPUTS];
     struct onnx_tensor outputs[COMPARE_OUTPUTS];
 };
 
-static void take_inputs(const struct comparison *c, struct attempt *attempt, bool sizes) {
+static void take_inputs(const struct comparison *c, struct attempt *attempt) {
     for (uint32_t i = 0; i < c->input_count; i++) {
         const struct onnx_tensor *input = &c->inputs[i];
         float *copy = exactly(input->bytes);
         attempt->in[i] = copy;
-        for (uint64_t k = 0; k < input->bytes / sizeof(float); k++) {
-            float value = ((const float *)input->data)[k];
-            copy[k] = sizes && input->dtype == MM_F32 ? fabsf(value) : value;
+        if (input->bytes > 0) {
+            memcpy(copy, input->data, input->bytes);
+        }
+        bool sizes = attempt->sizes && input->dtype == MM_F32;
+        for (uint64_t k = 0; sizes && k < input->bytes / sizeof(float); k++) {
+            copy[k] = fabsf(copy[k]);
         }
     }
 }
@@ -105,12 +115,12 @@ static void give_back(const struct comparison *c, struct attempt *attempt) {
     }
 }
 
-/* services NULL: the plain kernel. false: there is no fast one, nothing to give back. */
-static bool try(const struct comparison *c, const mm_services *services, const void *params,
-                struct attempt *attempt) {
+/* false: there is no fast kernel, and nothing to give back. */
+static bool try(const struct comparison *c, struct attempt *attempt) {
+    const mm_services *services = attempt->services;
     const mm_services plain = {.parallel_for = run_all, .threads = 1};
     mm_error err = {0};
-    struct onnx_inference x = {.params = params,
+    struct onnx_inference x = {.params = attempt->params,
                                .input_count = c->input_count,
                                .output_count = c->output_count,
                                .inputs = c->inputs,
@@ -123,12 +133,12 @@ static bool try(const struct comparison *c, const mm_services *services, const v
     if (!kernel) {
         return false;
     }
-    take_inputs(c, attempt, params == c->size_params);
+    take_inputs(c, attempt);
     for (uint32_t i = 0; i < c->output_count; i++) {
         attempt->out[i] = exactly(attempt->outputs[i].bytes);
     }
     void *scratch = exactly(x.scratch_bytes);
-    struct onnx_call call = {.params = params,
+    struct onnx_call call = {.params = attempt->params,
                              .input_count = c->input_count,
                              .output_count = c->output_count,
                              .inputs = c->inputs,
@@ -167,11 +177,12 @@ static void compare(const struct comparison *c, const struct attempt *got,
 }
 
 bool compare_run(struct comparison *c) {
-    struct attempt wanted = {0}, sizes = {0};
+    struct attempt wanted = {.params = c->params},
+                   sizes = {.params = c->size_params, .sizes = true};
     bool fast = false;
-    try(c, NULL, c->params, &wanted);
+    try(c, &wanted);
     if (c->size_params) {
-        try(c, NULL, c->size_params, &sizes);
+        try(c, &sizes);
     }
 #ifdef __x86_64__
     uint64_t best =
@@ -183,8 +194,8 @@ bool compare_run(struct comparison *c) {
         uint32_t threads = i < 2 ? 1 : 3;
         mm_services services = {
             .parallel_for = run_all, .threads = threads, .cpu_features = i % 2 == 0 ? best : 0};
-        struct attempt got = {0};
-        if (try(c, &services, c->params, &got)) {
+        struct attempt got = {.services = &services, .params = c->params};
+        if (try(c, &got)) {
             compare(c, &got, &wanted, c->size_params ? &sizes : NULL);
             give_back(c, &got);
             c->kernels++;

@@ -38,7 +38,7 @@ float *compare_input(struct comparison *c, uint32_t rank, const int64_t *shape, 
     compare_input(c, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t),                     \
                   (const int64_t[]){__VA_ARGS__}, -1, 1)
 /* The next input, whose elements [count] are known before the run. */
-void compare_known_input(struct comparison *c, const float *values, int64_t count);
+void compare_known_input(struct comparison *c, int32_t dtype, const void *values, int64_t count);
 /* The next input is left out. */
 void compare_no_input(struct comparison *c);
 /* Run and compare; true: there is a fast kernel. */

@@ -251,7 +251,7 @@ static void resize_by_whole_numbers(void **state) {
         COMPARE_INPUT(&c, 1 + compare_below(&c, 2), 1 + compare_below(&c, 3), size(&c, 20),
                       size(&c, 20));
         compare_no_input(&c);
-        compare_known_input(&c, scales, 4);
+        compare_known_input(&c, MM_F32, scales, 4);
         c.tolerance = 0;
         assert_true(compare_run(&c));
     }
@@ -263,7 +263,7 @@ static void resize_by_whole_numbers(void **state) {
         compare_start(&c, &mmi_onnx_op_Resize, &params);
         COMPARE_INPUT(&c, 1, 1, 4, 4);
         compare_no_input(&c);
-        compare_known_input(&c, (const float[]){1, 1, 2, i == 0 ? 1.5f : 2}, 4);
+        compare_known_input(&c, MM_F32, (const float[]){1, 1, 2, i == 0 ? 1.5f : 2}, 4);
         assert_false(compare_run(&c));
         params.nearest = ONNX_RESIZE_CEIL;
     }

@@ -15,6 +15,7 @@ static const struct {
     {"GlobalAveragePool", mmi_onnx_choose_global_average_pool},
     {"GlobalMaxPool", mmi_onnx_choose_global_max_pool},
     {"LSTM", mmi_onnx_choose_lstm},
+    {"LayerNormalization", mmi_onnx_choose_layer_norm},
     {"Linear", mmi_onnx_choose_linear},
     {"MatMul", mmi_onnx_choose_matmul},
     {"MaxPool", mmi_onnx_choose_max_pool},
@@ -22,6 +23,7 @@ static const struct {
     {"ReduceMean", mmi_onnx_choose_reduce_mean},
     {"ReduceSum", mmi_onnx_choose_reduce_sum},
     {"Resize", mmi_onnx_choose_resize},
+    {"Softmax", mmi_onnx_choose_softmax},
 };
 
 onnx_kernel mmi_onnx_cpu_kernel(const struct onnx_operator *op, struct onnx_inference *x,

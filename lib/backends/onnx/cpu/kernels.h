@@ -8,6 +8,7 @@
 
 onnx_kernel mmi_onnx_choose_conv(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_conv_transpose(struct onnx_inference *x, const mm_services *services);
+onnx_kernel mmi_onnx_choose_layer_norm(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_linear(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_matmul(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_max_pool(struct onnx_inference *x, const mm_services *services);

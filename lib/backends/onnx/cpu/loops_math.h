@@ -25,7 +25,7 @@ static inline vec v_polynomial(vec x, const float *c, uint64_t count) {
 
 /* 2^n for n in [-126, 127]. */
 static inline vec v_power_of_two(ivec n) {
-    return (vec)((n + 127) << 23);
+    return (vec)(((uvec)n + 127) << 23);
 }
 
 /* e^x as 2^n (1 + part): |part| < 0.42, its relative error 1.4e-8. x in [-104, 89]. */
@@ -39,7 +39,7 @@ static inline struct exponential v_split_exp(vec x) {
     vec r = v_fma(n, v_set(-0x1.62e4p-1f), x);
     r = v_fma(n, v_set(-0x1.7f7d1cp-20f), r);
     vec p = POLYNOMIAL(r, 0.5f, 0x1.5554acp-3f, 0x1.555482p-5f, 0x1.122ac8p-7f, 0x1.6d9ce8p-10f);
-    return (struct exponential){(ivec)rounded - (ivec)v_set(ROUNDER), v_fma(r * r, p, r)};
+    return (struct exponential){(ivec)((uvec)rounded - (uvec)v_set(ROUNDER)), v_fma(r * r, p, r)};
 }
 
 static inline vec v_exp(vec x) {
@@ -65,8 +65,8 @@ static inline vec v_tanh(vec x) {
 static inline vec v_log(vec x) {
     ivec tiny = x < v_set(0x1p-126f);
     vec scaled = v_select(tiny, x * v_set(0x1p24f), x);
-    ivec bits = (ivec)scaled - 0x3f3504f3;
-    vec n = __builtin_convertvector((bits >> 23) - (tiny & 24), vec);
+    uvec bits = (uvec)scaled - 0x3f3504f3;
+    vec n = __builtin_convertvector(((ivec)bits >> 23) - (tiny & 24), vec);
     vec f = (vec)((bits & 0x7fffff) + 0x3f3504f3) - 1;
     vec p = POLYNOMIAL(f, 0x1.555554p-2f, -0x1.000226p-2f, 0x1.99a008p-3f, -0x1.547244p-3f,
                        0x1.22da1cp-3f, -0x1.0d8546p-3f, 0x1.055b7ap-3f, -0x1.38b58cp-4f);

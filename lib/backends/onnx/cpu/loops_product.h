@@ -82,7 +82,11 @@ TILES(tiles_by_offsets, b + p->b_offsets[k])
 
 static inline void run_tile(const struct onnx_simd_product *p, const struct tile *t,
                             uint64_t rows) {
-    (p->b_offsets ? tiles_by_offsets : tiles)[rows - 1](p, t);
+    if (p->b_offsets) {
+        tiles_by_offsets[rows - 1](p, t);
+    } else {
+        tiles[rows - 1](p, t);
+    }
 }
 
 static const float no_bias[ONNX_PANEL];

@@ -99,6 +99,32 @@ static float sum(const float *values, uint64_t count) {
     return v_sum(sums + more);
 }
 
+static float squares(const float *values, float shift, uint64_t count) {
+    vec by = v_set(shift), sums = v_set(0);
+    uint64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        vec x = v_load(values + i) - by;
+        sums = v_fma(x, x, sums);
+    }
+    float total = v_sum(sums);
+    for (; i < count; i++) {
+        total += (values[i] - shift) * (values[i] - shift);
+    }
+    return total;
+}
+
+static void normalise(const struct onnx_normal *n) {
+    vec mean = v_set(n->mean), inverse = v_set(n->inverse);
+    if (n->bias) {
+        FOR_EACH_XY(
+            n->from, n->scale, n->to, n->count,
+            v_fma((x - mean) * inverse, y,
+                  v_load_part(n->bias + at, n->count - at < LANES ? n->count - at : LANES)));
+    } else {
+        FOR_EACH_XY(n->from, n->scale, n->to, n->count, (x - mean) * inverse * y);
+    }
+}
+
 static float max(const float *values, uint64_t count) {
     vec most = v_set(values[0]);
     uint64_t i = 0;

@@ -232,8 +232,8 @@ static bool slide(const struct onnx_slide *s) {
     {                                                                                              \
         .product = product, .dots = dots, .activate = activate, .instruction = instruction,        \
         .gather = gather, .interleave = interleave, .repeat = repeat, .weigh = weigh,              \
-        .slide = slide, .greatest = greatest, .sum = sum, .max = max,                              \
-        .exponentials = exponentials, .lstm = lstm                                                 \
+        .slide = slide, .greatest = greatest, .sum = sum, .squares = squares,                      \
+        .normalise = normalise, .max = max, .exponentials = exponentials, .lstm = lstm             \
     }
 
 #endif

@@ -63,6 +63,15 @@ struct onnx_slide {
     float bias;
 };
 
+/* A row that is normalised: to[i] = (from[i] - mean) * inverse * scale[i] + bias[i] (bias NULL:
+ * 0). */
+struct onnx_normal {
+    const float *from, *scale, *bias;
+    float mean, inverse;
+    float *to; /* may be `from` */
+    uint64_t count;
+};
+
 struct onnx_simd {
     /* All 16 columns of B's last panel must be readable. */
     void (*product)(const struct onnx_simd_product *p);
@@ -81,6 +90,9 @@ struct onnx_simd {
     bool (*slide)(const struct onnx_slide *slide);
     void (*greatest)(const struct onnx_taps *taps); /* without weights and bias */
     float (*sum)(const float *values, uint64_t count);
+    /* of (values[i] - shift)^2 */
+    float (*squares)(const float *values, float shift, uint64_t count);
+    void (*normalise)(const struct onnx_normal *normal);
     float (*max)(const float *values, uint64_t count); /* count >= 1; NaN if one is */
     /* to[i] = e^(values[i] - shift); returns their sum. `to` may be `values`. */
     float (*exponentials)(const float *values, float shift, float *to, uint64_t count);

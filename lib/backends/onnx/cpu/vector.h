@@ -24,6 +24,7 @@
 #define LANES 8
 typedef __m256 vec;
 typedef int32_t ivec __attribute__((vector_size(32)));
+typedef uint32_t uvec __attribute__((vector_size(32)));
 
 /* X for each vector of a panel's 16 columns. */
 #define EACH_VECTOR(X, ...) X(0, __VA_ARGS__) X(1, __VA_ARGS__)
@@ -97,6 +98,7 @@ typedef float32x4_t vec;
 typedef float vec __attribute__((vector_size(16)));
 #endif
 typedef int32_t ivec __attribute__((vector_size(16)));
+typedef uint32_t uvec __attribute__((vector_size(16)));
 
 #define EACH_VECTOR(X, ...) X(0, __VA_ARGS__) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
 
