@@ -248,9 +248,12 @@ mm_status mmi_onnx_learn_facts(const struct onnx_model *model, struct onnx_arena
     }
     for (uint32_t i = 0; i < model->value_count; i++) {
         const struct onnx_tensor *constant = model->values[i].constant;
-        l.facts[i] =
-            constant ? (struct onnx_fact){.dtype = constant->dtype, .rank = (int32_t)constant->rank}
-                     : nothing();
+        l.facts[i] = nothing();
+        if (constant) {
+            l.facts[i].dtype = constant->dtype;
+            l.facts[i].rank = (int32_t)constant->rank;
+            l.facts[i].last = constant->rank > 0 ? constant->shape[constant->rank - 1] : 0;
+        }
     }
     for (uint32_t i = 0; i < model->main->input_count; i++) {
         const mm_value_info *info = &model->inputs[i];
