@@ -29,7 +29,8 @@ def draw(path):
     picture = Image.new('RGB', SIZE, (250, 248, 240))
     top = 24
     for size, direction, text in models.rows('picture.txt', 3):
-        font = ImageFont.truetype(FONT, int(size))
+        # The other way to lay out text depends on what else is installed.
+        font = ImageFont.truetype(FONT, int(size), layout_engine=ImageFont.Layout.BASIC)
         left, upper, right, lower = font.getbbox(text)
         line = Image.new('RGB', (right - left + 8, lower - upper + 8), (250, 248, 240))
         ImageDraw.Draw(line).text((4 - left, 4 - upper), text, font=font, fill=(30, 30, 60))
@@ -62,9 +63,9 @@ def speak(path):
 def gather(folder):
     """The files of files.txt into FOLDER/files, under names that give nothing away."""
     with zipfile.ZipFile(os.path.join(folder, 'things.zip'), 'w') as archive:
-        for name in ('picture.ppm', 'speech.wav'):
+        for name in ('picture.jpg', 'picture.png', 'speech.wav'):
             with open(os.path.join(folder, name), 'rb') as file:
-                archive.writestr(zipfile.ZipInfo(name, ALWAYS), file.read(), zipfile.ZIP_DEFLATED)
+                archive.writestr(zipfile.ZipInfo(name, ALWAYS), file.read())
     os.makedirs(os.path.join(folder, 'files'), exist_ok=True)
     lines = []
     for place, label in models.rows('files.txt', 2):
