@@ -170,6 +170,17 @@ struct pool {
     const int64_t *offsets; /* [taps][ONNX_TAPS] */
 };
 
+/* ONNX_TAPS elements. So few at a time that the usual type is not left to a conversion for all. */
+static void load(int32_t dtype, const void *from, double *to) {
+    if (dtype != MM_F32) {
+        mmi_onnx_convert(dtype, from, ONNX_TAPS, MM_F64, to);
+        return;
+    }
+    for (uint32_t i = 0; i < ONNX_TAPS; i++) {
+        to[i] = (double)((const float *)from)[i];
+    }
+}
+
 static void reduce(const struct pool *pool, const uint8_t *plane, struct windows *windows) {
     uint64_t room[ONNX_TAPS];
     double seen[ONNX_TAPS];
@@ -177,7 +188,7 @@ static void reduce(const struct pool *pool, const uint8_t *plane, struct windows
     for (uint64_t tap = 0; tap < pool->taps; tap++) {
         const int64_t *offsets = pool->offsets + tap * ONNX_TAPS;
         const void *raw = mmi_onnx_see(plane, offsets, pool->width, room);
-        mmi_onnx_convert(pool->dtype, raw, ONNX_TAPS, MM_F64, seen);
+        load(pool->dtype, raw, seen);
         pool->reduction->take(windows, seen, offsets);
     }
     if (pool->reduction->end) {
@@ -261,7 +272,7 @@ static void reduce_channel(const struct pool *pool, const uint8_t *plane, struct
     uint64_t whole = pool->seen - pool->seen % ONNX_TAPS, rest = pool->seen - whole;
     start(windows, pool->reduction);
     for (uint64_t i = 0; i < whole; i += ONNX_TAPS) {
-        mmi_onnx_convert(pool->dtype, plane + i * pool->width, ONNX_TAPS, MM_F64, seen);
+        load(pool->dtype, plane + i * pool->width, seen);
         pool->reduction->take(windows, seen, all);
     }
     memset(seen, 0, sizeof(seen));
