@@ -7,12 +7,14 @@
 
 #define FIRST_BYTES 4096
 #define LARGEST_BYTES (UINT64_C(4) << 20)
+#define OWN_BYTES (UINT64_C(1) << 20) /* more than this gets a block of its own */
 #define DATA_ALIGN 64
 
 struct onnx_block {
     struct onnx_block *older;
-    uint64_t bytes; /* the head included */
+    uint64_t bytes; /* with these first DATA_ALIGN */
 };
+_Static_assert(sizeof(struct onnx_block) <= DATA_ALIGN, "a block begins with its head");
 
 void mmi_onnx_arena_init(struct onnx_arena *arena, const mm_allocator *allocator) {
     *arena = (struct onnx_arena){.allocator = allocator};
@@ -27,25 +29,46 @@ void mmi_onnx_arena_free(struct onnx_arena *arena) {
     arena->used = arena->room = arena->total_bytes = 0;
 }
 
-static bool add_block(struct onnx_arena *arena, uint64_t need) {
+/* Its memory begins at DATA_ALIGN. NULL: out of memory. */
+static struct onnx_block *new_block(struct onnx_arena *arena, uint64_t bytes) {
+    struct onnx_block *block = arena->allocator->alloc(arena->allocator->user, bytes, DATA_ALIGN);
+    if (block) {
+        block->bytes = bytes;
+        arena->total_bytes += bytes;
+    }
+    return block;
+}
+
+/* In a block of just its size, behind the newest, whose rest stays in use. */
+static void *take_large(struct onnx_arena *arena, uint64_t bytes) {
+    struct onnx_block *block = new_block(arena, bytes);
+    if (!block) {
+        return NULL;
+    }
+    block->older = arena->blocks->older;
+    arena->blocks->older = block;
+    return (uint8_t *)block + DATA_ALIGN;
+}
+
+static void *take_new(struct onnx_arena *arena, uint64_t bytes) {
     uint64_t usual = arena->blocks ? arena->blocks->bytes * 2 : FIRST_BYTES;
     usual = mmi_min_u64(usual, LARGEST_BYTES);
-    uint64_t bytes;
-    if (!mmi_add(need, sizeof(struct onnx_block) + DATA_ALIGN, &bytes)) {
-        return false;
+    uint64_t need;
+    if (!mmi_add(bytes, DATA_ALIGN, &need)) {
+        return NULL;
     }
-    bytes = mmi_max_u64(bytes, usual);
-    struct onnx_block *block = arena->allocator->alloc(arena->allocator->user, bytes, DATA_ALIGN);
+    if (arena->blocks && need > OWN_BYTES) {
+        return take_large(arena, need);
+    }
+    struct onnx_block *block = new_block(arena, mmi_max_u64(need, usual));
     if (!block) {
-        return false;
+        return NULL;
     }
     block->older = arena->blocks;
-    block->bytes = bytes;
     arena->blocks = block;
-    arena->used = sizeof(struct onnx_block);
-    arena->room = bytes;
-    arena->total_bytes += bytes;
-    return true;
+    arena->used = need;
+    arena->room = block->bytes;
+    return (uint8_t *)block + DATA_ALIGN;
 }
 
 static void *take(struct onnx_arena *arena, uint64_t bytes, uint64_t align) {
@@ -53,11 +76,7 @@ static void *take(struct onnx_arena *arena, uint64_t bytes, uint64_t align) {
     bool fits = arena->blocks && mmi_round_up(arena->used, align, &at) &&
                 mmi_add(at, bytes, &end) && end <= arena->room;
     if (!fits) {
-        if (!add_block(arena, bytes)) {
-            return NULL;
-        }
-        mmi_round_up(arena->used, align, &at);
-        end = at + bytes;
+        return take_new(arena, bytes);
     }
     arena->used = end;
     return (uint8_t *)arena->blocks + at;
