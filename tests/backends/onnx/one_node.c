@@ -72,7 +72,7 @@ static const char *read_tensor(struct one_node *one, const char *text, struct on
         char *end = (char *)(uintptr_t)text;
         double number = counts ? (double)i : strtod(text, &end);
         assert_true(counts || end != text);
-        put_element(tensor, i, number, counts ? (int64_t)i : strtoll(text, NULL, 10));
+        put_element(tensor, i, number, counts ? (int64_t)i : (int64_t)strtoull(text, NULL, 10));
         text = end;
     }
     tensor->known = !unknown;

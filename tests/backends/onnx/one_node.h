@@ -9,8 +9,8 @@
  * A tensor is its type, its shape and its elements: real numbers for f32 and f64, for all other
  * types the integer in the low bytes. ".." counts from 0 on through all elements. "-" is an
  * input that is left out, one behind "?" is not known before the run. Attributes as in
- * bench_node; one with a tensor comes last, behind "; ": "; value i32[1] 7". A type "@" runs the
- * case with a type of each width. */
+ * bench_node; one with a tensor comes last, behind "; ": "; value i32[1] 7"; "opset=11" among them
+ * is no attribute but the opset. A type "@" runs the case with a type of each width. */
 
 #include "graph_runner.h"
 
@@ -30,6 +30,12 @@ void one_expect(const char *type, const char *attributes, const char *inputs, co
 /* What comes out differs from it by at most tolerance, relative to the larger of 1 and its size. */
 void one_expect_near(const char *type, const char *attributes, const char *inputs,
                      const char *outputs, double tolerance);
+/* A table of such cases; tolerance 0: to the bit. */
+struct one_case {
+    const char *type, *attributes, *inputs, *outputs;
+    double tolerance;
+};
+void one_expect_all(const struct one_case *cases, size_t count);
 /* The node, of output_count outputs, is refused with this status and a text that holds `text`. */
 void one_refuse(const char *type, const char *attributes, const char *inputs, mm_status status,
                 const char *text);
