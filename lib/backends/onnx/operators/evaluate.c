@@ -3,6 +3,8 @@
 #include <base/checked.h>
 #include <base/status.h>
 
+const uint64_t mmi_onnx_nothing[1] = {0};
+
 mm_status mmi_onnx_infer(const struct onnx_operator *op, struct onnx_inference *x, mm_error *err) {
     uint32_t given = 0;
     for (uint32_t i = 0; i < x->input_count; i++) {
@@ -55,7 +57,8 @@ mm_status mmi_onnx_evaluate(const struct onnx_operator *op, struct onnx_inferenc
         return mmi_fail(err, MM_NO_MEMORY, "no memory to compute a constant");
     }
     for (uint32_t i = 0; i < x->input_count; i++) {
-        in[i] = x->inputs[i].data;
+        bool nothing = mmi_onnx_has(x, i) && x->inputs[i].bytes == 0;
+        in[i] = nothing ? mmi_onnx_nothing : x->inputs[i].data;
     }
     for (uint32_t i = 0; i < x->output_count; i++) {
         out[i] = (void *)(uintptr_t)x->outputs[i].data;

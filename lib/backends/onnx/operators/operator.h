@@ -64,12 +64,14 @@ struct onnx_call {
     const void *params;
     uint32_t input_count, output_count;
     const struct onnx_tensor *inputs, *outputs; /* their `data` is not to be used */
-    const void *const *in;                      /* [input_count]; NULL: left out, or 0 bytes */
+    const void *const *in;       /* [input_count]; NULL: left out; of 0 bytes: mmi_onnx_nothing */
     void *const *out;            /* [output_count]; NULL: nobody wants it, or 0 bytes */
     void *scratch;               /* scratch_bytes, aligned to 64 */
     const mm_services *services; /* parallel_for, threads */
 };
 typedef mm_status (*onnx_kernel)(const struct onnx_call *call, mm_error *err);
+/* Where a tensor of 0 bytes lies: somewhere, so that kernels may count on from there. */
+extern const uint64_t mmi_onnx_nothing[1];
 
 static inline bool mmi_onnx_given(const struct onnx_call *call, uint32_t i) {
     return i < call->input_count && call->inputs[i].dtype != MM_DTYPE_NONE;

@@ -46,7 +46,8 @@ static mm_status run_step(struct run *run, const struct onnx_step *step, void **
     MMI_TRY(wait_for(run, step->weights_end, err));
     void **out = pointers + step->input_count;
     for (uint32_t i = 0; i < step->input_count; i++) {
-        pointers[i] = find(run, &step->in[i]);
+        bool nothing = step->inputs[i].dtype != MM_DTYPE_NONE && step->inputs[i].bytes == 0;
+        pointers[i] = nothing ? (void *)(uintptr_t)mmi_onnx_nothing : find(run, &step->in[i]);
     }
     for (uint32_t i = 0; i < step->output_count; i++) {
         out[i] = find(run, &step->out[i]);
