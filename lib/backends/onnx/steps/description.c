@@ -215,9 +215,12 @@ static struct onnx_node *get_node(struct reading *r) {
     node->outputs = get_numbers(r, &node->output_count);
     uint32_t params_bytes = mmi_onnx_get_u32(&r->bytes);
     const void *params = mmi_onnx_get_data(&r->bytes, params_bytes);
-    node->params = take(r, 1, params_bytes);
-    if (!node->op || params_bytes != node->op->params_bytes || !params || !node->params) {
+    if (!node->op || params_bytes != node->op->params_bytes || !params) {
         r->bytes.failed = true;
+        return NULL;
+    }
+    node->params = take(r, 1, params_bytes);
+    if (!node->params) {
         return NULL;
     }
     memcpy(node->params, params, params_bytes);
