@@ -368,8 +368,16 @@ static void *exec_part(mm_exec *exec, uint64_t bytes) {
 void run_infer(struct run *run, struct life *life, uint32_t unwanted) {
     const mm_size *size = &life->size;
     uint32_t count = life->description.output_count;
+    uint64_t bytes = size->activation_bytes;
     *run = (struct run){.life = life, .heap = {.mark = 1}};
     run->outputs = heap_take(&run->heap, count * sizeof(mm_value), 16);
+    for (uint32_t i = 0; i < count; i++) {
+        bytes = mmi_add_cap(bytes, size->outputs[i].bytes);
+    }
+    if (bytes > most_bytes(life)) {
+        run->status = mmi_fail(&run->err, MM_NO_ROOM_FOR_ACTIVATIONS, "no room for the scratch");
+        return;
+    }
     for (uint32_t i = 0; i < count; i++) {
         run->outputs[i] = size->outputs[i];
         if (unwanted >> i & 1) {
@@ -377,10 +385,6 @@ void run_infer(struct run *run, struct life *life, uint32_t unwanted) {
         } else if (size->exactness[i] == MM_SIZE_EXACT) {
             run->outputs[i].data = heap_take(&run->heap, size->outputs[i].bytes, 1);
         }
-    }
-    if (size->activation_bytes > most_bytes(life)) {
-        run->status = mmi_fail(&run->err, MM_NO_ROOM_FOR_ACTIVATIONS, "no room for the scratch");
-        return;
     }
     uint8_t *scratch = heap_take(&run->heap, size->activation_bytes, 256);
     memset(scratch, POISON, size->activation_bytes);
