@@ -18,6 +18,7 @@ missing_packages() {
         python3:python3 clang-format:clang-format; do
         command -v "${need%%:*}" >/dev/null || echo "${need#*:}"
     done
+    python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     for need in cmocka:libcmocka-dev libxxhash:libxxhash-dev; do
         pkg-config --exists "${need%%:*}" 2>/dev/null || echo "${need#*:}"
     done
@@ -165,7 +166,10 @@ check "lint: its own test" python3 tests/lint_test.py
 
 if build release gcc -Dbuildtype=release; then
     test_build release 2
+    check "ONNX: its own tests" tests/backends/onnx/suite.sh build/release
+    check "ONNX: public models answer as ONNX Runtime" python3 bench/peers/onnx.py --rounds 0
 fi
+check "the zoo demo" examples/run.sh --requests 3000
 if build asan clang -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false; then
     test_build asan 4
 fi
