@@ -37,6 +37,8 @@ static void test_matmul(void **state) {
     one_expect("MatMul", "", "f16[1,2] 15360 16384 | f16[2,1] 16896 17408", "f16[1,1] 18816");
     one_expect("MatMul", "", "bf16[1,2] 16256 16384 | bf16[2,1] 16448 16512", "bf16[1,1] 16688");
     one_expect("MatMul", "", "f32[2,0] | f32[0,3]", "f32[2,3] 0 0 0 0 0 0");
+    one_expect("MatMul", "", "f16[2,0] | f16[0,3]", "f16[2,3] 0 0 0 0 0 0");
+    one_expect("MatMul", "", "f32[9,0] | f32[0,1]", "f32[9,1] 0 0 0 0 0 0 0 0 0");
     one_expect("MatMul", "", "f32[0,2] | f32[2,3] ..", "f32[0,3]");
     one_expect("MatMul", "", "f32[5,0,2] | f32[2,3] ..", "f32[5,0,3]");
 }

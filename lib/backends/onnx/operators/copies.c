@@ -45,12 +45,16 @@ struct copied {
     uint8_t *room; /* what is left of the scratch */
 };
 
-/* Make an f32 of a tensor and give it a place. */
-static float *replace(struct onnx_tensor *tensor, struct copied *copied) {
+/* Make an f32 of a tensor; returns a place for it in place of `data`, if that is one. */
+static void *replace(struct onnx_tensor *tensor, const void *data, struct copied *copied) {
     void *place = copied->room;
-    copied->room += copies_bytes(tensor, 1, tensor->dtype);
+    uint64_t bytes = copies_bytes(tensor, 1, tensor->dtype);
     tensor->dtype = MM_F32;
     tensor->bytes = tensor->elements * sizeof(float);
+    if (!data || bytes == 0) {
+        return (void *)(uintptr_t)data;
+    }
+    copied->room += bytes;
     return place;
 }
 
@@ -60,8 +64,8 @@ static void copy_call(const struct onnx_call *call, struct copied *copied) {
     for (uint32_t i = 0; i < call->input_count; i++) {
         copied->inputs[i] = call->inputs[i];
         copied->in[i] = call->in[i];
-        if (call->inputs[i].dtype == dtype && call->in[i]) {
-            float *copy = replace(&copied->inputs[i], copied);
+        if (call->inputs[i].dtype == dtype) {
+            void *copy = replace(&copied->inputs[i], call->in[i], copied);
             mmi_onnx_convert(dtype, call->in[i], call->inputs[i].elements, MM_F32, copy);
             copied->in[i] = copy;
         }
@@ -69,8 +73,8 @@ static void copy_call(const struct onnx_call *call, struct copied *copied) {
     for (uint32_t i = 0; i < call->output_count; i++) {
         copied->outputs[i] = call->outputs[i];
         copied->out[i] = call->out[i];
-        if (call->outputs[i].dtype == dtype && call->out[i]) {
-            copied->out[i] = replace(&copied->outputs[i], copied);
+        if (call->outputs[i].dtype == dtype) {
+            copied->out[i] = replace(&copied->outputs[i], call->out[i], copied);
         }
     }
 }

@@ -132,18 +132,8 @@ void mmi_onnx_pack_panels(const float *b, uint64_t k, uint64_t n, bool transpose
 
 /* ---- Products -------------------------------------------------------------------------------- */
 
-/* Without depth the matrices have no place either; the loops want one to count from. */
-static struct onnx_product with_places(const struct onnx_product *product) {
-    struct onnx_product placed = *product;
-    if (placed.depth == 0) {
-        placed.a.at = placed.b.at = placed.out;
-    }
-    return placed;
-}
-
 void mmi_onnx_multiply_panel(const struct onnx_product *product) {
-    const struct onnx_product whole = with_places(product);
-    find_loops(whole.dtype)->panel(&whole);
+    find_loops(product->dtype)->panel(product);
 }
 
 /* Of a matrix that may be left out. */
@@ -152,17 +142,16 @@ static const void *shift(const void *at, int64_t elements, uint32_t width) {
 }
 
 void mmi_onnx_multiply(const struct onnx_product *product, void *scratch) {
-    const struct onnx_product whole = with_places(product);
-    const struct loops *loops = find_loops(whole.dtype);
-    bool few = whole.rows < FEW_ROWS;
-    bool thin = few || whole.columns <= FEW_COLUMNS;
-    if (thin && whole.a.column == 1 && whole.b.row == 1) {
-        loops->dots(&whole);
+    const struct loops *loops = find_loops(product->dtype);
+    bool few = product->rows < FEW_ROWS;
+    bool thin = few || product->columns <= FEW_COLUMNS;
+    if (thin && product->a.column == 1 && product->b.row == 1) {
+        loops->dots(product);
         return;
     }
-    for (uint64_t j = 0; j < whole.columns; j += ONNX_PANEL) {
-        struct onnx_product part = whole;
-        part.columns = mmi_min_u64(whole.columns - j, ONNX_PANEL);
+    for (uint64_t j = 0; j < product->columns; j += ONNX_PANEL) {
+        struct onnx_product part = *product;
+        part.columns = mmi_min_u64(product->columns - j, ONNX_PANEL);
         part.b.at = shift(part.b.at, (int64_t)j * part.b.column, loops->bytes);
         part.start.at = shift(part.start.at, (int64_t)j * part.start.column, loops->bytes);
         part.out = (uint8_t *)part.out + j * loops->bytes;
