@@ -56,6 +56,7 @@ mm_status mmi_check_name(const char *what, const char *name, mm_error *err) {
     if (!name || !name[0]) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "%s: %s", what, name ? "empty" : "NULL");
     }
+    _Static_assert(MM_NAME_BYTES == MMI_NAME_WORDS * sizeof(uint64_t), "the catalog's room");
     size_t length = strnlen(name, MM_NAME_BYTES);
     if (length == MM_NAME_BYTES) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "%s: longer than %d bytes", what,

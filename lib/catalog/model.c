@@ -5,18 +5,18 @@
 
 #include <string.h>
 
-struct name_block {
-    struct mmi_retired retired;
-    char text[];
-};
+_Static_assert(sizeof(_Atomic uint64_t) == sizeof(uint64_t) &&
+                   __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "a name is read as text too");
 
+#define NAME_BYTES (MMI_NAME_WORDS * sizeof(uint64_t))
 #define NO_NUMBER UINT32_MAX
 
 static size_t segment_bytes(unsigned segment) {
     return ((size_t)MMI_FIRST_SEGMENT << segment) * sizeof(struct mmi_model);
 }
 
-mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *alloc, unsigned shards,
+mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *alloc,
                            uint32_t max_models, unsigned generation_bits, mm_error *err) {
     memset(catalog, 0, sizeof(*catalog));
     catalog->alloc = alloc;
@@ -24,8 +24,7 @@ mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *allo
     catalog->max_models = max_models;
     catalog->max_generation =
         generation_bits == 0 || generation_bits >= 32 ? UINT32_MAX : (1u << generation_bits) - 1;
-    mmi_guard_init(&catalog->guard, alloc, shards);
-    if (!mmi_names_init(&catalog->names, &catalog->guard)) {
+    if (!mmi_names_init(&catalog->names, alloc)) {
         return mmi_fail(err, MM_NO_MEMORY, "catalog: out of memory");
     }
     return MM_OK;
@@ -33,7 +32,6 @@ mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *allo
 
 void mmi_catalog_fini(struct mmi_catalog *catalog) {
     mmi_names_fini(&catalog->names);
-    mmi_guard_fini(&catalog->guard);
     for (unsigned i = 0; i < MMI_SEGMENTS; i++) {
         mmi_free(catalog->alloc, atomic_load(&catalog->segments[i]), segment_bytes(i));
         atomic_store(&catalog->segments[i], NULL);
@@ -45,33 +43,54 @@ void mmi_catalog_fini(struct mmi_catalog *catalog) {
 struct name_query {
     const struct mmi_catalog *catalog;
     const char *name;
-    uint64_t id;
+    size_t words;  /* before the last one */
+    uint64_t last; /* what is left of the name, and zeros */
+    uint64_t hash, id;
 };
 
-/* The id is read around the name: a model that changed hands meanwhile is no match. */
+/* Of the caller's own bytes: a copy would be read back before it is whole. */
+static uint64_t word_at(const struct name_query *query, size_t i) {
+    uint64_t word = query->last;
+    if (i < query->words) {
+        memcpy(&word, query->name + i * sizeof(word), sizeof(word));
+    }
+    return word;
+}
+
+/* false: longer than any name. */
+static bool ask_for(struct name_query *query, const struct mmi_catalog *catalog, const char *name) {
+    size_t length = strnlen(name, NAME_BYTES);
+    *query =
+        (struct name_query){.catalog = catalog, .name = name, .words = length / sizeof(uint64_t)};
+    for (size_t at = length, first = query->words * sizeof(uint64_t); at-- > first;) {
+        query->last = query->last << 8 | (unsigned char)name[at];
+    }
+    query->hash = mmi_hash64(name, length, 0);
+    return length < NAME_BYTES;
+}
+
+/* The id is read around the name: a model that changed hands meanwhile is no match. Each load is
+ * ordered before the next; the writer stores id 0, the words, the new id. */
 static bool same_name(void *ctx, uint32_t number) {
     struct name_query *query = ctx;
     struct mmi_model *model = mmi_catalog_number(query->catalog, number);
-    uint64_t id = atomic_load_explicit(&model->id, memory_order_seq_cst);
-    const char *name = atomic_load_explicit(&model->name, memory_order_seq_cst);
-    if (id == 0 || !name || strcmp(name, query->name) != 0) {
-        return false;
+    query->id = atomic_load_explicit(&model->id, memory_order_acquire);
+    for (size_t i = 0; i <= query->words; i++) {
+        if (atomic_load_explicit(&model->name[i], memory_order_acquire) != word_at(query, i)) {
+            return false;
+        }
     }
-    query->id = id;
-    return atomic_load_explicit(&model->id, memory_order_seq_cst) == id;
+    return query->id != 0 && atomic_load_explicit(&model->id, memory_order_relaxed) == query->id;
 }
 
-static uint64_t hash_name(const char *name) {
-    return mmi_hash64(name, strlen(name), 0);
+static uint32_t find_number(const struct mmi_catalog *catalog, struct name_query *query) {
+    return mmi_names_find(&catalog->names, query->hash, same_name, query);
 }
 
-uint64_t mmi_catalog_find(struct mmi_catalog *catalog, const char *name) {
-    struct name_query query = {.catalog = catalog, .name = name};
-    uint64_t hash = hash_name(name);
-    unsigned shard = mmi_guard_enter(&catalog->guard);
-    uint32_t number = mmi_names_find(&catalog->names, hash, same_name, &query);
-    mmi_guard_leave(&catalog->guard, shard);
-    return number == NO_NUMBER ? 0 : query.id;
+uint64_t mmi_catalog_find(const struct mmi_catalog *catalog, const char *name) {
+    struct name_query query;
+    bool found = ask_for(&query, catalog, name) && find_number(catalog, &query) != NO_NUMBER;
+    return found ? query.id : 0;
 }
 
 /* ---- Under the lock ------------------------------------------------------------------------- */
@@ -144,43 +163,36 @@ static void begin_life(struct mmi_model *model) {
 
 mm_status mmi_catalog_add(struct mmi_catalog *catalog, const char *name, struct mmi_model **out,
                           mm_error *err) {
-    uint64_t hash = hash_name(name);
-    struct name_query query = {.catalog = catalog, .name = name};
-    if (mmi_names_find(&catalog->names, hash, same_name, &query) != NO_NUMBER) {
+    struct name_query query;
+    if (!ask_for(&query, catalog, name)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "model: its name is too long");
+    }
+    if (find_number(catalog, &query) != NO_NUMBER) {
         return mmi_fail(err, MM_EXISTS, "model %s: this name is registered already", name);
     }
     if (catalog->count >= catalog->max_models) {
         return mmi_fail(err, MM_OVERLOADED, "model %s: %llu models are registered, the limit is %u",
                         name, (unsigned long long)catalog->count, catalog->max_models);
     }
-    size_t bytes = sizeof(struct name_block) + strlen(name) + 1;
-    struct name_block *block = mmi_alloc(catalog->alloc, 1, bytes);
-    struct mmi_model *model = NULL;
-    if (block && mmi_names_reserve(&catalog->names)) {
-        model = take_number(catalog);
-    }
+    struct mmi_model *model = mmi_names_reserve(&catalog->names) ? take_number(catalog) : NULL;
     if (!model) {
-        mmi_free(catalog->alloc, block, bytes);
         return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory", name);
     }
     begin_life(model);
-    memcpy(block->text, name, strlen(name) + 1);
-    model->name_hash = hash;
-    atomic_store(&model->name, block->text);
+    for (size_t i = 0; i <= query.words; i++) {
+        atomic_store_explicit(&model->name[i], word_at(&query, i), memory_order_release);
+    }
+    model->name_hash = query.hash;
     atomic_store(&model->id, ((uint64_t)model->generation << 32) | (model->number + 1));
-    mmi_names_add(&catalog->names, hash, model->number);
+    mmi_names_add(&catalog->names, query.hash, model->number);
     catalog->count++;
     *out = model;
     return MM_OK;
 }
 
 void mmi_catalog_remove(struct mmi_catalog *catalog, struct mmi_model *model) {
-    char *name = atomic_load(&model->name);
     mmi_names_remove(&catalog->names, model->name_hash, model->number);
     atomic_store(&model->id, 0);
-    atomic_store(&model->name, NULL);
-    struct name_block *block = MMI_CONTAINER(name, struct name_block, text);
-    mmi_guard_retire(&catalog->guard, &block->retired, block, sizeof(*block) + strlen(name) + 1);
     catalog->count--;
     give_number(catalog, model);
 }

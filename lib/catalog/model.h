@@ -17,12 +17,13 @@
 
 struct mmi_slot;
 
+#define MMI_NAME_WORDS 32u /* 255 bytes and a NUL */
+
 struct mmi_model {
     /* The way of a hit. */
     _Alignas(64) _Atomic uint64_t id;  /* 0 = nobody */
     struct mmi_slot *_Atomic hot_slot; /* residency's: where to try for a lease ... */
     _Atomic uint64_t hot_word;         /* ... and the word that grants it; 0 = not resident */
-    char *_Atomic name;                /* retired through the catalog's guard */
 
     uint32_t number;
     uint32_t generation;
@@ -46,6 +47,10 @@ struct mmi_model {
     uint64_t misses;  /* requests that came when it was not resident ... */
     uint64_t granted; /* ... and got a lease in the end */
     uint64_t loads, evictions, failures;
+
+    /* NUL-terminated. Readers without the lock compare whole words, and the id before and after:
+     * it stays while the name does, and no two lives share one. */
+    _Atomic uint64_t name[MMI_NAME_WORDS];
 };
 
 /* Segment k holds 64 << k models: numbers 64 * (2^k - 1) and up. */
@@ -54,7 +59,6 @@ struct mmi_model {
 
 struct mmi_catalog {
     const mm_allocator *alloc;
-    struct mmi_guard guard;
     struct mmi_names names;
     struct mmi_model *_Atomic segments[MMI_SEGMENTS];
     uint32_t made;       /* numbers given out so far */
@@ -64,13 +68,13 @@ struct mmi_catalog {
     uint32_t max_generation;
 };
 
-/* generation_bits: 1 .. 32, 0 = 32. shards as for mmi_thread_shard. */
-mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *alloc, unsigned shards,
+/* generation_bits: 1 .. 32, 0 = 32. */
+mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *alloc,
                            uint32_t max_models, unsigned generation_bits, mm_error *err);
 void mmi_catalog_fini(struct mmi_catalog *catalog); /* no model is left, no reader either */
 
-/* A new model with this name, no version yet; lists and counters are empty. MM_EXISTS,
- * MM_NO_MEMORY, MM_OVERLOADED (max_models). */
+/* A new model with this name, 255 bytes at most; no version yet, lists and counters are empty.
+ * MM_EXISTS, MM_NO_MEMORY, MM_OVERLOADED (max_models), MM_INVALID_ARGUMENT (the name). */
 mm_status mmi_catalog_add(struct mmi_catalog *catalog, const char *name, struct mmi_model **model,
                           mm_error *err);
 /* Its versions are gone. The handle and the name are void from now on. Never fails, allocates
@@ -101,7 +105,7 @@ static inline struct mmi_model *mmi_catalog_at(const struct mmi_catalog *catalog
     return low == 0 ? NULL : mmi_catalog_number(catalog, low - 1);
 }
 /* Lock-free. 0 = no model has this name. */
-uint64_t mmi_catalog_find(struct mmi_catalog *catalog, const char *name);
+uint64_t mmi_catalog_find(const struct mmi_catalog *catalog, const char *name);
 /* The model of a handle, or NULL when it is stale. */
 struct mmi_model *mmi_catalog_get(const struct mmi_catalog *catalog, uint64_t id);
 /* Walk: the model with the next higher number; NULL at the end. Start with NULL. */
@@ -109,7 +113,7 @@ struct mmi_model *mmi_catalog_next(const struct mmi_catalog *catalog,
                                    const struct mmi_model *model);
 
 static inline const char *mmi_model_name(const struct mmi_model *model) {
-    return atomic_load_explicit(&model->name, memory_order_relaxed);
+    return (const char *)model->name; /* it changes under the lock only */
 }
 
 #endif

@@ -189,7 +189,7 @@ static mm_status init_parts(struct mmi_residency *res, mm_error *err) {
     const struct mmi_residency_config *config = &res->config;
     unsigned cpus = mmi_cpus_allowed();
     mmi_slots_init(&res->slots, &env->alloc, &res->lock, cpus, config->generation_bits);
-    MMI_TRY(mmi_catalog_init(&res->catalog, &env->alloc, res->slots.shard_count, config->max_models,
+    MMI_TRY(mmi_catalog_init(&res->catalog, &env->alloc, config->max_models,
                              config->generation_bits, err));
     if (!mmi_events_init(&res->events, &env->alloc, config->event_capacity)) {
         return mmi_fail(err, MM_NO_MEMORY, "decision log: out of memory");
@@ -317,8 +317,8 @@ mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t timeout_ns) {
 }
 
 static void free_models(struct mmi_residency *res) {
-    struct mmi_model *model;
-    while ((model = mmi_catalog_next(&res->catalog, NULL))) {
+    struct mmi_model *model = NULL;
+    while ((model = mmi_catalog_next(&res->catalog, model))) { /* its number stays */
         if (model->next) {
             mmi_version_unref(res, model->next);
         }

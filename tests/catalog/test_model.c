@@ -19,7 +19,7 @@ struct ground {
 
 static void ground_init(struct ground *ground, uint32_t max_models, unsigned generation_bits) {
     world_init(&ground->world);
-    assert_int_equal(mmi_catalog_init(&ground->catalog, &ground->world.env.alloc, 4, max_models,
+    assert_int_equal(mmi_catalog_init(&ground->catalog, &ground->world.env.alloc, max_models,
                                       generation_bits, &ground->err),
                      MM_OK);
 }
@@ -248,7 +248,7 @@ static void test_without_memory_nothing_changes(void **state) {
     struct mmi_catalog catalog;
     world_init(&ground.world);
     world_fail_alloc(&ground.world, 1);
-    assert_int_equal(mmi_catalog_init(&catalog, &ground.world.env.alloc, 1, 1, 0, &ground.err),
+    assert_int_equal(mmi_catalog_init(&catalog, &ground.world.env.alloc, 1, 0, &ground.err),
                      MM_NO_MEMORY);
     mmi_catalog_fini(&catalog);
     world_fini(&ground.world);

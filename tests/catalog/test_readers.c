@@ -101,7 +101,7 @@ static void test_readers_find_the_right_model_or_none(void **state) {
     world_init(&ground.world);
     ground.owners = calloc((size_t)NUMBERS * GENERATIONS, sizeof(*ground.owners));
     assert_int_equal(
-        mmi_catalog_init(&ground.catalog, &ground.world.env.alloc, 4, UINT32_MAX, 8, NULL), MM_OK);
+        mmi_catalog_init(&ground.catalog, &ground.world.env.alloc, UINT32_MAX, 8, NULL), MM_OK);
     for (uint32_t name = 0; name < NAMES; name++) {
         snprintf(ground.names[name], sizeof(ground.names[name]), "n%u", name);
     }
