@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static void print_values(const char *title, const mm_value_info *values, uint32_t count) {
     printf("%s\n", title);
@@ -11,6 +12,13 @@ static void print_values(const char *title, const mm_value_info *values, uint32_
         const char *optional = values[i].flags & MM_VALUE_OPTIONAL ? "  (optional)" : "";
         printf("  %-24s %s%s\n", values[i].name, show_value(&values[i]), optional);
     }
+}
+
+/* Some files keep whole tables there: the first line says what it is. */
+static void print_metadata(const char *key, const char *value) {
+    int shown = (int)strcspn(value, "\n");
+    shown = shown < 1000 ? shown : 1000;
+    printf("%-12s %.*s%s\n", key, shown, value, value[shown] ? " ..." : "");
 }
 
 static void print_text(const mm_model_description *description, const mm_model_info *info) {
@@ -25,7 +33,7 @@ static void print_text(const mm_model_description *description, const mm_model_i
         printf("serial       one inference at a time\n");
     }
     for (uint32_t i = 0; i < description->metadata_count; i++) {
-        printf("%-12s %.200s\n", description->metadata[2 * i], description->metadata[2 * i + 1]);
+        print_metadata(description->metadata[2 * i], description->metadata[2 * i + 1]);
     }
 }
 

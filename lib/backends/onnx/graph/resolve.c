@@ -2,6 +2,7 @@
 #include <backends/onnx/graph/adapt.h>
 #include <backends/onnx/operators/operator.h>
 #include <base/status.h>
+#include <base/text.h>
 
 #include <inttypes.h>
 #include <string.h>
@@ -24,6 +25,60 @@ static mm_status make_constant(struct onnx_model *model, const struct onnx_node 
     }
     model->values[node->outputs[0]].constant = tensor;
     return mmi_onnx_attribute_tensor(&node->attributes[0], tensor, err);
+}
+
+/* ---- Operators that are missing -------------------------------------------------------------- */
+
+static const struct onnx_operator *find(const struct onnx_node *node) {
+    bool ours = strcmp(node->domain, "mmi") == 0; /* not for files */
+    return ours ? NULL : mmi_onnx_find_operator(node->domain, node->type);
+}
+
+/* The types of nodes that cannot be run either, each once. */
+struct missing {
+    struct onnx_model *model;
+    const char *types[16];
+    uint32_t count;
+};
+
+static void collect_missing(struct missing *missing, const struct onnx_graph *graph) {
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        struct onnx_node *node = graph->nodes[i];
+        bool known = node->op || strcmp(node->type, "Constant") == 0;
+        bool standard = node->domain[0] == '\0';
+        known = known || (standard && mmi_onnx_adapt(missing->model, node, NULL) != MM_OK);
+        known = known || find(node);
+        for (uint32_t j = 0; j < missing->count; j++) {
+            known = known || strcmp(missing->types[j], node->type) == 0;
+        }
+        if (!known && missing->count < sizeof(missing->types) / sizeof(missing->types[0])) {
+            missing->types[missing->count++] = node->type;
+        }
+        for (uint32_t j = 0; j < node->attribute_count; j++) { /* of a node not resolved yet */
+            if (node->attributes[j].graph) {
+                collect_missing(missing, node->attributes[j].graph);
+            }
+        }
+        for (uint32_t j = 0; j < 2 && node->branches[j]; j++) {
+            collect_missing(missing, node->branches[j]);
+        }
+    }
+}
+
+/* Names the operator, and all others that are missing too: who looks wants to know how much. */
+static mm_status fail_missing(struct onnx_model *model, const struct onnx_node *node,
+                              mm_error *err) {
+    struct missing missing = {.model = model, .types = {node->type}, .count = 1};
+    collect_missing(&missing, model->main);
+    char others[240] = "";
+    struct mmi_text text;
+    mmi_text_init(&text, others, sizeof(others));
+    for (uint32_t i = 1; i < missing.count; i++) {
+        mmi_text_add(&text, "%s%.40s", i == 1 ? "; nor " : ", ", missing.types[i]);
+    }
+    return mmi_fail(err, MM_UNSUPPORTED,
+                    "there is no operator %.80s in domain %.80s, opset %" PRId64 "%s", node->type,
+                    node->domain[0] == '\0' ? "ai.onnx" : node->domain, model->opset, others);
 }
 
 /* ---- Operators ------------------------------------------------------------------------------- */
@@ -72,16 +127,12 @@ static mm_status take_branches(struct onnx_node *node, const struct onnx_attribu
 }
 
 static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
-    bool standard = node->domain[0] == '\0';
-    if (standard) {
+    if (node->domain[0] == '\0') {
         MMI_TRY(mmi_onnx_adapt(model, node, err));
     }
-    const struct onnx_operator *op =
-        strcmp(node->domain, "mmi") != 0 ? mmi_onnx_find_operator(node->domain, node->type) : NULL;
+    const struct onnx_operator *op = find(node);
     if (!op) {
-        return mmi_fail(err, MM_UNSUPPORTED,
-                        "there is no operator %.80s in domain %.80s, opset %" PRId64, node->type,
-                        standard ? "ai.onnx" : node->domain, model->opset);
+        return fail_missing(model, node, err);
     }
     MMI_TRY(check_counts(node, op, err));
     struct onnx_attributes attributes = {.node = node, .opset = model->opset};
