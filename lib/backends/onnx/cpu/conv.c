@@ -5,6 +5,7 @@
 #include <base/checked.h>
 
 #define TILE 240
+#define DIRECT_ROWS 24
 /* So few results a channel are better computed one by one. */
 #define DOTS 4
 
@@ -13,6 +14,7 @@ struct conv {
     const struct onnx_call *call;
     struct onnx_conv_sizes size;
     bool flat;                              /* each result sees the pixel at its place */
+    bool direct;                            /* so few rows that copying would cost too much */
     uint64_t tile, tiles, row_parts, block; /* columns of a tile; depth of a block */
     uint64_t stride;                        /* of the tile's rows */
     uint64_t tasks, task_floats, seen_bytes;
@@ -81,6 +83,7 @@ static void plan(struct conv *conv, const mm_services *services) {
     const struct onnx_conv_sizes *size = &conv->size;
     const struct onnx_plane *plane = &size->plane;
     conv->flat = is_flat(&plane->rows) && is_flat(&plane->columns);
+    conv->direct = conv->flat && size->rows <= DIRECT_ROWS;
     conv->seen_bytes =
         ((plane->rows.kernel + plane->columns.kernel) * sizeof(*conv->seen) + 63) / 64 * 64;
     conv->tasks = mmi_onnx_tasks(services, size->work_ns);
@@ -181,12 +184,17 @@ static void run_tile(const struct conv *conv, const struct job *job, float *room
     const float *image = mmi_onnx_conv_image(&conv->size, conv->call, job->unit);
     for (uint64_t from = 0; from < conv->size.depth; from += conv->block) {
         struct onnx_range depth = {from, mmi_min_u64(from + conv->block, conv->size.depth)};
-        lay_out(conv, image, depth, job->columns, room);
         struct onnx_simd_product part = whole;
         part.depth = depth.to - depth.from;
         part.a += from;
-        part.b = room;
-        part.b_depth = conv->stride;
+        if (conv->direct && part.columns % ONNX_PANEL == 0) {
+            part.b = image + from * conv->size.in_size + job->columns.from;
+            part.b_depth = conv->size.in_size;
+        } else {
+            lay_out(conv, image, depth, job->columns, room);
+            part.b = room;
+            part.b_depth = conv->stride;
+        }
         part.b_panel = ONNX_PANEL;
         part.add = from > 0;
         part.activation = depth.to == conv->size.depth ? whole.activation : NULL;
@@ -264,7 +272,7 @@ static void run_dots(void *ctx, uint64_t i) {
                                  .row_bias = p.row_bias};
         conv->simd->dots(&dots);
         if (p.activation) {
-            conv->simd->activate(p.activation, p.c, p.rows * p.columns);
+            conv->simd->activate(p.activation, p.c, p.columns, p.rows, p.columns);
         }
     }
 }

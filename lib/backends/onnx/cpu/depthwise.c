@@ -78,7 +78,7 @@ static void run_channel(const struct depthwise *d, uint64_t i, float *room) {
             weigh_rows(d, &slide);
         }
         if (d->activation) {
-            d->simd->activate(d->activation, slide.to, slide.rows * slide.columns);
+            d->simd->activate(d->activation, slide.to, slide.columns, slide.rows, slide.columns);
         }
     }
 }

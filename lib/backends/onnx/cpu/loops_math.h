@@ -136,8 +136,8 @@ static inline vec v_limit(vec x, vec low, vec high) {
         }                                                                                          \
         break
 
-static void activate_rows(const struct onnx_activation *activation, float *c, uint64_t c_row,
-                          uint64_t rows, uint64_t columns) {
+static void activate(const struct onnx_activation *activation, float *c, uint64_t c_row,
+                     uint64_t rows, uint64_t columns) {
     vec a = v_set(activation->a);
     vec b = v_set(activation->b);
     vec zero = v_set(0);
@@ -161,10 +161,6 @@ static void activate_rows(const struct onnx_activation *activation, float *c, ui
             FOR_EACH_X(c + row * c_row, c + row * c_row, columns, v_fma(x, scale, shift));
         }
     }
-}
-
-static void activate(const struct onnx_activation *activation, float *values, uint64_t count) {
-    activate_rows(activation, values, count, 1, count);
 }
 
 #endif

@@ -121,7 +121,7 @@ static void panel(const struct onnx_simd_product *p, struct tile t, uint64_t col
             narrow_tile(p, &t, rows, columns);
         }
         if (p->activation) {
-            activate_rows(p->activation, t.c, t.c_row, rows, columns);
+            activate(p->activation, t.c, t.c_row, rows, columns);
         }
         t.a += rows * p->a_row;
         t.c += rows * t.c_row;
@@ -161,7 +161,7 @@ static uint64_t single_row(const struct onnx_simd_product *p) {
         }
         four_panels(p, p->b + from / ONNX_PANEL * p->b_panel, p->c + from);
         if (p->activation) {
-            activate(p->activation, p->c + from, 4 * ONNX_PANEL);
+            activate(p->activation, p->c + from, 0, 1, 4 * ONNX_PANEL);
         }
     }
     return from;

@@ -76,7 +76,9 @@ struct onnx_simd {
     /* All 16 columns of B's last panel must be readable. */
     void (*product)(const struct onnx_simd_product *p);
     void (*dots)(const struct onnx_dots *d);
-    void (*activate)(const struct onnx_activation *activation, float *values, uint64_t count);
+    /* values [rows, columns], `row` elements from one row to the next */
+    void (*activate)(const struct onnx_activation *activation, float *values, uint64_t row,
+                     uint64_t rows, uint64_t columns);
     onnx_instruction_loop instruction;
     /* to[i] = from[i * stride] */
     void (*gather)(const float *from, uint64_t stride, float *to, uint64_t count);
