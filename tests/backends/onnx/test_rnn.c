@@ -89,6 +89,9 @@ static void test_short_floats(void **state) {
     (void)state;
     one_expect("RNN", "", "f16[2,1,1] 15360 14336 | f16[1,1,1] 14336 | f16[1,1,1] 14336",
                "f16[2,1,1,1] 14181 14119");
+    one_expect("RNN", "",
+               "f16[1,1,1] 15360 | f16[1,1,1] 14336 | f16[1,1,1] 0 | - | - | - | - | - | - | - | -",
+               "f16[1,1,1,1] 14181");
 }
 
 /* ---- Against the equations */
@@ -441,7 +444,7 @@ static void test_refusals(void **state) {
     one_refuse("LSTM", "direction=bidirectional", good, MM_INVALID_MODEL,
                "axis 0 of its W has 1 elements, 2 wanted");
     one_refuse("LSTM", "", "f32[1,1] 1 | f32[1,4,1] .. | f32[1,4,1] ..", MM_INVALID_MODEL,
-               "its X and R have 2 and 3 axes, 3 wanted");
+               "its X has 2 axes, 3 wanted");
     one_refuse("LSTM", "", "f32[1,1,1] 1 | f32[4,1] .. | f32[1,4,1] ..", MM_INVALID_MODEL,
                "its W has 2 axes, 3 wanted");
     one_refuse("LSTM", "", "f32[1,1,1] 1 | f32[1,4,1] .. | f32[1,4,1] .. | f32[1,4] ..",
@@ -456,6 +459,8 @@ static void test_refusals(void **state) {
                "its input 0 is i32");
     one_refuse("LSTM", "", "f32[1,1,1] 1 | f64[1,4,1] .. | f32[1,4,1] ..", MM_INVALID_MODEL,
                "its input 1 is f64, its input 0 f32");
+    one_refuse("LSTM", "", "f32[1,1,1] 1 | - | f32[1,4,1] ..", MM_INVALID_MODEL,
+               "its W has 0 axes, 3 wanted");
     one_refuse("RNN", "", "f32[1,1,1] 1 | f32[1,1,1] ..", MM_INVALID_MODEL,
                "2 inputs, 3 to 6 wanted");
 }

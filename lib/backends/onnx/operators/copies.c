@@ -39,6 +39,7 @@ mm_status mmi_onnx_add_copies(struct onnx_inference *x, mm_error *err) {
 
 /* The same call with f32 in place of a short type. */
 struct copied {
+    uint32_t input_count; /* without what is left out behind the last there can be */
     struct onnx_tensor inputs[ONNX_COPIED], outputs[ONNX_COPIED];
     const void *in[ONNX_COPIED];
     void *out[ONNX_COPIED];
@@ -61,7 +62,8 @@ static void *replace(struct onnx_tensor *tensor, const void *data, struct copied
 static void copy_call(const struct onnx_call *call, struct copied *copied) {
     int32_t dtype = call->inputs[0].dtype;
     copied->room = call->scratch;
-    for (uint32_t i = 0; i < call->input_count; i++) {
+    copied->input_count = (uint32_t)mmi_min_u64(call->input_count, ONNX_COPIED);
+    for (uint32_t i = 0; i < copied->input_count; i++) {
         copied->inputs[i] = call->inputs[i];
         copied->in[i] = call->in[i];
         if (call->inputs[i].dtype == dtype) {
@@ -87,7 +89,7 @@ mm_status mmi_onnx_run_copied(const struct onnx_call *call, onnx_kernel run, mm_
     }
     copy_call(call, &copied);
     struct onnx_call inner = {.params = call->params,
-                              .input_count = call->input_count,
+                              .input_count = copied.input_count,
                               .output_count = call->output_count,
                               .inputs = copied.inputs,
                               .outputs = copied.outputs,

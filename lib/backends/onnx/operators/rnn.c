@@ -126,11 +126,15 @@ struct onnx_rnn_sizes mmi_onnx_rnn_sizes(const struct onnx_rnn *rnn, uint64_t ga
                                    .hidden = (uint64_t)inputs[ONNX_RNN_R].shape[2]};
 }
 
+static const char *const names[] = {"X",         "W",         "R", "B", "sequence_lens",
+                                    "initial_h", "initial_c", "P"};
+
 /* sequence_lens is i32, the others are floats of one type. */
 static mm_status check_types(const struct onnx_inference *x, mm_error *err) {
     struct onnx_inference floats = *x;
     struct onnx_tensor inputs[ONNX_RNN_P + 1];
-    for (uint32_t i = 0; i < x->input_count; i++) {
+    floats.input_count = (uint32_t)mmi_min_u64(x->input_count, ONNX_RNN_P + 1);
+    for (uint32_t i = 0; i < floats.input_count; i++) {
         inputs[i] = x->inputs[i];
         inputs[i].dtype = i == ONNX_RNN_LENGTHS ? MM_DTYPE_NONE : inputs[i].dtype;
     }
@@ -144,8 +148,6 @@ static mm_status check_types(const struct onnx_inference *x, mm_error *err) {
 /* An input that is there has this shape. */
 static mm_status check_shape(const struct onnx_inference *x, uint32_t input, uint32_t rank,
                              const uint64_t *shape, mm_error *err) {
-    static const char *const names[] = {"X",         "W",         "R", "B", "sequence_lens",
-                                        "initial_h", "initial_c", "P"};
     const struct onnx_tensor *tensor = &x->inputs[input];
     bool fits = !mmi_onnx_has(x, input) || tensor->rank == rank;
     for (uint32_t i = 0; fits && mmi_onnx_has(x, input) && i < rank; i++) {
@@ -188,9 +190,11 @@ static mm_status infer(struct onnx_inference *x, uint64_t gates, mm_error *err) 
     const struct onnx_rnn *rnn = x->params;
     int32_t dtype = x->inputs[0].dtype;
     MMI_TRY(check_types(x, err));
-    if (x->inputs[ONNX_RNN_X].rank != 3 || x->inputs[ONNX_RNN_R].rank != 3) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its X and R have %u and %u axes, 3 wanted",
-                        x->inputs[ONNX_RNN_X].rank, x->inputs[ONNX_RNN_R].rank);
+    for (uint32_t i = ONNX_RNN_X; i <= ONNX_RNN_R; i++) {
+        if (!mmi_onnx_has(x, i) || x->inputs[i].rank != 3) {
+            return mmi_fail(err, MM_INVALID_MODEL, "its %s has %u axes, 3 wanted", names[i],
+                            x->inputs[i].rank);
+        }
     }
     const struct onnx_rnn_sizes s = mmi_onnx_rnn_sizes(rnn, gates, x->inputs);
     const int64_t directions = (int64_t)s.directions, batch = (int64_t)s.batch;
