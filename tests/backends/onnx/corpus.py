@@ -188,6 +188,96 @@ MODELS = {
         z = ScatterElements <axis = 0> (s, at, y)
         h = OneHot <axis = -1> (i, depth, off_on)
     }'''),
+    'curves': (20, '''(float[2, 3] x) => (float[2, 3] y)
+        <float[3] slope = {0.1, 0.2, 0.3}, double[2, 1] wide = {1, 2}> {
+        a1 = Sin (x)
+        a2 = Cos (a1)
+        a3 = Tan (a2)
+        a4 = Atan (a3)
+        a5 = Sinh (a4)
+        a6 = Asinh (a5)
+        a7 = Cosh (a6)
+        a8 = Reciprocal (a7)
+        a9 = Acos (a8)
+        b1 = Softplus (a9)
+        b2 = Softsign (b1)
+        b3 = Mish (b2)
+        b4 = Elu (b3)
+        b5 = Celu (b4)
+        b6 = Selu (b5)
+        b7 = Gelu (b6)
+        b8 = LeakyRelu (b7)
+        b9 = ThresholdedRelu <alpha = 0.1> (b8)
+        c1 = Shrink <bias = 0.1> (b9)
+        c2 = PRelu (c1, slope)
+        c3 = Floor (c2)
+        c4 = Ceil (c2)
+        c5 = Round (c2)
+        c6 = Sign (c2)
+        c7 = Mean (c3, c4, c5, c6)
+        c8 = CastLike (wide, c7)
+        y = Add (c7, c8)
+    }'''),
+    'bits': (18, '''(uint8[4] x, int32[2, 4] i, float[4] f)
+        => (uint8[4] y, bool[2, 4] b, int32[2, 4] j)
+        <uint8[1] three = {3}, int32[4] mask = {1, 2, 4, 8}, int64 end = {4}, int64 zero = {0},
+         int64 one = {1}> {
+        a = BitwiseAnd (x, three)
+        o = BitwiseOr (a, three)
+        n = BitwiseNot (o)
+        y = BitShift <direction = "LEFT"> (n, three)
+        r = Range (zero, end, one)
+        s = Cast <to = 6> (r)
+        p = Add (s, mask)
+        t = BitwiseXor (i, p)
+        j = CumSum (t, one)
+        g = Greater (j, mask)
+        l = LessOrEqual (i, mask)
+        nan = IsNaN (f)
+        inf = IsInf (f)
+        c = And (g, l)
+        d = Or (c, nan)
+        b = Xor (d, inf)
+    }'''),
+    'norms': (18, '''(float[1, 4, 3, 3] x) => (float[1, 4, 3, 3] y, int64[4] i)
+        <float[4] scale = {1, 2, 3, 4}, float[4] shift = {0, 1, 0, 1}, float[2] gscale = {1, 2},
+         float[2] gshift = {0, 1}> {
+        a = InstanceNormalization (x, scale, shift)
+        b = GroupNormalization <num_groups = 2> (a, gscale, gshift)
+        c = LRN <size = 3> (b)
+        d = LpPool <kernel_shape = [2, 2], auto_pad = "SAME_UPPER"> (c)
+        size = Constant <value_ints = [1, 4, 3, 3]> ()
+        e = Resize <mode = "cubic", antialias = 1,
+                    keep_aspect_ratio_policy = "not_larger"> (d, , , size)
+        f = Hardmax <axis = 1> (e)
+        g = GlobalMaxPool (f)
+        h = GlobalLpPool (d)
+        k = ReduceLogSumExp (c)
+        l = ReduceLogSum (h)
+        m = ReduceL1 (g)
+        n = ReduceMin (m)
+        o = ReduceSumSquare (c)
+        y = Sum (e, g, h, k, l, n, o)
+        q = ArgMin <axis = 1, select_last_index = 1> (y)
+        i = Shape (q)
+    }'''),
+    'places': (16, '''(float[1, 4, 2, 2] x, int64[1] lengths)
+        => (float[1, 4, 2, 2] y, float[1, 2] g) <int64[1, 3] at = {0, 1, 1}, int64 up = {1}> {
+        a = DepthToSpace <blocksize = 2, mode = "CRD"> (x)
+        b = SpaceToDepth <blocksize = 2> (a)
+        c = Trilu <upper = 0> (b, up)
+        y = ReverseSequence <batch_axis = 0, time_axis = 1> (c, lengths)
+        g = GatherND (y, at)
+        s = Shape (g)
+        e = EyeLike <k = 1> (g)
+        f = Cast <to = 1> (e)
+    }'''),
+    'recurrent': (14, '''(float[S, 2, 3] x, int32[2] lens)
+        => (float[S, 2, 2, 4] y, float[2, 2, 4] h)
+        <float[2, 4, 3] w, float[2, 4, 4] r, float[2, 8] b> {
+        y, h = RNN <hidden_size = 4, direction = "bidirectional",
+                    activations = ["Relu", "Tanh"]> (x, w, r, b, lens)
+    }'''),
 }
 
 

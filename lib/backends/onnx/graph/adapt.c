@@ -23,13 +23,14 @@ struct adaptation {
     mm_status (*change)(const struct adapting *adapting, mm_error *err);
 };
 
+static mm_status adapt_pad(const struct adapting *adapting, mm_error *err);
 static mm_status adapt_resize(const struct adapting *adapting, mm_error *err);
 static mm_status adapt_dropout(const struct adapting *adapting, mm_error *err);
 
 static const struct adaptation adaptations[] = {
     {"Clip", 11, .moves = {{"min", 1}, {"max", 2}}},
     {"Dropout", ALWAYS, .change = adapt_dropout},
-    {"Pad", 11, .moves = {{"pads", 1}, {"value", 2}}},
+    {"Pad", 11, .moves = {{"pads", 1}}, .change = adapt_pad},
     {"ReduceL1", 18, .moves = {{"axes", 1}}},
     {"ReduceL2", 18, .moves = {{"axes", 1}}},
     {"ReduceLogSum", 18, .moves = {{"axes", 1}}},
@@ -117,6 +118,15 @@ static mm_status move_attribute(const struct adapting *adapting, const char *nam
     MMI_TRY(mmi_onnx_attribute_tensor(attribute, &tensor, err));
     uint32_t value = mmi_onnx_add_constant(adapting->model, &tensor);
     return value == ONNX_NO_VALUE ? no_memory(err) : set_input(adapting, input, value, err);
+}
+
+/* 0 is best left out: the attribute is a f32, and the input must have the type of what is
+ * padded. */
+static mm_status adapt_pad(const struct adapting *adapting, mm_error *err) {
+    struct onnx_attributes attributes = {.node = adapting->node};
+    const struct onnx_attribute *value = mmi_onnx_attribute(&attributes, "value");
+    bool zero = value && value->type == ONNX_ATTRIBUTE_FLOAT && value->f == 0;
+    return zero ? MM_OK : move_attribute(adapting, "value", 2, err);
 }
 
 /* The region of interest came between. */
