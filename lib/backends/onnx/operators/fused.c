@@ -168,7 +168,9 @@ static void run_task(void *ctx, uint64_t task) {
     const float *registers[REGISTERS], *whole[ONNX_PROGRAM_INPUTS] = {NULL};
     uint64_t end = mmi_min_u64((task + 1) * run->task, run->elements);
     for (uint64_t first = task * run->task, count; first < end; first += count) {
-        count = mmi_min_u64(run->block, end - first);
+        /* Up to where an input jumps, if that is far enough: it needs no block, or a plain one. */
+        count = mmi_onnx_stretch_count(run->operands, program->inputs, run->elements, first);
+        count = mmi_min_u64(count, mmi_min_u64(run->block, end - first));
         for (uint32_t i = 0; i < program->inputs; i++) {
             float *block = room + run->slots[i] * run->block;
             registers[i] = read_block(&run->operands[i], first, count, block, &whole[i]);
