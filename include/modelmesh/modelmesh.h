@@ -189,6 +189,11 @@ typedef struct mm_model_spec {
     uint32_t max_queued;       /* requests that wait for this model; 0: the mesh's */
     uint64_t idle_ttl_ns;      /* evict after this long without a request; 0: never */
     uint64_t min_residency_ns; /* 0: the mesh's */
+    /* Shapes that are made ready with each load, so that the first request of such a shape pays
+     * nothing: "x=1x3x640x640,mask=1x640;x=8x3x640x640", ';' between requests. Inputs left out are
+     * absent if optional, else of their fixed shape; one that is MM_VALUE_SPECIALISES cannot be
+     * named. What the model does not take is skipped, and logged. NULL: none */
+    const char *warm_up;
 } mm_model_spec;
 #define MM_MODEL_SPEC_INIT MM_INIT(mm_model_spec)
 MM_API void mm_model_spec_init(mm_model_spec *spec);

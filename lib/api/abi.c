@@ -110,6 +110,7 @@ static const mm_abi_entry table[] = {
     F(mm_model_spec, max_queued)
     F(mm_model_spec, idle_ttl_ns)
     F(mm_model_spec, min_residency_ns)
+    F(mm_model_spec, warm_up)
     S(mm_model_description)
     F(mm_model_description, format)
     F(mm_model_description, backend)

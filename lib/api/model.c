@@ -3,6 +3,7 @@
 #include <api/mesh.h>
 
 #include <base/text.h>
+#include <catalog/warm.h>
 
 #include <string.h>
 
@@ -109,6 +110,9 @@ mm_status mmi_read_spec(const mm_model_spec *from, bool update,
     if (spec.flags & ~(uint32_t)(MM_MODEL_PINNED | MM_MODEL_PRELOAD)) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.flags: %#x", spec.flags);
     }
+    if (spec.warm_up) {
+        MMI_TRY(mmi_warm_check(spec.warm_up, err));
+    }
     if (spec.replicas > 1) {
         return mmi_fail(err, MM_UNSUPPORTED, "spec.replicas: %u, only 1 is supported",
                         spec.replicas);
@@ -121,7 +125,8 @@ mm_status mmi_read_spec(const mm_model_spec *from, bool update,
                                            .format = spec.format,
                                            .backend = spec.backend,
                                            .device = spec.device,
-                                           .config = spec.config},
+                                           .config = spec.config,
+                                           .warm_up = spec.warm_up},
                                   .settings = {.max_concurrency = spec.max_concurrency,
                                                .max_queued = spec.max_queued,
                                                .pinned = spec.flags & MM_MODEL_PINNED,

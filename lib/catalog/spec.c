@@ -20,7 +20,8 @@ static const char *place(char **at, const char *text) {
 struct mmi_spec *mmi_spec_copy(const mm_allocator *alloc, const struct mmi_spec *from) {
     const char *config = from->config ? from->config : "";
     size_t bytes = sizeof(struct mmi_spec) + text_bytes(from->source) + text_bytes(from->format) +
-                   text_bytes(from->backend) + text_bytes(from->device) + text_bytes(config);
+                   text_bytes(from->backend) + text_bytes(from->device) + text_bytes(config) +
+                   text_bytes(from->warm_up);
     struct mmi_spec *spec = mmi_alloc(alloc, 1, bytes);
     if (!spec) {
         return NULL;
@@ -31,6 +32,7 @@ struct mmi_spec *mmi_spec_copy(const mm_allocator *alloc, const struct mmi_spec 
     spec->backend = place(&at, from->backend);
     spec->device = place(&at, from->device);
     spec->config = place(&at, config);
+    spec->warm_up = place(&at, from->warm_up);
     spec->data = from->data;
     spec->data_bytes = from->data_bytes;
     spec->block_bytes = bytes;

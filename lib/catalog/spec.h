@@ -12,6 +12,7 @@ struct mmi_spec {
     uint64_t data_bytes;
     const char *format, *backend, *device; /* NULL: not said */
     const char *config;                    /* "" when not said */
+    const char *warm_up;                   /* NULL: nothing; was checked */
     size_t block_bytes;
 };
 
@@ -23,7 +24,7 @@ struct mmi_settings {
     uint64_t idle_ttl_ns, min_residency_ns; /* 0 = never; 0 = the mesh's */
 };
 
-/* source .. config of `from` are read. NULL = out of memory. */
+/* source .. warm_up of `from` are read. NULL = out of memory. */
 struct mmi_spec *mmi_spec_copy(const mm_allocator *alloc, const struct mmi_spec *from);
 void mmi_spec_free(const mm_allocator *alloc, struct mmi_spec *spec); /* NULL is fine */
 

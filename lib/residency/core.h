@@ -260,6 +260,11 @@ void mmi_scratch_unmap_all(struct mmi_devstate *dev);
 /* ---- Others --------------------------------------------------------------------------------- */
 
 void mmi_load_run(struct mmi_job *job);
+void mmi_warm_up(struct mmi_residency *res, const struct mmi_instance *instance); /* no lock */
+/* Held; made by the backend if it is new. No lock. */
+mm_status mmi_signature_get(struct mmi_residency *res, struct mmi_opened *opened,
+                            const mm_value *inputs, struct mmi_signature **signature,
+                            mm_error *err);
 /* End the operations that wait for a thread with MM_CLOSED. */
 void mmi_pendings_close(struct mmi_residency *res);
 void mmi_device_lost(struct mmi_residency *res, struct mmi_devstate *dev);

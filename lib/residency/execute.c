@@ -33,10 +33,9 @@ static void *run_part(mm_exec *exec, uint64_t bytes) {
 
 /* ---- Signatures ----------------------------------------------------------------------------- */
 
-/* Held; made by the backend if it is new. */
-static mm_status get_signature(struct mmi_residency *res, struct mmi_opened *opened,
-                               const mm_value *inputs, struct mmi_signature **signature,
-                               mm_error *err) {
+mm_status mmi_signature_get(struct mmi_residency *res, struct mmi_opened *opened,
+                            const mm_value *inputs, struct mmi_signature **signature,
+                            mm_error *err) {
     struct mmi_signatures *signatures = opened->signatures;
     *signature = mmi_signature_find(signatures, inputs);
     if (*signature) {
@@ -56,7 +55,7 @@ mm_status mmi_signature_sizes(struct mmi_residency *res, struct mmi_opened *open
                               const mm_value *inputs, mm_value *values, uint8_t *exactness,
                               mm_error *err) {
     struct mmi_signature *signature;
-    MMI_TRY(get_signature(res, opened, inputs, &signature, err));
+    MMI_TRY(mmi_signature_get(res, opened, inputs, &signature, err));
     uint32_t count = opened->description.output_count;
     if (count > 0) {
         memcpy(values, signature->size.outputs, count * sizeof(*values));
@@ -128,7 +127,7 @@ mm_status mmi_execute(struct mmi_residency *res, struct mmi_ticket *ticket,
     struct mmi_instance *instance = ticket->instance;
     struct mmi_opened *opened = instance->opened;
     struct mmi_signature *signature;
-    mm_status status = get_signature(res, opened, work->inputs, &signature, err);
+    mm_status status = mmi_signature_get(res, opened, work->inputs, &signature, err);
     if (status == MM_OK) {
         struct run run = {
             .exec = {.scratch_more = run_scratch_more,

@@ -293,6 +293,9 @@ void mmi_load_run(struct mmi_job *job) {
     detach_victims(res, instance);
     mm_error error = {0};
     mm_status status = load(res, instance, &error);
+    if (status == MM_OK) {
+        mmi_warm_up(res, instance);
+    }
     mmi_res_lock(res);
     if (status == MM_OK && !charge_own(instance)) {
         mmi_res_unlock(res);

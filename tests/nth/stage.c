@@ -98,6 +98,7 @@ bool stage_step(struct stage *stage, const char *what, mm_status status) {
 mm_model_spec stage_spec(struct stage *stage, unsigned i, unsigned revision) {
     mm_model_spec spec = MM_MODEL_SPEC_INIT;
     spec.name = names[i];
+    spec.warm_up = i == 1 ? "x=1x4;x=2x4" : NULL;
     spec.backend = stage->scenario->backend ? stage->scenario->backend : "echo";
     if (stage->scenario->from_file && i == 0 && revision == 0) {
         spec.source = stage->source;

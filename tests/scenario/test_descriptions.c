@@ -223,6 +223,71 @@ static void test_more_shapes_at_once_than_are_remembered(void **state) {
     fixture_close(&f);
 }
 
+/* "warm-up shapes": their signatures are made with the load, so no request pays for them. */
+static void test_warm_shapes_are_made_with_the_load(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    struct gate sizes;
+    mm_model_spec spec = fixture_spec(&f, "m", "gated", "weights_bytes 64k\nversion v\n");
+    spec.warm_up = "x=3x1;unknown=3x1;x=5x1";
+    mm_model model = fixture_register(&f, &spec);
+    gate_count(&f, &sizes, MMI_ECHO_SIZE, "v");
+    assert_ok(&f, mm_load(f.mesh, model, NULL, NULL, &f.err));
+    assert_int_equal(gate_arrived(&sizes), 2); /* what the model does not take is skipped */
+    assert_ok(&f, infer_rows(&f, model, 3));
+    assert_ok(&f, infer_rows(&f, model, 5));
+    assert_int_equal(gate_arrived(&sizes), 2);
+    assert_ok(&f, infer_rows(&f, model, 4));
+    assert_int_equal(gate_arrived(&sizes), 3);
+    assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+    assert_ok(&f, mm_load(f.mesh, model, NULL, NULL, &f.err));
+    assert_int_equal(gate_arrived(&sizes), 3); /* they stayed with the description */
+    fixture_close(&f);
+}
+
+/* Of a warm_up: what the text may be; an input left out; one that specialises; what none takes. */
+static void test_warm_shapes_that_cannot_be(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model;
+    mm_model_spec spec = fixture_spec(&f, "m", "echo", "weights_bytes 64k\n");
+    static const char *const wrong[] = {"",         "x",
+                                        "=1x2",     "x=1x",
+                                        "x=x1",     "x=1xx2",
+                                        "x=-1",     "x=1 ",
+                                        "x=1,",     "x=1;",
+                                        ";x=1",     "x=99999999999999999999",
+                                        "x=1,,y=1", "x=1x1x1x1x1x1x1x1x1"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        spec.warm_up = wrong[i];
+        assert_status(&f, mm_register(f.mesh, &spec, &model, &f.err), MM_INVALID_ARGUMENT);
+        assert_non_null(strstr(f.err.text, "spec.warm_up"));
+    }
+    static const struct {
+        const char *script, *warm_up;
+        unsigned sizes;
+    } cases[] = {{"io two\nversion a\n", "x=2x1,x2=2x1", 1},
+                 {"io two\nversion b\n", "x2=2x1", 0},          /* x is missing */
+                 {"io repeat\nversion c\n", "x=1x1,times=", 0}, /* its elements matter */
+                 {"version d\n", "x=1x1x1;x=;x=4x4", 1},
+                 {"version e\n", "x=9223372036854775807x9223372036854775807", 0}};
+    static struct gate sizes[sizeof(cases) / sizeof(cases[0])];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "m%zu", i);
+        spec = fixture_spec(&f, name, "gated", cases[i].script);
+        spec.warm_up = cases[i].warm_up;
+        model = fixture_register(&f, &spec);
+        char version[2] = {(char)('a' + i), '\0'};
+        gate_count(&f, &sizes[i], MMI_ECHO_SIZE, version);
+        assert_ok(&f, mm_load(f.mesh, model, NULL, NULL, &f.err));
+        assert_int_equal(gate_arrived(&sizes[i]), cases[i].sizes);
+    }
+    fixture_close(&f);
+}
+
 /* ---- Bindings ------------------------------------------------------------------------------- */
 
 struct bound_asker {
@@ -347,6 +412,8 @@ int main(void) {
         cmocka_unit_test(test_a_description_in_use_outlives_its_weights),
         cmocka_unit_test(test_max_signatures_remembers_so_many_shapes),
         cmocka_unit_test(test_more_shapes_at_once_than_are_remembered),
+        cmocka_unit_test(test_warm_shapes_are_made_with_the_load),
+        cmocka_unit_test(test_warm_shapes_that_cannot_be),
         cmocka_unit_test(test_one_binding_serves_many_requests),
         cmocka_unit_test(test_bindings_that_cannot_be),
     };
