@@ -18,7 +18,7 @@
 
 static void run_all(void *host, uint64_t count, void (*body)(void *ctx, uint64_t i), void *ctx) {
     (void)host;
-    for (uint64_t i = 0; i < count; i++) {
+    for (uint64_t i = count; i-- > 0;) {
         body(ctx, i);
     }
 }

@@ -11,7 +11,7 @@
 
 struct bench {
     struct world world;
-    mm_services services; /* parallel_for runs in order; threads 2 */
+    mm_services services; /* parallel_for runs from the last to the first; threads 2 */
     struct onnx_arena arena;
     struct onnx_model model;
     struct onnx_graph *graph; /* where nodes go: the main graph, or a branch under construction */

@@ -194,6 +194,10 @@ static void test_other_nodes(void **state) {
     bench_init(&bench, 1); /* one number for each channel */
     uint32_t y = relu(&bench, conv(&bench));
     check_nodes(&bench, BENCH_NODE(&bench, "Mul", "", y, bench_random(&bench, "4 1 1")), 2);
+    bench_init(&bench, 1); /* a gate that is shifted */
+    uint32_t v = conv(&bench);
+    uint32_t gate = BENCH_NODE(&bench, "Add", "", hard_sigmoid(&bench, v), number(&bench, 0.5F));
+    check_nodes(&bench, BENCH_NODE(&bench, "Mul", "", v, gate), 4);
     bench_init(&bench, 1); /* five axes */
     const float two = 2;
     y = relu(&bench, conv(&bench));

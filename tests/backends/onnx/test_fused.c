@@ -101,6 +101,43 @@ static void check_random(struct bench *bench) {
     }
 }
 
+static void check_all(const struct onnx_program *program, const char *const *shapes) {
+    struct bench bench;
+    struct onnx_tensor inputs[ONNX_PROGRAM_INPUTS], output;
+    bench_init(&bench, seed);
+    for (uint32_t i = 0; i < program->inputs; i++) {
+        inputs[i] = bench_tensor(&bench, MM_F32, shapes[i]);
+    }
+    struct onnx_inference x = {.params = program,
+                               .input_count = program->inputs,
+                               .output_count = 1,
+                               .inputs = inputs,
+                               .outputs = &output};
+    assert_int_equal(mmi_onnx_evaluate(&mmi_onnx_op_Fused, &x, &bench.arena, UINT64_MAX,
+                                       &bench.services, &bench.err),
+                     MM_OK);
+    for (uint64_t i = 0; i < output.elements; i++) {
+        assert_true(((const float *)output.data)[i] == naive(program, inputs, &output, i));
+    }
+    bench_fini(&bench);
+}
+
+/* An element that fills a block again, after others were there, and after a shorter stretch of it
+ * (where a task begins in the middle of a row). */
+static void test_runs(void **state) {
+    (void)state;
+    const struct onnx_program program = {.inputs = 3,
+                                         .count = 5,
+                                         .code = {{.kind = ONNX_I_TANH, .a = 0},
+                                                  {.kind = ONNX_I_TANH, .a = 3},
+                                                  {.kind = ONNX_I_TANH, .a = 4},
+                                                  {.kind = ONNX_I_ADD, .a = 1, .b = 5},
+                                                  {.kind = ONNX_I_SUB, .a = 6, .b = 2}}};
+    check_all(&program, (const char *const[]){"20 2 120 5", "120 1", "2 1 1"});
+    check_all(&program, (const char *const[]){"40 2 300", "2 1", ""});
+    check_all(&program, (const char *const[]){"40 2 600", "2 1", "600"});
+}
+
 static void test_random_programs(void **state) {
     (void)state;
     for (uint32_t i = 0; i < 300; i++) {
@@ -239,9 +276,8 @@ static void test_instructions(void **state) {
 int main(int argc, char **argv) {
     seed = test_seed(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_programs),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_random_programs), cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_refused),         cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_instructions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,6 +161,14 @@ static void test_other_shapes(void **state) {
     bench_init(&bench, 1);
     uint32_t y = conv(&bench);
     check(&bench, BENCH_NODE(&bench, "Div", "", bench_scalar(&bench, 2), y), 2);
+    bench_init(&bench, 1); /* as many rows as channels */
+    uint32_t x = bench_input(&bench, MM_F32, "1 2 6 4");
+    y = BENCH_NODE(&bench, "Conv", "", x, bench_random(&bench, "6 2 1 1"));
+    check(&bench, BENCH_NODE(&bench, "Add", "", y, bench_random(&bench, "1 6 1")), 2);
+    bench_init(&bench, 1); /* channels along axis 1, as many as columns */
+    x = bench_input(&bench, MM_F32, "2 5 4");
+    y = BENCH_NODE(&bench, "MatMul", "", x, bench_random(&bench, "4 5"));
+    check(&bench, norm(&bench, y, "5"), 2);
 }
 
 /* Weights that are used elsewhere, too, stay what they are there. */

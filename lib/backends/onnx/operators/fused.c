@@ -142,21 +142,26 @@ static uint64_t cost_quarter_ns(const struct onnx_program *program) {
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
-/* Elements [first, first + count) of an input in `block`, or where they lie. *whole: the element
- * that is everywhere in `block`; NULL: there is none. */
+/* What the block of an input holds: so many times this element; NULL: others, too. */
+struct filled {
+    const float *element;
+    uint64_t count;
+};
+
+/* Elements [first, first + count) of an input in `block`, or where they lie. */
 static const float *read_block(const struct onnx_operand *operand, uint64_t first, uint64_t count,
-                               float *block, const float **whole) {
+                               float *block, struct filled *filled) {
     struct onnx_stretch stretch = mmi_onnx_operand_at(operand, first, count, block);
     const float *from = stretch.data;
     if (stretch.step > 0 || count == 1) {
-        *whole = from == block ? NULL : *whole;
+        filled->element = from == block ? NULL : filled->element;
         return from;
     }
-    if (*whole != from) {
+    if (filled->element != from || filled->count < count) {
         for (uint64_t i = 0; i < count; i++) {
             block[i] = *from;
         }
-        *whole = from;
+        *filled = (struct filled){from, count};
     }
     return block;
 }
@@ -165,7 +170,8 @@ static void run_task(void *ctx, uint64_t task) {
     const struct run *run = ctx;
     const struct onnx_program *program = run->program;
     _Alignas(64) float room[ROOM_FLOATS];
-    const float *registers[REGISTERS], *whole[ONNX_PROGRAM_INPUTS] = {NULL};
+    const float *registers[REGISTERS];
+    struct filled filled[ONNX_PROGRAM_INPUTS] = {{NULL, 0}};
     uint64_t end = mmi_min_u64((task + 1) * run->task, run->elements);
     for (uint64_t first = task * run->task, count; first < end; first += count) {
         /* Up to where an input jumps, if that is far enough: it needs no block, or a plain one. */
@@ -173,7 +179,7 @@ static void run_task(void *ctx, uint64_t task) {
         count = mmi_min_u64(count, mmi_min_u64(run->block, end - first));
         for (uint32_t i = 0; i < program->inputs; i++) {
             float *block = room + run->slots[i] * run->block;
-            registers[i] = read_block(&run->operands[i], first, count, block, &whole[i]);
+            registers[i] = read_block(&run->operands[i], first, count, block, &filled[i]);
         }
         for (uint32_t i = 0; i < program->count; i++) {
             const struct onnx_instruction *code = &program->code[i];
