@@ -104,6 +104,7 @@ static void conv_on_several_threads(void **state) {
         {1, 4, 32, 16, {20, 20}, {3, 3}, {2, 2}, {1, 1}, {1, 1}, {1, 1}},
         {1, 50, 1, 1, {60, 57}, {5, 5}, {1, 1}, {1, 1}, {2, 2}, {2, 2}},
         {1, 1, 700, 3000, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}},
+        {1, 1, 60, 9, {21, 64}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
         {1, 1, 2, 5, {300, 310}, {2, 2}, {1, 1}, {2, 3}, {0, 1}, {1, 0}},
     };
     struct comparison c;
@@ -259,13 +260,14 @@ static void resize_by_whole_numbers(void **state) {
     struct onnx_resize params = {.mode = ONNX_RESIZE_NEAREST,
                                  .coordinates = ONNX_RESIZE_ASYMMETRIC,
                                  .nearest = ONNX_RESIZE_FLOOR};
-    for (uint32_t i = 0; i < 2; i++) {
+    static const float odd[] = {1.5f, 2.1f, 2};
+    for (uint32_t i = 0; i < 3; i++) {
+        params.nearest = i == 2 ? ONNX_RESIZE_CEIL : ONNX_RESIZE_FLOOR;
         compare_start(&c, &mmi_onnx_op_Resize, &params);
         COMPARE_INPUT(&c, 1, 1, 4, 4);
         compare_no_input(&c);
-        compare_known_input(&c, MM_F32, (const float[]){1, 1, 2, i == 0 ? 1.5f : 2}, 4);
+        compare_known_input(&c, MM_F32, (const float[]){1, 1, 2, odd[i]}, 4);
         assert_false(compare_run(&c));
-        params.nearest = ONNX_RESIZE_CEIL;
     }
     compare_fini(&c);
 }
