@@ -3,8 +3,8 @@
 #include <backends/onnx/passes/norm.h>
 #include <base/status.h>
 
-/* A node whose results can be scaled and shifted through its weights. Weight i is one of channel
- * i / inner % per + i / (inner * per * deep) * per: channels come in groups of `per`. */
+/* A node whose results can be scaled and shifted through its weights. These lie as [groups, deep,
+ * per, inner], and make `per` channels of each group. */
 struct scalable {
     struct onnx_node *node;
     const struct onnx_tensor *w, *bias; /* bias NULL: none */
@@ -137,10 +137,14 @@ static uint32_t scale_weights(struct onnx_model *model, const struct scalable *s
     float *to;
     uint32_t value = mmi_onnx_new_f32(model, s->w->rank, s->w->shape, &to);
     const float *from = s->w->data;
-    for (uint64_t i = 0; value != ONNX_NO_VALUE && i < s->w->elements; i++) {
-        uint64_t block = i / s->inner;
-        uint64_t channel = block % s->per + block / (s->per * s->deep) * s->per;
-        to[i] = (float)((double)from[i] * affine->scale[channel]);
+    uint64_t rows = s->w->elements / s->inner / s->per;
+    for (uint64_t row = 0; row < rows && value != ONNX_NO_VALUE; row++) {
+        const double *scale = affine->scale + row / s->deep * s->per;
+        for (uint64_t i = 0; i < s->per; i++) {
+            for (uint64_t j = 0; j < s->inner; j++) {
+                *to++ = (float)((double)*from++ * scale[i]);
+            }
+        }
     }
     return value;
 }
