@@ -13,6 +13,7 @@
 
 #include <backends/onnx/format/load.h>
 #include <backends/onnx/format/loading.h>
+#include <backends/onnx/graph/adapt.h>
 #include <backends/onnx/operators/operator.h>
 #include <base/alloc.h>
 #include <base/status.h>
@@ -99,16 +100,20 @@ static mm_status read_tensor(struct test *test, const char *what, uint32_t i,
 /* ---- Which tests ----------------------------------------------------------------------------- */
 
 /* The node, in a graph or its branches, whose operator is not there; NULL: all are. */
-static const struct onnx_node *find_unknown(const struct onnx_graph *graph) {
+static const struct onnx_node *find_unknown(struct onnx_model *model,
+                                            const struct onnx_graph *graph) {
     const struct onnx_node *unknown = NULL;
     for (uint32_t i = 0; i < graph->node_count && !unknown; i++) {
-        const struct onnx_node *node = graph->nodes[i];
+        struct onnx_node *node = graph->nodes[i];
+        if (node->domain[0] == '\0') {
+            mmi_onnx_adapt(model, node, NULL); /* some had another name */
+        }
         bool known =
             mmi_onnx_find_operator(node->domain, node->type) || strcmp(node->type, "Constant") == 0;
         unknown = known ? NULL : node;
         for (uint32_t j = 0; j < node->attribute_count && !unknown; j++) {
             const struct onnx_graph *branch = node->attributes[j].graph;
-            unknown = branch ? find_unknown(branch) : NULL;
+            unknown = branch ? find_unknown(model, branch) : NULL;
         }
     }
     return unknown;
@@ -127,7 +132,7 @@ static mm_status load_test(struct test *test) {
     const mm_services services = {.limits_nesting = 64};
     test->model.arena = &test->arena;
     MMI_TRY(mmi_onnx_load(&source, &services, &test->model, &test->err));
-    const struct onnx_node *unknown = find_unknown(test->model.main);
+    const struct onnx_node *unknown = find_unknown(&test->model, test->model.main);
     if (unknown) {
         return mmi_fail(&test->err, MM_UNSUPPORTED, "operator %s", unknown->type);
     }
