@@ -4,7 +4,6 @@
 #include <base/status.h>
 
 #include <math.h>
-#include <string.h>
 
 /* (x - mean) / sqrt(variance + epsilon) * scale + bias */
 bool mmi_onnx_norm_factors(const struct onnx_model *model, const struct onnx_node *node,
