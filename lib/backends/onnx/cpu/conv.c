@@ -43,7 +43,8 @@ bool mmi_onnx_conv_sizes(struct onnx_conv_sizes *sizes, const struct onnx_conv *
     sizes->depth = sizes->channels * rows->kernel * columns->kernel;
     sizes->columns = rows->out * columns->out;
     sizes->in_size = rows->in * columns->in;
-    sizes->work_ns = sizes->units * mmi_onnx_simd_ns(sizes->rows, sizes->columns, sizes->depth);
+    sizes->work_ns =
+        (double)sizes->units * mmi_onnx_simd_ns(sizes->rows, sizes->columns, sizes->depth);
     return sizes->units * sizes->rows * sizes->columns > 0 && image->elements > 0 &&
            weights->elements > 0;
 }
@@ -86,7 +87,7 @@ static void plan(struct conv *conv, const mm_services *services) {
     conv->direct = conv->flat && size->rows <= DIRECT_ROWS;
     conv->seen_bytes =
         ((plane->rows.kernel + plane->columns.kernel) * sizeof(*conv->seen) + 63) / 64 * 64;
-    conv->tasks = mmi_onnx_tasks(services, size->work_ns);
+    conv->tasks = mmi_onnx_tasks(services, size->work_ns, UINT64_MAX);
     conv->block = mmi_onnx_simd_block(size->depth);
     uint64_t share = size->columns / conv->tasks;
     bool split = size->units < conv->tasks && share >= 4 * ONNX_PANEL;

@@ -18,7 +18,7 @@ struct onnx_conv_sizes {
     uint64_t channels;             /* of a unit */
     uint64_t rows, depth, columns; /* rows: channels of its result; columns: results of each */
     uint64_t in_size;              /* pixels of a channel */
-    uint64_t work_ns;              /* of all */
+    double work_ns;                /* of all */
 };
 
 /* false: there is nothing to do, or there are three spatial axes. */

@@ -36,7 +36,7 @@ static bool measure(struct strips *s, const struct onnx_conv *params,
         !mmi_onnx_strip(plane, 0, STRIPS_FLOATS / s->some, &s->strip)) {
         return false;
     }
-    s->tasks = mmi_onnx_tasks(services, s->size.work_ns);
+    s->tasks = mmi_onnx_tasks(services, s->size.work_ns, UINT64_MAX);
     uint64_t share = plane->rows.out * s->size.units / s->tasks;
     s->lines = mmi_max_u64(4, mmi_min_u64(s->strip.results, share / 4 * 4));
     s->parts = (plane->rows.out + s->lines - 1) / s->lines;

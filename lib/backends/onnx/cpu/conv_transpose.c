@@ -45,8 +45,8 @@ static bool measure(struct transpose *t, const struct onnx_conv *params,
     t->pixels = t->plane.rows.out * t->plane.columns.out;
     t->some = mmi_min_u64(t->made, mmi_max_u64(1, ROWS / t->taps));
     t->tiles = (t->pixels + TILE - 1) / TILE;
-    uint64_t work_ns = t->units * mmi_onnx_simd_ns(t->made * t->taps, t->pixels, t->channels);
-    t->tasks = mmi_min_u64(mmi_onnx_tasks(services, work_ns), t->units * t->tiles);
+    double unit_ns = mmi_onnx_simd_ns(t->made * t->taps, t->pixels, t->channels);
+    t->tasks = mmi_onnx_tasks(services, (double)t->units * unit_ns, t->units * t->tiles);
     uint64_t rows;
     return mmi_mul(t->some, t->taps, &rows) && mmi_add(rows, t->channels, &rows) &&
            mmi_mul(rows, TILE, &t->task_floats) && /* and the bias */

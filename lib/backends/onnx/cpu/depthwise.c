@@ -34,8 +34,8 @@ static bool measure(struct depthwise *d, const struct onnx_conv *params,
     d->taps = plane.rows.kernel * plane.columns.kernel;
     double results =
         (double)d->images * (double)d->channels * (double)(plane.rows.out * plane.columns.out);
-    d->tasks = mmi_onnx_tasks(services, (uint64_t)(results * (double)(d->taps + 8) / 20));
-    d->tasks = mmi_min_u64(d->tasks, d->images * d->channels);
+    d->tasks =
+        mmi_onnx_tasks(services, results * (double)(d->taps + 8) / 20, d->images * d->channels);
     return true;
 }
 

@@ -53,7 +53,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
                      .epsilon = norm->epsilon,
                      .length = row_length(norm, data)};
     r.count = data->elements / r.length;
-    r.tasks = mmi_min_u64(mmi_onnx_tasks(call->services, data->elements / 2), r.count);
+    r.tasks = mmi_onnx_tasks(call->services, (double)data->elements / 2, r.count);
     mmi_onnx_run_tasks(call->services, r.tasks, run_rows, &r);
     return MM_OK;
 }

@@ -53,9 +53,10 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
                                       .c_row = columns,
                                       .column_bias = mmi_onnx_given(call, 2) ? call->in[2] : NULL,
                                       .activation = acts ? &params->activation : NULL}};
-    linear.tasks = mmi_onnx_tasks(call->services, mmi_onnx_simd_ns(rows, columns, depth));
-    linear.by_rows = rows >= 16 * linear.tasks;
+    double work_ns = mmi_onnx_simd_ns(rows, columns, depth);
     uint64_t panels = (columns + ONNX_PANEL - 1) / ONNX_PANEL;
+    linear.tasks = mmi_onnx_tasks(call->services, work_ns, UINT64_MAX);
+    linear.by_rows = rows >= 16 * linear.tasks;
     linear.tasks = linear.by_rows ? linear.tasks : mmi_min_u64(linear.tasks, panels);
     mmi_onnx_run_tasks(call->services, linear.tasks, run_part, &linear);
     return MM_OK;

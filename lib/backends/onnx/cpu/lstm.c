@@ -96,12 +96,12 @@ static void run_rows(void *ctx, uint64_t i) {
 
 static void multiply(const struct lstm *l, const struct onnx_dots *dots) {
     struct share share = {.l = l, .whole = *dots};
-    uint64_t work_ns = mmi_onnx_simd_ns(dots->rows, dots->columns, dots->depth);
+    double work_ns = mmi_onnx_simd_ns(dots->rows, dots->columns, dots->depth);
     share.whole.rows = l->rows;
     share.whole.a_row = share.whole.x_column = dots->depth;
     share.whole.c_row = 1;
     share.whole.c_column = l->rows;
-    share.tasks = mmi_onnx_tasks(l->call->services, work_ns);
+    share.tasks = mmi_onnx_tasks(l->call->services, work_ns, l->rows);
     mmi_onnx_run_tasks(l->call->services, share.tasks, run_rows, &share);
 }
 

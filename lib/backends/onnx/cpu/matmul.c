@@ -51,8 +51,8 @@ static void measure(struct matmul *m, const struct onnx_tensor *inputs,
         m->products = 1;
         m->leading = 0;
     }
-    m->tasks =
-        mmi_onnx_tasks(services, m->products * mmi_onnx_simd_ns(m->rows, m->columns, m->depth));
+    double product_ns = mmi_onnx_simd_ns(m->rows, m->columns, m->depth);
+    m->tasks = mmi_onnx_tasks(services, (double)m->products * product_ns, UINT64_MAX);
     m->block = mmi_onnx_simd_block(m->depth);
     uint64_t panels = (m->columns + ONNX_PANEL - 1) / ONNX_PANEL;
     m->tile = mmi_min_u64(TILE, panels * ONNX_PANEL);

@@ -7,6 +7,10 @@
 /* Floats of A that are used for one panel of B after the other. */
 #define ROWS_FLOATS (32 * 1024)
 
+/* So few columns beyond the last whole panel are cheaper as dots, for more than so many rows. */
+#define MOST_DOTS 4
+#define LEAST_ROWS 12
+
 uint64_t mmi_onnx_simd_block(uint64_t depth) {
     if (depth <= MOST_DEPTH) {
         return depth;
@@ -14,10 +18,6 @@ uint64_t mmi_onnx_simd_block(uint64_t depth) {
     uint64_t blocks = (depth + USUAL_DEPTH - 1) / USUAL_DEPTH;
     return (depth + blocks - 1) / blocks;
 }
-
-/* So few columns beyond the last whole panel are cheaper as dots, for more than so many rows. */
-#define MOST_DOTS 4
-#define LEAST_ROWS 12
 
 /* The last columns of a product; `from` is the first of them. */
 static void multiply_last(const struct onnx_simd *simd, const struct onnx_simd_product *p,
@@ -51,7 +51,7 @@ void mmi_onnx_simd_multiply_rows(const struct onnx_simd *simd, const struct onnx
     uint64_t rows = mmi_max_u64(ROWS_FLOATS / mmi_max_u64(p->depth, 1) / 12, 1) * 12;
     uint64_t whole = p->columns / ONNX_PANEL * ONNX_PANEL;
     bool dots = p->columns - whole <= MOST_DOTS && p->depth <= MOST_DEPTH && p->a_depth == 1 &&
-                !p->column_bias && p->rows >= LEAST_ROWS;
+                !p->column_bias && !p->b_offsets && p->rows >= LEAST_ROWS;
     whole = dots ? whole : p->columns;
     for (uint64_t from = 0; from < p->rows; from += rows) {
         struct onnx_simd_product part = *p;

@@ -7,8 +7,8 @@
 #include <backends/onnx/cpu/simd.h>
 
 /* Nanoseconds that so many multiplications take. */
-static inline uint64_t mmi_onnx_simd_ns(uint64_t rows, uint64_t columns, uint64_t depth) {
-    return (uint64_t)((double)rows * (double)columns * (double)depth / 40);
+static inline double mmi_onnx_simd_ns(uint64_t rows, uint64_t columns, uint64_t depth) {
+    return (double)rows * (double)columns * (double)depth / 40;
 }
 /* Depth of a block: the columns of a panel, or a tile, of that depth stay in the nearest cache. */
 uint64_t mmi_onnx_simd_block(uint64_t depth);

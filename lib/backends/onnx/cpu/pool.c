@@ -36,8 +36,7 @@ static bool measure(struct pool *pool, const struct onnx_pool *params,
     pool->channels = (uint64_t)(image->shape[0] * image->shape[1]);
     pool->taps = plane.rows.kernel * plane.columns.kernel;
     double results = (double)pool->channels * (double)(plane.rows.out * plane.columns.out);
-    pool->tasks = mmi_onnx_tasks(services, (uint64_t)(results * (double)(pool->taps + 8) / 20));
-    pool->tasks = mmi_min_u64(pool->tasks, pool->channels);
+    pool->tasks = mmi_onnx_tasks(services, results * (double)(pool->taps + 8) / 20, pool->channels);
     return true;
 }
 

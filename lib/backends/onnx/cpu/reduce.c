@@ -29,7 +29,7 @@ static void run(const struct onnx_call *call, struct rows r) {
     r.out = call->out[0];
     r.count = call->outputs[0].elements;
     r.length = call->inputs[0].elements / r.count;
-    r.tasks = mmi_min_u64(mmi_onnx_tasks(call->services, call->inputs[0].elements / 8), r.count);
+    r.tasks = mmi_onnx_tasks(call->services, (double)call->inputs[0].elements / 8, r.count);
     mmi_onnx_run_tasks(call->services, r.tasks, run_rows, &r);
 }
 

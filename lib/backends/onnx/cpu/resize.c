@@ -66,7 +66,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     r.rows = in->elements / r.columns;
     r.down = (uint64_t)(out->shape[in->rank - 2] / in->shape[in->rank - 2]);
     r.across = (uint64_t)out->shape[in->rank - 1] / r.columns;
-    r.tasks = mmi_min_u64(mmi_onnx_tasks(call->services, out->elements / 2), r.rows);
+    r.tasks = mmi_onnx_tasks(call->services, (double)out->elements / 2, r.rows);
     mmi_onnx_run_tasks(call->services, r.tasks, run_rows, &r);
     return MM_OK;
 }

@@ -34,7 +34,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
                      .out = call->out[0],
                      .length = mmi_onnx_softmax_split(call->params, input).length};
     r.count = input->elements / r.length;
-    r.tasks = mmi_min_u64(mmi_onnx_tasks(call->services, input->elements), r.count);
+    r.tasks = mmi_onnx_tasks(call->services, (double)input->elements, r.count);
     mmi_onnx_run_tasks(call->services, r.tasks, run_rows, &r);
     return MM_OK;
 }

@@ -5,8 +5,10 @@
 /* Less than this is not worth waking a thread for. */
 #define TASK_NS 50000
 
-uint64_t mmi_onnx_tasks(const mm_services *services, uint64_t work_ns) {
-    return mmi_max_u64(1, mmi_min_u64(services->threads, work_ns / TASK_NS));
+uint64_t mmi_onnx_tasks(const mm_services *services, double work_ns, uint64_t most) {
+    double worth = work_ns / TASK_NS, threads = services->threads;
+    uint64_t tasks = worth < threads ? (uint64_t)worth : services->threads;
+    return mmi_max_u64(1, mmi_min_u64(tasks, most));
 }
 
 void mmi_onnx_run_tasks(const mm_services *services, uint64_t tasks,

@@ -6,8 +6,9 @@
 
 #include <modelmesh/backend.h>
 
-/* How many tasks to make of work that takes one thread about so long: 1 to services->threads. */
-uint64_t mmi_onnx_tasks(const mm_services *services, uint64_t work_ns);
+/* How many tasks to make of work that takes one thread about so long: 1 to services->threads, or to
+ * `most`, into which it can be split at all. */
+uint64_t mmi_onnx_tasks(const mm_services *services, double work_ns, uint64_t most);
 /* body(ctx, i) for i in [0, tasks); a single one without a call of the host. */
 void mmi_onnx_run_tasks(const mm_services *services, uint64_t tasks,
                         void (*body)(void *ctx, uint64_t i), void *ctx);
