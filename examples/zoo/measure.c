@@ -53,14 +53,11 @@ static bool run_once(struct zoo *zoo, struct zoo_model *model, const struct samp
     answer_free(&answer);
     mm_model_info info = MM_MODEL_INFO_INIT;
     mm_model_info_get(zoo->mesh, model->handle, &info);
-    if (info.activation_bytes > model->activation_bytes) {
-        model->activation_bytes = info.activation_bytes;
-    }
+    model->activation_bytes = info.activation_bytes;
     return true;
 }
 
-/* Every public model runs: its variants need the same. What the backend expected before counts too,
- * since a pod must have that much for the first run. */
+/* Every public model runs: its variants need the same. */
 static bool run_each(struct zoo *zoo, const struct things *things, struct samples samples[KINDS],
                      mm_error *err) {
     struct reading reading;

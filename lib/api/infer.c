@@ -76,6 +76,7 @@ mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_opened 
     struct mmi_call call;
     mm_status status = mmi_call_begin(&call, mesh, model_id, opened, request, err);
     if (status == MM_OK) {
+        status = mmi_signature_expect(&mesh->res, opened, call.inputs, err);
         mmi_call_end(&call);
     }
     return status;

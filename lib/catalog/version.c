@@ -69,7 +69,7 @@ void mmi_version_commit(struct mmi_version *version, const struct mmi_prepared *
     version->bare = prepared->bare;
     version->key = prepared->key;
     version->weights_bytes = description->weights_bytes;
-    if (!version->activation_measured) {
+    if (!version->activation_expected && !version->activation_measured) {
         version->activation_bytes = description->activation_bytes;
     }
     if (version->own_bytes == 0) {

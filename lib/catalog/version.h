@@ -73,9 +73,11 @@ struct mmi_version {
     bool bare; /* the backend has no prepare: there is no key */
     struct mmi_key key;
     uint64_t weights_bytes;
-    uint64_t own_bytes;        /* estimate, then as measured */
-    uint64_t activation_bytes; /* estimate, then the high-water mark */
-    bool activation_measured;
+    uint64_t own_bytes; /* estimate, then as measured */
+    /* the backend's estimate, then what requests before the first run will need, then the
+     * high-water mark */
+    uint64_t activation_bytes;
+    bool activation_expected, activation_measured;
     uint64_t prepare_ns, load_ns;  /* of the last one */
     struct mmi_instance *instance; /* residency's: not NONE; NULL = none */
 };

@@ -65,6 +65,23 @@ mm_status mmi_signature_sizes(struct mmi_residency *res, struct mmi_opened *open
     return MM_OK;
 }
 
+mm_status mmi_signature_expect(struct mmi_residency *res, struct mmi_opened *opened,
+                               const mm_value *inputs, mm_error *err) {
+    struct mmi_signature *signature;
+    MMI_TRY(mmi_signature_get(res, opened, inputs, &signature, err));
+    mmi_res_lock(res);
+    struct mmi_version *version = opened->version;
+    uint64_t need = signature->size.activation_bytes;
+    if (!version->activation_measured) {
+        version->activation_bytes =
+            version->activation_expected ? mmi_max_u64(version->activation_bytes, need) : need;
+        version->activation_expected = true;
+    }
+    mmi_res_unlock(res);
+    mmi_signature_done(opened->signatures, signature, mmi_ticks(&res->env->clock));
+    return MM_OK;
+}
+
 /* ---- Running -------------------------------------------------------------------------------- */
 
 /* The high-water mark of one run counts for the reserve from now on. */

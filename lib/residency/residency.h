@@ -218,6 +218,10 @@ struct mmi_work {
 };
 mm_status mmi_execute(struct mmi_residency *res, struct mmi_ticket *ticket,
                       const struct mmi_work *work, mm_error *err);
+/* Before a first run: what this request will need takes the place of the backend's estimate, so
+ * that the load is planned for it. */
+mm_status mmi_signature_expect(struct mmi_residency *res, struct mmi_opened *opened,
+                               const mm_value *inputs, mm_error *err);
 /* Size for given inputs without a run; the result is copied into values and exactness. */
 mm_status mmi_signature_sizes(struct mmi_residency *res, struct mmi_opened *opened,
                               const mm_value *inputs, mm_value *values, uint8_t *exactness,

@@ -141,15 +141,9 @@ static enum mmi_verdict displace(const struct want *want) {
     return plan.verdict;
 }
 
-/* Somebody runs on the device and will give scratch back. */
+/* Locked, after a trim: what is still held is of runs, which will give it back. */
 static bool others_run(const struct mmi_devstate *dev) {
-    for (unsigned i = 0; i < MMI_EXEC_SLOTS; i++) {
-        const struct mmi_exec_slot *slot = &dev->exec[i];
-        if (atomic_load(&slot->busy) && atomic_load(&slot->bytes) > 0) {
-            return true;
-        }
-    }
-    return false;
+    return dev->scratch_bytes > 0;
 }
 
 static mm_status no_room(const struct want *want, mm_error *err) {

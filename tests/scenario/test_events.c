@@ -192,6 +192,7 @@ static void test_every_eviction_has_its_reason(void **state) {
     assert_int_equal(scene_seed(&f, model), 1);
     mm_model hungry = fixture_add(&f, "hungry", "weights_bytes 1m\nactivation_per_element 3m\n");
     fixture_advance(&f, 1000 * MS);
+    assert_int_equal(mm_load(f.mesh, hungry, NULL, NULL, &f.err), MM_OK);
     assert_int_equal(fixture_infer(&f, hungry, -1), MM_OK); /* 12 MiB to run in */
     assert_int_equal(fixture_events(&f, "evict model=m ", "for=hungry reason=activations"), 1);
     assert_int_equal(mm_unregister(f.mesh, hungry, &f.err), MM_OK);
