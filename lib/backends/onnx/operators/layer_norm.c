@@ -12,14 +12,8 @@
 /* LayerNormalization, RMSNormalization: all axes from one on are a row that is normalised by
  * itself; scale and bias are broadcast to the data. */
 
-struct layer_norm {
-    int64_t axis;
-    float epsilon;
-    int32_t stash_type; /* mm_dtype of the mean and the inverse deviation, where they are wanted */
-};
-
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
-    struct layer_norm *norm = params;
+    struct onnx_layer_norm *norm = params;
     int64_t stash;
     MMI_TRY(mmi_onnx_read_int(a, "axis", -1, &norm->axis, err));
     MMI_TRY(mmi_onnx_read_float(a, "epsilon", 1e-5f, &norm->epsilon, err));
@@ -33,7 +27,7 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {
-    const struct layer_norm *norm = x->params;
+    const struct onnx_layer_norm *norm = x->params;
     const struct onnx_tensor *data = &x->inputs[0];
     struct onnx_tensor output;
     uint32_t axis;
@@ -112,7 +106,7 @@ static void stash(const struct onnx_call *call, uint32_t output, uint64_t row, d
 }
 
 static void run(const struct onnx_call *call, bool mean) {
-    const struct layer_norm *norm = call->params;
+    const struct onnx_layer_norm *norm = call->params;
     const struct onnx_tensor *data = &call->inputs[0];
     uint32_t axis;
     mmi_onnx_axis(norm->axis, data->rank, &axis);
@@ -161,7 +155,7 @@ const struct onnx_operator mmi_onnx_op_LayerNormalization = {
     .most_inputs = 3,
     .least_outputs = 1,
     .most_outputs = 3,
-    .params_bytes = sizeof(struct layer_norm),
+    .params_bytes = sizeof(struct onnx_layer_norm),
     .read = read,
     .infer = infer,
     .run = run_layer,
@@ -180,7 +174,7 @@ const struct onnx_operator mmi_onnx_op_RMSNormalization = {
     .most_inputs = 2,
     .least_outputs = 1,
     .most_outputs = 1,
-    .params_bytes = sizeof(struct layer_norm),
+    .params_bytes = sizeof(struct onnx_layer_norm),
     .read = read,
     .infer = infer,
     .run = run_rms,
