@@ -157,7 +157,7 @@ static void begin_life(struct mmi_model *model) {
     mmi_list_init(&model->waiters);
     mmi_list_init(&model->updating);
     model->queued = 0;
-    model->served = model->misses = model->granted = 0;
+    model->served = model->misses = model->granted = model->hits = 0;
     model->loads = model->evictions = model->failures = 0;
 }
 

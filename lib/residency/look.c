@@ -72,7 +72,14 @@ static void look_at_version(const struct mmi_version *version, struct mmi_model_
     }
 }
 
-static void look_at_model(struct mmi_residency *res, const struct mmi_model *model,
+/* A miss that runs is granted, and served only at its end: until then the difference is too small
+ * by one. What was told once stays true, so a counter never goes down. */
+static uint64_t hits_of(uint64_t *told, uint64_t served, uint64_t granted) {
+    *told = mmi_max_u64(*told, mmi_sub_floor(served, granted));
+    return *told;
+}
+
+static void look_at_model(struct mmi_residency *res, struct mmi_model *model,
                           struct mmi_model_look *look) {
     uint64_t now_ns = mmi_now(&res->env->clock);
     *look = (struct mmi_model_look){.state = state_of(model->current, now_ns),
@@ -90,7 +97,7 @@ static void look_at_model(struct mmi_residency *res, const struct mmi_model *mod
                                     .now_ns = now_ns};
     look_at_version(model->current, look);
     look_at_instance(res, model->current->instance, look);
-    look->hits = mmi_sub_floor(look->hits, model->granted);
+    look->hits = hits_of(&model->hits, look->hits, model->granted);
     look->requests = look->hits + model->misses;
 }
 
@@ -179,8 +186,8 @@ void mmi_mesh_look(struct mmi_residency *res, struct mmi_mesh_look *look) {
     look->models = res->catalog.count;
     look->queued = res->queued;
     look->description_bytes = res->description_bytes;
+    look->counts.hits = hits_of(&res->hits, served, granted);
     mmi_res_unlock(res);
-    look->counts.hits = mmi_sub_floor(served, granted);
     look->counts.requests = look->counts.hits + look->counts.counts[MMI_COUNT_MISSES];
 }
 

@@ -93,6 +93,7 @@ struct mmi_residency {
     bool joining, joined;       /* the threads, by the first stop */
     uint64_t instances;         /* that exist */
     uint64_t served, granted;   /* sums of models' that are gone; see mmi_model */
+    uint64_t hits;              /* as last told */
     struct mmi_candidate *candidates; /* room for all instances: planning allocates nothing */
     struct mmi_instance **planned;
     uint32_t *victims;

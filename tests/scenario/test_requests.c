@@ -506,6 +506,31 @@ static void test_signals_do_not_end_a_wait(void **state) {
     sigaction(SIGUSR1, &before, NULL);
 }
 
+/* What was told of hits stays true while a miss runs, which counts as served only at its end. */
+static void test_hits_never_go_down(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_gated(&f, "m", "version o\n");
+    assert_int_equal(fixture_infer(&f, model), MM_OK);
+    assert_int_equal(fixture_infer(&f, model), MM_OK);
+    assert_int_equal(fixture_info(&f, model).hits, 1);
+    assert_int_equal(fixture_stats(&f).hits, 1);
+    assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+    struct gate gate;
+    gate_shut(&f, &gate, MMI_ECHO_INFER, "o");
+    struct asker asker = {.f = &f, .model = model};
+    asker_start(&asker);
+    gate_wait_arrived(&gate, 1);
+    assert_int_equal(fixture_info(&f, model).hits, 1);
+    assert_int_equal(fixture_stats(&f).hits, 1);
+    gate_open(&gate);
+    assert_int_equal(asker_join(&asker), MM_OK);
+    assert_int_equal(fixture_info(&f, model).hits, 1);
+    assert_int_equal(fixture_info(&f, model).requests, 3);
+    fixture_close(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_infer_on_one_model_runs_in_parallel),
@@ -526,6 +551,7 @@ int main(void) {
         cmocka_unit_test(test_blocking_infer_ends_by_close),
         cmocka_unit_test(test_a_run_without_scratch_yet_finishes_after_unregister),
         cmocka_unit_test(test_signals_do_not_end_a_wait),
+        cmocka_unit_test(test_hits_never_go_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
