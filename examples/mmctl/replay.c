@@ -22,6 +22,7 @@ struct replay_options {
     char device_names[MAX_DEVICES][64];
     uint32_t device_count;
     uint64_t clients;
+    struct input_options inputs; /* shapes: "NAME=..." of all models, "MODEL:NAME=..." of one */
     bool json;
 };
 
@@ -86,6 +87,9 @@ static int read_options(struct arguments *arguments, struct replay_options *opti
                    take_option(arguments, argument, "--policy", &options->policy) ||
                    take_option(arguments, argument, "--cache-dir", &options->cache_dir)) {
             continue;
+        } else if (strncmp(argument, "--shape", 7) == 0 &&
+                   take_input_option(arguments, argument, &options->inputs)) {
+            continue;
         } else if (take_option(arguments, argument, "--device", &value)) {
             arguments->failed |= !read_devices(options, value);
         } else if (take_option(arguments, argument, "--clients", &value)) {
@@ -145,6 +149,21 @@ static bool find_model(const char *dir, const char *name, char *path, size_t roo
     return found;
 }
 
+/* The options of one model: shapes that name it go before those of all. */
+static struct input_options inputs_of(const struct input_options *all, const char *name) {
+    struct input_options own = {.random = true, .seed = 1};
+    size_t length = strlen(name);
+    for (uint32_t i = 0; i < all->shape_count; i++) {
+        if (strncmp(all->shapes[i], name, length) == 0 && all->shapes[i][length] == ':') {
+            own.shapes[own.shape_count++] = all->shapes[i] + length + 1;
+        }
+    }
+    for (uint32_t i = 0; i < all->shape_count && own.shape_count < MAX_INPUTS; i++) {
+        own.shapes[own.shape_count++] = all->shapes[i];
+    }
+    return own;
+}
+
 static int add_model(struct replay *replay, const struct replay_options *options,
                      const char *name) {
     char path[4096];
@@ -169,7 +188,7 @@ static int add_model(struct replay *replay, const struct replay_options *options
     if (mm_model_describe(replay->mesh, entry->model, 0, &entry->description, &err) != MM_OK) {
         return failure(name, &err);
     }
-    struct input_options inputs = {.random = true, .seed = 1};
+    struct input_options inputs = inputs_of(&options->inputs, name);
     return make_inputs(entry->description, &inputs, &entry->inputs) ? EXIT_DONE : EXIT_FAILED;
 }
 

@@ -138,9 +138,9 @@ struct mmi_instance {
     struct mmi_job job;
     struct mmi_list victims; /* to detach first; their memory is ours already */
     int32_t priority;
-    uint64_t sequence; /* order of arrival */
-    uint64_t round;    /* of the pump that looked at it last */
-    uint64_t begun_ns;
+    uint64_t sequence;    /* order of arrival */
+    uint64_t round;       /* of the pump that looked at it last */
+    uint64_t begun_ns;    /* when it had its memory: waiting for that is no load time */
     uint64_t starved_ns;  /* since when only leased ones would do; 0 = not */
     uint64_t extra_bytes; /* wider plan after an out of memory */
     bool retried, queued, for_update;

@@ -49,7 +49,6 @@ struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_mode
     mmi_list_init(&instance->gate);
     mmi_list_init(&instance->victims);
     instance->sequence = ++res->sequence;
-    instance->begun_ns = mmi_now(&res->env->clock);
     res->instances++;
     return instance;
 }

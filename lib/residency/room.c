@@ -282,6 +282,7 @@ static void grant(struct mmi_residency *res, struct mmi_instance *instance,
     atomic_store(&instance->activation_bytes, need.activation_bytes);
     atomic_store(&instance->measured, instance->version->activation_measured);
     mmi_list_push_back(&dev->instances, &instance->on_device);
+    instance->begun_ns = mmi_now(&res->env->clock);
     mmi_event(res, MMI_EVENT_LOAD_BEGIN, instance->model,
               &(struct mmi_event){.bytes = instance->block.charged_bytes}, dev);
     mmi_waiters_told(res, instance->model);

@@ -401,6 +401,9 @@ static void test_a_miss_waits_out_min_residency(void **state) {
     struct caller on_b, on_a;
     caller_start(&on_b, &f, b);
     assert_int_equal(caller_join(&on_b), MM_OK);
+    /* Waiting is no load time, else two that displace each other would wait longer each time. */
+    assert_true(fixture_info(&f, b).load_ns <=
+                event_time(&f, MM_EVENT_LOAD_END, "b") - event_time(&f, MM_EVENT_EVICT, "a"));
     caller_start(&on_a, &f, a);
     assert_int_equal(caller_join(&on_a), MM_OK);
     uint64_t a_ns = event_time(&f, MM_EVENT_LOAD_END, "a");
