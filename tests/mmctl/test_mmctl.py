@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""mmctl as a person or a script uses it: each command on small models, its exit code and output.
+
+Usage: test_mmctl.py MMCTL DATA        DATA: tests/backends/onnx/data
+"""
+
+import ast
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+MMCTL, DATA = (os.path.abspath(path) for path in sys.argv[1:3])
+REPLAY_KEYS = ['requests', 'failed', 'hit_rate', 'loads', 'evictions', 'hit_p50_ms', 'hit_p99_ms',
+               'miss_p50_ms', 'miss_p99_ms', 'peak_bytes', 'budget_bytes', 'seconds']
+BENCH_KEYS = ['prepare_ms', 'open_ms', 'first_ms', 'hot_p50_ms', 'hot_p99_ms', 'file_bytes',
+              'resident_bytes']
+
+
+def model(name):
+    return os.path.join(DATA, name + '.onnx')
+
+
+def read_npy(path):
+    """dtype, shape, bytes of a file of format 1.0."""
+    with open(path, 'rb') as file:
+        data = file.read()
+    assert data[:8] == b'\x93NUMPY\x01\x00', data[:8]
+    length = struct.unpack('<H', data[8:10])[0]
+    assert (10 + length) % 64 == 0
+    header = ast.literal_eval(data[10:10 + length].decode())
+    assert header['fortran_order'] is False
+    return header['descr'], header['shape'], data[10 + length:]
+
+
+class Mmctl(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def run_it(self, code, *arguments):
+        """Standard output; in a pipe nothing is on stderr unless something failed."""
+        result = subprocess.run([MMCTL, *arguments], capture_output=True, text=True, check=False,
+                                cwd=self.folder)
+        self.assertEqual(result.returncode, code, result.stderr)
+        if code == 0:
+            self.assertEqual(result.stderr, '')
+            return result.stdout
+        self.assertRegex(result.stderr, r'(?m)^mmctl: .+')
+        return result.stderr
+
+    def test_inspect(self):
+        text = self.run_it(0, 'inspect', model('rate'))
+        for line in ('x                        f32 [N, 8]', 'sr                       i64 []',
+                     'onnx.opset   17', 'If 1'):
+            self.assertIn(line, text)
+        told = json.loads(self.run_it(0, 'inspect', model('mlp'), '--json'))
+        self.assertEqual(told['inputs'], [{'name': 'x', 'dtype': 'f32', 'shape': [-1, 24]}])
+        self.assertEqual(told['outputs'], [{'name': 'y', 'dtype': 'f32', 'shape': [-1, 10]}])
+        self.assertGreaterEqual(told['weights_bytes'], 4 * (40 * 24 + 40 + 40 * 10 + 10))
+
+    def test_what_cannot_be_inspected(self):
+        self.assertIn('absent.onnx', self.run_it(1, 'inspect', 'absent.onnx'))
+        with open(self.path('cut.onnx'), 'wb') as cut, open(model('mlp'), 'rb') as whole:
+            cut.write(whole.read()[:1000])
+        self.assertIn('MM_INVALID_MODEL', self.run_it(1, 'inspect', 'cut.onnx'))
+        self.run_it(2, 'inspect')
+        self.run_it(2, 'inspect', model('mlp'), '--what')
+        self.assertIn('no such command', self.run_it(2, 'expect', model('mlp')))
+
+    def test_infer_gives_the_same_from_saved_inputs(self):
+        self.run_it(0, 'infer', model('rate'), '--random', '7', '--shape', 'x=3x8', '--shape',
+                    'state=3x8', '--save-inputs', 'in', '--output-dir', 'out')
+        self.assertEqual(read_npy(self.path('in', 'x.npy'))[:2], ('<f4', (3, 8)))
+        self.assertEqual(read_npy(self.path('in', 'sr.npy'))[:2], ('<i8', ()))
+        self.assertEqual(read_npy(self.path('out', 'y.npy'))[:2], ('<f4', (3,)))
+        inputs = []
+        for name in ('x', 'state', 'sr'):
+            inputs += ['--input', f'{name}={self.path("in", name + ".npy")}']
+        self.run_it(0, 'infer', model('rate'), *inputs, '--output-dir', 'again')
+        for name in ('y.npy', 'stateN.npy'):
+            self.assertEqual(read_npy(self.path('out', name)), read_npy(self.path('again', name)))
+
+    def test_infer_computes(self):
+        """rate: state + 3 x, for any sr but 16000."""
+        self.run_it(0, 'infer', model('rate'), '--random', '1', '--save-inputs', 'in',
+                    '--output-dir', 'out')
+        read = [struct.unpack('<8f', read_npy(self.path(name))[2])
+                for name in ('in/x.npy', 'in/state.npy', 'out/stateN.npy')]
+        for x, state, result in zip(*read):
+            self.assertTrue(0 <= x < 1)
+            self.assertAlmostEqual(result, state + 3 * x, places=5)
+
+    def test_infer_with_a_wrong_input(self):
+        self.run_it(0, 'infer', model('mlp'), '--random', '1', '--save-inputs', 'in',
+                    '--output-dir', 'out')
+        wrong = self.run_it(1, 'infer', model('image'), '--input', 'x=' + self.path('in', 'x.npy'))
+        self.assertIn('x', wrong)
+        self.run_it(2, 'infer', model('mlp'), '--input', 'z=' + self.path('in', 'x.npy'))
+
+    def test_bench(self):
+        told = json.loads(self.run_it(0, 'bench', model('image'), '--threads', '1', '--runs', '5',
+                                      '--shape', 'x=1x3x16x16', '--json'))
+        self.assertEqual(list(told), BENCH_KEYS)
+        self.assertEqual(told['file_bytes'], os.path.getsize(model('image')))
+        self.assertGreater(told['resident_bytes'], 0)
+        self.assertIn('hot p50', self.run_it(0, 'bench', model('mlp'), '--runs', '3'))
+
+    def write_trace(self, *names):
+        with open(self.path('trace.csv'), 'w', encoding='utf-8') as file:
+            file.write('seq,model\n')
+            file.writelines(f'{i},{name}\n' for i, name in enumerate(names))
+
+    def test_replay_and_verify(self):
+        self.write_trace(*['mlp', 'image', 'rate', 'outputs'] * 25)
+        told = json.loads(self.run_it(
+            0, 'replay', 'trace.csv', '--models', DATA, '--device', 'host:4m,sim:4m', '--policy',
+            'lru', '--clients', '3', '--shape', 'image:x=1x3x9x9', '--cache-dir', 'cache',
+            '--json'))
+        self.assertEqual(list(told), REPLAY_KEYS)
+        self.assertEqual((told['requests'], told['failed'], told['loads']), (100, 0, 4))
+        self.assertEqual(told['budget_bytes'], 8 << 20)
+        self.assertTrue(0 < told['peak_bytes'] <= told['budget_bytes'])
+        self.assertRegex(self.run_it(0, 'verify', 'cache'), r'^4 entries, .* 0 damaged')
+        entry = next(name for name in sorted(os.listdir(self.path('cache')))
+                     if name.endswith('.mma'))
+        with open(self.path('cache', entry), 'r+b') as file:
+            file.seek(-1, os.SEEK_END)
+            last = file.read(1)
+            file.seek(-1, os.SEEK_END)
+            file.write(bytes([last[0] ^ 1]))
+        result = subprocess.run([MMCTL, 'verify', self.path('cache')], capture_output=True,
+                                text=True, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn('1 damaged, 1 removed', result.stdout)
+        self.assertRegex(self.run_it(0, 'verify', 'cache'), r'^3 entries, .* 0 damaged')
+
+    def test_replay_that_fails(self):
+        self.write_trace('mlp', 'nobody')
+        wrong = self.run_it(1, 'replay', 'trace.csv', '--models', DATA, '--device', 'host:4m')
+        self.assertIn('nobody', wrong)
+        self.run_it(2, 'replay', 'trace.csv', '--models', DATA, '--device', 'moon:4m')
+        self.run_it(2, 'replay', 'trace.csv', '--models', DATA, '--policy', 'coin')
+
+
+if __name__ == '__main__':
+    unittest.main(argv=sys.argv[:1])
