@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void print_values(const char *title, const mm_value_info *values, uint32_t count) {
     printf("%s\n", title);
@@ -21,8 +22,18 @@ static void print_metadata(const char *key, const char *value) {
     printf("%-12s %.*s%s\n", key, shown, value, value[shown] ? " ..." : "");
 }
 
-static void print_text(const mm_model_description *description, const mm_model_info *info) {
+/* 0 for a folder. */
+static uint64_t file_bytes(const char *path) {
+    struct stat file;
+    return stat(path, &file) == 0 && S_ISREG(file.st_mode) ? (uint64_t)file.st_size : 0;
+}
+
+static void print_text(const char *path, const mm_model_description *description,
+                       const mm_model_info *info) {
     printf("format       %s, run by backend %s\n", description->format, description->backend);
+    if (file_bytes(path) > 0) {
+        printf("file         %s\n", show_bytes(file_bytes(path)));
+    }
     print_values("inputs", description->inputs, description->input_count);
     print_values("outputs", description->outputs, description->output_count);
     printf("weights      %s packed\n", show_bytes(description->weights_bytes));
@@ -66,16 +77,17 @@ static void print_json_values(const char *key, const mm_value_info *values, uint
     printf("]");
 }
 
-static void print_json(const mm_model_description *description, const mm_model_info *info) {
+static void print_json(const char *path, const mm_model_description *description,
+                       const mm_model_info *info) {
     printf("{\"format\": ");
     print_json_text(description->format);
     printf(", \"backend\": ");
     print_json_text(description->backend);
     print_json_values("inputs", description->inputs, description->input_count);
     print_json_values("outputs", description->outputs, description->output_count);
-    printf(", \"weights_bytes\": %" PRIu64 ", \"activation_bytes\": %" PRIu64
-           ", \"prepare_ms\": %.3f}\n",
-           description->weights_bytes, description->activation_bytes,
+    printf(", \"file_bytes\": %" PRIu64 ", \"weights_bytes\": %" PRIu64
+           ", \"activation_bytes\": %" PRIu64 ", \"prepare_ms\": %.3f}\n",
+           file_bytes(path), description->weights_bytes, description->activation_bytes,
            (double)info->prepare_ns / 1e6);
 }
 
@@ -108,7 +120,7 @@ int command_inspect(int argc, char **argv) {
         code = failure(path, &err);
     } else {
         mm_model_info_get(mesh, model, &info);
-        (json ? print_json : print_text)(description, &info);
+        (json ? print_json : print_text)(path, description, &info);
         mm_description_free(description);
     }
     mm_mesh_free(&mesh);

@@ -65,6 +65,7 @@ class Mmctl(unittest.TestCase):
         told = json.loads(self.run_it(0, 'inspect', model('mlp'), '--json'))
         self.assertEqual(told['inputs'], [{'name': 'x', 'dtype': 'f32', 'shape': [-1, 24]}])
         self.assertEqual(told['outputs'], [{'name': 'y', 'dtype': 'f32', 'shape': [-1, 10]}])
+        self.assertEqual(told['file_bytes'], os.path.getsize(model('mlp')))
         self.assertGreaterEqual(told['weights_bytes'], 4 * (40 * 24 + 40 + 40 * 10 + 10))
 
     def test_what_cannot_be_inspected(self):
