@@ -46,7 +46,7 @@ static mm_value *typical_inputs(const struct onnx_model *model, struct onnx_aren
 /* Activations of a run of a size that is often seen; 0 where none of these shapes suits the
  * model. */
 static uint64_t estimate(const struct onnx_prepared *prepared, const mm_services *services) {
-    static const int64_t sizes[] = {640, 576, 320, 288, 224, 128, 64, 32, 16, 1};
+    static const int64_t sizes[] = {224, 288, 320, 576, 640, 128, 64, 32, 16, 1};
     uint64_t bytes = 0;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && bytes == 0; i++) {
         struct onnx_arena arena;
