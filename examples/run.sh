@@ -14,6 +14,9 @@ cd "$(dirname "$0")/.." || exit 2
 root=$PWD
 home=build/examples
 zoo=$home/release/examples/zoo/zoo
+step_logs=$home/logs
+exec 3>&2 # steps speak there: stdout is the demo's, so that `run.sh --log | grep evict` works
+. scripts/steps.sh
 
 # ---- Tools --------------------------------------------------------------------------------------
 
@@ -28,77 +31,6 @@ missing_packages() {
     [ -e /usr/include/xxhash.h ] || echo libxxhash-dev
     [ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || echo fonts-dejavu-core
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
-}
-
-may_install() {
-    [ "$(id -u)" = 0 ] && return
-    command -v sudo >/dev/null || return
-    sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; } || return
-    as_root=sudo
-}
-
-install_missing() {
-    local packages as_root=""
-    packages=$(missing_packages | tr '\n' ' ')
-    [ -z "$packages" ] && return
-    if ! command -v apt-get >/dev/null; then
-        echo "Missing. On Debian 12 these packages have it: $packages" >&2
-        exit 2
-    fi
-    if ! may_install; then
-        echo "Missing tools, and no right to install them. As root: apt-get install $packages" >&2
-        exit 2
-    fi
-    step "install $packages" sh -c "$as_root apt-get update -q && $as_root env \
-        DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages" ||
-        exit 2
-    packages=$(missing_packages | tr '\n' ' ')
-    if [ -n "$packages" ]; then
-        echo "Still missing: $packages" >&2
-        exit 2
-    fi
-}
-
-# ---- Steps --------------------------------------------------------------------------------------
-# They speak on stderr: stdout is the demo's, so that `examples/run.sh --log | grep evict` works.
-
-# While a step runs, on a terminal: its name, the seconds, and what it says last.
-watch_log() {
-    local name=$1 log=$2 began=$SECONDS width
-    width=$(tput cols 2>/dev/null || echo 80)
-    while sleep 1; do
-        printf '\r\033[K%.*s' "$((width - 1))" \
-            "$name: $((SECONDS - began)) s  $(tail -c 400 "$log" | tr '\r' '\n' | tail -n 1)" >&2
-    done
-}
-
-# step NAME COMMAND...: runs it into a log, prints name, result and seconds. Status: the command's.
-step() {
-    local name=$1 log status began=$SECONDS watcher=""
-    shift
-    log="$home/logs/$(echo "$name" | tr -c 'a-z0-9\n' '-' | cut -c 1-40).log"
-    mkdir -p "$home/logs"
-    : >"$log"
-    if [ -t 2 ]; then
-        watch_log "$name" "$log" &
-        watcher=$!
-    else
-        printf '%s ... ' "$name" >&2
-    fi
-    "$@" >"$log" 2>&1 </dev/null
-    status=$?
-    if [ -n "$watcher" ]; then
-        kill "$watcher" 2>/dev/null
-        wait "$watcher" 2>/dev/null
-        printf '\r\033[K%s ... ' "$name" >&2
-    fi
-    if [ $status -eq 0 ]; then
-        echo "$((SECONDS - began)) s" >&2
-    else
-        echo "FAILED after $((SECONDS - began)) s; the end of $log:" >&2
-        tail -n 30 "$log" | sed 's/^/    /' >&2
-    fi
-    return $status
 }
 
 # made NAME FILE... -- COMMAND...: a step that is left out while the files are what they were when
@@ -156,4 +88,4 @@ made "make the variants" $tools/models.txt $tools/models.py $tools/variants.py -
 made "draw and speak" $tools/picture.txt $tools/sentence.txt $tools/files.txt $tools/things.py \
     -- "$python" $tools/things.py "$home/zoo"
 step "build" build || exit 1
-cd "$called_from" && exec "$root/$zoo" --data "$root/$home/zoo" "$@"
+cd "$called_from" && exec "$root/$zoo" --data "$root/$home/zoo" "$@" 3>&-

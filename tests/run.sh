@@ -8,6 +8,9 @@ cd "$(dirname "$0")/.." || exit 2
 
 passed=0
 failed=0
+step_logs=build/logs
+exec 3>&1
+. scripts/steps.sh
 
 # ---- Tools --------------------------------------------------------------------------------------
 
@@ -30,69 +33,7 @@ missing_packages() {
     fi
 }
 
-install_missing() {
-    local packages as_root=""
-    packages=$(missing_packages | tr '\n' ' ')
-    [ -z "$packages" ] && return
-    if ! command -v apt-get >/dev/null; then
-        echo "Missing. On Debian 12 these packages have it: $packages"
-        exit 2
-    fi
-    if [ "$(id -u)" != 0 ]; then
-        if ! sudo -n true 2>/dev/null; then
-            echo "Missing tools, and no right to install them. As root: apt-get install $packages"
-            exit 2
-        fi
-        as_root=sudo
-    fi
-    # shellcheck disable=SC2086 # words are packages
-    step "install $packages" sh -c "$as_root apt-get update -q && $as_root env \
-        DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages"
-    packages=$(missing_packages | tr '\n' ' ')
-    if [ -n "$packages" ]; then
-        echo "Still missing: $packages"
-        exit 2
-    fi
-}
-
 # ---- Steps --------------------------------------------------------------------------------------
-
-# While a step runs, on a terminal: its name, the seconds, and what it says last.
-watch_log() {
-    local name=$1 log=$2 began=$SECONDS width
-    width=$(tput cols 2>/dev/null || echo 80)
-    while sleep 1; do
-        printf '\r\033[K%.*s' "$((width - 1))" \
-            "$name: $((SECONDS - began)) s  $(tail -c 400 "$log" | tr '\r' '\n' | tail -n 1)"
-    done
-}
-
-# step NAME COMMAND...: runs it into a log, prints name, result and seconds. Status: the command's.
-step() {
-    local name=$1 log status began=$SECONDS watcher=""
-    shift
-    log="build/logs/$(echo "$name" | tr -c 'a-z0-9\n' '-' | cut -c 1-40).log"
-    mkdir -p build/logs
-    if [ -t 1 ]; then
-        : >"$log"
-        watch_log "$name" "$log" &
-        watcher=$!
-    fi
-    "$@" >"$log" 2>&1 </dev/null
-    status=$?
-    if [ -n "$watcher" ]; then
-        kill "$watcher" 2>/dev/null
-        wait "$watcher" 2>/dev/null
-        printf '\r\033[K'
-    fi
-    if [ $status -eq 0 ]; then
-        printf '%-44s ok      %4d s\n' "$name" $((SECONDS - began))
-    else
-        printf '%-44s FAILED  %4d s   %s\n' "$name" $((SECONDS - began)) "$log"
-        tail -n 60 "$log" | sed 's/^/    /'
-    fi
-    return $status
-}
 
 # A step that is one test.
 check() {
