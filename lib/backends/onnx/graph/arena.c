@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define FIRST_BYTES 4096
+#define FIRST_ITEMS 64
+#define MOST_ITEMS (UINT32_MAX / 4)
 #define LARGEST_BYTES (UINT64_C(4) << 20)
 #define OWN_BYTES (UINT64_C(1) << 20) /* more than this gets a block of its own */
 #define DATA_ALIGN 64
@@ -90,6 +92,24 @@ void *mmi_onnx_take(struct onnx_arena *arena, uint64_t count, uint64_t bytes) {
 
 void *mmi_onnx_take_data(struct onnx_arena *arena, uint64_t bytes) {
     return take(arena, bytes, DATA_ALIGN);
+}
+
+bool mmi_onnx_grow(struct onnx_arena *arena, void **items, uint32_t *capacity, uint32_t count,
+                   uint64_t item_bytes) {
+    if (count < *capacity) {
+        return true;
+    }
+    uint32_t more = *capacity ? *capacity * 2 : FIRST_ITEMS;
+    void *memory = more < MOST_ITEMS ? mmi_onnx_take(arena, more, item_bytes) : NULL;
+    if (!memory) {
+        return false;
+    }
+    if (count > 0) {
+        memcpy(memory, *items, count * item_bytes);
+    }
+    *items = memory;
+    *capacity = more;
+    return true;
 }
 
 char *mmi_onnx_take_text(struct onnx_arena *arena, const void *text, uint64_t bytes) {

@@ -23,6 +23,10 @@ void mmi_onnx_arena_free(struct onnx_arena *arena); /* may be repeated; zeroed i
 void *mmi_onnx_take(struct onnx_arena *arena, uint64_t count, uint64_t bytes);
 /* For the data of a tensor: aligned to 64, not zeroed. */
 void *mmi_onnx_take_data(struct onnx_arena *arena, uint64_t bytes);
+/* A growable array of `count` items: makes room for one more. The old items stay valid where they
+ * were, and are copied. false: out of memory, nothing changed. New room is zeroed. */
+bool mmi_onnx_grow(struct onnx_arena *arena, void **items, uint32_t *capacity, uint32_t count,
+                   uint64_t item_bytes);
 /* A copy with a NUL at the end. */
 char *mmi_onnx_take_text(struct onnx_arena *arena, const void *text, uint64_t bytes);
 

@@ -1,22 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/graph/graph.h>
 #include <backends/onnx/operators/operator.h>
+#include <base/status.h>
 
 #include <stdio.h>
-#include <string.h>
 
 uint32_t mmi_onnx_add_value(struct onnx_model *model, const char *name) {
-    if (model->value_count == model->value_capacity) {
-        uint32_t capacity = model->value_capacity ? model->value_capacity * 2 : 256;
-        struct onnx_value *values = mmi_onnx_take(model->arena, capacity, sizeof(*values));
-        if (!values || capacity > UINT32_MAX / 4) {
-            return ONNX_NO_VALUE;
-        }
-        if (model->value_count > 0) {
-            memcpy(values, model->values, model->value_count * sizeof(*values));
-        }
-        model->values = values;
-        model->value_capacity = capacity;
+    if (!mmi_onnx_grow(model->arena, (void **)&model->values, &model->value_capacity,
+                       model->value_count, sizeof(*model->values))) {
+        return ONNX_NO_VALUE;
     }
     model->values[model->value_count] = (struct onnx_value){.name = name};
     return model->value_count++;
@@ -68,4 +60,13 @@ const char *mmi_onnx_node_text(const struct onnx_model *model, const struct onnx
                  has ? model->values[node->outputs[0]].name : "");
     }
     return text;
+}
+
+mm_status mmi_onnx_fail_node(const struct onnx_model *model, const struct onnx_node *node,
+                             mm_status status, mm_error *err) {
+    if (status != MM_OK) {
+        char text[ONNX_NODE_TEXT];
+        mmi_error_prefix(err, "%s", mmi_onnx_node_text(model, node, text));
+    }
+    return status;
 }

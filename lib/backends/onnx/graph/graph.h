@@ -94,6 +94,9 @@ struct onnx_node *mmi_onnx_new_node(struct onnx_model *model, const struct onnx_
 #define ONNX_NODE_TEXT 160
 const char *mmi_onnx_node_text(const struct onnx_model *model, const struct onnx_node *node,
                                char text[ONNX_NODE_TEXT]);
+/* Put the node before the message of what failed; gives `status` back. MM_OK does nothing. */
+mm_status mmi_onnx_fail_node(const struct onnx_model *model, const struct onnx_node *node,
+                             mm_status status, mm_error *err);
 
 /* resolve.c: operators, parameters, constants for Constant nodes; in all branches. */
 mm_status mmi_onnx_resolve(struct onnx_model *model, mm_error *err);

@@ -174,13 +174,6 @@ static mm_status resolve_branches(struct onnx_model *model, const struct onnx_no
     return MM_OK;
 }
 
-static mm_status fail_node(const struct onnx_model *model, const struct onnx_node *node,
-                           mm_status status, mm_error *err) {
-    char text[ONNX_NODE_TEXT];
-    mmi_error_prefix(err, "%s", mmi_onnx_node_text(model, node, text));
-    return status;
-}
-
 static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *graph, mm_error *err) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < graph->node_count; i++) {
@@ -188,9 +181,7 @@ static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *grap
         bool constant = strcmp(node->type, "Constant") == 0 && node->domain[0] == '\0';
         mm_status status =
             constant ? make_constant(model, node, err) : resolve_node(model, node, err);
-        if (status != MM_OK) {
-            return fail_node(model, node, status, err);
-        }
+        MMI_TRY(mmi_onnx_fail_node(model, node, status, err));
         MMI_TRY(resolve_branches(model, node, err));
         if (!constant && is_of_use(node)) {
             graph->nodes[kept++] = node;

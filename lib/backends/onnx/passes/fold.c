@@ -4,8 +4,6 @@
 #include <base/checked.h>
 #include <base/status.h>
 
-#include <string.h>
-
 /* New constants, all together: so much, or a few times those that the file has. */
 #define MOST_BYTES (UINT64_C(1) << 30)
 #define MOST_TIMES 4
@@ -32,18 +30,9 @@ struct list {
 };
 
 static bool append(const struct folding *f, struct list *list, struct onnx_node *node) {
-    if (list->count == list->capacity) {
-        uint32_t capacity = list->capacity ? list->capacity * 2 : 64;
-        struct onnx_node **at =
-            mmi_onnx_take(f->model->arena, capacity, sizeof(struct onnx_node *));
-        if (!at) {
-            return false;
-        }
-        if (list->count > 0) {
-            memcpy(at, list->at, list->count * sizeof(struct onnx_node *));
-        }
-        list->at = at;
-        list->capacity = capacity;
+    if (!mmi_onnx_grow(f->model->arena, (void **)&list->at, &list->capacity, list->count,
+                       sizeof(struct onnx_node *))) {
+        return false;
     }
     list->at[list->count++] = node;
     return true;

@@ -61,13 +61,8 @@ static mm_status run_step(struct run *run, const struct onnx_step *step, void **
                              .out = out,
                              .scratch = (uint8_t *)run->exec->scratch + step->scratch_offset,
                              .services = run->attached->services};
-    mm_status status = step->run(&call, err);
-    if (status != MM_OK) {
-        char text[ONNX_NODE_TEXT];
-        mmi_error_prefix(err, "%s",
-                         mmi_onnx_node_text(&run->attached->prepared->model, step->node, text));
-    }
-    return status;
+    return mmi_onnx_fail_node(&run->attached->prepared->model, step->node, step->run(&call, err),
+                              err);
 }
 
 /* Steps write every output, also one that this request does not want. */

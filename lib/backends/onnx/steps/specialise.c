@@ -26,8 +26,8 @@ struct walk {
     struct fact *facts;      /* [value_count] */
     struct onnx_storages storages;
     struct onnx_step *steps;
-    struct walk_step *marks; /* [capacity]: beside steps */
-    uint32_t count, capacity, most_arguments;
+    struct walk_step *marks; /* [count]: beside steps */
+    uint32_t count, capacity, mark_capacity, most_arguments;
 };
 
 /* What of a step is settled only when all lifetimes are known. */
@@ -90,23 +90,10 @@ static mm_status know_input(struct walk *walk, uint32_t i, const mm_value *input
 /* ---- Steps */
 
 static bool add_step(struct walk *walk) {
-    if (walk->count < walk->capacity) {
-        return true;
-    }
-    uint32_t capacity = walk->capacity ? walk->capacity * 2 : 128;
-    struct onnx_step *steps = mmi_onnx_take(walk->keep, capacity, sizeof(*steps));
-    struct walk_step *marks = mmi_onnx_take(&walk->work, capacity, sizeof(*marks));
-    if (!steps || !marks) {
-        return false;
-    }
-    if (walk->count > 0) {
-        memcpy(steps, walk->steps, walk->count * sizeof(*steps));
-        memcpy(marks, walk->marks, walk->count * sizeof(*marks));
-    }
-    walk->steps = steps;
-    walk->marks = marks;
-    walk->capacity = capacity;
-    return true;
+    return mmi_onnx_grow(walk->keep, (void **)&walk->steps, &walk->capacity, walk->count,
+                         sizeof(*walk->steps)) &&
+           mmi_onnx_grow(&walk->work, (void **)&walk->marks, &walk->mark_capacity, walk->count,
+                         sizeof(*walk->marks));
 }
 
 /* Where the inputs lie; they live at least until this step. */
@@ -266,7 +253,8 @@ static mm_status walk_plain(struct walk *walk, const struct onnx_node *node, mm_
 
 static mm_status walk_graph(struct walk *walk, const struct onnx_graph *graph, mm_error *err);
 
-static mm_status walk_if(struct walk *walk, const struct onnx_node *node, mm_error *err) {
+static mm_status choose_branch(const struct walk *walk, const struct onnx_node *node,
+                               const struct onnx_graph **branch, mm_error *err) {
     const struct onnx_tensor *condition = &walk->facts[node->inputs[0]].tensor;
     if (condition->dtype != MM_BOOL || condition->elements != 1) {
         return mmi_fail(err, MM_INVALID_MODEL, "its condition is no single bool");
@@ -274,8 +262,18 @@ static mm_status walk_if(struct walk *walk, const struct onnx_node *node, mm_err
     if (!condition->known) {
         return mmi_fail(err, MM_UNSUPPORTED, "its condition is not known before the run");
     }
-    const struct onnx_graph *branch = node->branches[mmi_onnx_int_at(condition, 0) ? 0 : 1];
-    MMI_TRY(walk_graph(walk, branch, err));
+    *branch = node->branches[mmi_onnx_int_at(condition, 0) ? 0 : 1];
+    return MM_OK;
+}
+
+static mm_status walk_node(struct walk *walk, const struct onnx_node *node, mm_error *err) {
+    const struct onnx_model *model = &walk->prepared->model;
+    if (!(node->op->flags & ONNX_OP_CONTROL)) {
+        return mmi_onnx_fail_node(model, node, walk_plain(walk, node, err), err);
+    }
+    const struct onnx_graph *branch = NULL;
+    MMI_TRY(mmi_onnx_fail_node(model, node, choose_branch(walk, node, &branch, err), err));
+    MMI_TRY(walk_graph(walk, branch, err)); /* names its own nodes */
     for (uint32_t i = 0; i < node->output_count; i++) {
         if (node->outputs[i] != ONNX_NO_VALUE) {
             walk->facts[node->outputs[i]] = walk->facts[branch->outputs[i]];
@@ -286,16 +284,7 @@ static mm_status walk_if(struct walk *walk, const struct onnx_node *node, mm_err
 
 static mm_status walk_graph(struct walk *walk, const struct onnx_graph *graph, mm_error *err) {
     for (uint32_t i = 0; i < graph->node_count; i++) {
-        const struct onnx_node *node = graph->nodes[i];
-        bool control = (node->op->flags & ONNX_OP_CONTROL) != 0;
-        mm_status status = control ? walk_if(walk, node, err) : walk_plain(walk, node, err);
-        if (status != MM_OK) {
-            char text[ONNX_NODE_TEXT];
-            if (!control || !err || !strstr(err->text, "node")) { /* named by the inner one */
-                mmi_error_prefix(err, "%s", mmi_onnx_node_text(&walk->prepared->model, node, text));
-            }
-            return status;
-        }
+        MMI_TRY(walk_node(walk, graph->nodes[i], err));
     }
     return MM_OK;
 }

@@ -3,22 +3,13 @@
 #include <base/checked.h>
 
 #include <stdlib.h>
-#include <string.h>
 
 #define ALIGN 64
 
 uint32_t mmi_onnx_add_storage(struct onnx_storages *storages, uint64_t bytes, uint32_t at) {
-    if (storages->count == storages->capacity) {
-        uint32_t capacity = storages->capacity ? storages->capacity * 2 : 128;
-        struct onnx_storage *all = mmi_onnx_take(storages->arena, capacity, sizeof(*all));
-        if (!all) {
-            return ONNX_NO_STORAGE;
-        }
-        if (storages->count > 0) {
-            memcpy(all, storages->all, storages->count * sizeof(*all));
-        }
-        storages->all = all;
-        storages->capacity = capacity;
+    if (!mmi_onnx_grow(storages->arena, (void **)&storages->all, &storages->capacity,
+                       storages->count, sizeof(*storages->all))) {
+        return ONNX_NO_STORAGE;
     }
     uint32_t index = storages->count++;
     storages->all[index] = (struct onnx_storage){

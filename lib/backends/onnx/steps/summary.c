@@ -24,17 +24,9 @@ static bool add(struct kinds *kinds, const char *type) {
             return true;
         }
     }
-    if (kinds->count == kinds->capacity) {
-        uint32_t capacity = kinds->capacity ? kinds->capacity * 2 : 64;
-        struct kind *all = mmi_onnx_take(kinds->arena, capacity, sizeof(*all));
-        if (!all) {
-            return false;
-        }
-        if (kinds->count > 0) {
-            memcpy(all, kinds->all, kinds->count * sizeof(*all));
-        }
-        kinds->all = all;
-        kinds->capacity = capacity;
+    if (!mmi_onnx_grow(kinds->arena, (void **)&kinds->all, &kinds->capacity, kinds->count,
+                       sizeof(*kinds->all))) {
+        return false;
     }
     kinds->all[kinds->count++] = (struct kind){type, 1};
     return true;
