@@ -17,7 +17,7 @@ loader.exec_module(lint)
 
 SPDX = '/* ' + lint.SPDX + ' */\n'
 RULES = lint.Rules('''
-| room | may include | job |
+| module | may include | job |
 |---|---|---|
 | `lib/base` | `types.h` | a |
 | `lib/policy` | `lib/base` `types.h` | b |
@@ -42,14 +42,14 @@ class Lint(unittest.TestCase):
     def accepts(self, text, **options):
         self.assertEqual(faults(text, **options), [])
 
-    def test_rooms(self):
+    def test_modules(self):
         self.accepts('#include <base/list.h>\n#include <policy/plan.h>\n#include <linux/futex.h>\n')
         self.refuses('may not include <api/mesh.h>', '#include <api/mesh.h>\n')
         self.refuses('<modelmesh/modelmesh.h>', '#include <modelmesh/modelmesh.h>\n')
         self.accepts('#include <modelmesh/modelmesh.h>\n', path='lib/api/mesh.c')
         self.accepts('#include <modelmesh/version.h>\n')
-        self.refuses('write <room/file.h>', '#include "plan.h"\n')
-        self.refuses('in no room', 'int x;\n', path='lib/attic/sample.c')
+        self.refuses('write <module/file.h>', '#include "plan.h"\n')
+        self.refuses('in no module', 'int x;\n', path='lib/attic/sample.c')
         self.accepts('#include <api/mesh.h>\n', path='tests/api/test_mesh.c')
         self.accepts('/* #include <api/mesh.h> */\n')
 
@@ -60,9 +60,9 @@ class Lint(unittest.TestCase):
         self.refuses('<backends/null/x.h>', '#include <backends/null/x.h>\n', path=onnx)
         self.refuses('may not include <policy/plan.h>', '#include <policy/plan.h>\n', path=onnx)
 
-    def test_a_house_without_such_a_room(self):
+    def test_a_table_that_names_no_such_module(self):
         with self.assertRaises(ValueError):
-            lint.read_house('| `lib/base` | `lib/cellar` | a |')
+            lint.read_modules('| `lib/base` | `lib/cellar` | a |')
 
     def test_length(self):
         self.accepts('\n' * 999)

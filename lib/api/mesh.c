@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of a mesh: options, parts from the ground up, three verbs to end it. */
+/* The life of a mesh: options, the parts from the bottom up, and the three calls that end it. */
 #include <api/mesh.h>
 
 #include <base/checked.h>

@@ -2,7 +2,7 @@
 #ifndef MMI_ARTIFACT_STATE_H
 #define MMI_ARTIFACT_STATE_H
 
-/* Inside this room: what a store, an artifact and a writer are made of. */
+/* Private to this module: what a store, an artifact and a writer are made of. */
 
 #include <artifact/cache.h>
 #include <artifact/entry.h>

@@ -2,7 +2,7 @@
 #ifndef MMI_ARTIFACT_WRITER_H
 #define MMI_ARTIFACT_WRITER_H
 
-/* Inside this room: a writer, on disk until the disk refuses something, then in memory. */
+/* Private to this module: a writer, on disk until the disk refuses something, then in memory. */
 
 #include <artifact/state.h>
 

@@ -2,7 +2,7 @@
 #ifndef MMI_BASE_ENV_H
 #define MMI_BASE_ENV_H
 
-/* The world as one mesh sees it, handed down to every room: nothing below reads a global. */
+/* The environment of one mesh, handed down to every module: nothing below reads a global. */
 
 #include <base/alloc.h>
 #include <base/clock.h>

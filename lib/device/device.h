@@ -2,8 +2,8 @@
 #ifndef MMI_DEVICE_DEVICE_H
 #define MMI_DEVICE_DEVICE_H
 
-/* A device: a memory with a budget of its own that can run models. This room moves bytes and calls
- * drivers; what the bytes mean and who may have how many is decided above.
+/* A device: a memory with a budget of its own that can run models. This module moves bytes and
+ * calls drivers; what the bytes mean, and who may have how many, is decided above.
  *
  * Split of duties: the arena (memory/) says which chunks a block has; the device maps them into one
  * contiguous range. Arena calls are made under the residency lock; every function below is called

@@ -2,7 +2,7 @@
 #ifndef MMI_ORIGIN_OPENED_H
 #define MMI_ORIGIN_OPENED_H
 
-/* Inside this room: an origin and the files that it has open. */
+/* Private to this module: an origin and the files that it has open. */
 
 #include <origin/origin.h>
 

@@ -5,8 +5,8 @@
 /* The victim plan: a pure function from (snapshot, need, class, now) to who leaves, or why it
  * cannot be. The whole set is chosen before anybody leaves; where no set would do, nobody is named.
  *
- * What a set of leavers really frees (shared chunks!) is asked through `ground`, so that this room
- * needs no device and no arena of its own.
+ * What a set of leavers really frees (shared chunks!) is asked through `ground`, so that this
+ * module needs no device and no arena of its own.
  *
  * The steps. Each adds its candidates to those of the steps before; the first that suffices decides
  * the verdict.

@@ -272,7 +272,7 @@ static void run_on_host(struct mmi_pool *pool, uint64_t count, void (*body)(void
     mmi_tls()->backend_bytes += atomic_load(&call.backend_bytes);
 }
 
-/* ---- The room's door ------------------------------------------------------------------------- */
+/* ---- The module's interface ------------------------------------------------------------------ */
 
 void mmi_pool_run(struct mmi_pool *pool, uint64_t count, void (*body)(void *ctx, uint64_t i),
                   void *ctx) {

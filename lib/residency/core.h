@@ -2,7 +2,7 @@
 #ifndef MMI_RESIDENCY_CORE_H
 #define MMI_RESIDENCY_CORE_H
 
-/* The heart's own header: what the files of this room share. Others include residency.h.
+/* The module's private header: what its files share. Others include residency.h.
  *
  * One lock guards all of it (and the catalog); what is atomic says so. No backend, device or user
  * code runs under it: what must call out is put on a list, and mmi_res_unlock works the lists off

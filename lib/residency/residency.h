@@ -2,7 +2,7 @@
 #ifndef MMI_RESIDENCY_RESIDENCY_H
 #define MMI_RESIDENCY_RESIDENCY_H
 
-/* The heart: which model is in which memory, who may use it, who leaves. What the public verbs
+/* The core: which model is in which memory, who may use it, who leaves. What the public verbs
  * stand on; they validate, call this, and fill results. */
 
 #include <catalog/model.h>

@@ -42,7 +42,7 @@ struct mmi_op_config {
     void *user;
     bool queue; /* deliver through mmi_board_next too */
     /* Called by mmi_op_cancel, once, begun while the op is incomplete, without a lock of this
-     * room. The op lives for the time of the call, but its work may complete it meanwhile: find
+     * module. The op lives for the time of the call, but its work may complete it meanwhile: find
      * the work through mmi_op_work, under the work's own lock. cancel_ctx stays valid until
      * mmi_board_stop returned. */
     void (*cancel)(void *cancel_ctx, struct mm_op *op);
