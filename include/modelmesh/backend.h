@@ -12,7 +12,7 @@
  * with the sizes that the table names, and never moves it.
  *
  *  state      one per mesh       init ... fini
- *  artifact   one per content    prepare: origin -> description + weights. Slow, once, kept on disk
+ *  artifact   one per content    prepare: source -> description + weights. Slow, once, kept on disk
  *  model      one per version    open ... close: reads the artifact's description, not the weights
  *  signature  one per model and  size ... size_done: what runs for these input shapes: activations,
  *             input shapes       output shapes, the steps. Cached by the host
@@ -27,7 +27,7 @@
  *     (fini, close, size_done, detach) is then called all the same and must cope with a state that
  *     is half built, zero meaning "not made yet". Destructors cannot fail.
  *   - A load moves bytes; only the backend knows what they mean. attach and infer never parse the
- *     origin: whatever had to be understood was understood by prepare and open.
+ *     source: whatever had to be understood was understood by prepare and open.
  *   - Weights are read-only. Eviction drops them and never copies back.
  *   - Errors are a status and one line in *err (never NULL here) that names the thing.
  *   - Nothing aborts, prints, reads the environment, throws or longjmps. */
@@ -133,7 +133,7 @@ typedef struct mm_artifact {
     uint32_t group_count; /* 0 where weights_bytes is 0, else >= 1 */
     uint32_t reserved;
     const char *config;      /* the spec's config text; "" = none */
-    const mm_source *source; /* backends without prepare: the origin, during open and attach only */
+    const mm_source *source; /* for backends without prepare; during open and attach only */
 } mm_artifact;
 
 enum {
@@ -250,9 +250,9 @@ typedef struct mm_backend {
      * device) */
     const char *(*layout)(void *state, int32_t device_kind);
 
-    /* Origin -> artifact. May block, for seconds; asks sink->cancelled now and then; reads the
+    /* Source -> artifact. May block, for seconds; asks sink->cancelled now and then; reads the
      * source as often as it likes and holds at most a few times its size. Deterministic: the same
-     * bytes and layout give the same artifact. (optional: without it the origin itself is opened
+     * bytes and layout give the same artifact. (optional: without it the source itself is opened
      * and attached) */
     mm_status (*prepare)(void *state, const mm_source *source, const char *config,
                          int32_t device_kind, const mm_sink *sink, mm_error *err);

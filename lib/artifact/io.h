@@ -2,9 +2,9 @@
 #ifndef MMI_ARTIFACT_IO_H
 #define MMI_ARTIFACT_IO_H
 
-/* Writing files, as <origin/io.h> reads them: whole, env's fault hook first, 0 or an errno. */
+/* Writing files, as <source/io.h> reads them: whole, env's fault hook first, 0 or an errno. */
 
-#include <origin/io.h>
+#include <source/io.h>
 
 #include <sys/stat.h>
 

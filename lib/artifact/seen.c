@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The index origin -> content: one record per source, found by device and inode of its main file. A
+/* The index source -> content: one record per source, found by device and inode of its main file. A
  * file each in the cache directory, written aside and renamed, so that two processes need no lock
  * and one damaged record costs one hashing. Not synced: what a power cut leaves of it fails its
  * checksum. */
@@ -129,15 +129,15 @@ static struct record *recall_file(struct mmi_store *store, const struct mmi_file
 }
 
 /* The identity that a sibling has now, which opens it. */
-static bool identify(struct mmi_origin *origin, const char *name,
+static bool identify(struct mmi_source *source, const char *name,
                      struct mmi_file_identity *identity) {
-    const mm_source *source = mmi_origin_source(origin);
+    const mm_source *reader = mmi_source_reader(source);
     mm_source sibling;
-    if (source->open(source->ctx, name, &sibling, NULL) != MM_OK) {
+    if (reader->open(reader->ctx, name, &sibling, NULL) != MM_OK) {
         return false;
     }
-    struct mmi_origin_file file;
-    for (size_t i = 1; mmi_origin_file(origin, i, &file); i++) {
+    struct mmi_source_file file;
+    for (size_t i = 1; mmi_source_file(source, i, &file); i++) {
         if (strcmp(file.name, name) == 0) {
             *identity = file.identity;
             return true;
@@ -146,15 +146,15 @@ static bool identify(struct mmi_origin *origin, const char *name,
     return false;
 }
 
-static bool still_holds(struct record *record, uint64_t bytes, struct mmi_origin *origin) {
+static bool still_holds(struct record *record, uint64_t bytes, struct mmi_source *source) {
     const struct mmi_file_identity *identities = identities_of(record);
-    struct mmi_file_identity now = mmi_origin_identity(origin);
+    struct mmi_file_identity now = mmi_source_identity(source);
     const char *name = (const char *)(identities + record->file_count);
     const char *end = (const char *)record + bytes;
     for (uint64_t i = 0; i < record->file_count; i++) {
         if (i > 0) {
             size_t length = strnlen(name, (size_t)(end - name));
-            if (name + length == end || !identify(origin, name, &now)) {
+            if (name + length == end || !identify(source, name, &now)) {
                 return false;
             }
             name += length + 1;
@@ -166,9 +166,9 @@ static bool still_holds(struct record *record, uint64_t bytes, struct mmi_origin
     return true;
 }
 
-bool mmi_store_recall(struct mmi_store *store, struct mmi_origin *origin,
+bool mmi_store_recall(struct mmi_store *store, struct mmi_source *source,
                       struct mmi_hash *content) {
-    struct mmi_file_identity identity = mmi_origin_identity(origin);
+    struct mmi_file_identity identity = mmi_source_identity(source);
     uint64_t bytes = 0;
     if (identity.changed_ns == 0) {
         return false;
@@ -177,7 +177,7 @@ bool mmi_store_recall(struct mmi_store *store, struct mmi_origin *origin,
     if (!record && store->cache.path) {
         record = recall_file(store, &identity, &bytes);
     }
-    bool found = record && still_holds(record, bytes, origin);
+    bool found = record && still_holds(record, bytes, source);
     if (found) {
         *content = record->content;
     }
@@ -188,11 +188,11 @@ bool mmi_store_recall(struct mmi_store *store, struct mmi_origin *origin,
 /* ---- Remember ------------------------------------------------------------------------------- */
 
 /* NULL: an identity is not to be remembered, or there is no memory for it. */
-static struct record *make_record(const struct mmi_store *store, const struct mmi_origin *origin,
+static struct record *make_record(const struct mmi_store *store, const struct mmi_source *source,
                                   struct mmi_hash content, uint64_t *bytes) {
     uint64_t count = 0, names_bytes = 0;
-    struct mmi_origin_file file;
-    for (; mmi_origin_file(origin, count, &file); count++) {
+    struct mmi_source_file file;
+    for (; mmi_source_file(source, count, &file); count++) {
         if (file.identity.changed_ns == 0) {
             return NULL;
         }
@@ -206,7 +206,7 @@ static struct record *make_record(const struct mmi_store *store, const struct mm
     *record = (struct record){MAGIC, content, count, names_bytes, 0};
     struct mmi_file_identity *identities = identities_of(record);
     char *name = (char *)(identities + count);
-    for (uint64_t i = 0; mmi_origin_file(origin, i, &file); i++) {
+    for (uint64_t i = 0; mmi_source_file(source, i, &file); i++) {
         identities[i] = file.identity;
         if (i > 0) {
             name = stpcpy(name, file.name) + 1;
@@ -258,10 +258,10 @@ static void keep_record(struct mmi_store *store, struct record *record, uint64_t
     }
 }
 
-void mmi_store_remember(struct mmi_store *store, const struct mmi_origin *origin,
+void mmi_store_remember(struct mmi_store *store, const struct mmi_source *source,
                         struct mmi_hash content) {
     uint64_t bytes;
-    struct record *record = make_record(store, origin, content, &bytes);
+    struct record *record = make_record(store, source, content, &bytes);
     if (!record) {
         return;
     }

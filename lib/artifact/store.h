@@ -27,7 +27,7 @@
 
 #include <base/env.h>
 #include <base/status.h>
-#include <origin/origin.h>
+#include <source/source.h>
 
 #include <modelmesh/backend.h>
 
@@ -54,7 +54,7 @@ mm_status mmi_store_open(const struct mmi_env *env, const struct mmi_store_confi
                          struct mmi_store **store, mm_error *err);
 void mmi_store_close(struct mmi_store *store); /* all artifacts were released; NULL is fine */
 
-/* What an entry is filed under: content of the origin, and everything that changes the prepared
+/* What an entry is filed under: content of the source, and everything that changes the prepared
  * bytes (backend, its version, its layout text, the model's config). */
 struct mmi_hash {
     uint64_t low, high;
@@ -68,13 +68,13 @@ struct mmi_hash mmi_hash128(const void *bytes, size_t count);
 struct mmi_hash mmi_target_hash(const char *backend, const char *version, const char *layout,
                                 const char *config);
 
-/* The index origin -> content: an unchanged source is hashed once in its life. Kept in the cache
+/* The index source -> content: an unchanged source is hashed once in its life. Kept in the cache
  * directory when there is one.
  * recall: true when the main file is known and it and every sibling that was read then are as they
- * were; *content is theirs. Opens those siblings. remember: every file that the origin has open. An
+ * were; *content is theirs. Opens those siblings. remember: every file that the source has open. An
  * identity without changed_ns is not remembered, nor is what finds no room: it is hashed again. */
-bool mmi_store_recall(struct mmi_store *store, struct mmi_origin *origin, struct mmi_hash *content);
-void mmi_store_remember(struct mmi_store *store, const struct mmi_origin *origin,
+bool mmi_store_recall(struct mmi_store *store, struct mmi_source *source, struct mmi_hash *content);
+void mmi_store_remember(struct mmi_store *store, const struct mmi_source *source,
                         struct mmi_hash content);
 
 /* Find an entry: MM_OK with one reference, MM_NONE when there is none that may be served.

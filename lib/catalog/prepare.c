@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Origin -> key -> artifact -> open description.
+/* Source -> key -> artifact -> open description.
  *
  *   1. choose the backend, by the spec and the name, else by the first bytes
  *   2. the artifact is known by its key: take it from the store
- *   3. else find the content of the origin: remembered by identity, or read and hashed
+ *   3. else find the content of the source: remembered by identity, or read and hashed
  *   4. the store has that content: take it; else let the backend make it
  *   5. open the description
  */
@@ -21,7 +21,7 @@ struct preparation {
     struct mmi_preparer *preparer;
     const struct mmi_version *version;
     const struct mmi_prepare_watch *watch;
-    struct mmi_origin *origin; /* NULL until somebody needs it */
+    struct mmi_source *source; /* NULL until somebody needs it */
     struct mmi_backend *backend;
     const mm_format *format;
     struct mmi_artifact *artifact;
@@ -58,14 +58,14 @@ static void end_bytes(struct mmi_preparer *preparer, uint64_t bytes) {
     mmi_unlock(&preparer->lock);
 }
 
-/* ---- 1. Backend and origin ------------------------------------------------------------------ */
+/* ---- 1. Backend and source ------------------------------------------------------------------ */
 
 static mm_status need_origin(struct preparation *p, mm_error *err) {
-    if (p->origin) {
+    if (p->source) {
         return MM_OK;
     }
     const struct mmi_spec *spec = p->version->spec;
-    return mmi_origin_open(p->preparer->env, spec->source, spec->data, spec->data_bytes, &p->origin,
+    return mmi_source_open(p->preparer->env, spec->source, spec->data, spec->data_bytes, &p->source,
                            err);
 }
 
@@ -79,13 +79,13 @@ static mm_status choose_backend(struct preparation *p, mm_error *err) {
         return status;
     }
     MMI_TRY(need_origin(p, err));
-    const mm_source *source = mmi_origin_source(p->origin);
+    const mm_source *reader = mmi_source_reader(p->source);
     unsigned char head[MMI_FORMAT_HEAD_BYTES];
     query.head = head;
-    query.head_bytes = (size_t)mmi_min_u64(sizeof(head), source->bytes);
-    MMI_TRY(source->read(source->ctx, 0, head, query.head_bytes, err));
+    query.head_bytes = (size_t)mmi_min_u64(sizeof(head), reader->bytes);
+    MMI_TRY(reader->read(reader->ctx, 0, head, query.head_bytes, err));
     if (spec->source) {
-        query.name = mmi_origin_path(p->origin);
+        query.name = mmi_source_path(p->source);
     }
     return mmi_registry_find(p->preparer->registry, &query, &p->backend, &p->format, err);
 }
@@ -100,24 +100,24 @@ static struct mmi_hash target_of(const struct preparation *p) {
 /* ---- 3. Content ----------------------------------------------------------------------------- */
 
 /* Chained: the hash of a file is that of its pieces' hashes, after the hash so far. */
-static mm_status hash_file(const mm_allocator *alloc, const mm_source *source,
+static mm_status hash_file(const mm_allocator *alloc, const mm_source *reader,
                            struct mmi_hash *hash, mm_error *err) {
-    uint64_t room = mmi_max_u64(1, mmi_min_u64(READ_BYTES, source->bytes));
+    uint64_t room = mmi_max_u64(1, mmi_min_u64(READ_BYTES, reader->bytes));
     unsigned char *buffer = mmi_alloc(alloc, 1, room);
     if (!buffer) {
-        return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", source->name);
+        return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", reader->name);
     }
     mm_status status = MM_OK;
-    for (uint64_t at = 0; at < source->bytes && status == MM_OK; at += room) {
-        uint64_t count = mmi_min_u64(room, source->bytes - at);
-        status = source->read(source->ctx, at, buffer, count, err);
+    for (uint64_t at = 0; at < reader->bytes && status == MM_OK; at += room) {
+        uint64_t count = mmi_min_u64(room, reader->bytes - at);
+        status = reader->read(reader->ctx, at, buffer, count, err);
         struct mmi_hash pieces[2] = {*hash, mmi_hash128(buffer, count)};
         *hash = mmi_hash128(pieces, sizeof(pieces));
     }
     struct {
         struct mmi_hash hash;
         uint64_t bytes;
-    } end = {*hash, source->bytes};
+    } end = {*hash, reader->bytes};
     *hash = mmi_hash128(&end, sizeof(end));
     mmi_free(alloc, buffer, room);
     return status;
@@ -126,9 +126,9 @@ static mm_status hash_file(const mm_allocator *alloc, const mm_source *source,
 /* Main file and every sibling read so far, in order. */
 static mm_status hash_origin(struct preparation *p, struct mmi_hash *content, mm_error *err) {
     *content = (struct mmi_hash){0};
-    struct mmi_origin_file file;
-    for (size_t i = 0; mmi_origin_file(p->origin, i, &file); i++) {
-        MMI_TRY(hash_file(&p->preparer->env->alloc, file.source, content, err));
+    struct mmi_source_file file;
+    for (size_t i = 0; mmi_source_file(p->source, i, &file); i++) {
+        MMI_TRY(hash_file(&p->preparer->env->alloc, file.reader, content, err));
     }
     return MM_OK;
 }
@@ -137,7 +137,7 @@ static mm_status hash_origin(struct preparation *p, struct mmi_hash *content, mm
 
 static mm_status source_changed(const struct preparation *p, mm_error *err) {
     return mmi_fail(err, MM_SOURCE_CHANGED, "%s: the content changed since it was first prepared",
-                    mmi_origin_source(p->origin)->name);
+                    mmi_source_reader(p->source)->name);
 }
 
 static bool same_content(const struct preparation *p, const struct mmi_key *key) {
@@ -163,14 +163,14 @@ static mm_status run_prepare(struct preparation *p, mm_error *err) {
     MMI_TRY(mmi_writer_open(p->preparer->store, &config, &writer, err));
     const mm_backend *table = p->backend->table;
     mm_status status =
-        table->prepare(p->backend->state, mmi_origin_source(p->origin), p->version->spec->config,
+        table->prepare(p->backend->state, mmi_source_reader(p->source), p->version->spec->config,
                        p->preparer->device_kind, mmi_writer_sink(writer), err);
     if (status == MM_OK) {
         status = hash_origin(p, &p->key.content, err);
     }
-    if (status == MM_OK && !mmi_origin_unchanged(p->origin)) {
+    if (status == MM_OK && !mmi_source_unchanged(p->source)) {
         status = mmi_fail(err, MM_SOURCE_CHANGED, "%s: changed while it was read",
-                          mmi_origin_source(p->origin)->name);
+                          mmi_source_reader(p->source)->name);
     }
     if (status == MM_OK && p->version->keyed && !same_content(p, &p->version->key)) {
         status = source_changed(p, err);
@@ -184,12 +184,12 @@ static mm_status run_prepare(struct preparation *p, mm_error *err) {
     }
     p->made = true;
     MMI_TRY(mmi_writer_commit(writer, &p->key, &p->artifact, err));
-    mmi_store_remember(p->preparer->store, p->origin, p->key.content);
+    mmi_store_remember(p->preparer->store, p->source, p->key.content);
     return MM_OK;
 }
 
 static mm_status make(struct preparation *p, mm_error *err) {
-    uint64_t bytes = mmi_origin_source(p->origin)->bytes;
+    uint64_t bytes = mmi_source_reader(p->source)->bytes;
     begin_bytes(p->preparer, bytes);
     mm_status status = run_prepare(p, err);
     end_bytes(p->preparer, bytes);
@@ -208,7 +208,7 @@ static mm_status get_artifact(struct preparation *p, mm_error *err) {
     }
     MMI_TRY(need_origin(p, err));
     bool known =
-        version->spec->source && mmi_store_recall(p->preparer->store, p->origin, &p->key.content);
+        version->spec->source && mmi_store_recall(p->preparer->store, p->source, &p->key.content);
     if (!known) { /* right when there are no siblings; if there are, prepare finds out */
         MMI_TRY(hash_origin(p, &p->key.content, err));
     }
@@ -219,8 +219,8 @@ static mm_status get_artifact(struct preparation *p, mm_error *err) {
     if (status == MM_NONE) {
         return make(p, err);
     }
-    if (status == MM_OK && !known && mmi_origin_unchanged(p->origin)) {
-        mmi_store_remember(p->preparer->store, p->origin, p->key.content);
+    if (status == MM_OK && !known && mmi_source_unchanged(p->source)) {
+        mmi_store_remember(p->preparer->store, p->source, p->key.content);
     }
     if (status == MM_OK && version->keyed && !same_content(p, &version->key)) {
         return source_changed(p, err);
@@ -266,7 +266,7 @@ static mm_status open_description(struct preparation *p, struct mmi_opened *open
     opened->artifact = p->artifact;
     opened->view = mmi_artifact_view(p->artifact);
     opened->view.config = p->version->spec->config;
-    opened->view.source = p->origin ? mmi_origin_source(p->origin) : NULL;
+    opened->view.source = p->source ? mmi_source_reader(p->source) : NULL;
     if (table->model_bytes > 0) {
         opened->state = mmi_alloc(alloc, 1, table->model_bytes);
         if (!opened->state) {
@@ -362,6 +362,6 @@ mm_status mmi_version_open(struct mmi_preparer *preparer, const struct mmi_versi
         prepared->made = p.made;
     }
     mmi_artifact_release(p.artifact);
-    mmi_origin_close(p.origin);
+    mmi_source_close(p.source);
     return status;
 }

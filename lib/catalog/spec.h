@@ -2,7 +2,7 @@
 #ifndef MMI_CATALOG_SPEC_H
 #define MMI_CATALOG_SPEC_H
 
-/* What a version is made from: the origin's half of a model's spec, copied. One block of memory. */
+/* What a version is made from: the source's half of a model's spec, copied. One block of memory. */
 
 #include <base/alloc.h>
 

@@ -20,7 +20,7 @@
 #include <base/lock.h>
 #include <catalog/signature.h>
 #include <catalog/spec.h>
-#include <origin/origin.h>
+#include <source/source.h>
 #include <plugin/registry.h>
 
 #include <stdatomic.h>
@@ -125,7 +125,7 @@ struct mmi_prepare_watch {
     void *user;
 };
 
-/* Origin -> key -> artifact -> open description. Blocks. One at a time per version (PREPARING).
+/* Source -> key -> artifact -> open description. Blocks. One at a time per version (PREPARING).
  * Reads spec and the key of the version. A known content that changed is MM_SOURCE_CHANGED. */
 mm_status mmi_version_open(struct mmi_preparer *preparer, const struct mmi_version *version,
                            const struct mmi_prepare_watch *watch, struct mmi_prepared *prepared,

@@ -281,7 +281,8 @@ void mmi_idle_fire(struct mmi_residency *res, struct mmi_timer *timer, uint64_t 
 /* model, dev: NULL = none. */
 void mmi_event(struct mmi_residency *res, enum mmi_event_kind kind, const struct mmi_model *model,
                const struct mmi_event *fields, const struct mmi_devstate *dev);
-mm_status mmi_source_bytes(struct mmi_residency *res, uint64_t id, uint64_t *bytes, mm_error *err);
+mm_status mmi_model_source_bytes(struct mmi_residency *res, uint64_t id, uint64_t *bytes,
+                                 mm_error *err);
 /* Why there is no model of this id: MM_STALE_HANDLE; MM_INVALID_ARGUMENT for 0. */
 mm_status mmi_no_model(uint64_t id, mm_error *err);
 void mmi_trim_malloc(void); /* ask the C library to give free memory back */

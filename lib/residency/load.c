@@ -135,12 +135,12 @@ static mm_status attach(struct mmi_residency *res, struct mmi_instance *instance
             return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", table->name);
         }
     }
-    struct mmi_origin *origin = NULL;
+    struct mmi_source *source = NULL;
     if (!table->prepare) {
         const struct mmi_spec *spec = instance->version->spec;
         MMI_TRY(
-            mmi_origin_open(res->env, spec->source, spec->data, spec->data_bytes, &origin, err));
-        opened->view.source = mmi_origin_source(origin);
+            mmi_source_open(res->env, spec->source, spec->data, spec->data_bytes, &source, err));
+        opened->view.source = mmi_source_reader(source);
     }
     int64_t before = mmi_tls()->backend_bytes;
     instance->attached = true; /* detach is owed even if it fails */
@@ -148,7 +148,7 @@ static mm_status attach(struct mmi_residency *res, struct mmi_instance *instance
                                      &instance->view, err);
     instance->backend_bytes = mmi_tls()->backend_bytes - before;
     opened->view.source = NULL;
-    mmi_origin_close(origin);
+    mmi_source_close(source);
     return status;
 }
 
@@ -222,7 +222,7 @@ static bool retry_wider(struct mmi_residency *res, struct mmi_instance *instance
     return true;
 }
 
-/* The prepared bytes are gone: from the origin again, or MM_SOURCE_CHANGED. */
+/* The prepared bytes are gone: from the source again, or MM_SOURCE_CHANGED. */
 static void prepare_again(struct mmi_residency *res, struct mmi_instance *instance) {
     struct mmi_version *version = instance->version;
     struct mmi_model *model = instance->model;

@@ -271,7 +271,7 @@ mm_status mmi_plan_look(struct mmi_residency *res, uint64_t id, struct mmi_plan_
                         void *ctx, mm_error *err) {
     *look = (struct mmi_plan_look){.device = ""};
     uint64_t guess_bytes = 0;
-    MMI_TRY(mmi_source_bytes(res, id, &guess_bytes, err));
+    MMI_TRY(mmi_model_source_bytes(res, id, &guess_bytes, err));
     mmi_res_lock(res);
     struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
     if (!model) {
@@ -291,7 +291,8 @@ mm_status mmi_plan_look(struct mmi_residency *res, uint64_t id, struct mmi_plan_
 }
 
 /* The size of a source that was never prepared, as a guess of what it will need. */
-mm_status mmi_source_bytes(struct mmi_residency *res, uint64_t id, uint64_t *bytes, mm_error *err) {
+mm_status mmi_model_source_bytes(struct mmi_residency *res, uint64_t id, uint64_t *bytes,
+                                 mm_error *err) {
     mmi_res_lock(res);
     struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
     struct mmi_version *version = model ? model->current : NULL;
@@ -303,14 +304,14 @@ mm_status mmi_source_bytes(struct mmi_residency *res, uint64_t id, uint64_t *byt
     if (!unknown) {
         return model ? MM_OK : mmi_no_model(id, err);
     }
-    struct mmi_origin *origin = NULL;
+    struct mmi_source *source = NULL;
     const struct mmi_spec *spec = version->spec;
     mm_status status =
-        mmi_origin_open(res->env, spec->source, spec->data, spec->data_bytes, &origin, err);
+        mmi_source_open(res->env, spec->source, spec->data, spec->data_bytes, &source, err);
     if (status == MM_OK) {
-        *bytes = mmi_origin_source(origin)->bytes;
+        *bytes = mmi_source_reader(source)->bytes;
     }
-    mmi_origin_close(origin);
+    mmi_source_close(source);
     mmi_res_lock(res);
     mmi_version_unref(res, version);
     mmi_res_unlock(res);

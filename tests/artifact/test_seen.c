@@ -19,48 +19,48 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* The origin of m.onnx with the siblings open whose names follow, once all are old enough to be
+/* The source of m.onnx with the siblings open whose names follow, once all are old enough to be
  * remembered. */
-static struct mmi_origin *open_aged(const char *first, const char *second) {
+static struct mmi_source *open_aged(const char *first, const char *second) {
     char path[SCRATCH_ROOM];
     scratch_path(&g.scratch, "m.onnx", path);
     for (;;) {
-        struct mmi_origin *origin;
-        assert_int_equal(mmi_origin_open(&g.world.env, path, NULL, 0, &origin, &g.err), MM_OK);
-        const mm_source *source = mmi_origin_source(origin);
+        struct mmi_source *source;
+        assert_int_equal(mmi_source_open(&g.world.env, path, NULL, 0, &source, &g.err), MM_OK);
+        const mm_source *reader = mmi_source_reader(source);
         mm_source sibling;
         if (first) {
-            assert_int_equal(source->open(source->ctx, first, &sibling, &g.err), MM_OK);
+            assert_int_equal(reader->open(reader->ctx, first, &sibling, &g.err), MM_OK);
         }
         if (second) {
-            assert_int_equal(source->open(source->ctx, second, &sibling, &g.err), MM_OK);
+            assert_int_equal(reader->open(reader->ctx, second, &sibling, &g.err), MM_OK);
         }
         bool aged = true;
-        struct mmi_origin_file file;
-        for (size_t i = 0; mmi_origin_file(origin, i, &file); i++) {
+        struct mmi_source_file file;
+        for (size_t i = 0; mmi_source_file(source, i, &file); i++) {
             aged = aged && file.identity.changed_ns != 0;
         }
         if (aged) {
-            return origin;
+            return source;
         }
-        mmi_origin_close(origin);
+        mmi_source_close(source);
     }
 }
 
 static void remember(const char *first, const char *second) {
-    struct mmi_origin *origin = open_aged(first, second);
-    mmi_store_remember(g.store, origin, content);
-    mmi_origin_close(origin);
+    struct mmi_source *source = open_aged(first, second);
+    mmi_store_remember(g.store, source, content);
+    mmi_source_close(source);
 }
 
 static bool recall(void) {
     struct mmi_hash found = {0, 0};
-    struct mmi_origin *origin = open_aged(NULL, NULL);
-    bool known = mmi_store_recall(g.store, origin, &found);
+    struct mmi_source *source = open_aged(NULL, NULL);
+    bool known = mmi_store_recall(g.store, source, &found);
     if (known) {
         assert_memory_equal(&found, &content, sizeof(content));
     }
-    mmi_origin_close(origin);
+    mmi_source_close(source);
     return known;
 }
 
@@ -109,12 +109,12 @@ static void test_read_only_directory(void **state) {
     ground_open(&g);
     const char *faults[] = {"open", "write", "rename"};
     for (size_t i = 0; i < 3; i++) {
-        struct mmi_origin *origin = open_aged("a.bin", NULL);
+        struct mmi_source *source = open_aged("a.bin", NULL);
         world_fault(&g.world, faults[i], 1, EROFS);
-        mmi_store_remember(g.store, origin, content);
+        mmi_store_remember(g.store, source, content);
         assert_true(world_failed(&g.world));
         world_fault(&g.world, NULL, 0, 0);
-        mmi_origin_close(origin);
+        mmi_source_close(source);
         assert_int_equal(count_files(g.cache, ".mms"), 0);
         assert_int_equal(count_files(g.cache, ".tmp"), 0);
         assert_true(recall());
@@ -125,24 +125,24 @@ static void test_read_only_directory(void **state) {
 static void test_what_is_not_remembered(void **state) {
     (void)state;
     ground_open(&g);
-    struct mmi_origin *origin;
+    struct mmi_source *source;
     struct mmi_hash found;
-    assert_int_equal(mmi_origin_open(&g.world.env, NULL, "x", 1, &origin, &g.err), MM_OK);
-    mmi_store_remember(g.store, origin, content);
-    assert_false(mmi_store_recall(g.store, origin, &found));
-    mmi_origin_close(origin);
+    assert_int_equal(mmi_source_open(&g.world.env, NULL, "x", 1, &source, &g.err), MM_OK);
+    mmi_store_remember(g.store, source, content);
+    assert_false(mmi_store_recall(g.store, source, &found));
+    mmi_source_close(source);
     /* A file that may be written again within the same tick of its times. */
     char path[SCRATCH_ROOM];
     struct mmi_file_identity identity;
     scratch_path(&g.scratch, "m.onnx", path);
     do {
         scratch_text(&g.scratch, "m.onnx", "young");
-        assert_int_equal(mmi_origin_open(&g.world.env, path, NULL, 0, &origin, &g.err), MM_OK);
-        identity = mmi_origin_identity(origin);
+        assert_int_equal(mmi_source_open(&g.world.env, path, NULL, 0, &source, &g.err), MM_OK);
+        identity = mmi_source_identity(source);
         if (identity.changed_ns == 0) {
-            mmi_store_remember(g.store, origin, content);
+            mmi_store_remember(g.store, source, content);
         }
-        mmi_origin_close(origin);
+        mmi_source_close(source);
     } while (identity.changed_ns != 0);
     assert_false(recall());
 }
@@ -191,15 +191,15 @@ static void test_out_of_memory(void **state) {
         ground_open(&g);
         bool hit = true;
         for (uint64_t nth = 1; hit; nth++) {
-            struct mmi_origin *origin = open_aged("a.bin", NULL);
+            struct mmi_source *source = open_aged("a.bin", NULL);
             struct mmi_hash found;
             world_fail_alloc(&g.world, nth);
-            mmi_store_remember(g.store, origin, content);
-            bool known = mmi_store_recall(g.store, origin, &found);
+            mmi_store_remember(g.store, source, content);
+            bool known = mmi_store_recall(g.store, source, &found);
             hit = world_failed(&g.world);
             world_fail_alloc(&g.world, 0);
             assert_true(hit || known);
-            mmi_origin_close(origin);
+            mmi_source_close(source);
         }
         ground_close(&g);
         g.config.cache_dir = NULL;

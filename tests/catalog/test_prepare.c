@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Origin -> key -> artifact -> open description, without a mesh around it. */
+/* Source -> key -> artifact -> open description, without a mesh around it. */
 
 #include <backends/echo/echo.h>
 #include <catalog/version.h>
@@ -275,7 +275,7 @@ static mm_status open_seeing(void *state, void *model, const mm_artifact *artifa
     return mmi_backend_null.open(state, model, artifact, out, err);
 }
 
-/* Without prepare "the origin itself is opened and attached": there is no key and no artifact. */
+/* Without prepare "the source itself is opened and attached": there is no key and no artifact. */
 static void test_a_backend_without_prepare_gets_the_origin(void **state) {
     (void)state;
     struct ground ground;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <origin/origin.h>
+#include <source/source.h>
 #include <support/scratch.h>
 #include <support/world.h>
 
@@ -26,79 +26,79 @@ static int teardown(void **state) {
     return 0;
 }
 
-static mm_status open_named(const char *name, struct mmi_origin **origin) {
+static mm_status open_named(const char *name, struct mmi_source **source) {
     char path[SCRATCH_ROOM];
     memset(&err, 0, sizeof(err));
-    return mmi_origin_open(&world.env, scratch_path(&scratch, name, path), NULL, 0, origin, &err);
+    return mmi_source_open(&world.env, scratch_path(&scratch, name, path), NULL, 0, source, &err);
 }
 
-static void expect_content(const mm_source *source, const char *text) {
+static void expect_content(const mm_source *reader, const char *text) {
     char bytes[64] = {0};
-    assert_int_equal(source->bytes, strlen(text));
-    assert_int_equal(source->read(source->ctx, 0, bytes, source->bytes, &err), MM_OK);
+    assert_int_equal(reader->bytes, strlen(text));
+    assert_int_equal(reader->read(reader->ctx, 0, bytes, reader->bytes, &err), MM_OK);
     assert_string_equal(bytes, text);
 }
 
-/* The origin of `name` has this content. */
+/* The source of `name` has this content. */
 static void expect_resolved(const char *name, const char *text) {
-    struct mmi_origin *origin;
-    assert_int_equal(open_named(name, &origin), MM_OK);
-    expect_content(mmi_origin_source(origin), text);
-    mmi_origin_close(origin);
+    struct mmi_source *source;
+    assert_int_equal(open_named(name, &source), MM_OK);
+    expect_content(mmi_source_reader(source), text);
+    mmi_source_close(source);
 }
 
-static mm_status open_sibling(struct mmi_origin *origin, const char *relative, mm_source *sibling) {
-    const mm_source *source = mmi_origin_source(origin);
-    return source->open(source->ctx, relative, sibling, &err);
+static mm_status open_sibling(struct mmi_source *source, const char *relative, mm_source *sibling) {
+    const mm_source *reader = mmi_source_reader(source);
+    return reader->open(reader->ctx, relative, sibling, &err);
 }
 
 static void test_file(void **state) {
     (void)state;
     scratch_text(&scratch, "m.onnx", "0123456789");
-    struct mmi_origin *origin;
-    assert_int_equal(open_named("m.onnx", &origin), MM_OK);
-    const mm_source *source = mmi_origin_source(origin);
-    assert_string_equal(source->name, mmi_origin_path(origin));
+    struct mmi_source *source;
+    assert_int_equal(open_named("m.onnx", &source), MM_OK);
+    const mm_source *reader = mmi_source_reader(source);
+    assert_string_equal(reader->name, mmi_source_path(source));
     char part[3];
-    assert_int_equal(source->read(source->ctx, 7, part, 3, &err), MM_OK);
+    assert_int_equal(reader->read(reader->ctx, 7, part, 3, &err), MM_OK);
     assert_memory_equal(part, "789", 3);
-    assert_int_equal(source->read(source->ctx, 10, part, 0, &err), MM_OK);
-    assert_int_equal(source->read(source->ctx, 8, part, 3, &err), MM_INVALID_MODEL);
+    assert_int_equal(reader->read(reader->ctx, 10, part, 0, &err), MM_OK);
+    assert_int_equal(reader->read(reader->ctx, 8, part, 3, &err), MM_INVALID_MODEL);
     assert_non_null(strstr(err.text, "ends at byte 10, wanted 3 at 8"));
-    assert_int_equal(source->read(source->ctx, UINT64_MAX, part, 2, &err), MM_INVALID_MODEL);
-    struct mmi_origin_file file;
-    assert_true(mmi_origin_file(origin, 0, &file));
+    assert_int_equal(reader->read(reader->ctx, UINT64_MAX, part, 2, &err), MM_INVALID_MODEL);
+    struct mmi_source_file file;
+    assert_true(mmi_source_file(source, 0, &file));
     assert_string_equal(file.name, "m.onnx");
     assert_int_equal(file.identity.bytes, 10);
-    assert_false(mmi_origin_file(origin, 1, &file));
-    mmi_origin_close(origin);
-    mmi_origin_close(NULL);
+    assert_false(mmi_source_file(source, 1, &file));
+    mmi_source_close(source);
+    mmi_source_close(NULL);
 }
 
 static void test_memory(void **state) {
     (void)state;
-    struct mmi_origin *origin;
-    assert_int_equal(mmi_origin_open(&world.env, NULL, "abc", 3, &origin, &err), MM_OK);
-    expect_content(mmi_origin_source(origin), "abc");
-    assert_string_equal(mmi_origin_path(origin), "");
+    struct mmi_source *source;
+    assert_int_equal(mmi_source_open(&world.env, NULL, "abc", 3, &source, &err), MM_OK);
+    expect_content(mmi_source_reader(source), "abc");
+    assert_string_equal(mmi_source_path(source), "");
     char byte;
-    const mm_source *source = mmi_origin_source(origin);
-    assert_int_equal(source->read(source->ctx, 3, &byte, 1, &err), MM_INVALID_MODEL);
+    const mm_source *reader = mmi_source_reader(source);
+    assert_int_equal(reader->read(reader->ctx, 3, &byte, 1, &err), MM_INVALID_MODEL);
     mm_source sibling;
-    assert_int_equal(open_sibling(origin, "other", &sibling), MM_NOT_FOUND);
-    assert_true(mmi_origin_unchanged(origin));
-    assert_int_equal(mmi_origin_identity(origin).changed_ns, 0);
-    mmi_origin_close(origin);
-    assert_int_equal(mmi_origin_open(&world.env, NULL, NULL, 0, &origin, &err), MM_OK);
-    expect_content(mmi_origin_source(origin), "");
-    mmi_origin_close(origin);
+    assert_int_equal(open_sibling(source, "other", &sibling), MM_NOT_FOUND);
+    assert_true(mmi_source_unchanged(source));
+    assert_int_equal(mmi_source_identity(source).changed_ns, 0);
+    mmi_source_close(source);
+    assert_int_equal(mmi_source_open(&world.env, NULL, NULL, 0, &source, &err), MM_OK);
+    expect_content(mmi_source_reader(source), "");
+    mmi_source_close(source);
 }
 
 static void test_folder(void **state) {
     (void)state;
-    struct mmi_origin *origin;
+    struct mmi_source *source;
     scratch_folder(&scratch, "model");
-    assert_int_equal(open_named("model", &origin), MM_NOT_FOUND);
+    assert_int_equal(open_named("model", &source), MM_NOT_FOUND);
     assert_non_null(strstr(err.text, "numbered folder"));
     scratch_folder(&scratch, "model/2");
     scratch_folder(&scratch, "model/10");
@@ -114,22 +114,22 @@ static void test_folder(void **state) {
 
 static void test_main_file_errors(void **state) {
     (void)state;
-    struct mmi_origin *origin;
-    assert_int_equal(open_named("absent.onnx", &origin), MM_NOT_FOUND);
+    struct mmi_source *source;
+    assert_int_equal(open_named("absent.onnx", &source), MM_NOT_FOUND);
     assert_non_null(strstr(err.text, "absent.onnx"));
-    assert_int_equal(open_named("absent/m.onnx", &origin), MM_NOT_FOUND);
+    assert_int_equal(open_named("absent/m.onnx", &source), MM_NOT_FOUND);
     scratch_text(&scratch, "file", "x");
-    assert_int_equal(open_named("file/m.onnx", &origin), MM_NOT_FOUND);
+    assert_int_equal(open_named("file/m.onnx", &source), MM_NOT_FOUND);
     char path[SCRATCH_ROOM];
     assert_int_equal(mkfifo(scratch_path(&scratch, "pipe", path), 0600), 0);
-    assert_int_equal(open_named("pipe", &origin), MM_IO); /* and does not hang */
+    assert_int_equal(open_named("pipe", &source), MM_IO); /* and does not hang */
     world_fault(&world, "open", 2, EMFILE);
-    assert_int_equal(open_named("file", &origin), MM_NO_FDS);
+    assert_int_equal(open_named("file", &source), MM_NO_FDS);
     world_fault(&world, "open", 1, EIO);
-    assert_int_equal(open_named("file", &origin), MM_IO);
+    assert_int_equal(open_named("file", &source), MM_IO);
     char *long_path = calloc(1, 8192);
     memset(long_path, 'a', 8191);
-    assert_int_equal(mmi_origin_open(&world.env, long_path, NULL, 0, &origin, &err), MM_NOT_FOUND);
+    assert_int_equal(mmi_source_open(&world.env, long_path, NULL, 0, &source, &err), MM_NOT_FOUND);
     free(long_path);
 }
 
@@ -139,22 +139,22 @@ static void test_siblings(void **state) {
     scratch_folder(&scratch, "m/data");
     scratch_text(&scratch, "m/model.onnx", "main");
     scratch_text(&scratch, "m/data/w.bin", "weights");
-    struct mmi_origin *origin;
-    assert_int_equal(open_named("m", &origin), MM_OK);
+    struct mmi_source *source;
+    assert_int_equal(open_named("m", &source), MM_OK);
     mm_source sibling, again;
-    assert_int_equal(open_sibling(origin, "data/w.bin", &sibling), MM_OK);
+    assert_int_equal(open_sibling(source, "data/w.bin", &sibling), MM_OK);
     expect_content(&sibling, "weights");
     /* From a sibling, names are still relative to the folder; the same file is handed out again. */
     assert_int_equal(sibling.open(sibling.ctx, "data/w.bin", &again, &err), MM_OK);
     assert_ptr_equal(again.ctx, sibling.ctx);
-    struct mmi_origin_file file;
-    assert_true(mmi_origin_file(origin, 1, &file));
+    struct mmi_source_file file;
+    assert_true(mmi_source_file(source, 1, &file));
     assert_string_equal(file.name, "data/w.bin");
-    assert_false(mmi_origin_file(origin, 2, &file));
-    assert_int_equal(open_sibling(origin, "data/absent", &sibling), MM_NOT_FOUND);
-    assert_int_equal(open_sibling(origin, "data", &sibling), MM_IO);
-    assert_false(mmi_origin_file(origin, 2, &file)); /* what failed is not remembered */
-    mmi_origin_close(origin);
+    assert_false(mmi_source_file(source, 2, &file));
+    assert_int_equal(open_sibling(source, "data/absent", &sibling), MM_NOT_FOUND);
+    assert_int_equal(open_sibling(source, "data", &sibling), MM_IO);
+    assert_false(mmi_source_file(source, 2, &file)); /* what failed is not remembered */
+    mmi_source_close(source);
 }
 
 /* Relative to the working directory: "model.onnx" alone has no folder in its path. */
@@ -165,12 +165,12 @@ static void test_bare_name(void **state) {
     char before[4096];
     assert_non_null(getcwd(before, sizeof(before)));
     assert_int_equal(chdir(scratch.path), 0);
-    struct mmi_origin *origin;
+    struct mmi_source *source;
     mm_source sibling;
-    assert_int_equal(mmi_origin_open(&world.env, "model.onnx", NULL, 0, &origin, &err), MM_OK);
-    assert_int_equal(open_sibling(origin, "w.bin", &sibling), MM_OK);
+    assert_int_equal(mmi_source_open(&world.env, "model.onnx", NULL, 0, &source, &err), MM_OK);
+    assert_int_equal(open_sibling(source, "w.bin", &sibling), MM_OK);
     assert_string_equal(sibling.name, "w.bin");
-    mmi_origin_close(origin);
+    mmi_source_close(source);
     assert_int_equal(chdir(before), 0);
 }
 
@@ -191,23 +191,23 @@ static void test_escapes(void **state) {
     const char *refused[] = {
         "../secret", "..",   "sub/../../secret", "sub/..", "/etc/passwd", "sub/../w.bin", "link",
         "absolute",  "loop", "folder/secret",    ""};
-    struct mmi_origin *origin;
+    struct mmi_source *source;
     mm_source sibling;
     for (int walking = 0; walking < 2; walking++) {
-        assert_int_equal(open_named("m", &origin), MM_OK);
+        assert_int_equal(open_named("m", &source), MM_OK);
         for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
             world_fault(&world, "open", walking, ENOSYS); /* as a kernel without openat2 */
-            assert_int_equal(open_sibling(origin, refused[i], &sibling), MM_INVALID_MODEL);
+            assert_int_equal(open_sibling(source, refused[i], &sibling), MM_INVALID_MODEL);
             assert_non_null(strstr(err.text, "leaves its folder"));
         }
         world_fault(&world, "open", walking, ENOSYS);
-        assert_int_equal(open_sibling(origin, "sub/inside", &sibling),
+        assert_int_equal(open_sibling(source, "sub/inside", &sibling),
                          walking ? MM_INVALID_MODEL : MM_OK);
         world_fault(&world, "open", walking, ENOSYS);
-        assert_int_equal(open_sibling(origin, "w.bin", &sibling), MM_OK);
+        assert_int_equal(open_sibling(source, "w.bin", &sibling), MM_OK);
         expect_content(&sibling, "weights");
         world_fault(&world, "open", 0, 0);
-        mmi_origin_close(origin);
+        mmi_source_close(source);
     }
     /* The main file may be reached through a link: that is the caller's own path. */
     scratch_link(&scratch, "m/w.bin", "main.onnx");
@@ -219,15 +219,15 @@ static void test_names_that_only_look_bad(void **state) {
     scratch_folder(&scratch, "..data");
     scratch_text(&scratch, "m.onnx", "main");
     scratch_text(&scratch, "..data/w..", "weights");
-    struct mmi_origin *origin;
+    struct mmi_source *source;
     mm_source sibling;
     for (int walking = 0; walking < 2; walking++) {
-        assert_int_equal(open_named("m.onnx", &origin), MM_OK);
+        assert_int_equal(open_named("m.onnx", &source), MM_OK);
         world_fault(&world, "open", walking, ENOSYS);
-        assert_int_equal(open_sibling(origin, "./..data//w..", &sibling), MM_OK);
+        assert_int_equal(open_sibling(source, "./..data//w..", &sibling), MM_OK);
         expect_content(&sibling, "weights");
         world_fault(&world, "open", 0, 0);
-        mmi_origin_close(origin);
+        mmi_source_close(source);
     }
 }
 
@@ -235,27 +235,27 @@ static void test_source_changes_while_reading(void **state) {
     (void)state;
     scratch_text(&scratch, "m.onnx", "0123456789");
     scratch_text(&scratch, "w.bin", "abc");
-    struct mmi_origin *origin;
+    struct mmi_source *source;
     mm_source sibling;
-    assert_int_equal(open_named("m.onnx", &origin), MM_OK);
-    assert_int_equal(open_sibling(origin, "w.bin", &sibling), MM_OK);
-    assert_true(mmi_origin_unchanged(origin));
+    assert_int_equal(open_named("m.onnx", &source), MM_OK);
+    assert_int_equal(open_sibling(source, "w.bin", &sibling), MM_OK);
+    assert_true(mmi_source_unchanged(source));
     scratch_text(&scratch, "w.bin", "abcd");
-    assert_false(mmi_origin_unchanged(origin));
+    assert_false(mmi_source_unchanged(source));
     scratch_text(&scratch, "m.onnx", "01234");
     char bytes[10];
-    const mm_source *source = mmi_origin_source(origin);
-    assert_int_equal(source->read(source->ctx, 0, bytes, 10, &err), MM_SOURCE_CHANGED);
+    const mm_source *reader = mmi_source_reader(source);
+    assert_int_equal(reader->read(reader->ctx, 0, bytes, 10, &err), MM_SOURCE_CHANGED);
     world_fault(&world, "read", 1, EIO);
-    assert_int_equal(source->read(source->ctx, 0, bytes, 1, &err), MM_IO);
-    mmi_origin_close(origin);
+    assert_int_equal(reader->read(reader->ctx, 0, bytes, 1, &err), MM_IO);
+    mmi_source_close(source);
     /* Another file in its place: what was opened is whole. */
-    assert_int_equal(open_named("m.onnx", &origin), MM_OK);
+    assert_int_equal(open_named("m.onnx", &source), MM_OK);
     char from[SCRATCH_ROOM], to[SCRATCH_ROOM];
     assert_int_equal(
         rename(scratch_path(&scratch, "w.bin", from), scratch_path(&scratch, "m.onnx", to)), 0);
-    expect_content(mmi_origin_source(origin), "01234");
-    mmi_origin_close(origin);
+    expect_content(mmi_source_reader(source), "01234");
+    mmi_source_close(source);
 }
 
 /* A file just written may be written again within the same tick of its times: its identity says so.
@@ -263,25 +263,25 @@ static void test_source_changes_while_reading(void **state) {
 static void test_identity_of_a_young_file(void **state) {
     (void)state;
     struct mmi_file_identity identity;
-    struct mmi_origin *origin;
+    struct mmi_source *source;
     do { /* once is enough unless this process sleeps in between */
         scratch_text(&scratch, "m.onnx", "young");
-        assert_int_equal(open_named("m.onnx", &origin), MM_OK);
-        identity = mmi_origin_identity(origin);
-        assert_true(mmi_origin_unchanged(origin));
-        mmi_origin_close(origin);
+        assert_int_equal(open_named("m.onnx", &source), MM_OK);
+        identity = mmi_source_identity(source);
+        assert_true(mmi_source_unchanged(source));
+        mmi_source_close(source);
     } while (identity.changed_ns != 0);
     do {
-        assert_int_equal(open_named("m.onnx", &origin), MM_OK);
-        identity = mmi_origin_identity(origin);
-        mmi_origin_close(origin);
+        assert_int_equal(open_named("m.onnx", &source), MM_OK);
+        identity = mmi_source_identity(source);
+        mmi_source_close(source);
     } while (identity.changed_ns == 0);
-    assert_int_equal(open_named("m.onnx", &origin), MM_OK);
-    struct mmi_file_identity later = mmi_origin_identity(origin);
+    assert_int_equal(open_named("m.onnx", &source), MM_OK);
+    struct mmi_file_identity later = mmi_source_identity(source);
     assert_true(mmi_identity_equal(&identity, &later));
     later.inode++;
     assert_false(mmi_identity_equal(&identity, &later));
-    mmi_origin_close(origin);
+    mmi_source_close(source);
 }
 
 static void test_out_of_memory(void **state) {
@@ -290,16 +290,16 @@ static void test_out_of_memory(void **state) {
     scratch_text(&scratch, "w.bin", "weights");
     uint64_t nth = 1;
     for (bool hit = true; hit; nth++) {
-        struct mmi_origin *origin = NULL;
+        struct mmi_source *source = NULL;
         mm_source sibling;
         world_fail_alloc(&world, nth);
-        mm_status status = open_named("m.onnx", &origin);
+        mm_status status = open_named("m.onnx", &source);
         if (status == MM_OK) {
-            status = open_sibling(origin, "w.bin", &sibling);
+            status = open_sibling(source, "w.bin", &sibling);
         }
         hit = world_failed(&world);
         assert_int_equal(status, hit ? MM_NO_MEMORY : MM_OK);
-        mmi_origin_close(origin);
+        mmi_source_close(source);
     }
     assert_true(nth > 5);
     world_fail_alloc(&world, 0);

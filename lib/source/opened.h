@@ -1,43 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MMI_ORIGIN_OPENED_H
-#define MMI_ORIGIN_OPENED_H
+#ifndef MMI_SOURCE_OPENED_H
+#define MMI_SOURCE_OPENED_H
 
-/* Private to this module: an origin and the files that it has open. */
+/* Private to this module: a source and the files that it has open. */
 
-#include <origin/origin.h>
+#include <source/source.h>
 
 struct mmi_opened_file {
-    struct mmi_origin *origin;
+    struct mmi_source *source;
     char *path;       /* for messages; "" for memory */
     const char *name; /* in path: relative to the folder */
     int fd;           /* -1: data */
     const uint8_t *data;
     struct mmi_file_identity found;    /* at the opening */
     struct mmi_file_identity identity; /* what is told: found, or without changed_ns */
-    mm_source source;
+    mm_source reader;
 };
 
-struct mmi_origin {
+struct mmi_source {
     const struct mmi_env *env;
     int folder; /* of the main file; -1: memory */
     struct mmi_opened_file **files;
     size_t count, capacity;
 };
 
-/* Constructor of files: a zeroed one at the end of origin->files with its path, of which the last
- * part from name_at on is the name; NULL = out of memory. Freed with the origin. */
-struct mmi_opened_file *mmi_origin_add(struct mmi_origin *origin, const char *path, size_t name_at);
-void mmi_origin_drop_last(struct mmi_origin *origin);
+/* Constructor of files: a zeroed one at the end of source->files with its path, of which the last
+ * part from name_at on is the name; NULL = out of memory. Freed with the source. */
+struct mmi_opened_file *mmi_source_add(struct mmi_source *source, const char *path, size_t name_at);
+void mmi_source_drop_last(struct mmi_source *source);
 
 /* file.c and memory.c: the main file. */
-mm_status mmi_origin_open_file(struct mmi_origin *origin, const char *source, mm_error *err);
-mm_status mmi_origin_open_memory(struct mmi_origin *origin, const void *data, uint64_t data_bytes,
+mm_status mmi_source_open_file(struct mmi_source *source, const char *location, mm_error *err);
+mm_status mmi_source_open_memory(struct mmi_source *source, const void *data, uint64_t data_bytes,
                                  mm_error *err);
 /* The identity that an open file has now; false = it cannot be told. */
 bool mmi_identity_of(int fd, struct mmi_file_identity *identity);
 
-/* folder.c. The main file of `source`, a file or a folder, into path[0 .. room). */
-mm_status mmi_folder_resolve(const char *source, char *path, size_t room, mm_error *err);
+/* folder.c. The main file of `location`, a file or a folder, into path[0 .. room). */
+mm_status mmi_folder_resolve(const char *location, char *path, size_t room, mm_error *err);
 /* Open a file below a folder, never outside. 0 or an errno; EXDEV: the name leads outside. */
 int mmi_folder_open(const struct mmi_env *env, int folder, const char *relative, int *fd);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <origin/io.h>
+#include <source/io.h>
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <origin/opened.h>
+#include <source/opened.h>
 
 #include <string.h>
 
@@ -7,7 +7,7 @@ static mm_status memory_read(void *ctx, uint64_t offset, void *to, uint64_t coun
     const struct mmi_opened_file *file = ctx;
     if (offset > file->found.bytes || count > file->found.bytes - offset) {
         return mmi_fail(err, MM_INVALID_MODEL, "%s: ends at byte %llu, wanted %llu at %llu",
-                        file->source.name, (unsigned long long)file->found.bytes,
+                        file->reader.name, (unsigned long long)file->found.bytes,
                         (unsigned long long)count, (unsigned long long)offset);
     }
     if (count > 0) {
@@ -22,14 +22,14 @@ static mm_status memory_open(void *ctx, const char *relative, mm_source *sibling
     return mmi_fail(err, MM_NOT_FOUND, "%s: a model in memory has no files beside it", relative);
 }
 
-mm_status mmi_origin_open_memory(struct mmi_origin *origin, const void *data, uint64_t data_bytes,
+mm_status mmi_source_open_memory(struct mmi_source *source, const void *data, uint64_t data_bytes,
                                  mm_error *err) {
-    struct mmi_opened_file *file = mmi_origin_add(origin, "", 0);
+    struct mmi_opened_file *file = mmi_source_add(source, "", 0);
     if (!file) {
         return mmi_fail(err, MM_NO_MEMORY, "model: out of memory");
     }
     file->data = data;
     file->found.bytes = file->identity.bytes = data_bytes;
-    file->source = (mm_source){file, "model in memory", data_bytes, memory_read, memory_open};
+    file->reader = (mm_source){file, "model in memory", data_bytes, memory_read, memory_open};
     return MM_OK;
 }

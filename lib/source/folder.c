@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <origin/opened.h>
+#include <source/opened.h>
 
-#include <origin/io.h>
+#include <source/io.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -61,24 +61,24 @@ static int find_numbered(const char *folder, char *path, size_t room) {
     return highest < 0 ? ENOENT : 0;
 }
 
-mm_status mmi_folder_resolve(const char *source, char *path, size_t room, mm_error *err) {
+mm_status mmi_folder_resolve(const char *location, char *path, size_t room, mm_error *err) {
     struct stat status;
-    if (!print_path(path, room, "%s", source)) {
-        return mmi_fail_errno(err, MM_NOT_FOUND, ENAMETOOLONG, "%s", source);
+    if (!print_path(path, room, "%s", location)) {
+        return mmi_fail_errno(err, MM_NOT_FOUND, ENAMETOOLONG, "%s", location);
     }
-    if (stat(source, &status) != 0 || !S_ISDIR(status.st_mode)) {
+    if (stat(location, &status) != 0 || !S_ISDIR(status.st_mode)) {
         return MM_OK; /* opening it will say what is wrong with it */
     }
-    if (print_path(path, room, "%s/" MAIN_FILE, source) && is_file(path)) {
+    if (print_path(path, room, "%s/" MAIN_FILE, location) && is_file(path)) {
         return MM_OK;
     }
-    int error = find_numbered(source, path, room);
+    int error = find_numbered(location, path, room);
     if (error == ENOENT) {
         return mmi_fail(err, MM_NOT_FOUND,
                         "%s: neither " MAIN_FILE " nor a numbered folder with one is in it",
-                        source);
+                        location);
     }
-    return error == 0 ? MM_OK : mmi_fail_errno(err, MM_IO, error, "%s", source);
+    return error == 0 ? MM_OK : mmi_fail_errno(err, MM_IO, error, "%s", location);
 }
 
 /* ---- Siblings ------------------------------------------------------------------------------- */

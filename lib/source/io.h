@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MMI_ORIGIN_IO_H
-#define MMI_ORIGIN_IO_H
+#ifndef MMI_SOURCE_IO_H
+#define MMI_SOURCE_IO_H
 
 /* Reading files: whole or not at all, interruptions never surface, env's fault hook is asked first.
  * Results are 0 or an errno. */

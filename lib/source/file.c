@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <origin/opened.h>
+#include <source/opened.h>
 
 #include <base/checked.h>
-#include <origin/io.h>
+#include <source/io.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +54,7 @@ static mm_status file_read(void *ctx, uint64_t offset, void *to, uint64_t count,
                         file->path, (unsigned long long)file->found.bytes,
                         (unsigned long long)count, (unsigned long long)offset);
     }
-    int error = mmi_io_read(file->origin->env, file->fd, offset, to, count);
+    int error = mmi_io_read(file->source->env, file->fd, offset, to, count);
     if (error == ENODATA) {
         return mmi_fail(err, MM_SOURCE_CHANGED, "%s: became shorter while it was read", file->path);
     }
@@ -64,9 +64,9 @@ static mm_status file_read(void *ctx, uint64_t offset, void *to, uint64_t count,
 static mm_status file_open(void *ctx, const char *relative, mm_source *sibling, mm_error *err);
 
 /* Takes the descriptor, also when it fails. */
-static mm_status add_file(struct mmi_origin *origin, int fd, const char *path, size_t name_at,
+static mm_status add_file(struct mmi_source *source, int fd, const char *path, size_t name_at,
                           mm_error *err) {
-    struct mmi_opened_file *file = mmi_origin_add(origin, path, name_at);
+    struct mmi_opened_file *file = mmi_source_add(source, path, name_at);
     if (!file) {
         mmi_io_close(fd);
         return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", path);
@@ -74,55 +74,55 @@ static mm_status add_file(struct mmi_origin *origin, int fd, const char *path, s
     file->fd = fd;
     struct stat stat;
     if (fstat(fd, &stat) != 0 || !S_ISREG(stat.st_mode) || !mmi_identity_of(fd, &file->found)) {
-        mmi_origin_drop_last(origin);
+        mmi_source_drop_last(source);
         return mmi_fail(err, MM_IO, "%s: not a regular file", path);
     }
     file->identity = file->found;
     if (may_change_unseen(&file->found)) {
         file->identity.changed_ns = 0;
     }
-    file->source = (mm_source){file, file->path, file->found.bytes, file_read, file_open};
+    file->reader = (mm_source){file, file->path, file->found.bytes, file_read, file_open};
     return MM_OK;
 }
 
-mm_status mmi_origin_open_file(struct mmi_origin *origin, const char *source, mm_error *err) {
+mm_status mmi_source_open_file(struct mmi_source *source, const char *location, mm_error *err) {
     char path[PATH_MAX];
-    MMI_TRY(mmi_folder_resolve(source, path, sizeof(path), err));
+    MMI_TRY(mmi_folder_resolve(location, path, sizeof(path), err));
     const char *slash = strrchr(path, '/');
     size_t name_at = slash ? (size_t)(slash - path) + 1 : 0;
     char folder[PATH_MAX];
     snprintf(folder, sizeof(folder), "%.*s", (int)name_at, path);
-    int error = mmi_io_open(origin->env, AT_FDCWD, name_at > 0 ? folder : ".", O_PATH | O_DIRECTORY,
-                            &origin->folder);
+    int error = mmi_io_open(source->env, AT_FDCWD, name_at > 0 ? folder : ".", O_PATH | O_DIRECTORY,
+                            &source->folder);
     if (error != 0) {
-        origin->folder = -1;
+        source->folder = -1;
         return open_failed(path, error, err);
     }
     int fd;
     /* O_NONBLOCK: a pipe is refused, not waited for. */
-    error = mmi_io_open(origin->env, origin->folder, path + name_at,
+    error = mmi_io_open(source->env, source->folder, path + name_at,
                         O_RDONLY | O_NOCTTY | O_NONBLOCK, &fd);
-    return error == 0 ? add_file(origin, fd, path, name_at, err) : open_failed(path, error, err);
+    return error == 0 ? add_file(source, fd, path, name_at, err) : open_failed(path, error, err);
 }
 
-static const struct mmi_opened_file *opened_before(const struct mmi_origin *origin,
+static const struct mmi_opened_file *opened_before(const struct mmi_source *source,
                                                    const char *name) {
-    for (size_t i = 0; i < origin->count; i++) {
-        if (strcmp(origin->files[i]->name, name) == 0) {
-            return origin->files[i];
+    for (size_t i = 0; i < source->count; i++) {
+        if (strcmp(source->files[i]->name, name) == 0) {
+            return source->files[i];
         }
     }
     return NULL;
 }
 
 static mm_status file_open(void *ctx, const char *relative, mm_source *sibling, mm_error *err) {
-    struct mmi_origin *origin = ((struct mmi_opened_file *)ctx)->origin;
-    const struct mmi_opened_file *before = opened_before(origin, relative);
+    struct mmi_source *source = ((struct mmi_opened_file *)ctx)->source;
+    const struct mmi_opened_file *before = opened_before(source, relative);
     if (before) {
-        *sibling = before->source;
+        *sibling = before->reader;
         return MM_OK;
     }
-    const struct mmi_opened_file *main_file = origin->files[0];
+    const struct mmi_opened_file *main_file = source->files[0];
     size_t name_at = (size_t)(main_file->name - main_file->path);
     char path[PATH_MAX];
     int length = snprintf(path, sizeof(path), "%.*s%s", (int)name_at, main_file->path, relative);
@@ -130,7 +130,7 @@ static mm_status file_open(void *ctx, const char *relative, mm_source *sibling, 
         return open_failed(relative, ENAMETOOLONG, err);
     }
     int fd;
-    int error = mmi_folder_open(origin->env, origin->folder, relative, &fd);
+    int error = mmi_folder_open(source->env, source->folder, relative, &fd);
     if (error == EXDEV) {
         return mmi_fail(err, MM_INVALID_MODEL, "%s: names \"%s\", which leaves its folder",
                         main_file->path, relative);
@@ -138,7 +138,7 @@ static mm_status file_open(void *ctx, const char *relative, mm_source *sibling, 
     if (error != 0) {
         return open_failed(path, error, err);
     }
-    MMI_TRY(add_file(origin, fd, path, name_at, err));
-    *sibling = origin->files[origin->count - 1]->source;
+    MMI_TRY(add_file(source, fd, path, name_at, err));
+    *sibling = source->files[source->count - 1]->reader;
     return MM_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MMI_ORIGIN_ORIGIN_H
-#define MMI_ORIGIN_ORIGIN_H
+#ifndef MMI_SOURCE_SOURCE_H
+#define MMI_SOURCE_SOURCE_H
 
 /* Where a model's bytes come from: a file, a folder, or bytes in the caller's memory. Read, never
  * mapped (truncating a mapped file kills the host); nothing is kept.
@@ -13,7 +13,7 @@
  * Where the kernel has no openat2 every symbolic link below the folder is refused. The main file
  * itself may be reached through links: that path is the caller's.
  *
- * Thread safety: one thread at a time per origin. A descriptor is open per file and one for the
+ * Thread safety: one thread at a time per source. A descriptor is open per file and one for the
  * folder, until close. */
 
 #include <base/env.h>
@@ -21,19 +21,19 @@
 
 #include <modelmesh/backend.h>
 
-struct mmi_origin;
+struct mmi_source;
 
-/* Opens the main file. source: a path; NULL: data[0 .. data_bytes), which must stay until close.
+/* Opens the main file. location: a path; NULL: data[0 .. data_bytes), which must stay until close.
  * MM_NOT_FOUND, MM_IO (also what is no regular file), MM_NO_FDS, MM_NO_MEMORY, named. */
-mm_status mmi_origin_open(const struct mmi_env *env, const char *source, const void *data,
-                          uint64_t data_bytes, struct mmi_origin **origin, mm_error *err);
-void mmi_origin_close(struct mmi_origin *origin); /* and every sibling; NULL is fine */
+mm_status mmi_source_open(const struct mmi_env *env, const char *location, const void *data,
+                          uint64_t data_bytes, struct mmi_source **source, mm_error *err);
+void mmi_source_close(struct mmi_source *source); /* and every sibling; NULL is fine */
 
 /* What a backend reads through; valid until close. Siblings that it opens are remembered; one that
  * was open already is handed out again. Past the end: MM_INVALID_MODEL; a file that lost bytes
  * since its opening: MM_SOURCE_CHANGED; a sibling that is not there: MM_NOT_FOUND. */
-const mm_source *mmi_origin_source(const struct mmi_origin *origin);
-const char *mmi_origin_path(const struct mmi_origin *origin); /* of the main file; "" for memory */
+const mm_source *mmi_source_reader(const struct mmi_source *source);
+const char *mmi_source_path(const struct mmi_source *source); /* of the main file; "" for memory */
 
 /* Identity of one file without reading it: equal identities mean the same bytes unless somebody
  * forged times. changed_ns is 0 where that cannot be said, and such an identity must not be
@@ -43,19 +43,19 @@ struct mmi_file_identity {
     uint64_t device, inode, bytes;
     int64_t modified_ns, changed_ns;
 };
-struct mmi_file_identity mmi_origin_identity(const struct mmi_origin *origin);
+struct mmi_file_identity mmi_source_identity(const struct mmi_source *source);
 bool mmi_identity_equal(const struct mmi_file_identity *a, const struct mmi_file_identity *b);
 
 /* Files opened so far: [0] is the main file, then the siblings in order of opening. name is
  * relative to the main file's folder ("" for memory). false = no such index. */
-struct mmi_origin_file {
+struct mmi_source_file {
     const char *name;
-    const mm_source *source;
+    const mm_source *reader;
     struct mmi_file_identity identity;
 };
-bool mmi_origin_file(const struct mmi_origin *origin, size_t index, struct mmi_origin_file *file);
+bool mmi_source_file(const struct mmi_source *source, size_t index, struct mmi_source_file *file);
 /* True when every opened file is as it was at its opening. Asked after reading: a source that is
  * being rewritten is MM_SOURCE_CHANGED, not half of each. */
-bool mmi_origin_unchanged(const struct mmi_origin *origin);
+bool mmi_source_unchanged(const struct mmi_source *source);
 
 #endif
