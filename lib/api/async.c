@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations: infer, load, prepare and update without blocking.
  *
- * An inference is a task that moves between the residency core, where it waits, and the infer lane,
- * where
- * it runs:  hot -> QUEUED -> run.  cold -> description -> check -> model -> QUEUED -> run.
- * However it ends, it ends once: the op is completed, then the task is gone. */
+ * An inference moves between the residency core, where it waits, and the infer executor, where it
+ * runs:  hot -> QUEUED -> run.  cold -> description -> check -> model -> QUEUED -> run.
+ * However it ends, it ends once: the op is completed, then the operation is freed. */
 #include <api/infer.h>
 
 #include <work/op.h>
 
 enum phase { PHASE_CHECK, PHASE_RUN };
 
-struct task {
+struct operation {
     struct mmi_pending pending; /* first */
-    struct mmi_stage stage;
+    struct mmi_task task;
     mm_mesh *mesh;
     struct mm_op *op;
     struct mmi_ask ask;
@@ -45,9 +44,9 @@ static struct mmi_ask async_ask(mm_model model, const mm_async *async) {
         .id = model.id, .deadline_ns = async->deadline_ns, .priority = async->priority};
 }
 
-static mm_status task_new(mm_mesh *mesh, const mm_async *async,
-                          void (*ended)(struct mmi_pending *pending), struct task **out,
-                          mm_error *err) {
+static mm_status operation_new(mm_mesh *mesh, const mm_async *async,
+                               void (*ended)(struct mmi_pending *pending), struct operation **out,
+                               mm_error *err) {
     if (!mesh->res.config.threads) {
         return mmi_fail(err, MM_UNSUPPORTED, "op: this mesh has no threads of its own");
     }
@@ -59,99 +58,101 @@ static mm_status task_new(mm_mesh *mesh, const mm_async *async,
                                    .queue = async->flags & MM_ASYNC_QUEUE,
                                    .cancel = cancel_op,
                                    .cancel_ctx = mesh};
-    struct task *task = mmi_alloc(&mesh->env.alloc, 1, sizeof(*task));
-    if (!task) {
+    struct operation *operation = mmi_alloc(&mesh->env.alloc, 1, sizeof(*operation));
+    if (!operation) {
         return mmi_fail(err, MM_NO_MEMORY, "op: out of memory");
     }
-    mm_status status = mmi_op_new(mesh->res.board, &config, &task->op, err);
-    if (status == MM_OK && !mmi_pending_init(&mesh->res, &task->pending, task->op, ended)) {
-        mmi_op_discard(task->op);
+    mm_status status = mmi_op_new(mesh->res.completions, &config, &operation->op, err);
+    if (status == MM_OK &&
+        !mmi_pending_init(&mesh->res, &operation->pending, operation->op, ended)) {
+        mmi_op_discard(operation->op);
         status = mmi_fail(err, MM_NO_MEMORY, "op: out of memory");
     }
     if (status != MM_OK) {
-        mmi_free(&mesh->env.alloc, task, sizeof(*task));
+        mmi_free(&mesh->env.alloc, operation, sizeof(*operation));
         return status;
     }
-    task->mesh = mesh;
-    *out = task;
+    operation->mesh = mesh;
+    *out = operation;
     return MM_OK;
 }
 
-static void task_gone(struct task *task, mm_status status, const mm_error *error) {
-    struct mm_op *op = task->op;
-    mm_mesh *mesh = task->mesh;
+static void operation_gone(struct operation *operation, mm_status status, const mm_error *error) {
+    struct mm_op *op = operation->op;
+    mm_mesh *mesh = operation->mesh;
     mm_error copy = {0};
     if (status != MM_OK) {
-        copy = *error; /* it may lie in the task */
+        copy = *error; /* it may lie in the operation */
     }
-    mmi_free(&mesh->env.alloc, task, sizeof(*task));
+    mmi_free(&mesh->env.alloc, operation, sizeof(*operation));
     mmi_op_complete(op, status, &copy);
 }
 
-static void task_end(struct task *task, mm_status status, const mm_error *error) {
-    mmi_pending_fini(&task->pending);
-    task_gone(task, status, error);
+static void operation_end(struct operation *operation, mm_status status, const mm_error *error) {
+    mmi_pending_fini(&operation->pending);
+    operation_gone(operation, status, error);
 }
 
 /* Inside `ended`. */
-static void task_end_locked(struct task *task, mm_status status, const mm_error *error) {
-    mmi_pending_fini_locked(&task->pending);
-    task_gone(task, status, error);
+static void operation_end_locked(struct operation *operation, mm_status status,
+                                 const mm_error *error) {
+    mmi_pending_fini_locked(&operation->pending);
+    operation_gone(operation, status, error);
 }
 
 /* ---- Infer ---------------------------------------------------------------------------------- */
 
-static void task_run(struct task *task) {
-    mm_mesh *mesh = task->mesh;
-    mmi_op_set_stage(task->op, MM_STAGE_RUNNING);
+static void operation_run(struct operation *operation) {
+    mm_mesh *mesh = operation->mesh;
+    mmi_op_set_stage(operation->op, MM_STAGE_RUNNING);
     mm_error error = {0};
-    task->response->flags = task->pending.ticket.hit ? MM_RESPONSE_HIT : 0;
-    task->response->wait_ns = task->pending.ticket.wait_ns;
-    mm_status status = mmi_run_ticket(mesh, &task->ask, &task->pending.ticket, &task->request,
-                                      task->response, &error);
+    operation->response->flags = operation->pending.ticket.hit ? MM_RESPONSE_HIT : 0;
+    operation->response->wait_ns = operation->pending.ticket.wait_ns;
+    mm_status status = mmi_run_ticket(mesh, &operation->ask, &operation->pending.ticket,
+                                      &operation->request, operation->response, &error);
     if (status != MM_OK) {
         mmi_count(&mesh->res.counters, MMI_COUNT_FAILED, 1);
     }
-    task_end(task, status, &error);
+    operation_end(operation, status, &error);
 }
 
-static void task_check(struct task *task) {
-    mm_mesh *mesh = task->mesh;
+static void operation_check(struct operation *operation) {
+    mm_mesh *mesh = operation->mesh;
     mm_error error;
-    mm_status status =
-        mmi_check_request(mesh, task->ask.id, task->pending.opened, &task->request, &error);
-    mmi_res_drop(&mesh->res, task->pending.opened);
-    task->pending.opened = NULL;
+    mm_status status = mmi_check_request(mesh, operation->ask.id, operation->pending.opened,
+                                         &operation->request, &error);
+    mmi_res_drop(&mesh->res, operation->pending.opened);
+    operation->pending.opened = NULL;
     if (status == MM_OK) {
-        task->phase = PHASE_RUN;
-        mmi_pending_ticket(&task->pending, &task->ask);
+        operation->phase = PHASE_RUN;
+        mmi_pending_ticket(&operation->pending, &operation->ask);
     } else {
-        task_end(task, status, &error);
+        operation_end(operation, status, &error);
     }
 }
 
-static void task_stage(struct mmi_stage *stage) {
-    struct task *task = MMI_CONTAINER(stage, struct task, stage);
-    mmi_pending_running(&task->pending);
-    if (task->phase == PHASE_CHECK) {
-        task_check(task);
+static void operation_step(struct mmi_task *task) {
+    struct operation *operation = MMI_CONTAINER(task, struct operation, task);
+    mmi_pending_running(&operation->pending);
+    if (operation->phase == PHASE_CHECK) {
+        operation_check(operation);
     } else {
-        task_run(task);
+        operation_run(operation);
     }
 }
 
 /* Under the lock. */
 static void infer_ended(struct mmi_pending *pending) {
-    struct task *task = (struct task *)pending;
+    struct operation *operation = (struct operation *)pending;
     if (pending->status == MM_OK) {
-        mmi_pending_queue_locked(pending, &task->stage, task->ask.deadline_ns);
+        mmi_pending_queue_locked(pending, &operation->task, operation->ask.deadline_ns);
         return;
     }
     if (pending->opened) { /* it was checked no more */
-        mmi_res_drop_locked(&task->mesh->res, pending->opened);
+        mmi_res_drop_locked(&operation->mesh->res, pending->opened);
     }
-    mmi_count(&task->mesh->res.counters, MMI_COUNT_FAILED, 1);
-    task_end_locked(task, pending->status, &pending->error);
+    mmi_count(&operation->mesh->res.counters, MMI_COUNT_FAILED, 1);
+    operation_end_locked(operation, pending->status, &pending->error);
 }
 
 mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request *from,
@@ -168,27 +169,27 @@ mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request *from,
     }
     bool nested;
     MMI_TRY(mmi_check_frame(mesh, &nested, err));
-    struct task *task;
-    MMI_TRY(task_new(mesh, &async, infer_ended, &task, err));
-    task->request = request;
-    task->response = response;
-    task->ask = mmi_request_ask(model, &request, false);
-    task->stage.run = task_stage;
-    task->stage.priority = request.priority;
+    struct operation *operation;
+    MMI_TRY(operation_new(mesh, &async, infer_ended, &operation, err));
+    operation->request = request;
+    operation->response = response;
+    operation->ask = mmi_request_ask(model, &request, false);
+    operation->task.run = operation_step;
+    operation->task.priority = request.priority;
     response->flags = 0;
     response->wait_ns = 0;
-    *op = task->op;
-    uint64_t deadline_ns = task->ask.deadline_ns;
+    *op = operation->op;
+    uint64_t deadline_ns = operation->ask.deadline_ns;
     bool late = deadline_ns && mmi_now(&mesh->env.clock) >= deadline_ns;
-    if (!late && mmi_ticket_hot(&mesh->res, model.id, &task->pending.ticket)) {
-        task->phase = PHASE_RUN;
-        mmi_pending_queue(&task->pending, &task->stage, deadline_ns);
-    } else if (task->ask.no_wait) {
-        task->phase = PHASE_RUN;
-        mmi_pending_ticket(&task->pending, &task->ask);
+    if (!late && mmi_ticket_hot(&mesh->res, model.id, &operation->pending.ticket)) {
+        operation->phase = PHASE_RUN;
+        mmi_pending_queue(&operation->pending, &operation->task, deadline_ns);
+    } else if (operation->ask.no_wait) {
+        operation->phase = PHASE_RUN;
+        mmi_pending_ticket(&operation->pending, &operation->ask);
     } else {
-        task->phase = PHASE_CHECK;
-        mmi_pending_prepared(&task->pending, &task->ask, false);
+        operation->phase = PHASE_CHECK;
+        mmi_pending_prepared(&operation->pending, &operation->ask, false);
     }
     return MM_OK;
 }
@@ -197,11 +198,11 @@ mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request *from,
 
 /* Under the lock. */
 static void simple_ended(struct mmi_pending *pending) {
-    struct task *task = (struct task *)pending;
+    struct operation *operation = (struct operation *)pending;
     if (pending->opened) {
-        mmi_res_drop_locked(&task->mesh->res, pending->opened);
+        mmi_res_drop_locked(&operation->mesh->res, pending->opened);
     }
-    task_end_locked(task, pending->status, &pending->error);
+    operation_end_locked(operation, pending->status, &pending->error);
 }
 
 /* From inside a backend's call nothing may be waited for. */
@@ -222,10 +223,10 @@ mm_status mm_load(mm_mesh *mesh, mm_model model, const mm_async *from, mm_op **o
         MMI_TRY(check_blocking(mesh, err));
         return mmi_ask_resident(&mesh->res, &ask, retry, err);
     }
-    struct task *task;
-    MMI_TRY(task_new(mesh, &async, simple_ended, &task, err));
-    *op = task->op;
-    mmi_pending_resident(&task->pending, &ask, retry);
+    struct operation *operation;
+    MMI_TRY(operation_new(mesh, &async, simple_ended, &operation, err));
+    *op = operation->op;
+    mmi_pending_resident(&operation->pending, &ask, retry);
     return MM_OK;
 }
 
@@ -243,10 +244,10 @@ mm_status mm_prepare(mm_mesh *mesh, mm_model model, const mm_async *from, mm_op 
         mmi_res_drop(&mesh->res, opened);
         return MM_OK;
     }
-    struct task *task;
-    MMI_TRY(task_new(mesh, &async, simple_ended, &task, err));
-    *op = task->op;
-    mmi_pending_prepared(&task->pending, &ask, retry);
+    struct operation *operation;
+    MMI_TRY(operation_new(mesh, &async, simple_ended, &operation, err));
+    *op = operation->op;
+    mmi_pending_prepared(&operation->pending, &ask, retry);
     return MM_OK;
 }
 
@@ -262,9 +263,9 @@ mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, ui
         return mmi_ask_update(&mesh->res, &ask, &registration, replace, err);
     }
     mm_async async = MM_ASYNC_INIT;
-    struct task *task;
-    MMI_TRY(task_new(mesh, &async, simple_ended, &task, err));
-    *op = task->op;
-    mmi_pending_update(&task->pending, &ask, &registration, replace);
+    struct operation *operation;
+    MMI_TRY(operation_new(mesh, &async, simple_ended, &operation, err));
+    *op = operation->op;
+    mmi_pending_update(&operation->pending, &ask, &registration, replace);
     return MM_OK;
 }

@@ -266,7 +266,7 @@ static mm_status open_residency(mm_mesh *mesh, const mm_mesh_options *options,
         .devices = devices,
         .device_count = device_count};
     MMI_TRY(mmi_residency_init(&mesh->res, &mesh->env, &config, err));
-    mesh->parent = mmi_board_parent(mesh->res.board);
+    mesh->parent = mmi_completions_parent(mesh->res.completions);
     return MM_OK;
 }
 
@@ -329,7 +329,7 @@ mm_status mm_mesh_create(const mm_mesh_options *options, mm_mesh **mesh, mm_erro
 
 /* From inside a backend's call or a callback nothing can be waited for. */
 static bool inside(const mm_mesh *mesh) {
-    return mmi_frame_of(&mesh->res) || mmi_board_is_current(mesh->res.board);
+    return mmi_frame_of(&mesh->res) || mmi_completions_is_current(mesh->res.completions);
 }
 
 mm_status mm_mesh_close(mm_mesh *mesh) {

@@ -17,7 +17,7 @@ struct mm_mesh {
     struct mmi_env env;
     mm_allocator host; /* what the caller gave; env.alloc counts on top of it */
     _Atomic uint64_t metadata_bytes;
-    mmi_fork_page *parent; /* the board's */
+    mmi_fork_page *parent; /* the completion queue's */
     uint64_t identity;     /* no other mesh has it, also not one that lies here later */
     struct mmi_pool *pool;
     struct mmi_registry *registry;

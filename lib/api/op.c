@@ -52,9 +52,9 @@ void mm_op_free(mm_op *op) {
 
 mm_status mm_ops_next(mm_mesh *mesh, mm_op **op) {
     MMI_TRY(mmi_enter(mesh, NULL));
-    return op ? mmi_board_next(mesh->res.board, op) : MM_INVALID_ARGUMENT;
+    return op ? mmi_completions_next(mesh->res.completions, op) : MM_INVALID_ARGUMENT;
 }
 
 int mm_ops_eventfd(mm_mesh *mesh) {
-    return mmi_enter(mesh, NULL) == MM_OK ? mmi_board_eventfd(mesh->res.board) : -1;
+    return mmi_enter(mesh, NULL) == MM_OK ? mmi_completions_eventfd(mesh->res.completions) : -1;
 }

@@ -11,19 +11,19 @@
 #include <stdint.h>
 
 enum mmi_rank {
-    MMI_RANK_LIFECYCLE = 10, /* api: stop and free of one mesh */
-    MMI_RANK_RESIDENCY = 20, /* residency and catalog: everything about models and instances */
-    MMI_RANK_WAITER = 30,    /* one blocked caller */
-    MMI_RANK_PREPARE = 35,   /* catalog: the byte limit of preparations */
-    MMI_RANK_OPS = 40,       /* work: operations and their completion queue */
-    MMI_RANK_LANE = 50,      /* work: one lane's queue */
-    MMI_RANK_TICKER = 60,    /* work: the timer thread's next time */
-    MMI_RANK_ARTIFACT = 70,  /* artifact: the disk index and its budget */
-    MMI_RANK_REGISTRY = 75,  /* plugin: the list of backends */
-    MMI_RANK_DEVICE = 80,    /* device: one device's mapping state */
-    MMI_RANK_POOL = 90,      /* pool: compute threads */
-    MMI_RANK_EVENTS = 100,   /* observe: the event ring */
-    MMI_RANK_LEAF = 110      /* backends and tests: no lock is taken inside */
+    MMI_RANK_LIFECYCLE = 10,    /* api: stop and free of one mesh */
+    MMI_RANK_RESIDENCY = 20,    /* residency and catalog: everything about models and instances */
+    MMI_RANK_WAITER = 30,       /* one blocked caller */
+    MMI_RANK_PREPARE = 35,      /* catalog: the byte limit of preparations */
+    MMI_RANK_OPS = 40,          /* work: operations and their completion queue */
+    MMI_RANK_EXECUTOR = 50,     /* work: one executor's queue */
+    MMI_RANK_TIMER_THREAD = 60, /* work: the timer thread's next time */
+    MMI_RANK_ARTIFACT = 70,     /* artifact: the disk index and its budget */
+    MMI_RANK_REGISTRY = 75,     /* plugin: the list of backends */
+    MMI_RANK_DEVICE = 80,       /* device: one device's mapping state */
+    MMI_RANK_POOL = 90,         /* pool: compute threads */
+    MMI_RANK_EVENTS = 100,      /* observe: the event ring */
+    MMI_RANK_LEAF = 110         /* backends and tests: no lock is taken inside */
 };
 
 struct mmi_lock {

@@ -60,7 +60,7 @@ static void end_bytes(struct mmi_preparer *preparer, uint64_t bytes) {
 
 /* ---- 1. Backend and source ------------------------------------------------------------------ */
 
-static mm_status need_origin(struct preparation *p, mm_error *err) {
+static mm_status need_source(struct preparation *p, mm_error *err) {
     if (p->source) {
         return MM_OK;
     }
@@ -78,7 +78,7 @@ static mm_status choose_backend(struct preparation *p, mm_error *err) {
     if (status != MM_NONE) {
         return status;
     }
-    MMI_TRY(need_origin(p, err));
+    MMI_TRY(need_source(p, err));
     const mm_source *reader = mmi_source_reader(p->source);
     unsigned char head[MMI_FORMAT_HEAD_BYTES];
     query.head = head;
@@ -124,7 +124,7 @@ static mm_status hash_file(const mm_allocator *alloc, const mm_source *reader,
 }
 
 /* Main file and every sibling read so far, in order. */
-static mm_status hash_origin(struct preparation *p, struct mmi_hash *content, mm_error *err) {
+static mm_status hash_source(struct preparation *p, struct mmi_hash *content, mm_error *err) {
     *content = (struct mmi_hash){0};
     struct mmi_source_file file;
     for (size_t i = 0; mmi_source_file(p->source, i, &file); i++) {
@@ -147,7 +147,7 @@ static bool same_content(const struct preparation *p, const struct mmi_key *key)
 /* What was good when it was prepared first cannot be bad now and be the same. */
 static bool spoiled(struct preparation *p, mm_status status) {
     bool bad = status == MM_INVALID_MODEL || status == MM_UNSUPPORTED;
-    return bad && p->version->keyed && hash_origin(p, &p->key.content, NULL) == MM_OK &&
+    return bad && p->version->keyed && hash_source(p, &p->key.content, NULL) == MM_OK &&
            !same_content(p, &p->version->key);
 }
 
@@ -166,7 +166,7 @@ static mm_status run_prepare(struct preparation *p, mm_error *err) {
         table->prepare(p->backend->state, mmi_source_reader(p->source), p->version->spec->config,
                        p->preparer->device_kind, mmi_writer_sink(writer), err);
     if (status == MM_OK) {
-        status = hash_origin(p, &p->key.content, err);
+        status = hash_source(p, &p->key.content, err);
     }
     if (status == MM_OK && !mmi_source_unchanged(p->source)) {
         status = mmi_fail(err, MM_SOURCE_CHANGED, "%s: changed while it was read",
@@ -206,11 +206,11 @@ static mm_status get_artifact(struct preparation *p, mm_error *err) {
             return status;
         }
     }
-    MMI_TRY(need_origin(p, err));
+    MMI_TRY(need_source(p, err));
     bool known =
         version->spec->source && mmi_store_recall(p->preparer->store, p->source, &p->key.content);
     if (!known) { /* right when there are no siblings; if there are, prepare finds out */
-        MMI_TRY(hash_origin(p, &p->key.content, err));
+        MMI_TRY(hash_source(p, &p->key.content, err));
     }
     if (version->keyed && known && !same_content(p, &version->key)) {
         return source_changed(p, err);
@@ -345,7 +345,7 @@ mm_status mmi_version_open(struct mmi_preparer *preparer, const struct mmi_versi
     if (status == MM_OK) {
         prepared->bare = p.backend->table->prepare == NULL;
         if (prepared->bare) {
-            status = need_origin(&p, err);
+            status = need_source(&p, err);
             if (status == MM_OK) {
                 status = mmi_artifact_bare(preparer->env, NULL, 0, &p.artifact, err);
             }

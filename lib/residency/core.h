@@ -71,7 +71,7 @@ struct mmi_waiter {
     mm_status status;
     mm_error error;
     /* How the owner learns it: a blocked caller by its condition, an operation by a call under the
-     * lock that may only push a stage. */
+     * lock that may only submit a task. */
     pthread_cond_t *wake;
     void (*ended)(struct mmi_waiter *waiter);
     struct mm_op *op; /* is told of progress; NULL = nobody */
@@ -97,15 +97,15 @@ void mmi_waiters_fail(struct mmi_residency *res, struct mmi_model *model, mm_sta
 /* ---- Jobs: work that runs without the lock --------------------------------------------------- */
 
 struct mmi_job {
-    struct mmi_stage stage; /* in a lane, when no caller does it */
+    struct mmi_task task; /* in an executor, when no caller does it */
     struct mmi_residency *res;
     void (*run)(struct mmi_job *job); /* takes and releases the lock itself */
     bool claimed;                     /* by a blocked caller */
 };
 /* Give it to a blocked caller of the model when `inline_ok` or when there are no threads, else to
- * the lane. false: nobody can do it. */
+ * the executor. false: nobody can do it. */
 bool mmi_job_start(struct mmi_residency *res, struct mmi_job *job, struct mmi_model *model,
-                   struct mmi_lane *lane, bool inline_ok);
+                   struct mmi_executor *executor, bool inline_ok);
 
 /* ---- Instances ------------------------------------------------------------------------------ */
 

@@ -147,16 +147,16 @@ static void prepare_run(struct mmi_job *job) {
     mmi_res_unlock(res);
 }
 
-static void job_stage(struct mmi_stage *stage) {
-    struct mmi_job *job = MMI_CONTAINER(stage, struct mmi_job, stage);
+static void job_task(struct mmi_task *task) {
+    struct mmi_job *job = MMI_CONTAINER(task, struct mmi_job, task);
     job->run(job);
 }
 
 void mmi_job_init(struct mmi_residency *res, struct mmi_job *job, void (*run)(struct mmi_job *job),
                   int32_t priority) {
     *job = (struct mmi_job){.res = res, .run = run};
-    job->stage.run = job_stage;
-    job->stage.priority = priority;
+    job->task.run = job_task;
+    job->task.priority = priority;
 }
 
 mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
@@ -176,7 +176,7 @@ mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
     mmi_waiters_told(res, model);
     res->jobs++;
     /* A known artifact opens in less time than a thread takes to wake. */
-    if (!mmi_job_start(res, &prepare->job, model, res->prepare_lane, version->keyed)) {
+    if (!mmi_job_start(res, &prepare->job, model, res->prepare_executor, version->keyed)) {
         res->jobs--;
         version->refs--;
         version->state = MMI_VERSION_UNPREPARED;
@@ -331,7 +331,7 @@ void mmi_load_raise(struct mmi_residency *res, struct mmi_instance *instance, in
         enter_room(res, instance);
         mmi_pump(res);
     } else if (!instance->job.claimed && res->config.threads) {
-        mmi_lane_raise(res->load_lane, &instance->job.stage, priority);
+        mmi_executor_raise(res->load_executor, &instance->job.task, priority);
     }
 }
 
@@ -371,7 +371,7 @@ void mmi_load_cancel(struct mmi_residency *res, struct mmi_instance *instance) {
         mmi_instance_free(res, instance); /* it never got memory */
         mmi_pump(res);
     } else if (!instance->job.claimed && res->config.threads &&
-               mmi_lane_remove(res->load_lane, &instance->job.stage)) {
+               mmi_executor_remove(res->load_executor, &instance->job.task)) {
         /* Its victims wait to be detached by it: let them go the ordinary way. */
         mmi_list_move_all(&res->detaching, &instance->victims);
         res->jobs--;

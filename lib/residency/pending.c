@@ -8,9 +8,9 @@ struct pending_waiter {
     struct mmi_waiter waiter; /* first */
     struct mmi_pending *pending;
     uint64_t model_id, deadline_ns;
-    struct mmi_timer queue_timer; /* while a stage waits for a thread */
-    struct mmi_stage *stage;      /* NULL = none does */
-    struct mmi_list in_lane;      /* the same, for close */
+    struct mmi_timer queue_timer; /* while a task waits for a thread */
+    struct mmi_task *task;        /* NULL = none does */
+    struct mmi_list in_executor;  /* the same, for close */
     bool no_wait;
 };
 
@@ -38,7 +38,7 @@ bool mmi_pending_init(struct mmi_residency *res, struct mmi_pending *pending, st
     bool room = own && mmi_timer_promise(res);
     if (room) {
         own->pending = pending;
-        mmi_list_init(&own->in_lane);
+        mmi_list_init(&own->in_executor);
         *pending = (struct mmi_pending){.res = res, .op = op, .ended = ended, .own = own};
         if (op) {
             mmi_op_set_work(op, pending);
@@ -187,15 +187,15 @@ void mmi_pending_update(struct mmi_pending *pending, const struct mmi_ask *ask,
 
 /* ---- For a thread --------------------------------------------------------------------------- */
 
-/* Out of the lane again; false: it runs already. */
+/* Out of the executor again; false: it runs already. */
 static bool unqueue(struct mmi_pending *pending) {
     struct pending_waiter *own = pending->own;
     struct mmi_residency *res = pending->res;
-    if (!own->stage || !mmi_lane_remove(res->infer_lane, own->stage)) {
+    if (!own->task || !mmi_executor_remove(res->infer_executor, own->task)) {
         return false;
     }
-    own->stage = NULL;
-    mmi_list_remove(&own->in_lane);
+    own->task = NULL;
+    mmi_list_remove(&own->in_executor);
     mmi_timer_unset(res, &own->queue_timer);
     return true;
 }
@@ -209,37 +209,37 @@ static void queue_expired(struct mmi_residency *res, struct mmi_timer *timer, ui
     }
 }
 
-void mmi_pending_queue_locked(struct mmi_pending *pending, struct mmi_stage *stage,
+void mmi_pending_queue_locked(struct mmi_pending *pending, struct mmi_task *task,
                               uint64_t deadline_ns) {
     struct pending_waiter *own = pending->own;
-    own->stage = stage;
-    mmi_list_push_back(&pending->res->in_lane, &own->in_lane);
+    own->task = task;
+    mmi_list_push_back(&pending->res->in_executor, &own->in_executor);
     own->queue_timer.fire = queue_expired;
     if (deadline_ns) {
         mmi_timer_set(pending->res, &own->queue_timer, deadline_ns);
     }
-    mmi_lane_push(pending->res->infer_lane, stage);
+    mmi_executor_submit(pending->res->infer_executor, task);
 }
 
-void mmi_pending_queue(struct mmi_pending *pending, struct mmi_stage *stage, uint64_t deadline_ns) {
+void mmi_pending_queue(struct mmi_pending *pending, struct mmi_task *task, uint64_t deadline_ns) {
     struct mmi_residency *res = pending->res;
     mmi_res_lock(res);
-    mmi_pending_queue_locked(pending, stage, deadline_ns);
+    mmi_pending_queue_locked(pending, task, deadline_ns);
     mmi_res_unlock(res);
 }
 
 void mmi_pending_running(struct mmi_pending *pending) {
     struct mmi_residency *res = pending->res;
     mmi_res_lock(res);
-    pending->own->stage = NULL;
-    mmi_list_remove(&pending->own->in_lane);
+    pending->own->task = NULL;
+    mmi_list_remove(&pending->own->in_executor);
     mmi_timer_unset(res, &pending->own->queue_timer);
     mmi_res_unlock(res);
 }
 
 void mmi_pendings_close(struct mmi_residency *res) {
-    MMI_LIST_EACH(node, &res->in_lane) {
-        struct pending_waiter *own = MMI_CONTAINER(node, struct pending_waiter, in_lane);
+    MMI_LIST_EACH(node, &res->in_executor) {
+        struct pending_waiter *own = MMI_CONTAINER(node, struct pending_waiter, in_executor);
         if (unqueue(own->pending)) { /* else a thread has it: it runs */
             finish_with(own->pending, MM_CLOSED, "the mesh was closed");
         }

@@ -133,30 +133,32 @@ static mm_status start_threads(struct mmi_residency *res, mm_error *err) {
     const struct mmi_residency_config *config = &res->config;
     struct mmi_env outliving = *res->env;
     outliving.alloc = config->outliving;
-    MMI_TRY(mmi_board_new(&outliving, &res->board, err));
+    MMI_TRY(mmi_completions_new(&outliving, &res->completions, err));
     if (!config->threads) {
         return MM_OK;
     }
-    MMI_TRY(mmi_ticker_new(res->env, tick, res, &res->ticker, err));
-    MMI_TRY(mmi_lane_new(res->env, "infer", config->infer_threads, &res->infer_lane, err));
-    MMI_TRY(mmi_lane_new(res->env, "load", config->load_threads, &res->load_lane, err));
-    MMI_TRY(mmi_lane_new(res->env, "prep", config->prepare_threads, &res->prepare_lane, err));
-    MMI_TRY(mmi_ticker_start(res->ticker, err));
-    MMI_TRY(mmi_lane_start(res->infer_lane, err));
-    MMI_TRY(mmi_lane_start(res->load_lane, err));
-    return mmi_lane_start(res->prepare_lane, err);
+    MMI_TRY(mmi_timer_thread_new(res->env, tick, res, &res->timer_thread, err));
+    MMI_TRY(mmi_executor_new(res->env, "infer", config->infer_threads, &res->infer_executor, err));
+    MMI_TRY(mmi_executor_new(res->env, "load", config->load_threads, &res->load_executor, err));
+    MMI_TRY(
+        mmi_executor_new(res->env, "prep", config->prepare_threads, &res->prepare_executor, err));
+    MMI_TRY(mmi_timer_thread_start(res->timer_thread, err));
+    MMI_TRY(mmi_executor_start(res->infer_executor, err));
+    MMI_TRY(mmi_executor_start(res->load_executor, err));
+    return mmi_executor_start(res->prepare_executor, err);
 }
 
 /* Those that there are: a failed start left some out. */
 static void stop_threads(struct mmi_residency *res) {
-    struct mmi_lane *lanes[] = {res->prepare_lane, res->load_lane, res->infer_lane};
-    for (size_t i = 0; i < sizeof(lanes) / sizeof(lanes[0]); i++) {
-        if (lanes[i]) {
-            mmi_lane_stop(lanes[i]);
+    struct mmi_executor *executors[] = {res->prepare_executor, res->load_executor,
+                                        res->infer_executor};
+    for (size_t i = 0; i < sizeof(executors) / sizeof(executors[0]); i++) {
+        if (executors[i]) {
+            mmi_executor_stop(executors[i]);
         }
     }
-    if (res->ticker) {
-        mmi_ticker_stop(res->ticker);
+    if (res->timer_thread) {
+        mmi_timer_thread_stop(res->timer_thread);
     }
 }
 
@@ -177,8 +179,8 @@ static mm_status init_device(struct mmi_residency *res, struct mmi_device *devic
 }
 
 static void init_lists(struct mmi_residency *res) {
-    struct mmi_list *lists[] = {&res->room,     &res->detaching, &res->dropping, &res->closing,
-                                &res->closable, &res->trimmed,   &res->in_lane};
+    struct mmi_list *lists[] = {&res->room,     &res->detaching, &res->dropping,   &res->closing,
+                                &res->closable, &res->trimmed,   &res->in_executor};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         mmi_list_init(lists[i]);
     }
@@ -288,7 +290,7 @@ static bool threads_ended(struct mmi_residency *res) {
     res->joining = true;
     mmi_unlock(&res->lock);
     stop_threads(res);
-    mmi_board_stop(res->board); /* last: it delivers what the others completed */
+    mmi_completions_stop(res->completions); /* last: it delivers what the others completed */
     mmi_lock(&res->lock);
     res->joined = true;
     pthread_cond_broadcast(&res->quiet);
@@ -328,10 +330,10 @@ static void free_models(struct mmi_residency *res) {
 }
 
 void mmi_residency_fini(struct mmi_residency *res) {
-    mmi_lane_free(res->prepare_lane);
-    mmi_lane_free(res->load_lane);
-    mmi_lane_free(res->infer_lane);
-    mmi_ticker_free(res->ticker);
+    mmi_executor_free(res->prepare_executor);
+    mmi_executor_free(res->load_executor);
+    mmi_executor_free(res->infer_executor);
+    mmi_timer_thread_free(res->timer_thread);
     if (res->events.ring) {
         mmi_lock(&res->lock);
         free_models(res);
@@ -349,7 +351,7 @@ void mmi_residency_fini(struct mmi_residency *res) {
     mmi_free(alloc, res->planned, res->plan_room[1] * sizeof(struct mmi_instance *));
     mmi_free(alloc, res->victims, res->plan_room[2] * sizeof(*res->victims));
     mmi_free(alloc, res->released, res->plan_room[3] * sizeof(*res->released));
-    mmi_board_free(res->board);
+    mmi_completions_free(res->completions);
     mmi_events_fini(&res->events);
     mmi_catalog_fini(&res->catalog);
     mmi_slots_fini(&res->slots);

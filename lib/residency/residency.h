@@ -12,9 +12,9 @@
 #include <observe/histogram.h>
 #include <policy/policy.h>
 #include <residency/lease.h>
-#include <work/lane.h>
+#include <work/executor.h>
 #include <work/op.h>
-#include <work/ticker.h>
+#include <work/timer_thread.h>
 
 #define MMI_MAX_DEVICES 64u
 #define MMI_EXEC_SLOTS 64u
@@ -65,9 +65,9 @@ struct mmi_residency {
     struct mmi_catalog catalog;
     struct mmi_slots slots;
     struct mmi_preparer preparer;
-    struct mmi_lane *infer_lane, *load_lane, *prepare_lane;
-    struct mmi_ticker *ticker;
-    struct mmi_board *board;
+    struct mmi_executor *infer_executor, *load_executor, *prepare_executor;
+    struct mmi_timer_thread *timer_thread;
+    struct mmi_completions *completions;
     struct mmi_events events;
     struct mmi_counters counters;
     struct mmi_histogram load_time, queue_time, prepare_time;
@@ -77,23 +77,23 @@ struct mmi_residency {
 
     struct mmi_heap timers;
     size_t timers_promised;
-    struct mmi_list room;       /* instances: loads that wait for memory, in order */
-    struct mmi_list detaching;  /* instances: whoever unlocks detaches them */
-    struct mmi_list dropping;   /* versions without references: whoever unlocks frees them */
-    struct mmi_list closing;    /* descriptions: whoever unlocks closes them */
-    struct mmi_list closable;   /* versions that may be closed, least recently used first */
-    struct mmi_list trimmed;    /* exec slots whose memory is to be unmapped */
-    struct mmi_list in_lane;    /* operations that wait for a thread of the infer lane */
-    uint64_t description_bytes; /* of closable versions */
-    uint32_t queued;            /* waiters */
-    uint64_t sequence;          /* loads so far */
-    uint64_t round;             /* of the pump */
-    uint32_t jobs;              /* running without the lock, and calls that hold on to something */
-    pthread_cond_t quiet;       /* jobs or instances became fewer */
-    bool joining, joined;       /* the threads, by the first stop */
-    uint64_t instances;         /* that exist */
-    uint64_t served, granted;   /* sums of models' that are gone; see mmi_model */
-    uint64_t hits;              /* as last told */
+    struct mmi_list room;        /* instances: loads that wait for memory, in order */
+    struct mmi_list detaching;   /* instances: whoever unlocks detaches them */
+    struct mmi_list dropping;    /* versions without references: whoever unlocks frees them */
+    struct mmi_list closing;     /* descriptions: whoever unlocks closes them */
+    struct mmi_list closable;    /* versions that may be closed, least recently used first */
+    struct mmi_list trimmed;     /* exec slots whose memory is to be unmapped */
+    struct mmi_list in_executor; /* operations that wait for a thread of the infer executor */
+    uint64_t description_bytes;  /* of closable versions */
+    uint32_t queued;             /* waiters */
+    uint64_t sequence;           /* loads so far */
+    uint64_t round;              /* of the pump */
+    uint32_t jobs;               /* running without the lock, and calls that hold on to something */
+    pthread_cond_t quiet;        /* jobs or instances became fewer */
+    bool joining, joined;        /* the threads, by the first stop */
+    uint64_t instances;          /* that exist */
+    uint64_t served, granted;    /* sums of models' that are gone; see mmi_model */
+    uint64_t hits;               /* as last told */
     struct mmi_candidate *candidates; /* room for all instances: planning allocates nothing */
     struct mmi_instance **planned;
     uint32_t *victims;
@@ -162,7 +162,7 @@ void mmi_ticket_return(struct mmi_residency *res, struct mmi_ticket *ticket);
 struct mmi_opened *mmi_ticket_opened(const struct mmi_ticket *ticket);
 
 /* The same without blocking, for one operation. `ended` is called once for each call that begins a
- * wait, under the lock, at once or later; it may push a stage, complete the op, and (then) fini
+ * wait, under the lock, at once or later; it may submit a task, complete the op, and (then) fini
  * this. */
 struct pending_waiter;
 struct mmi_pending {
@@ -186,12 +186,12 @@ void mmi_pending_resident(struct mmi_pending *pending, const struct mmi_ask *ask
 void mmi_pending_ticket(struct mmi_pending *pending, const struct mmi_ask *ask);
 void mmi_pending_update(struct mmi_pending *pending, const struct mmi_ask *ask,
                         const struct mmi_registration *registration, bool replace);
-/* Wait for a thread of the infer lane: stage->run is called there, unless the deadline passes or it
- * is cancelled before: then `ended` is. _locked: inside `ended`. */
-void mmi_pending_queue(struct mmi_pending *pending, struct mmi_stage *stage, uint64_t deadline_ns);
-void mmi_pending_queue_locked(struct mmi_pending *pending, struct mmi_stage *stage,
+/* Wait for a thread of the infer executor: task->run is called there. When the deadline passes or
+ * the op is cancelled before, `ended` is called instead. _locked: inside `ended`. */
+void mmi_pending_queue(struct mmi_pending *pending, struct mmi_task *task, uint64_t deadline_ns);
+void mmi_pending_queue_locked(struct mmi_pending *pending, struct mmi_task *task,
                               uint64_t deadline_ns);
-void mmi_pending_running(struct mmi_pending *pending); /* first thing in stage->run */
+void mmi_pending_running(struct mmi_pending *pending); /* first thing in task->run */
 /* End what this op waits for with MM_CANCELLED, if it waits. */
 void mmi_pending_cancel(struct mmi_residency *res, struct mm_op *op);
 

@@ -287,7 +287,7 @@ static void grant(struct mmi_residency *res, struct mmi_instance *instance,
               &(struct mmi_event){.bytes = instance->block.charged_bytes}, dev);
     mmi_waiters_told(res, instance->model);
     res->jobs++;
-    if (!mmi_job_start(res, &instance->job, instance->model, res->load_lane, quick(instance))) {
+    if (!mmi_job_start(res, &instance->job, instance->model, res->load_executor, quick(instance))) {
         res->jobs--;
         mm_error error;
         mmi_fail(&error, MM_CANCELLED, "model %s: nobody is left to load it",

@@ -19,7 +19,7 @@ void mmi_timer_set(struct mmi_residency *res, struct mmi_timer *timer, uint64_t 
     timer->node.key = at_ns;
     mmi_heap_add(&res->timers, &timer->node); /* promised */
     if (res->config.threads && mmi_heap_top(&res->timers) == &timer->node) {
-        mmi_ticker_arm(res->ticker, at_ns);
+        mmi_timer_thread_arm(res->timer_thread, at_ns);
     }
 }
 

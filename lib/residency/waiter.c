@@ -170,13 +170,13 @@ static bool hand_over(const struct mmi_residency *res, struct mmi_list *waiters,
 }
 
 bool mmi_job_start(struct mmi_residency *res, struct mmi_job *job, struct mmi_model *model,
-                   struct mmi_lane *lane, bool inline_ok) {
+                   struct mmi_executor *executor, bool inline_ok) {
     if (model && (inline_ok || !res->config.threads) && hand_over(res, &model->waiters, job)) {
         return true;
     }
     if (!res->config.threads) { /* whoever updates it does the work for the new version */
         return model && hand_over(res, &model->updating, job);
     }
-    mmi_lane_push(lane, &job->stage);
+    mmi_executor_submit(executor, &job->task);
     return true;
 }

@@ -6,28 +6,28 @@
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
-mm_status mmi_op_new(struct mmi_board *board, const struct mmi_op_config *config, struct mm_op **op,
-                     mm_error *err) {
-    const mm_allocator *alloc = &board->env.alloc;
+mm_status mmi_op_new(struct mmi_completions *completions, const struct mmi_op_config *config,
+                     struct mm_op **op, mm_error *err) {
+    const mm_allocator *alloc = &completions->env.alloc;
     struct mm_op *made = mmi_alloc(alloc, 1, sizeof(*made));
     if (!made || mmi_cond_init(&made->completed) != 0) {
         mmi_free(alloc, made, sizeof(*made));
         return mmi_fail(err, MM_NO_MEMORY, "operation: out of memory");
     }
-    made->board = board;
+    made->completions = completions;
     made->config = *config;
     mmi_list_init(&made->call);
     mmi_list_init(&made->queued);
     atomic_init(&made->refs, 2);
-    atomic_fetch_add(&board->refs, 1);
+    atomic_fetch_add(&completions->refs, 1);
     mm_status status = MM_OK;
-    mmi_lock(&board->lock);
-    if (board->stopping) {
+    mmi_lock(&completions->lock);
+    if (completions->stopping) {
         status = mmi_fail(err, MM_CLOSED, "the mesh is closed");
     } else if (config->callback) {
-        status = mmi_board_need_thread(board, err);
+        status = mmi_completions_need_thread(completions, err);
     }
-    mmi_unlock(&board->lock);
+    mmi_unlock(&completions->lock);
     if (status != MM_OK) {
         mmi_op_discard(made);
         return status;
@@ -37,10 +37,10 @@ mm_status mmi_op_new(struct mmi_board *board, const struct mmi_op_config *config
 }
 
 static void destroy(struct mm_op *op) {
-    struct mmi_board *board = op->board;
+    struct mmi_completions *completions = op->completions;
     pthread_cond_destroy(&op->completed);
-    mmi_free(&board->env.alloc, op, sizeof(*op));
-    mmi_board_unref(board);
+    mmi_free(&completions->env.alloc, op, sizeof(*op));
+    mmi_completions_unref(completions);
 }
 
 void mmi_op_unref(struct mm_op *op) {
@@ -53,10 +53,10 @@ void mmi_op_free(struct mm_op *op) {
     if (!op) {
         return;
     }
-    mmi_lock(&op->board->lock);
+    mmi_lock(&op->completions->lock);
     op->detached = true;
-    mmi_board_withdraw(op->board, op);
-    mmi_unlock(&op->board->lock);
+    mmi_completions_withdraw(op->completions, op);
+    mmi_unlock(&op->completions->lock);
     mmi_op_unref(op);
 }
 
@@ -68,8 +68,8 @@ void mmi_op_discard(struct mm_op *op) {
 /* ---- The work's side ------------------------------------------------------------------------- */
 
 void mmi_op_complete(struct mm_op *op, mm_status status, const mm_error *error) {
-    struct mmi_board *board = op->board;
-    mmi_lock(&board->lock);
+    struct mmi_completions *completions = op->completions;
+    mmi_lock(&completions->lock);
     assert(!atomic_load(&op->complete));
     op->status = status;
     if (error) {
@@ -79,10 +79,10 @@ void mmi_op_complete(struct mm_op *op, mm_status status, const mm_error *error) 
     }
     atomic_store_explicit(&op->complete, true, memory_order_release);
     pthread_cond_broadcast(&op->completed);
-    mmi_board_announce(board, op);
+    mmi_completions_announce(completions, op);
     bool called_back = op->config.callback != NULL;
-    mmi_unlock(&board->lock);
-    if (!called_back) { /* else the work's reference went to the board */
+    mmi_unlock(&completions->lock);
+    if (!called_back) { /* else the work's reference went to the completions */
         mmi_op_unref(op);
     }
 }
@@ -113,7 +113,7 @@ void *mmi_op_work(const struct mm_op *op) {
 /* ---- The caller's side ----------------------------------------------------------------------- */
 
 bool mmi_op_forked(const struct mm_op *op, mm_error *err) {
-    if (!mmi_forked(op->board->parent)) {
+    if (!mmi_forked(op->completions->parent)) {
         return false;
     }
     mmi_fail(err, MM_FORKED, "this operation belongs to the parent process");
@@ -131,38 +131,38 @@ mm_status mmi_op_poll(struct mm_op *op, mm_error *err) {
 }
 
 mm_status mmi_op_wait(struct mm_op *op, uint64_t timeout_ns, mm_error *err) {
-    struct mmi_board *board = op->board;
-    const struct mmi_clock *clock = &board->env.clock;
+    struct mmi_completions *completions = op->completions;
+    const struct mmi_clock *clock = &completions->env.clock;
     uint64_t deadline_ns = timeout_ns > 0 ? mmi_add_cap(mmi_now(clock), timeout_ns) : 0;
-    mmi_lock(&board->lock);
+    mmi_lock(&completions->lock);
     while (!atomic_load(&op->complete) && (deadline_ns == 0 || mmi_now(clock) < deadline_ns)) {
-        mmi_lock_wait(&board->lock, &op->completed, clock, deadline_ns);
+        mmi_lock_wait(&completions->lock, &op->completed, clock, deadline_ns);
     }
-    mmi_unlock(&board->lock);
+    mmi_unlock(&completions->lock);
     return mmi_op_poll(op, err);
 }
 
 void mmi_op_cancel(struct mm_op *op) {
-    struct mmi_board *board = op->board;
-    mmi_lock(&board->lock);
+    struct mmi_completions *completions = op->completions;
+    mmi_lock(&completions->lock);
     bool ask = !atomic_load(&op->complete) && !atomic_load(&op->cancelled);
     if (ask) {
         atomic_store_explicit(&op->cancelled, true, memory_order_release);
         atomic_fetch_add(&op->refs, 1);
-        board->cancels++;
+        completions->cancels++;
     }
-    mmi_unlock(&board->lock);
+    mmi_unlock(&completions->lock);
     if (!ask) {
         return;
     }
     if (op->config.cancel) {
         op->config.cancel(op->config.cancel_ctx, op);
     }
-    mmi_lock(&board->lock);
-    if (--board->cancels == 0) {
-        pthread_cond_broadcast(&board->quiet);
+    mmi_lock(&completions->lock);
+    if (--completions->cancels == 0) {
+        pthread_cond_broadcast(&completions->quiet);
     }
-    mmi_unlock(&board->lock);
+    mmi_unlock(&completions->lock);
     mmi_op_unref(op);
 }
 

@@ -2,56 +2,56 @@
 #ifndef MMI_WORK_OP_H
 #define MMI_WORK_OP_H
 
-/* An asynchronous operation: progress, cancel, completion exactly once; and the board on which
- * completed ones are announced (callback thread, queue, eventfd). It knows nothing of models.
+/* An asynchronous operation: progress, cancel, completion exactly once; and the completion queue,
+ * which announces completed ones (callback thread, queue, eventfd). It knows nothing of models.
  *
  * Two references: the caller's handle and the work's. complete() is called once by the work,
  * which then gives up its reference. Order at completion: result stored, waiters woken, queue
- * and eventfd, callback (on the board's thread, in order of completion). An op whose handle was
- * freed still completes and still calls back. Ops outlive their board's freeing: each holds the
- * board's memory, and with it the clock and the allocator, so wait, poll and free work after the
- * mesh is gone. */
+ * and eventfd, callback (on the callback thread, in order of completion). An op whose handle was
+ * freed still completes and still calls back. Ops outlive the mesh: each holds the memory of the
+ * completion queue, and with it the clock and the allocator, so wait, poll and free still work. */
 
 #include <base/env.h>
 #include <base/fork.h>
 #include <base/status.h>
 
-struct mmi_board;
+struct mmi_completions;
 struct mm_op; /* modelmesh.h names it mm_op */
 
-mm_status mmi_board_new(const struct mmi_env *env, struct mmi_board **board, mm_error *err);
-void mmi_board_free(struct mmi_board *board); /* after stop; NULL is fine */
+mm_status mmi_completions_new(const struct mmi_env *env, struct mmi_completions **completions,
+                              mm_error *err);
+void mmi_completions_free(struct mmi_completions *completions); /* after stop; NULL is fine */
 /* Deliver every callback of ops completed so far, then join the thread and wait for cancels on
  * their way. All ops are complete, and nobody makes new ones. Not from a callback; may be
  * repeated. */
-void mmi_board_stop(struct mmi_board *board);
+void mmi_completions_stop(struct mmi_completions *completions);
 /* Made at first use; -1 when it cannot be made. Readable while ops are queued, and from stop on,
  * so that whoever polls it comes to see MM_CLOSED. Non-blocking: the host may read it, and need
  * not. */
-int mmi_board_eventfd(struct mmi_board *board);
+int mmi_completions_eventfd(struct mmi_completions *completions);
 /* Next queued op: MM_OK, MM_NONE, MM_CLOSED (stopped and empty). The caller's handle comes back;
  * when it was freed meanwhile the op is not delivered. */
-mm_status mmi_board_next(struct mmi_board *board, struct mm_op **op);
-/* For as long as the board's memory is there. */
-mmi_fork_page *mmi_board_parent(const struct mmi_board *board);
+mm_status mmi_completions_next(struct mmi_completions *completions, struct mm_op **op);
+/* For as long as the completion queue's memory is there. */
+mmi_fork_page *mmi_completions_parent(const struct mmi_completions *completions);
 /* True on the thread that delivers callbacks. */
-bool mmi_board_is_current(const struct mmi_board *board);
+bool mmi_completions_is_current(const struct mmi_completions *completions);
 
 struct mmi_op_config {
     void (*callback)(void *user, struct mm_op *op); /* NULL = none */
     void *user;
-    bool queue; /* deliver through mmi_board_next too */
+    bool queue; /* deliver through mmi_completions_next too */
     /* Called by mmi_op_cancel, once, begun while the op is incomplete, without a lock of this
      * module. The op lives for the time of the call, but its work may complete it meanwhile: find
      * the work through mmi_op_work, under the work's own lock. cancel_ctx stays valid until
-     * mmi_board_stop returned. */
+     * mmi_completions_stop returned. */
     void (*cancel)(void *cancel_ctx, struct mm_op *op);
     void *cancel_ctx;
 };
 /* One op with both references. MM_NO_MEMORY; MM_NO_THREADS when it needs the callback thread and
  * that cannot start; MM_CLOSED after stop. */
-mm_status mmi_op_new(struct mmi_board *board, const struct mmi_op_config *config, struct mm_op **op,
-                     mm_error *err);
+mm_status mmi_op_new(struct mmi_completions *completions, const struct mmi_op_config *config,
+                     struct mm_op **op, mm_error *err);
 /* The work's end. error is copied; NULL for MM_OK, or to let the status speak for itself. Any
  * thread, under any lock of a lower rank than MMI_RANK_OPS. */
 void mmi_op_complete(struct mm_op *op, mm_status status, const mm_error *error);

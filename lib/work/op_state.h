@@ -2,8 +2,8 @@
 #ifndef MMI_WORK_OP_STATE_H
 #define MMI_WORK_OP_STATE_H
 
-/* What op.c and board.c share. The board's lock guards its ops too: an op changes a few times in
- * its life, and one lock makes "completed, queued, announced" one step. */
+/* What op.c and completion_queue.c share. The completion queue's lock guards its ops too: an op
+ * changes a few times in its life, and one lock makes "completed, queued, announced" one step. */
 
 #include <base/list.h>
 #include <base/lock.h>
@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-struct mmi_board {
+struct mmi_completions {
     struct mmi_env env; /* a copy: ops outlive the mesh's */
     mmi_fork_page *parent;
     _Atomic uint32_t refs;   /* the mesh's, and one of each op */
@@ -29,7 +29,7 @@ struct mmi_board {
 };
 
 struct mm_op {
-    struct mmi_board *board;
+    struct mmi_completions *completions;
     struct mmi_op_config config;
     void *work;
     _Atomic uint32_t refs;
@@ -41,17 +41,17 @@ struct mm_op {
     mm_status status;
     mm_error error;
     pthread_cond_t completed;
-    struct mmi_list call, queued; /* under the board's lock */
+    struct mmi_list call, queued; /* under the completion queue's lock */
     bool detached;                /* the same; the handle was freed */
 };
 
-void mmi_board_unref(struct mmi_board *board);
+void mmi_completions_unref(struct mmi_completions *completions);
 /* All three with the lock held. Start the callback thread unless it runs. */
-mm_status mmi_board_need_thread(struct mmi_board *board, mm_error *err);
+mm_status mmi_completions_need_thread(struct mmi_completions *completions, mm_error *err);
 /* The op is complete: queue it and have it called back, as it wishes. */
-void mmi_board_announce(struct mmi_board *board, struct mm_op *op);
+void mmi_completions_announce(struct mmi_completions *completions, struct mm_op *op);
 /* The handle is gone: out of the queue. */
-void mmi_board_withdraw(struct mmi_board *board, struct mm_op *op);
+void mmi_completions_withdraw(struct mmi_completions *completions, struct mm_op *op);
 
 void mmi_op_unref(struct mm_op *op);
 

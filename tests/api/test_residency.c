@@ -471,7 +471,7 @@ static void test_no_growth(void **state) {
             live = world_live_bytes(&f.world);
         }
     }
-    struct level level = {&f, live}; /* a lane may hold a few bytes for a moment longer */
+    struct level level = {&f, live}; /* an executor may hold a few bytes for a moment longer */
     wait_until(no_more_than, &level);
     assert_int_equal(fixture_device(&f, 0).weights_bytes, 0);
     fixture_close(&f);

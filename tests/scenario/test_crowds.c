@@ -272,15 +272,15 @@ static void test_unregister_while_loading(void **state) {
 /* ---- Loads side by side ---------------------------------------------------------------------- */
 
 #define LOADS 12
-#define LANES 4
+#define LOADERS 4
 
-/* "a lane of many different models loading in parallel": as many at once as the lane has threads */
+/* Many different models load in parallel: as many at once as the executor has threads. */
 static void test_different_models_load_in_parallel(void **state) {
     (void)state;
     struct fixture f;
     mm_device_options device;
     mm_mesh_options options = weather_options(&device, "host", 64 * MIB);
-    options.load_threads = LANES;
+    options.load_threads = LOADERS;
     fixture_open(&f, &options);
     struct gate gates[LOADS];
     mm_op *ops[LOADS];
@@ -295,10 +295,10 @@ static void test_different_models_load_in_parallel(void **state) {
     for (unsigned i = 0; i < LOADS; i++) {
         assert_ok(&f, mm_load(f.mesh, models[i], NULL, &ops[i], &f.err));
     }
-    for (unsigned i = 0; i < LANES; i++) {
+    for (unsigned i = 0; i < LOADERS; i++) {
         gate_wait_arrived(&gates[i], 1);
     }
-    assert_int_equal(gate_arrived(&gates[LANES]), 0);
+    assert_int_equal(gate_arrived(&gates[LOADERS]), 0);
     for (unsigned i = 0; i < LOADS; i++) {
         gate_open(&gates[i]);
     }
@@ -341,7 +341,7 @@ static void test_storm_of_misses_answers_right(void **state) {
     struct fixture f;
     mm_device_options device;
     mm_mesh_options options = weather_options(&device, "sim", 16 * MIB);
-    options.load_threads = LANES;
+    options.load_threads = LOADERS;
     fixture_open(&f, &options);
     mm_model models[STORM_MODELS];
     for (unsigned i = 0; i < STORM_MODELS; i++) {

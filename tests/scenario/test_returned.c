@@ -195,7 +195,7 @@ static void test_pages_of_a_backend_with_malloc_return(void **state) {
     }
 }
 
-/* A second thread of a lane could be started at any time; its start record is memory until it
+/* A second thread of an executor could be started at any time; its start record is memory until it
  * runs. */
 static void one_thread_each(mm_mesh_options *options) {
     options->infer_threads = options->load_threads = options->prepare_threads = 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Operations, one thing at a time: completion, callback, queue, cancel, and life after the
- * board. */
+ * completions. */
 
 #include <support/world.h>
 #include <work/op.h>
@@ -17,23 +17,23 @@
 
 struct scene {
     struct world world;
-    struct mmi_board *board;
+    struct mmi_completions *completions;
 };
 
 static void scene_init(struct scene *scene) {
     world_init(&scene->world);
-    assert_int_equal(mmi_board_new(&scene->world.env, &scene->board, NULL), MM_OK);
+    assert_int_equal(mmi_completions_new(&scene->world.env, &scene->completions, NULL), MM_OK);
 }
 
 static void scene_fini(struct scene *scene) {
-    mmi_board_stop(scene->board);
-    mmi_board_free(scene->board);
+    mmi_completions_stop(scene->completions);
+    mmi_completions_free(scene->completions);
     world_fini(&scene->world);
 }
 
 static struct mm_op *op_with(struct scene *scene, struct mmi_op_config config) {
     struct mm_op *op;
-    assert_int_equal(mmi_op_new(scene->board, &config, &op, NULL), MM_OK);
+    assert_int_equal(mmi_op_new(scene->completions, &config, &op, NULL), MM_OK);
     return op;
 }
 
@@ -182,7 +182,7 @@ struct listener {
 
 static void listen(void *user, struct mm_op *op) {
     struct listener *listener = user;
-    assert_true(mmi_board_is_current(listener->scene->board));
+    assert_true(mmi_completions_is_current(listener->scene->completions));
     assert_ptr_equal(mmi_op_user(op), listener);
     assert_int_equal(mmi_op_poll(op, NULL), MM_OK);
     assert_int_equal(mmi_op_wait(op, 0, NULL), MM_OK);
@@ -225,7 +225,7 @@ static void test_callbacks_in_order_once(void **state) {
             op_with(&scene, (struct mmi_op_config){.callback = i % 3 ? listen : listen_and_free,
                                                    .user = &listener});
     }
-    assert_false(mmi_board_is_current(scene.board));
+    assert_false(mmi_completions_is_current(scene.completions));
     for (unsigned i = 0; i < 30; i++) {
         unsigned shuffled = i * 7 % 30;
         if (shuffled % 3 == 1) {
@@ -233,7 +233,7 @@ static void test_callbacks_in_order_once(void **state) {
         }
         complete_elsewhere(ops[shuffled]);
     }
-    mmi_board_stop(scene.board);
+    mmi_completions_stop(scene.completions);
     assert_int_equal(listener.calls, 30);
     for (unsigned i = 0; i < 30; i++) {
         assert_ptr_equal(listener.order[i], ops[i * 7 % 30]);
@@ -265,9 +265,9 @@ static void test_a_callback_may_use_others(void **state) {
     struct scene scene;
     scene_init(&scene);
     mmi_clock_init(&scene.world.env.clock, NULL, NULL); /* its wait of 1 ns has to end */
-    mmi_board_stop(scene.board);
-    mmi_board_free(scene.board);
-    assert_int_equal(mmi_board_new(&scene.world.env, &scene.board, NULL), MM_OK);
+    mmi_completions_stop(scene.completions);
+    mmi_completions_free(scene.completions);
+    assert_int_equal(mmi_completions_new(&scene.world.env, &scene.completions, NULL), MM_OK);
     unsigned cancels = 0;
     struct listener listener = {.scene = &scene};
     listener.other = op_with(
@@ -275,7 +275,7 @@ static void test_a_callback_may_use_others(void **state) {
     struct mm_op *op =
         op_with(&scene, (struct mmi_op_config){.callback = listen_and_meddle, .user = &listener});
     mmi_op_complete(op, MM_OK, NULL);
-    mmi_board_stop(scene.board);
+    mmi_completions_stop(scene.completions);
     assert_int_equal(listener.calls, 1);
     assert_int_equal(cancels, 1);
     scene_fini(&scene);
@@ -298,11 +298,11 @@ static void test_stop_delivers_what_is_outstanding(void **state) {
     for (unsigned i = 0; i < 20; i++) {
         sem_post(&listener.hold);
     }
-    mmi_board_stop(scene.board);
+    mmi_completions_stop(scene.completions);
     assert_int_equal(listener.calls, 20);
     struct mmi_op_config config = {.callback = listen};
     struct mm_op *late = NULL;
-    assert_int_equal(mmi_op_new(scene.board, &config, &late, NULL), MM_CLOSED);
+    assert_int_equal(mmi_op_new(scene.completions, &config, &late, NULL), MM_CLOSED);
     assert_null(late);
     scene_fini(&scene);
 }
@@ -318,9 +318,9 @@ static void test_queue(void **state) {
         ops[i] = queued_op(&scene);
     }
     struct mm_op *unqueued = plain_op(&scene);
-    assert_int_equal(mmi_board_next(scene.board, &op), MM_NONE);
+    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_NONE);
     mmi_op_complete(unqueued, MM_OK, NULL);
-    assert_int_equal(mmi_board_next(scene.board, &op), MM_NONE);
+    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_NONE);
     assert_null(op);
     mmi_op_free(unqueued);
     mmi_op_free(ops[0]); /* before it completes */
@@ -329,18 +329,18 @@ static void test_queue(void **state) {
         mmi_op_complete(ops[order[i]], MM_OK, NULL);
     }
     mmi_op_free(ops[1]); /* while it is queued */
-    assert_int_equal(mmi_board_next(scene.board, &op), MM_OK);
+    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
     assert_ptr_equal(op, ops[3]);
     mmi_op_free(op);
-    mmi_board_stop(scene.board); /* what is left can still be fetched */
-    assert_int_equal(mmi_board_next(scene.board, &op), MM_OK);
+    mmi_completions_stop(scene.completions); /* what is left can still be fetched */
+    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
     assert_ptr_equal(op, ops[4]);
     assert_int_equal(mmi_op_poll(op, NULL), MM_OK);
     mmi_op_free(op);
-    assert_int_equal(mmi_board_next(scene.board, &op), MM_OK);
+    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
     assert_ptr_equal(op, ops[2]);
     mmi_op_free(op);
-    assert_int_equal(mmi_board_next(scene.board, &op), MM_CLOSED);
+    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_CLOSED);
     scene_fini(&scene);
 }
 
@@ -358,27 +358,27 @@ static void test_eventfd(void **state) {
         ops[i] = queued_op(&scene);
     }
     mmi_op_complete(ops[0], MM_OK, NULL); /* before anybody asked for the descriptor */
-    int fd = mmi_board_eventfd(scene.board);
+    int fd = mmi_completions_eventfd(scene.completions);
     assert_true(fd >= 0);
-    assert_int_equal(mmi_board_eventfd(scene.board), fd);
+    assert_int_equal(mmi_completions_eventfd(scene.completions), fd);
     assert_true(readable(fd));
-    assert_int_equal(mmi_board_next(scene.board, &op), MM_OK);
+    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
     assert_false(readable(fd));
     mmi_op_complete(ops[1], MM_OK, NULL);
     mmi_op_complete(ops[2], MM_OK, NULL);
     uint64_t count; /* the host reads it, as it may, and fetches one op only */
     assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
-    assert_int_equal(mmi_board_next(scene.board, &op), MM_OK);
+    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
     assert_true(readable(fd));
     mmi_op_free(ops[2]); /* the last one leaves without being fetched */
     assert_false(readable(fd));
     mmi_op_complete(ops[3], MM_OK, NULL);
     assert_true(readable(fd));
-    assert_int_equal(mmi_board_next(scene.board, &op), MM_OK);
+    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
     assert_false(readable(fd));
-    mmi_board_stop(scene.board);
+    mmi_completions_stop(scene.completions);
     assert_true(readable(fd)); /* whoever polls comes and sees MM_CLOSED */
-    assert_int_equal(mmi_board_next(scene.board, &op), MM_CLOSED);
+    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_CLOSED);
     assert_true(readable(fd));
     mmi_op_free(ops[0]);
     mmi_op_free(ops[1]);
@@ -394,10 +394,10 @@ static void test_no_descriptor_left(void **state) {
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    int fd = mmi_board_eventfd(scene.board);
+    int fd = mmi_completions_eventfd(scene.completions);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(fd, -1);
-    assert_true(mmi_board_eventfd(scene.board) >= 0); /* tried again */
+    assert_true(mmi_completions_eventfd(scene.completions) >= 0); /* tried again */
     scene_fini(&scene);
 }
 
@@ -454,9 +454,9 @@ static void test_ops_outlive_the_board(void **state) {
     struct mm_op *queued = queued_op(&scene); /* never fetched */
     mmi_op_complete(plain, MM_BUSY, NULL);
     mmi_op_complete(queued, MM_OK, NULL);
-    assert_true(mmi_board_eventfd(scene.board) >= 0);
-    mmi_board_stop(scene.board);
-    mmi_board_free(scene.board);
+    assert_true(mmi_completions_eventfd(scene.completions) >= 0);
+    mmi_completions_stop(scene.completions);
+    mmi_completions_free(scene.completions);
     memset(env, 0, sizeof(*env)); /* the mesh is gone, and its environment with it */
     assert_int_equal(mmi_op_poll(plain, NULL), MM_BUSY);
     assert_int_equal(mmi_op_wait(plain, 5, NULL), MM_BUSY);
@@ -464,7 +464,7 @@ static void test_ops_outlive_the_board(void **state) {
     mmi_op_free(plain);
     mmi_op_free(queued);
     world_fini(&scene.world);
-    mmi_board_free(NULL);
+    mmi_completions_free(NULL);
 }
 
 static void test_refusals(void **state) {
@@ -476,12 +476,12 @@ static void test_refusals(void **state) {
     struct mm_op *op = NULL;
     mm_error err;
     world_fault(&scene.world, "thread", 1, EAGAIN);
-    assert_int_equal(mmi_op_new(scene.board, &config, &op, &err), MM_NO_THREADS);
+    assert_int_equal(mmi_op_new(scene.completions, &config, &op, &err), MM_NO_THREADS);
     assert_null(op);
     mmi_op_discard(plain_op(&scene)); /* one that needs no thread is not held up by it */
-    assert_int_equal(mmi_op_new(scene.board, &config, &op, NULL), MM_OK);
+    assert_int_equal(mmi_op_new(scene.completions, &config, &op, NULL), MM_OK);
     mmi_op_complete(op, MM_OK, NULL);
-    mmi_board_stop(scene.board);
+    mmi_completions_stop(scene.completions);
     assert_int_equal(listener.calls, 1);
     scene_fini(&scene);
 }
@@ -495,17 +495,17 @@ static void test_every_allocation_fails(void **state) {
         struct mmi_op_config config = {.callback = listen_and_free, .user = &listener};
         struct mm_op *op = NULL;
         unsigned expected = 0;
-        scene.board = NULL;
+        scene.completions = NULL;
         world_fail_alloc(&scene.world, nth);
-        if (mmi_board_new(&scene.world.env, &scene.board, NULL) == MM_OK) {
-            if (mmi_op_new(scene.board, &config, &op, NULL) == MM_OK) {
+        if (mmi_completions_new(&scene.world.env, &scene.completions, NULL) == MM_OK) {
+            if (mmi_op_new(scene.completions, &config, &op, NULL) == MM_OK) {
                 mmi_op_complete(op, MM_OK, NULL);
                 expected = 1;
             }
-            mmi_board_stop(scene.board);
+            mmi_completions_stop(scene.completions);
         }
         assert_int_equal(listener.calls, expected);
-        mmi_board_free(scene.board);
+        mmi_completions_free(scene.completions);
         world_fail_alloc(&scene.world, 0);
         assert_int_equal(world_live_bytes(&scene.world), 0);
         if (!world_failed(&scene.world)) {

@@ -26,7 +26,7 @@ struct work {
 };
 
 struct core {
-    struct mmi_board *board;
+    struct mmi_completions *completions;
     struct mmi_lock lock; /* guards all below; taken by cancel, as residency's is */
     struct mmi_list open;
     bool closed;
@@ -70,7 +70,7 @@ static struct mm_op *submit(struct core *core, struct mmi_op_config config) {
     config.cancel = cancel;
     config.cancel_ctx = core;
     struct mm_op *op;
-    assert_int_equal(mmi_op_new(core->board, &config, &op, NULL), MM_OK);
+    assert_int_equal(mmi_op_new(core->completions, &config, &op, NULL), MM_OK);
     struct work *work = calloc(1, sizeof(*work));
     assert_non_null(work);
     work->op = op;
@@ -162,7 +162,7 @@ static void use(struct core *core, uint64_t way) {
         break;
     default: /* left to whoever fetches it: from now on it may be freed by any thread */
         submit(core, (struct mmi_op_config){.queue = true});
-        if (mmi_board_next(core->board, &op) == MM_OK) {
+        if (mmi_completions_next(core->completions, &op) == MM_OK) {
             assert_int_not_equal(mmi_op_wait(op, 1, NULL), MM_PENDING);
             atomic_fetch_add(&core->fetched, 1);
             mmi_op_free(op);
@@ -190,8 +190,8 @@ static void test_every_order(void **state) {
     struct core core = {.closed = false};
     mmi_lock_init(&core.lock, MMI_RANK_RESIDENCY);
     mmi_list_init(&core.open);
-    assert_int_equal(mmi_board_new(&world.env, &core.board, NULL), MM_OK);
-    assert_true(mmi_board_eventfd(core.board) >= 0);
+    assert_int_equal(mmi_completions_new(&world.env, &core.completions, NULL), MM_OK);
+    assert_true(mmi_completions_eventfd(core.completions) >= 0);
     struct actor workers[2], callers[CALLERS];
     for (unsigned i = 0; i < 2; i++) {
         start(&workers[i], &core, seed + 100 + i, worker_main);
@@ -208,18 +208,18 @@ static void test_every_order(void **state) {
     for (unsigned i = 0; i < 2; i++) {
         pthread_join(workers[i].thread, NULL);
     }
-    mmi_board_stop(core.board);
+    mmi_completions_stop(core.completions);
     struct mm_op *op;
-    while (mmi_board_next(core.board, &op) == MM_OK) {
+    while (mmi_completions_next(core.completions, &op) == MM_OK) {
         atomic_fetch_add(&core.fetched, 1);
         mmi_op_free(op);
     }
-    mmi_board_free(core.board);
+    mmi_completions_free(core.completions);
     assert_int_equal(core.completed, core.created);
     assert_int_equal(core.callbacks, core.wanted_callbacks);
     assert_true(core.fetched > 0 && core.cancel_calls > 0);
     mmi_lock_fini(&core.lock);
-    world_fini(&world); /* every op and the board are gone */
+    world_fini(&world); /* every op and the completions are gone */
 }
 
 int main(int argc, char **argv) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The ticker on a clock that the test moves: never early, never forgotten. */
+/* The timer_thread on a clock that the test moves: never early, never forgotten. */
 
 #include <support/world.h>
-#include <work/ticker.h>
+#include <work/timer_thread.h>
 
 #include <errno.h>
 #include <semaphore.h>
@@ -13,7 +13,7 @@
 
 struct scene {
     struct world world;
-    struct mmi_ticker *ticker;
+    struct mmi_timer_thread *timer_thread;
     sem_t ticked;
     pthread_mutex_t mutex;   /* guards all below */
     uint64_t due[MAX_TICKS]; /* what the owner waits for, as residency's heap would */
@@ -55,7 +55,7 @@ static uint64_t tick(void *ctx, uint64_t now_ns) {
     }
     if (scene->arm_inside_ns) {
         scene->due[scene->due_count++] = scene->arm_inside_ns;
-        mmi_ticker_arm(scene->ticker, scene->arm_inside_ns);
+        mmi_timer_thread_arm(scene->timer_thread, scene->arm_inside_ns);
         scene->arm_inside_ns = 0;
     }
     pthread_mutex_unlock(&scene->mutex);
@@ -67,16 +67,17 @@ static void scene_init(struct scene *scene) {
     world_init(&scene->world);
     sem_init(&scene->ticked, 0, 0);
     pthread_mutex_init(&scene->mutex, NULL);
-    assert_int_equal(mmi_ticker_new(&scene->world.env, tick, scene, &scene->ticker, NULL), MM_OK);
+    assert_int_equal(
+        mmi_timer_thread_new(&scene->world.env, tick, scene, &scene->timer_thread, NULL), MM_OK);
 }
 
 static void scene_start(struct scene *scene) {
-    assert_int_equal(mmi_ticker_start(scene->ticker, NULL), MM_OK);
+    assert_int_equal(mmi_timer_thread_start(scene->timer_thread, NULL), MM_OK);
 }
 
 static void scene_fini(struct scene *scene) {
-    mmi_ticker_stop(scene->ticker);
-    mmi_ticker_free(scene->ticker);
+    mmi_timer_thread_stop(scene->timer_thread);
+    mmi_timer_thread_free(scene->timer_thread);
     world_fini(&scene->world);
 }
 
@@ -84,7 +85,7 @@ static void want(struct scene *scene, uint64_t at_ns) {
     pthread_mutex_lock(&scene->mutex);
     scene->due[scene->due_count++] = at_ns;
     pthread_mutex_unlock(&scene->mutex);
-    mmi_ticker_arm(scene->ticker, at_ns);
+    mmi_timer_thread_arm(scene->timer_thread, at_ns);
 }
 
 static void await(struct scene *scene, unsigned count) {
@@ -163,11 +164,11 @@ static void test_stop_while_armed(void **state) {
     scene_init(&scene);
     scene_start(&scene);
     want(&scene, WORLD_START_NS + 1000);
-    mmi_ticker_stop(scene.ticker);
-    mmi_ticker_stop(scene.ticker);
+    mmi_timer_thread_stop(scene.timer_thread);
+    mmi_timer_thread_stop(scene.timer_thread);
     world_advance(&scene.world, 2000);
-    mmi_ticker_arm(scene.ticker, 1); /* ignored */
-    assert_int_equal(mmi_ticker_start(scene.ticker, NULL), MM_CLOSED);
+    mmi_timer_thread_arm(scene.timer_thread, 1); /* ignored */
+    assert_int_equal(mmi_timer_thread_start(scene.timer_thread, NULL), MM_CLOSED);
     scene_fini(&scene);
     assert_int_equal(scene.tick_count, 0);
 }
@@ -176,10 +177,10 @@ static void test_never_started(void **state) {
     (void)state;
     struct scene scene;
     scene_init(&scene);
-    mmi_ticker_arm(scene.ticker, 1);
+    mmi_timer_thread_arm(scene.timer_thread, 1);
     scene_fini(&scene);
     assert_int_equal(scene.tick_count, 0);
-    mmi_ticker_free(NULL);
+    mmi_timer_thread_free(NULL);
 }
 
 static void test_refusals(void **state) {
@@ -188,13 +189,14 @@ static void test_refusals(void **state) {
     scene_init(&scene);
     world_fault(&scene.world, "thread", 1, EAGAIN);
     mm_error err;
-    assert_int_equal(mmi_ticker_start(scene.ticker, &err), MM_NO_THREADS);
+    assert_int_equal(mmi_timer_thread_start(scene.timer_thread, &err), MM_NO_THREADS);
     want(&scene, 1);
     scene_start(&scene);
     await(&scene, 1);
     world_fail_alloc(&scene.world, 1);
-    struct mmi_ticker *none = NULL;
-    assert_int_equal(mmi_ticker_new(&scene.world.env, tick, &scene, &none, &err), MM_NO_MEMORY);
+    struct mmi_timer_thread *none = NULL;
+    assert_int_equal(mmi_timer_thread_new(&scene.world.env, tick, &scene, &none, &err),
+                     MM_NO_MEMORY);
     assert_null(none);
     scene_fini(&scene);
 }

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <work/op_state.h>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* ---- The queue ------------------------------------------------------------------------------- */
+
+/* Readable or not is set anew at every change: the host may have read the descriptor meanwhile. */
+static void show_queue(struct mmi_completions *completions) {
+    mmi_assert_held(&completions->lock);
+    if (completions->fd < 0) {
+        return;
+    }
+    uint64_t count = 1;
+    ssize_t moved;
+    if (!mmi_list_empty(&completions->queue) || completions->stopping) {
+        moved = write(completions->fd, &count, sizeof(count));
+    } else {
+        moved = read(completions->fd, &count, sizeof(count));
+    }
+    (void)moved; /* full is readable, empty is not: both are what is wanted */
+}
+
+int mmi_completions_eventfd(struct mmi_completions *completions) {
+    mmi_lock(&completions->lock);
+    if (completions->fd < 0) {
+        completions->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        show_queue(completions);
+    }
+    int fd = completions->fd;
+    mmi_unlock(&completions->lock);
+    return fd;
+}
+
+mm_status mmi_completions_next(struct mmi_completions *completions, struct mm_op **op) {
+    mmi_lock(&completions->lock);
+    mm_status status = completions->stopping ? MM_CLOSED : MM_NONE;
+    struct mmi_list *first = mmi_list_pop(&completions->queue);
+    if (first) {
+        *op = MMI_CONTAINER(first, struct mm_op, queued);
+        status = MM_OK;
+        show_queue(completions);
+    }
+    mmi_unlock(&completions->lock);
+    return status;
+}
+
+void mmi_completions_withdraw(struct mmi_completions *completions, struct mm_op *op) {
+    if (mmi_list_linked(&op->queued)) {
+        mmi_list_remove(&op->queued);
+        show_queue(completions);
+    }
+}
+
+void mmi_completions_announce(struct mmi_completions *completions, struct mm_op *op) {
+    if (op->config.queue && !op->detached) {
+        mmi_list_push_back(&completions->queue, &op->queued);
+        show_queue(completions);
+    }
+    if (op->config.callback) {
+        mmi_list_push_back(&completions->calls, &op->call);
+        pthread_cond_signal(&completions->called);
+    }
+}
+
+/* ---- Callbacks ------------------------------------------------------------------------------- */
+
+static void callback_main(void *ctx) {
+    struct mmi_completions *completions = ctx;
+    atomic_store(&completions->self, pthread_self());
+    mmi_lock(&completions->lock);
+    for (;;) {
+        struct mmi_list *first = mmi_list_pop(&completions->calls);
+        if (first) {
+            struct mm_op *op = MMI_CONTAINER(first, struct mm_op, call);
+            mmi_unlock(&completions->lock);
+            op->config.callback(op->config.user, op);
+            mmi_op_unref(op);
+            mmi_lock(&completions->lock);
+        } else if (!completions->stopping) {
+            mmi_lock_wait(&completions->lock, &completions->called, &completions->env.clock, 0);
+        } else {
+            break;
+        }
+    }
+    mmi_unlock(&completions->lock);
+    atomic_store(&completions->self, 0);
+}
+
+mm_status mmi_completions_need_thread(struct mmi_completions *completions, mm_error *err) {
+    mmi_assert_held(&completions->lock);
+    if (completions->thread.running) {
+        return MM_OK;
+    }
+    return mmi_thread_start(&completions->env, &completions->thread, "callback", 0, callback_main,
+                            completions, err);
+}
+
+mmi_fork_page *mmi_completions_parent(const struct mmi_completions *completions) {
+    return completions->parent;
+}
+
+bool mmi_completions_is_current(const struct mmi_completions *completions) {
+    return pthread_equal(atomic_load(&completions->self), pthread_self());
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+mm_status mmi_completions_new(const struct mmi_env *env, struct mmi_completions **completions,
+                              mm_error *err) {
+    struct mmi_completions *made = mmi_alloc(&env->alloc, 1, sizeof(*made));
+    if (!made) {
+        return mmi_fail(err, MM_NO_MEMORY, "operations: out of memory");
+    }
+    mm_status status = mmi_fork_page_new(&made->parent, err);
+    if (status != MM_OK) {
+        goto no_page;
+    }
+    status = MM_NO_MEMORY;
+    if (mmi_cond_init(&made->called) != 0) {
+        goto no_called;
+    }
+    if (mmi_cond_init(&made->quiet) != 0) {
+        goto no_quiet;
+    }
+    made->env = *env;
+    atomic_init(&made->refs, 1);
+    mmi_lock_init(&made->lock, MMI_RANK_OPS);
+    mmi_list_init(&made->calls);
+    mmi_list_init(&made->queue);
+    made->fd = -1;
+    *completions = made;
+    return MM_OK;
+no_quiet:
+    pthread_cond_destroy(&made->called);
+no_called:
+    mmi_fork_page_free(made->parent);
+    mmi_fail(err, status, "operations: out of memory");
+no_page:
+    mmi_free(&env->alloc, made, sizeof(*made));
+    return status;
+}
+
+void mmi_completions_stop(struct mmi_completions *completions) {
+    mmi_lock(&completions->lock);
+    completions->stopping = true;
+    show_queue(completions);
+    pthread_cond_signal(&completions->called);
+    mmi_unlock(&completions->lock);
+    mmi_thread_join(&completions->thread);
+    /* No further one begins: every op is complete. */
+    mmi_lock(&completions->lock);
+    while (completions->cancels > 0) {
+        mmi_lock_wait(&completions->lock, &completions->quiet, &completions->env.clock, 0);
+    }
+    mmi_unlock(&completions->lock);
+}
+
+void mmi_completions_unref(struct mmi_completions *completions) {
+    if (atomic_fetch_sub(&completions->refs, 1) == 1) {
+        mm_allocator alloc = completions->env.alloc;
+        pthread_cond_destroy(&completions->called);
+        pthread_cond_destroy(&completions->quiet);
+        mmi_lock_fini(&completions->lock);
+        mmi_fork_page_free(completions->parent);
+        mmi_free(&alloc, completions, sizeof(*completions));
+    }
+}
+
+void mmi_completions_free(struct mmi_completions *completions) {
+    if (!completions) {
+        return;
+    }
+    mmi_lock(&completions->lock);
+    int fd = completions->fd;
+    completions->fd = -1;
+    mmi_unlock(&completions->lock);
+    if (fd >= 0) {
+        close(fd);
+    }
+    mmi_completions_unref(completions);
+}
