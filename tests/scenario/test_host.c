@@ -199,7 +199,7 @@ static void all_signals(char *text, size_t room) {
 static bool all_named(void *ctx) {
     struct seen *seen = ctx;
     *seen = look_at_threads(); /* a thread names itself when it begins */
-    return seen->load && seen->infer && seen->prepare;
+    return seen->load && seen->infer && seen->prepare && seen->count >= 5;
 }
 
 static bool none_left(void *ctx) {
