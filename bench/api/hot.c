@@ -107,11 +107,12 @@ static void open_mesh(struct bench *bench) {
 static double lease_by_handle(struct bench *bench) {
     uint64_t begun_ns = now_ns();
     for (uint32_t i = 0; i < CALLS; i++) {
-        struct mmi_ticket ticket;
-        if (!mmi_ticket_hot(&bench->mesh->res, bench->models[bench->order[i & 4095]].id, &ticket)) {
+        struct mmi_admission admission;
+        if (!mmi_admission_try(&bench->mesh->res, bench->models[bench->order[i & 4095]].id,
+                               &admission)) {
             die("not resident");
         }
-        mmi_ticket_return(&bench->mesh->res, &ticket);
+        mmi_admission_return(&bench->mesh->res, &admission);
     }
     return (double)(now_ns() - begun_ns) / CALLS;
 }
@@ -121,13 +122,13 @@ static double lease_dependent(struct bench *bench) {
     uint64_t begun_ns = now_ns();
     uint32_t at = 0;
     for (uint32_t i = 0; i < CALLS; i++) {
-        struct mmi_ticket ticket;
-        if (!mmi_ticket_hot(&bench->mesh->res, bench->models[bench->order[at & 4095]].id,
-                            &ticket)) {
+        struct mmi_admission admission;
+        if (!mmi_admission_try(&bench->mesh->res, bench->models[bench->order[at & 4095]].id,
+                               &admission)) {
             die("not resident");
         }
-        at += 1 + (uint32_t)ticket.instance->view.bytes;
-        mmi_ticket_return(&bench->mesh->res, &ticket);
+        at += 1 + (uint32_t)admission.instance->view.bytes;
+        mmi_admission_return(&bench->mesh->res, &admission);
     }
     return (double)(now_ns() - begun_ns) / CALLS;
 }
@@ -135,13 +136,13 @@ static double lease_dependent(struct bench *bench) {
 static double lease_by_name(struct bench *bench) {
     uint64_t begun_ns = now_ns();
     for (uint32_t i = 0; i < CALLS; i++) {
-        struct mmi_ticket ticket;
+        struct mmi_admission admission;
         mm_model model;
         if (mm_find(bench->mesh, bench->names[bench->order[i & 4095]], &model) != MM_OK ||
-            !mmi_ticket_hot(&bench->mesh->res, model.id, &ticket)) {
+            !mmi_admission_try(&bench->mesh->res, model.id, &admission)) {
             die("not found");
         }
-        mmi_ticket_return(&bench->mesh->res, &ticket);
+        mmi_admission_return(&bench->mesh->res, &admission);
     }
     return (double)(now_ns() - begun_ns) / CALLS;
 }
@@ -193,11 +194,11 @@ static double through_mesh(struct bench *bench) {
 
 /* The same call of the same instance without the mesh around it. */
 static double direct(struct bench *bench) {
-    struct mmi_ticket ticket;
-    if (!mmi_ticket_hot(&bench->mesh->res, bench->models[0].id, &ticket)) {
+    struct mmi_admission admission;
+    if (!mmi_admission_try(&bench->mesh->res, bench->models[0].id, &admission)) {
         die("not resident");
     }
-    struct mmi_opened *opened = mmi_ticket_opened(&ticket);
+    struct mmi_opened *opened = mmi_admission_opened(&admission);
     float x[4] = {1, 2, 3, 4}, y[4];
     int64_t z[2];
     mm_value in = {.dtype = MM_F32, .rank = 2, .shape = {1, 4}, .data = x, .bytes = 16};
@@ -211,13 +212,14 @@ static double direct(struct bench *bench) {
         mm_value out[2] = {signature->size.outputs[0], signature->size.outputs[1]};
         out[0].data = y;
         out[1].data = z;
-        if (opened->backend->table->infer(ticket.instance->state, &exec, &in, out, NULL) != MM_OK) {
+        if (opened->backend->table->infer(admission.instance->state, &exec, &in, out, NULL) !=
+            MM_OK) {
             die("direct");
         }
     }
     double ns = (double)(now_ns() - begun_ns) / CALLS;
     mmi_signature_done(opened->signatures, signature, 0);
-    mmi_ticket_return(&bench->mesh->res, &ticket);
+    mmi_admission_return(&bench->mesh->res, &admission);
     return ns;
 }
 

@@ -43,11 +43,11 @@ static double through_mesh(mm_mesh *mesh, mm_model model, struct mlp *mlp) {
 
 /* The same call of the same instance without the mesh around it. */
 static double direct(mm_mesh *mesh, mm_model model, struct mlp *mlp) {
-    struct mmi_ticket ticket;
-    if (!mmi_ticket_hot(&mesh->res, model.id, &ticket)) {
+    struct mmi_admission admission;
+    if (!mmi_admission_try(&mesh->res, model.id, &admission)) {
         die("direct", "not resident");
     }
-    struct mmi_opened *opened = mmi_ticket_opened(&ticket);
+    struct mmi_opened *opened = mmi_admission_opened(&admission);
     mm_value in = {.dtype = MM_F32,
                    .rank = 2,
                    .shape = {1, WIDTH},
@@ -67,7 +67,7 @@ static double direct(mm_mesh *mesh, mm_model model, struct mlp *mlp) {
         mm_error err;
         mm_value out = signature->size.outputs[0];
         out.data = mlp->buffer;
-        if (opened->backend->table->infer(ticket.instance->state, &exec, &in, &out, &err) !=
+        if (opened->backend->table->infer(admission.instance->state, &exec, &in, &out, &err) !=
             MM_OK) {
             die("direct", err.text);
         }
@@ -76,7 +76,7 @@ static double direct(mm_mesh *mesh, mm_model model, struct mlp *mlp) {
     mlp_check(mlp);
     free(exec.scratch);
     mmi_signature_done(opened->signatures, signature, 0);
-    mmi_ticket_return(&mesh->res, &ticket);
+    mmi_admission_return(&mesh->res, &admission);
     return us;
 }
 

@@ -70,18 +70,18 @@ static double time_copy(void *to, const void *from, size_t bytes) {
 
 /* One byte of each page; the sum must be the same whenever it is taken. */
 static double time_look(mm_mesh *mesh, mm_model model, uint64_t *sum) {
-    struct mmi_ticket ticket;
-    if (!mmi_ticket_hot(&mesh->res, model.id, &ticket)) {
+    struct mmi_admission admission;
+    if (!mmi_admission_try(&mesh->res, model.id, &admission)) {
         die("not resident");
     }
-    const volatile unsigned char *at = ticket.instance->view.base;
+    const volatile unsigned char *at = admission.instance->view.base;
     *sum = 0;
     double begun_ms = now_ms();
-    for (uint64_t i = 0; i < ticket.instance->view.bytes; i += PAGE) {
+    for (uint64_t i = 0; i < admission.instance->view.bytes; i += PAGE) {
         *sum = *sum * 31 + at[i];
     }
     double ms = now_ms() - begun_ms;
-    mmi_ticket_return(&mesh->res, &ticket);
+    mmi_admission_return(&mesh->res, &admission);
     return ms;
 }
 

@@ -15,7 +15,7 @@ struct operation {
     struct mmi_task task;
     mm_mesh *mesh;
     struct mm_op *op;
-    struct mmi_ask ask;
+    struct mmi_request core_request;
     enum phase phase;
     mm_request request;
     mm_response *response;
@@ -39,8 +39,8 @@ static mm_status read_async(const mm_async *from, mm_async *async, mm_error *err
     return MM_OK;
 }
 
-static struct mmi_ask async_ask(mm_model model, const mm_async *async) {
-    return (struct mmi_ask){
+static struct mmi_request async_request(mm_model model, const mm_async *async) {
+    return (struct mmi_request){
         .id = model.id, .deadline_ns = async->deadline_ns, .priority = async->priority};
 }
 
@@ -106,10 +106,11 @@ static void operation_run(struct operation *operation) {
     mm_mesh *mesh = operation->mesh;
     mmi_op_set_stage(operation->op, MM_STAGE_RUNNING);
     mm_error error = {0};
-    operation->response->flags = operation->pending.ticket.hit ? MM_RESPONSE_HIT : 0;
-    operation->response->wait_ns = operation->pending.ticket.wait_ns;
-    mm_status status = mmi_run_ticket(mesh, &operation->ask, &operation->pending.ticket,
-                                      &operation->request, operation->response, &error);
+    operation->response->flags = operation->pending.admission.hit ? MM_RESPONSE_HIT : 0;
+    operation->response->wait_ns = operation->pending.admission.wait_ns;
+    mm_status status =
+        mmi_run_admitted(mesh, &operation->core_request, &operation->pending.admission,
+                         &operation->request, operation->response, &error);
     if (status != MM_OK) {
         mmi_count(&mesh->res.counters, MMI_COUNT_FAILED, 1);
     }
@@ -119,13 +120,13 @@ static void operation_run(struct operation *operation) {
 static void operation_check(struct operation *operation) {
     mm_mesh *mesh = operation->mesh;
     mm_error error;
-    mm_status status = mmi_check_request(mesh, operation->ask.id, operation->pending.opened,
-                                         &operation->request, &error);
+    mm_status status = mmi_check_request(mesh, operation->core_request.id,
+                                         operation->pending.opened, &operation->request, &error);
     mmi_res_drop(&mesh->res, operation->pending.opened);
     operation->pending.opened = NULL;
     if (status == MM_OK) {
         operation->phase = PHASE_RUN;
-        mmi_pending_ticket(&operation->pending, &operation->ask);
+        mmi_pending_admission(&operation->pending, &operation->core_request);
     } else {
         operation_end(operation, status, &error);
     }
@@ -145,7 +146,7 @@ static void operation_step(struct mmi_task *task) {
 static void infer_ended(struct mmi_pending *pending) {
     struct operation *operation = (struct operation *)pending;
     if (pending->status == MM_OK) {
-        mmi_pending_queue_locked(pending, &operation->task, operation->ask.deadline_ns);
+        mmi_pending_queue_locked(pending, &operation->task, operation->core_request.deadline_ns);
         return;
     }
     if (pending->opened) { /* it was checked no more */
@@ -173,23 +174,23 @@ mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request *from,
     MMI_TRY(operation_new(mesh, &async, infer_ended, &operation, err));
     operation->request = request;
     operation->response = response;
-    operation->ask = mmi_request_ask(model, &request, false);
+    operation->core_request = mmi_request_of(model, &request, false);
     operation->task.run = operation_step;
     operation->task.priority = request.priority;
     response->flags = 0;
     response->wait_ns = 0;
     *op = operation->op;
-    uint64_t deadline_ns = operation->ask.deadline_ns;
+    uint64_t deadline_ns = operation->core_request.deadline_ns;
     bool late = deadline_ns && mmi_now(&mesh->env.clock) >= deadline_ns;
-    if (!late && mmi_ticket_hot(&mesh->res, model.id, &operation->pending.ticket)) {
+    if (!late && mmi_admission_try(&mesh->res, model.id, &operation->pending.admission)) {
         operation->phase = PHASE_RUN;
         mmi_pending_queue(&operation->pending, &operation->task, deadline_ns);
-    } else if (operation->ask.no_wait) {
+    } else if (operation->core_request.no_wait) {
         operation->phase = PHASE_RUN;
-        mmi_pending_ticket(&operation->pending, &operation->ask);
+        mmi_pending_admission(&operation->pending, &operation->core_request);
     } else {
         operation->phase = PHASE_CHECK;
-        mmi_pending_prepared(&operation->pending, &operation->ask, false);
+        mmi_pending_prepared(&operation->pending, &operation->core_request, false);
     }
     return MM_OK;
 }
@@ -217,16 +218,16 @@ mm_status mm_load(mm_mesh *mesh, mm_model model, const mm_async *from, mm_op **o
     MMI_TRY(mmi_enter(mesh, err));
     mm_async async;
     MMI_TRY(read_async(from, &async, err));
-    struct mmi_ask ask = async_ask(model, &async);
+    struct mmi_request core_request = async_request(model, &async);
     bool retry = async.flags & MM_ASYNC_RETRY;
     if (!op) {
         MMI_TRY(check_blocking(mesh, err));
-        return mmi_ask_resident(&mesh->res, &ask, retry, err);
+        return mmi_request_resident(&mesh->res, &core_request, retry, err);
     }
     struct operation *operation;
     MMI_TRY(operation_new(mesh, &async, simple_ended, &operation, err));
     *op = operation->op;
-    mmi_pending_resident(&operation->pending, &ask, retry);
+    mmi_pending_resident(&operation->pending, &core_request, retry);
     return MM_OK;
 }
 
@@ -235,19 +236,19 @@ mm_status mm_prepare(mm_mesh *mesh, mm_model model, const mm_async *from, mm_op 
     MMI_TRY(mmi_enter(mesh, err));
     mm_async async;
     MMI_TRY(read_async(from, &async, err));
-    struct mmi_ask ask = async_ask(model, &async);
+    struct mmi_request core_request = async_request(model, &async);
     bool retry = async.flags & MM_ASYNC_RETRY;
     if (!op) {
         MMI_TRY(check_blocking(mesh, err));
         struct mmi_opened *opened;
-        MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, retry, &opened, err));
+        MMI_TRY(mmi_request_prepared(&mesh->res, &core_request, retry, &opened, err));
         mmi_res_drop(&mesh->res, opened);
         return MM_OK;
     }
     struct operation *operation;
     MMI_TRY(operation_new(mesh, &async, simple_ended, &operation, err));
     *op = operation->op;
-    mmi_pending_prepared(&operation->pending, &ask, retry);
+    mmi_pending_prepared(&operation->pending, &core_request, retry);
     return MM_OK;
 }
 
@@ -257,15 +258,15 @@ mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, ui
     struct mmi_registration registration;
     MMI_TRY(mmi_read_update(mesh, model, spec, flags, &registration, err));
     bool replace = flags & MM_UPDATE_REPLACE;
-    struct mmi_ask ask = {.id = model.id};
+    struct mmi_request core_request = {.id = model.id};
     if (!op) {
         MMI_TRY(check_blocking(mesh, err));
-        return mmi_ask_update(&mesh->res, &ask, &registration, replace, err);
+        return mmi_request_update(&mesh->res, &core_request, &registration, replace, err);
     }
     mm_async async = MM_ASYNC_INIT;
     struct operation *operation;
     MMI_TRY(operation_new(mesh, &async, simple_ended, &operation, err));
     *op = operation->op;
-    mmi_pending_update(&operation->pending, &ask, &registration, replace);
+    mmi_pending_update(&operation->pending, &core_request, &registration, replace);
     return MM_OK;
 }

@@ -112,9 +112,9 @@ mm_status mm_bind(mm_mesh *mesh, mm_model model, const char *const *inputs, uint
     }
     bool nested;
     MMI_TRY(mmi_check_frame(mesh, &nested, err));
-    struct mmi_ask ask = {.id = model.id, .nested = nested};
+    struct mmi_request core_request = {.id = model.id, .nested = nested};
     struct mmi_opened *opened;
-    MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, false, &opened, err));
+    MMI_TRY(mmi_request_prepared(&mesh->res, &core_request, false, &opened, err));
     const mm_description *description = &opened->description;
     mm_status status = MM_OK;
     if (input_count > description->input_count || output_count > description->output_count) {

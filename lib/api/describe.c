@@ -104,10 +104,10 @@ mm_status mm_model_describe(mm_mesh *mesh, mm_model model, uint64_t deadline_ns,
     if (!description) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "description: NULL");
     }
-    struct mmi_ask ask = {.id = model.id, .deadline_ns = deadline_ns};
-    MMI_TRY(mmi_check_frame(mesh, &ask.nested, err));
+    struct mmi_request core_request = {.id = model.id, .deadline_ns = deadline_ns};
+    MMI_TRY(mmi_check_frame(mesh, &core_request.nested, err));
     struct mmi_opened *opened;
-    MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, false, &opened, err));
+    MMI_TRY(mmi_request_prepared(&mesh->res, &core_request, false, &opened, err));
     mm_status status = make(mesh, opened, description, err);
     mmi_res_drop(&mesh->res, opened);
     return status;

@@ -34,27 +34,28 @@ mm_status mmi_check_frame(const mm_mesh *mesh, bool *nested, mm_error *err) {
     return MM_OK;
 }
 
-struct mmi_ask mmi_request_ask(mm_model model, const mm_request *request, bool nested) {
+struct mmi_request mmi_request_of(mm_model model, const mm_request *request, bool nested) {
     bool no_wait = request->deadline_ns == MM_NO_WAIT;
-    return (struct mmi_ask){.id = model.id,
-                            .deadline_ns = no_wait ? 0 : request->deadline_ns,
-                            .priority = request->priority,
-                            .no_wait = no_wait,
-                            .nested = nested};
+    return (struct mmi_request){.id = model.id,
+                                .deadline_ns = no_wait ? 0 : request->deadline_ns,
+                                .priority = request->priority,
+                                .no_wait = no_wait,
+                                .nested = nested};
 }
 
-mm_status mmi_run_ticket(mm_mesh *mesh, const struct mmi_ask *ask, struct mmi_ticket *ticket,
-                         const mm_request *request, mm_response *response, mm_error *err) {
+mm_status mmi_run_admitted(mm_mesh *mesh, const struct mmi_request *core_request,
+                           struct mmi_admission *admission, const mm_request *request,
+                           mm_response *response, mm_error *err) {
     struct mmi_call call;
-    mm_status status =
-        mmi_call_begin(&call, mesh, ask->id, mmi_ticket_opened(ticket), request, err);
+    mm_status status = mmi_call_begin(&call, mesh, core_request->id,
+                                      mmi_admission_opened(admission), request, err);
     if (status == MM_OK) {
         struct mmi_sink sink;
         status = mmi_sink_begin(&sink, &call, response, &mesh->host, err);
         if (status == MM_OK) {
-            struct mmi_work work = {call.inputs, call.values, &sink.outputs, ask->deadline_ns,
-                                    ask->no_wait};
-            status = mmi_execute(&mesh->res, ticket, &work, err);
+            struct mmi_work work = {call.inputs, call.values, &sink.outputs,
+                                    core_request->deadline_ns, core_request->no_wait};
+            status = mmi_execute(&mesh->res, admission, &work, err);
             if (status != MM_OK && sink.no_memory) {
                 status = mmi_fail(err, MM_NO_MEMORY, "output: out of memory");
             }
@@ -67,7 +68,7 @@ mm_status mmi_run_ticket(mm_mesh *mesh, const struct mmi_ask *ask, struct mmi_ti
         }
         mmi_call_end(&call);
     }
-    mmi_ticket_return(&mesh->res, ticket);
+    mmi_admission_return(&mesh->res, admission);
     return status;
 }
 
@@ -83,16 +84,17 @@ mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_opened 
 }
 
 /* A miss: check the request, then wait for the model. */
-static mm_status get_ticket(mm_mesh *mesh, const struct mmi_ask *ask, const mm_request *request,
-                            struct mmi_ticket *ticket, mm_error *err) {
-    if (!ask->no_wait) {
+static mm_status get_admission(mm_mesh *mesh, const struct mmi_request *core_request,
+                               const mm_request *request, struct mmi_admission *admission,
+                               mm_error *err) {
+    if (!core_request->no_wait) {
         struct mmi_opened *opened;
-        MMI_TRY(mmi_ask_prepared(&mesh->res, ask, false, &opened, err));
-        mm_status status = mmi_check_request(mesh, ask->id, opened, request, err);
+        MMI_TRY(mmi_request_prepared(&mesh->res, core_request, false, &opened, err));
+        mm_status status = mmi_check_request(mesh, core_request->id, opened, request, err);
         mmi_res_drop(&mesh->res, opened);
         MMI_TRY(status);
     }
-    return mmi_ticket_wait(&mesh->res, ask, ticket, err);
+    return mmi_admission_wait(&mesh->res, core_request, admission, err);
 }
 
 mm_status mm_infer(mm_mesh *mesh, mm_model model, const mm_request *from, mm_response *response,
@@ -105,21 +107,21 @@ mm_status mm_infer(mm_mesh *mesh, mm_model model, const mm_request *from, mm_res
     response->wait_ns = 0;
     bool nested;
     MMI_TRY(mmi_check_frame(mesh, &nested, err));
-    struct mmi_ask ask = mmi_request_ask(model, &request, nested);
-    if (ask.deadline_ns && mmi_now(&mesh->env.clock) >= ask.deadline_ns) {
+    struct mmi_request core_request = mmi_request_of(model, &request, nested);
+    if (core_request.deadline_ns && mmi_now(&mesh->env.clock) >= core_request.deadline_ns) {
         return mmi_fail(err, MM_DEADLINE, "the deadline has passed");
     }
-    struct mmi_ticket ticket;
-    if (!mmi_ticket_hot(&mesh->res, ask.id, &ticket)) {
-        mm_status status = get_ticket(mesh, &ask, &request, &ticket, err);
+    struct mmi_admission admission;
+    if (!mmi_admission_try(&mesh->res, core_request.id, &admission)) {
+        mm_status status = get_admission(mesh, &core_request, &request, &admission, err);
         if (status != MM_OK) {
             mmi_count(&mesh->res.counters, MMI_COUNT_FAILED, 1);
             return status;
         }
     }
-    response->flags = ticket.hit ? MM_RESPONSE_HIT : 0;
-    response->wait_ns = ticket.wait_ns;
-    mm_status status = mmi_run_ticket(mesh, &ask, &ticket, &request, response, err);
+    response->flags = admission.hit ? MM_RESPONSE_HIT : 0;
+    response->wait_ns = admission.wait_ns;
+    mm_status status = mmi_run_admitted(mesh, &core_request, &admission, &request, response, err);
     if (status != MM_OK) {
         mmi_count(&mesh->res.counters, MMI_COUNT_FAILED, 1);
     }
@@ -185,9 +187,9 @@ mm_status mm_output_bytes(mm_mesh *mesh, mm_model model, const mm_request *from,
     }
     bool nested;
     MMI_TRY(mmi_check_frame(mesh, &nested, err));
-    struct mmi_ask ask = mmi_request_ask(model, &request, nested);
+    struct mmi_request core_request = mmi_request_of(model, &request, nested);
     struct mmi_opened *opened;
-    MMI_TRY(mmi_ask_prepared(&mesh->res, &ask, false, &opened, err));
+    MMI_TRY(mmi_request_prepared(&mesh->res, &core_request, false, &opened, err));
     struct sizes to = {outputs, exactness, capacity, count};
     mm_status status = get_sizes(mesh, model.id, opened, &request, &to, err);
     mmi_res_drop(&mesh->res, opened);

@@ -19,15 +19,15 @@ struct snapshot {
     bool failed;             /* out of memory */
 };
 
-static void add_model(void *ctx, uint64_t id, const struct mmi_model_look *look) {
+static void add_model(void *ctx, uint64_t id, const struct mmi_model_info *info) {
     (void)id;
     struct snapshot *snapshot = ctx;
-    snapshot->states[look->state].models++;
+    snapshot->states[info->state].models++;
     char *name = NULL;
     if (!snapshot->failed &&
         mmi_grow(snapshot->alloc, (void **)&snapshot->models, &snapshot->model_room,
                  snapshot->model_count + 1, sizeof(*snapshot->models))) {
-        name = mmi_copy_text(snapshot->alloc, look->name);
+        name = mmi_copy_text(snapshot->alloc, info->name);
     }
     if (!name) {
         snapshot->failed = true;
@@ -35,43 +35,43 @@ static void add_model(void *ctx, uint64_t id, const struct mmi_model_look *look)
     }
     snapshot->models[snapshot->model_count++] =
         (struct mmi_model_metrics){.name = name,
-                                   .requests = look->requests,
-                                   .hits = look->hits,
-                                   .loads = look->loads,
-                                   .evictions = look->evictions,
-                                   .failures = look->failures,
-                                   .resident_bytes = look->device[0] ? look->weights_bytes : 0};
+                                   .requests = info->requests,
+                                   .hits = info->hits,
+                                   .loads = info->loads,
+                                   .evictions = info->evictions,
+                                   .failures = info->failures,
+                                   .resident_bytes = info->device[0] ? info->weights_bytes : 0};
 }
 
 static void take_devices(mm_mesh *mesh, struct snapshot *snapshot) {
-    struct mmi_device_look look;
-    for (size_t i = 0; mmi_device_look(&mesh->res, i, &look); i++) {
+    struct mmi_device_info info;
+    for (size_t i = 0; mmi_device_info_get(&mesh->res, i, &info); i++) {
         snapshot->devices[i] =
-            (struct mmi_device_metrics){.name = look.device->name,
-                                        .budget_bytes = look.budget_bytes,
-                                        .used_bytes = look.used_bytes,
-                                        .weights_bytes = look.weights_bytes,
-                                        .reclaimable_bytes = look.reclaimable_bytes,
-                                        .scratch_bytes = look.scratch_bytes,
-                                        .reserve_bytes = look.reserve_bytes,
-                                        .peak_bytes = look.peak_bytes,
-                                        .leaked_bytes = look.leaked_bytes,
-                                        .instances = look.instances,
-                                        .loads = look.loads,
-                                        .evictions = look.evictions,
-                                        .lost = atomic_load(&look.device->lost)};
+            (struct mmi_device_metrics){.name = info.device->name,
+                                        .budget_bytes = info.budget_bytes,
+                                        .used_bytes = info.used_bytes,
+                                        .weights_bytes = info.weights_bytes,
+                                        .reclaimable_bytes = info.reclaimable_bytes,
+                                        .scratch_bytes = info.scratch_bytes,
+                                        .reserve_bytes = info.reserve_bytes,
+                                        .peak_bytes = info.peak_bytes,
+                                        .leaked_bytes = info.leaked_bytes,
+                                        .instances = info.instances,
+                                        .loads = info.loads,
+                                        .evictions = info.evictions,
+                                        .lost = atomic_load(&info.device->lost)};
         snapshot->device_count = i + 1;
     }
 }
 
 static void write_all(mm_mesh *mesh, const struct snapshot *snapshot, struct mmi_text *text) {
-    struct mmi_mesh_look look;
-    mmi_mesh_look(&mesh->res, &look);
+    struct mmi_mesh_info info;
+    mmi_mesh_info_get(&mesh->res, &info);
     struct mmi_store_stats store = mmi_store_stats(mesh->store);
-    struct mmi_metrics metrics = {.counts = look.counts,
-                                  .queued = look.queued,
+    struct mmi_metrics metrics = {.counts = info.counts,
+                                  .queued = info.queued,
                                   .metadata_bytes = snapshot->metadata_bytes,
-                                  .description_bytes = look.description_bytes,
+                                  .description_bytes = info.description_bytes,
                                   .artifact_bytes = store.memory_bytes,
                                   .cache_bytes = store.cache_bytes,
                                   .states = snapshot->states,
@@ -102,7 +102,7 @@ uint64_t mm_metrics_text(mm_mesh *mesh, char *to, uint64_t room) {
     for (size_t i = 0; i < STATES; i++) {
         snapshot->states[i].state = state_names[i];
     }
-    mmi_models_look(&mesh->res, add_model, snapshot);
+    mmi_models_visit(&mesh->res, add_model, snapshot);
     take_devices(mesh, snapshot);
     if (!snapshot->failed) {
         write_all(mesh, snapshot, &text);

@@ -92,7 +92,7 @@ static mm_status hold_memory(struct mmi_artifact *artifact, mm_error *err) {
     if (there) {
         artifact->holds++;
         mmi_list_remove(&artifact->used);
-        mmi_list_push_back(&store->kept, &artifact->used);
+        mmi_list_push_back(&store->memory_lru, &artifact->used);
     }
     mmi_unlock(&store->lock);
     return there ? MM_OK : mmi_fail(err, MM_NONE, "weights: dropped from memory");

@@ -33,13 +33,13 @@ static enum mmi_cache_kind kind_of(const char *name) {
         return *at == '\0' ? MMI_CACHE_TEMPORARY : MMI_CACHE_OTHER;
     }
     bool entry = digits(&at, HASH_DIGITS, "-") && digits(&at, HASH_DIGITS, ".v");
-    bool seen = at == name && digits(&at, WORD_DIGITS, ".v");
+    bool source = at == name && digits(&at, WORD_DIGITS, ".v");
     char *end;
-    unsigned long version = entry || seen ? strtoul(at, &end, 10) : 0;
+    unsigned long version = entry || source ? strtoul(at, &end, 10) : 0;
     if (version == 0 || strcmp(end, entry ? ".mma" : ".mms") != 0) {
         return MMI_CACHE_OTHER;
     }
-    if (seen) {
+    if (source) {
         return MMI_CACHE_SEEN;
     }
     return version == MMI_ENTRY_VERSION ? MMI_CACHE_ENTRY : MMI_CACHE_FOREIGN;

@@ -29,9 +29,10 @@ struct mmi_store {
 
     struct mmi_lock lock;  /* guards all below, and what says so in an artifact */
     uint64_t memory_bytes; /* weights kept, and room promised to writers */
-    struct mmi_list kept;  /* artifacts in memory, least recently used first; one reference each */
-    struct mmi_list kept_by_key[MMI_STORE_BUCKETS];
-    struct mmi_list seen_by_file[MMI_STORE_BUCKETS];
+    struct mmi_list
+        memory_lru; /* artifacts in memory, least recently used first; one reference each */
+    struct mmi_list memory_by_key[MMI_STORE_BUCKETS];
+    struct mmi_list sources_by_file[MMI_STORE_BUCKETS];
     struct mmi_vouched *vouched;
     size_t vouched_count, vouched_room;
     uint64_t cache_bytes, entries;
@@ -67,25 +68,26 @@ mm_status mmi_store_load(struct mmi_store *store, const struct mmi_key *key,
  * MM_NO_MEMORY. */
 mm_status mmi_store_vouch(struct mmi_store *store, const char *path, const struct mmi_entry *entry,
                           const uint8_t *tail, mm_error *err);
-void mmi_store_tell(const struct mmi_store *store, const char *what, uint64_t bytes, mm_status why);
+void mmi_store_notify(const struct mmi_store *store, const char *what, uint64_t bytes,
+                      mm_status why);
 /* Room for need_bytes more in the cache directory, which is locked. 0 or an errno. */
 int mmi_store_make_room(struct mmi_store *store, uint64_t need_bytes, uint64_t *freed_bytes);
 
-/* ---- Weights in memory (keep.c) ------------------------------------------------------------- */
+/* ---- Weights in memory (memory_cache.c) ----------------------------------------------------- */
 
 /* Room under the memory budget; drops the least recently used that nobody holds, if that does.
  * MM_NO_SPACE with both numbers. */
-mm_status mmi_keep_reserve(struct mmi_store *store, uint64_t bytes, mm_error *err);
-void mmi_keep_unreserve(struct mmi_store *store, uint64_t bytes);
+mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, mm_error *err);
+void mmi_memory_cache_unreserve(struct mmi_store *store, uint64_t bytes);
 /* With a reference; NULL: not there. */
-struct mmi_artifact *mmi_keep_find(struct mmi_store *store, const struct mmi_key *key);
+struct mmi_artifact *mmi_memory_cache_find(struct mmi_store *store, const struct mmi_key *key);
 /* The caller's reference goes in, one comes out: of the artifact, or of the one that was there
  * before it. Its room was reserved. */
-struct mmi_artifact *mmi_keep_add(struct mmi_store *store, struct mmi_artifact *artifact);
-void mmi_keep_close(struct mmi_store *store);
+struct mmi_artifact *mmi_memory_cache_add(struct mmi_store *store, struct mmi_artifact *artifact);
+void mmi_memory_cache_close(struct mmi_store *store);
 
-/* ---- The index (seen.c) --------------------------------------------------------------------- */
+/* ---- The index (source_index.c) ------------------------------------------------------------- */
 
-void mmi_seen_close(struct mmi_store *store);
+void mmi_source_index_close(struct mmi_store *store);
 
 #endif

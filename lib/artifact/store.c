@@ -9,10 +9,10 @@
 /* ---- Life ----------------------------------------------------------------------------------- */
 
 static void init_lists(struct mmi_store *store) {
-    mmi_list_init(&store->kept);
+    mmi_list_init(&store->memory_lru);
     for (size_t i = 0; i < MMI_STORE_BUCKETS; i++) {
-        mmi_list_init(&store->kept_by_key[i]);
-        mmi_list_init(&store->seen_by_file[i]);
+        mmi_list_init(&store->memory_by_key[i]);
+        mmi_list_init(&store->sources_by_file[i]);
     }
 }
 
@@ -61,8 +61,8 @@ void mmi_store_close(struct mmi_store *store) {
     if (!store) {
         return;
     }
-    mmi_keep_close(store);
-    mmi_seen_close(store);
+    mmi_memory_cache_close(store);
+    mmi_source_index_close(store);
     mmi_cache_close(&store->cache);
     mmi_lock_fini(&store->lock);
     const mm_allocator *alloc = &store->env->alloc;
@@ -77,8 +77,8 @@ struct mmi_store_stats mmi_store_stats(struct mmi_store *store) {
     return stats;
 }
 
-void mmi_store_tell(const struct mmi_store *store, const char *what, uint64_t bytes,
-                    mm_status why) {
+void mmi_store_notify(const struct mmi_store *store, const char *what, uint64_t bytes,
+                      mm_status why) {
     mmi_log(&store->env->log, MM_LOG_INFO, "prepared weights not kept: %s, %llu bytes", what,
             (unsigned long long)bytes);
     if (store->dropped) {
@@ -180,7 +180,7 @@ mm_status mmi_store_absent(const struct mmi_store *store, mm_status status, cons
 
 mm_status mmi_store_find(struct mmi_store *store, const struct mmi_key *key,
                          struct mmi_artifact **artifact, mm_error *err) {
-    struct mmi_artifact *kept = mmi_keep_find(store, key);
+    struct mmi_artifact *kept = mmi_memory_cache_find(store, key);
     if (kept) {
         *artifact = kept;
         return MM_OK;

@@ -11,12 +11,12 @@
 static mm_status begin_memory(struct mmi_writer *writer, mm_error *err) {
     struct mmi_store *store = writer->store;
     uint64_t bytes = writer->layout.stored_bytes;
-    MMI_TRY(mmi_keep_reserve(store, bytes, err));
+    MMI_TRY(mmi_memory_cache_reserve(store, bytes, err));
     /* Not zeroed: all of it is written. */
     writer->weights =
         store->env->alloc.alloc(store->env->alloc.user, mmi_max_u64(1, bytes), MMI_ENTRY_ALIGN);
     if (!writer->weights) {
-        mmi_keep_unreserve(store, bytes);
+        mmi_memory_cache_unreserve(store, bytes);
         return mmi_fail(err, MM_NO_MEMORY, "prepared weights: out of memory");
     }
     return MM_OK;
@@ -26,7 +26,7 @@ static void end_memory(struct mmi_writer *writer) {
     if (writer->weights) {
         uint64_t bytes = writer->layout.stored_bytes;
         mmi_free(&writer->store->env->alloc, writer->weights, mmi_max_u64(1, bytes));
-        mmi_keep_unreserve(writer->store, bytes);
+        mmi_memory_cache_unreserve(writer->store, bytes);
         writer->weights = NULL;
     }
 }
@@ -40,11 +40,11 @@ static mm_status go_to_memory(struct mmi_writer *writer, int error, mm_error *er
     }
     bool full = error == ENOSPC || error == EDQUOT;
     bool read_only = error == EROFS || error == EACCES || error == EPERM;
-    mmi_store_tell(store,
-                   full        ? "cache full"
-                   : read_only ? "cache read-only"
-                               : "cache failed",
-                   writer->header.weights_bytes, full ? MM_NO_SPACE : MM_IO);
+    mmi_store_notify(store,
+                     full        ? "cache full"
+                     : read_only ? "cache read-only"
+                                 : "cache failed",
+                     writer->header.weights_bytes, full ? MM_NO_SPACE : MM_IO);
     mm_status status = begin_memory(writer, err);
     if (status == MM_OK) {
         status = mmi_disk_recover(writer, err);
@@ -284,7 +284,7 @@ static mm_status commit(struct mmi_writer *writer, struct mmi_artifact **out, mm
         artifact->in_memory = true;
         artifact->weights = writer->weights;
         writer->weights = NULL;
-        artifact = mmi_keep_add(store, artifact);
+        artifact = mmi_memory_cache_add(store, artifact);
     }
     *out = artifact;
     return MM_OK;

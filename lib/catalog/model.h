@@ -46,7 +46,7 @@ struct mmi_model {
     uint64_t served;  /* leases given back by instances that are gone */
     uint64_t misses;  /* requests that came when it was not resident ... */
     uint64_t granted; /* ... and got a lease in the end */
-    uint64_t hits;    /* as last told */
+    uint64_t hits;    /* as last reported */
     uint64_t loads, evictions, failures;
 
     /* NUL-terminated. Readers without the lock compare whole words, and the id before and after:

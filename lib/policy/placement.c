@@ -33,7 +33,7 @@ static bool costs_less(const struct mmi_plan_output *a, const struct mmi_plan_ou
     return a->victim_bytes < b->victim_bytes;
 }
 
-static bool better(const struct mmi_offer *a, const struct mmi_offer *b) {
+static bool better(const struct mmi_placement *a, const struct mmi_placement *b) {
     int rank_a = rank_of(&a->plan), rank_b = rank_of(&b->plan);
     if (rank_a != rank_b) {
         return rank_a < rank_b;
@@ -51,10 +51,10 @@ static bool better(const struct mmi_offer *a, const struct mmi_offer *b) {
     }
 }
 
-size_t mmi_place(const struct mmi_offer *offers, size_t count) {
+size_t mmi_place(const struct mmi_placement *placements, size_t count) {
     size_t best = count;
     for (size_t i = 0; i < count; i++) {
-        if (offers[i].usable && (best == count || better(&offers[i], &offers[best]))) {
+        if (placements[i].usable && (best == count || better(&placements[i], &placements[best]))) {
             best = i;
         }
     }

@@ -2,7 +2,7 @@
 #ifndef MMI_POLICY_PLACEMENT_H
 #define MMI_POLICY_PLACEMENT_H
 
-/* Which device takes a model. Better to worse, ties go to the first offer:
+/* Which device takes a model. Better to worse, ties go to the first candidate:
  *
  *   FITS                  most free bytes
  *   EVICT                 lowest class of victims, then load cost, then bytes
@@ -10,19 +10,20 @@
  *   EVICT with draining   as EVICT: it costs victims and waits besides
  *   STAY                  soonest
  *   LEASED                as EVICT
- *   HELD, PINNED, TOO_LARGE  only when nothing better is offered, in this order
+ *   HELD, PINNED, TOO_LARGE  only when there is nothing better, in this order
  *
  * The class comes first because it says whose absence matters more, whatever a reload costs. */
 
 #include <policy/plan.h>
 
-struct mmi_offer {
+/* One candidate: what it would take on one device. */
+struct mmi_placement {
     struct mmi_plan_output plan;
     uint64_t free_bytes; /* RECLAIMABLE ones counted in */
     bool usable; /* false: lost, excluded by the model's spec, or promised to an earlier waiter */
 };
 
-/* Index of the best offer; `count` when none is usable. */
-size_t mmi_place(const struct mmi_offer *offers, size_t count);
+/* Index of the best candidate; `count` when none is usable. */
+size_t mmi_place(const struct mmi_placement *placements, size_t count);
 
 #endif

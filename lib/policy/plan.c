@@ -138,13 +138,13 @@ static void count_victim(struct mmi_plan_output *out, const struct mmi_candidate
 /* Of the `count` chosen (latest first) drop who is not needed; the others are the victims. */
 static void name_victims(const struct mmi_plan_input *in, const struct mmi_candidate *chosen,
                          size_t count, struct mmi_plan_output *out) {
-    const struct mmi_ground *ground = &in->ground;
+    const struct mmi_fit_query *fit = &in->fit;
     for (size_t i = 0; i < count; i++) {
-        ground->keep(ground->ctx, &chosen[i]);
-        if (ground->fits(ground->ctx)) {
+        fit->keep(fit->ctx, &chosen[i]);
+        if (fit->fits(fit->ctx)) {
             continue;
         }
-        ground->release(ground->ctx, &chosen[i]);
+        fit->release(fit->ctx, &chosen[i]);
         if (chosen[i].state == MMI_CANDIDATE_DRAINING) {
             out->draining = true;
         } else {
@@ -174,13 +174,13 @@ static void conclude(const struct mmi_plan_input *in, enum step step,
 }
 
 void mmi_plan(const struct mmi_plan_input *input, struct mmi_plan_output *output) {
-    const struct mmi_ground *ground = &input->ground;
+    const struct mmi_fit_query *fit = &input->fit;
     *output = (struct mmi_plan_output){.victims = output->victims};
     if (!input->fits_empty) {
         output->verdict = MMI_PLAN_TOO_LARGE;
         return;
     }
-    if (ground->fits(ground->ctx)) {
+    if (fit->fits(fit->ctx)) {
         output->verdict = verdicts[STEP_AS_IT_IS];
         return;
     }
@@ -196,8 +196,8 @@ void mmi_plan(const struct mmi_plan_input *input, struct mmi_plan_output *output
             reorder(input, &q.at[q.left + 1], staying);
             staying = 0;
         }
-        ground->release(ground->ctx, next);
-        if (ground->fits(ground->ctx)) {
+        fit->release(fit->ctx, next);
+        if (fit->fits(fit->ctx)) {
             conclude(input, step, next, output);
             return;
         }

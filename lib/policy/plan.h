@@ -5,8 +5,8 @@
 /* The victim plan: a pure function from (snapshot, need, class, now) to who leaves, or why it
  * cannot be. The whole set is chosen before anybody leaves; where no set would do, nobody is named.
  *
- * What a set of leavers really frees (shared chunks!) is asked through `ground`, so that this
- * module needs no device and no arena of its own.
+ * What a set of leavers really frees (shared chunks!) is asked through `fit`, so that this module
+ * needs no device and no arena of its own.
  *
  * The steps. Each adds its candidates to those of the steps before; the first that suffices decides
  * the verdict.
@@ -49,7 +49,7 @@ enum mmi_verdict {
 
 /* How the plan asks for the effect of leaving. `ctx` is a fresh trial of the arena; what is
  * released in it at the end says nothing. Releasing more must never make fits() false. */
-struct mmi_ground {
+struct mmi_fit_query {
     void *ctx;
     void (*release)(void *ctx, const struct mmi_candidate *candidate);
     void (*keep)(void *ctx, const struct mmi_candidate *candidate); /* undo release */
@@ -63,7 +63,7 @@ struct mmi_plan_input {
     uint8_t evict_class; /* of who asks */
     bool fits_empty;     /* would it fit if the device were empty? */
     uint64_t now_ns, now_ticks;
-    struct mmi_ground ground;
+    struct mmi_fit_query fit;
 };
 
 struct mmi_plan_output {

@@ -13,14 +13,14 @@
  *   instance.c    the chart of the instance; leaving, coming back, detaching
  *   waiter.c      who waits, and how a wait ends
  *   demand.c      from a wish to a load: prepare, queue, give leases
- *   room.c        victim plans, placement, granting memory
+ *   make_room.c   victim plans, placement, granting memory
  *   load.c        moving bytes, attaching
  *   execute.c     one run: signature, scratch, backend
  *   scratch.c     memory for activations
  *   evict.c       evict, budgets, idle time, lost devices
  *   update.c      new versions, unregister
  *   timer.c       deadlines, grace, idle time: one heap, one tick
- *   look.c        snapshots for those who ask
+ *   info.c        snapshots for the info and stats calls
  */
 
 #include <residency/residency.h>
@@ -45,27 +45,27 @@ uint64_t mmi_timers_next(const struct mmi_residency *res); /* 0 = none */
 
 /* ---- Waiters -------------------------------------------------------------------------------- */
 
-enum mmi_want {
-    MMI_WANT_PREPARED, /* ends with the open description */
-    MMI_WANT_RESIDENT, /* loaded once; nothing is held */
-    MMI_WANT_LEASE,    /* ends with a lease */
-    MMI_WANT_TURN,     /* holds a lease; ends when it may run (max_concurrency) */
-    MMI_WANT_SWITCH,   /* the update is decided */
-    MMI_WANT_GONE      /* the instance is detached */
+enum mmi_wait_kind {
+    MMI_WAIT_PREPARED, /* ends with the open description */
+    MMI_WAIT_RESIDENT, /* loaded once; nothing is held */
+    MMI_WAIT_LEASE,    /* ends with a lease */
+    MMI_WAIT_RUN_SLOT, /* holds a lease; ends when it may run (max_concurrency) */
+    MMI_WAIT_SWITCH,   /* the update is decided */
+    MMI_WAIT_GONE      /* the instance is detached */
 };
 
-/* One wish that is not fulfilled yet. The memory is its owner's: a blocked caller's stack, or an
+/* One wait that has not ended yet. The memory is its owner's: a blocked caller's stack, or an
  * asynchronous operation. Ends exactly once, under the lock. */
 struct mmi_waiter {
     struct mmi_list node;
     struct mmi_timer timer; /* deadline */
-    enum mmi_want want;
+    enum mmi_wait_kind kind;
     struct mmi_model *model;       /* while it waits */
     struct mmi_instance *instance; /* GONE: which; LEASE: the result */
     struct mmi_opened *opened;     /* PREPARED: the result, held */
     struct mmi_lease lease;        /* LEASE: the result */
     int32_t priority;
-    bool nested; /* asked from inside a backend: must not wait for others to leave */
+    bool nested; /* requested from inside a backend: must not wait for others to leave */
     bool counts_as_miss;
     bool waiting, done;
     mm_status status;
@@ -74,7 +74,7 @@ struct mmi_waiter {
      * lock that may only submit a task. */
     pthread_cond_t *wake;
     void (*ended)(struct mmi_waiter *waiter);
-    struct mm_op *op; /* is told of progress; NULL = nobody */
+    struct mm_op *op; /* is notified of progress; NULL = nobody */
     /* A blocked caller may be asked to do the work itself. */
     struct mmi_job *job;
 };
@@ -86,8 +86,8 @@ void mmi_waiter_end(struct mmi_residency *res, struct mmi_waiter *waiter, mm_sta
                     const mm_error *error);
 /* Block until it ended, doing work that it is asked to do. Locked before and after. */
 void mmi_waiter_block(struct mmi_residency *res, struct mmi_waiter *waiter);
-/* Tell the ops among a model's waiters where it stands. */
-void mmi_waiters_told(struct mmi_residency *res, struct mmi_model *model);
+/* Notify the ops among a model's waiters of its progress. */
+void mmi_waiters_notify(struct mmi_residency *res, struct mmi_model *model);
 /* The highest priority among a model's waiters, or `fallback`. */
 int32_t mmi_waiters_priority(const struct mmi_model *model, int32_t fallback);
 /* End all waiters of a model that want what only a load (or a preparation) gives. */
@@ -118,28 +118,28 @@ struct mmi_instance {
     struct mmi_opened *opened; /* the version's, held */
     struct mmi_devstate *dev;  /* NULL until it was granted memory */
     struct mmi_list on_device;
-    struct mmi_list queue; /* the room queue, a load's victims, or the detaching list */
-    struct mmi_list gone;  /* waiters: MMI_WANT_GONE */
+    struct mmi_list queue; /* the load queue, a load's victims, or the detaching list */
+    struct mmi_list gone;  /* waiters: MMI_WAIT_GONE */
     struct mmi_block block;
     struct mmi_region region;
-    mm_region view;           /* of region, for the backend */
-    void *state;              /* the backend's */
-    bool attached;            /* detach is owed */
-    _Atomic uint32_t limit;   /* runs at once; 0 = no limit */
-    _Atomic uint32_t running; /* counted only where there is a limit */
-    _Atomic uint32_t gated;   /* waiters in `gate` */
-    struct mmi_list gate;     /* waiters that hold a lease: MMI_WANT_TURN */
-    struct mmi_timer timer;   /* LOADING: grace or min residency of others; READY: idle time */
-    enum mmi_reason reason;   /* DRAINING, RECLAIMABLE: why it leaves */
-    char other[64];           /* ... and for whom */
-    bool taken;               /* its bytes are promised: it goes on to DETACHING, no way back */
+    mm_region view;                     /* of region, for the backend */
+    void *state;                        /* the backend's */
+    bool attached;                      /* detach is owed */
+    _Atomic uint32_t concurrency_limit; /* runs at once; 0 = none */
+    _Atomic uint32_t running;           /* counted only where there is a limit */
+    _Atomic uint32_t run_slot_waiting;  /* waiters in the next */
+    struct mmi_list run_slot_waiters;   /* waiters that hold a lease: MMI_WAIT_RUN_SLOT */
+    struct mmi_timer timer; /* LOADING: grace or min residency of others; READY: idle time */
+    enum mmi_reason reason; /* DRAINING, RECLAIMABLE: why it leaves */
+    char other[64];         /* ... and for whom */
+    bool taken;             /* its bytes are promised: it goes on to DETACHING, no way back */
 
     /* Loading. */
     struct mmi_job job;
     struct mmi_list victims; /* to detach first; their memory is ours already */
     int32_t priority;
     uint64_t sequence;    /* order of arrival */
-    uint64_t round;       /* of the pump that looked at it last */
+    uint64_t round;       /* of scheduling that looked at it last */
     uint64_t begun_ns;    /* when it had its memory: waiting for that is no load time */
     uint64_t starved_ns;  /* since when only leased ones would do; 0 = not */
     uint64_t extra_bytes; /* wider plan after an out of memory */
@@ -220,7 +220,7 @@ void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version); 
 /* ---- Room ----------------------------------------------------------------------------------- */
 
 /* Look at every load that waits for memory, in order, and do what can be done. */
-void mmi_pump(struct mmi_residency *res);
+void mmi_schedule(struct mmi_residency *res);
 /* Plan for one device. need_bytes 0 with shrink_bytes > 0: how to get the used bytes down by so
  * much. */
 struct mmi_need {
@@ -234,10 +234,10 @@ struct mmi_need {
 void mmi_room_plan(struct mmi_residency *res, struct mmi_devstate *dev, const struct mmi_need *need,
                    struct mmi_plan_output *plan);
 struct mmi_instance *mmi_room_victim(struct mmi_residency *res, uint32_t index);
-/* Every device with its offer; the index of the best, or device_count. offers: [device_count].
- * Victims of the chosen one are planned last, so that mmi_room_victim speaks of it. */
-size_t mmi_room_offers(struct mmi_residency *res, const struct mmi_version *version,
-                       const struct mmi_need *need, struct mmi_offer *offers);
+/* The candidate placement on each device, placements: [device_count]; the index of the best, or
+ * device_count. The chosen one is planned last, so that mmi_room_victim speaks of it. */
+size_t mmi_room_placements(struct mmi_residency *res, const struct mmi_version *version,
+                           const struct mmi_need *need, struct mmi_placement *placements);
 /* Some device that it could use, and that holds the need when empty (NULL = any), is promised to an
  * earlier load. */
 bool mmi_room_promised(const struct mmi_residency *res, const struct mmi_version *version,
@@ -247,8 +247,8 @@ bool mmi_room_reserve_lists(
     struct mmi_residency *res); /* for one more instance; false = no memory */
 /* The refusal in words. */
 void mmi_room_refusal(struct mmi_residency *res, const struct mmi_model *model,
-                      const struct mmi_need *need, const struct mmi_offer *offers, size_t chosen,
-                      mm_error *error);
+                      const struct mmi_need *need, const struct mmi_placement *placements,
+                      size_t chosen, mm_error *error);
 
 /* ---- Scratch -------------------------------------------------------------------------------- */
 

@@ -84,7 +84,7 @@ static void prepare_progress(void *user, uint32_t permille) {
     mmi_res_lock(res);
     struct mmi_model *model = owner_of(res, prepare->model_id, prepare->version);
     if (model) {
-        mmi_waiters_told(res, model);
+        mmi_waiters_notify(res, model);
     }
     mmi_res_unlock(res);
 }
@@ -173,7 +173,7 @@ mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
     version->state = MMI_VERSION_PREPARING;
     atomic_store(&version->prepare_permille, 0);
     mmi_event(res, MMI_EVENT_PREPARE_BEGIN, model, &(struct mmi_event){0}, NULL);
-    mmi_waiters_told(res, model);
+    mmi_waiters_notify(res, model);
     res->jobs++;
     /* A known artifact opens in less time than a thread takes to wake. */
     if (!mmi_job_start(res, &prepare->job, model, res->prepare_executor, version->keyed)) {
@@ -192,7 +192,7 @@ mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
 static void end_prepared(struct mmi_residency *res, struct mmi_model *model) {
     MMI_LIST_EACH(node, &model->waiters) {
         struct mmi_waiter *waiter = MMI_CONTAINER(node, struct mmi_waiter, node);
-        if (waiter->want == MMI_WANT_PREPARED) {
+        if (waiter->kind == MMI_WAIT_PREPARED) {
             waiter->opened = mmi_opened_hold(res, model->current);
             mmi_waiter_end(res, waiter, MM_OK, NULL);
         }
@@ -203,7 +203,7 @@ static void end_resident(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_instance *instance = model->current->instance;
     MMI_LIST_EACH(node, &model->waiters) {
         struct mmi_waiter *waiter = MMI_CONTAINER(node, struct mmi_waiter, node);
-        if (waiter->want == MMI_WANT_LEASE) {
+        if (waiter->kind == MMI_WAIT_LEASE) {
             mmi_lease_grant(instance->slot, mmi_lease_shard(&res->slots), &waiter->lease);
             waiter->instance = instance;
             model->granted += waiter->counts_as_miss;
@@ -285,9 +285,9 @@ void mmi_advance(struct mmi_residency *res, struct mmi_model *model) {
 /* ---- Loads: begin, raise, fail, cancel ------------------------------------------------------ */
 
 /* Behind all of the same priority that came before. */
-static void enter_room(struct mmi_residency *res, struct mmi_instance *instance) {
-    struct mmi_list *at = &res->room;
-    while (at->prev != &res->room) {
+static void enter_load_queue(struct mmi_residency *res, struct mmi_instance *instance) {
+    struct mmi_list *at = &res->load_queue;
+    while (at->prev != &res->load_queue) {
         struct mmi_instance *before = MMI_CONTAINER(at->prev, struct mmi_instance, queue);
         if (before->priority > instance->priority ||
             (before->priority == instance->priority && before->sequence < instance->sequence)) {
@@ -308,8 +308,8 @@ mm_status mmi_load_begin(struct mmi_residency *res, struct mmi_model *model,
     instance->priority = priority;
     instance->for_update = model->next == version;
     mmi_job_init(res, &instance->job, mmi_load_run, priority);
-    enter_room(res, instance);
-    mmi_pump(res);
+    enter_load_queue(res, instance);
+    mmi_schedule(res);
     return MM_OK;
 }
 
@@ -317,8 +317,8 @@ void mmi_load_again(struct mmi_residency *res, struct mmi_instance *instance) {
     instance->dev = NULL;
     instance->starved_ns = 0;
     instance->job.claimed = false;
-    enter_room(res, instance);
-    mmi_pump(res);
+    enter_load_queue(res, instance);
+    mmi_schedule(res);
 }
 
 void mmi_load_raise(struct mmi_residency *res, struct mmi_instance *instance, int32_t priority) {
@@ -328,8 +328,8 @@ void mmi_load_raise(struct mmi_residency *res, struct mmi_instance *instance, in
     instance->priority = priority;
     if (instance->queued) {
         mmi_list_remove(&instance->queue);
-        enter_room(res, instance);
-        mmi_pump(res);
+        enter_load_queue(res, instance);
+        mmi_schedule(res);
     } else if (!instance->job.claimed && res->config.threads) {
         mmi_executor_raise(res->load_executor, &instance->job.task, priority);
     }
@@ -369,14 +369,14 @@ void mmi_load_cancel(struct mmi_residency *res, struct mmi_instance *instance) {
     atomic_store(&instance->cancelled, true);
     if (instance->queued) {
         mmi_instance_free(res, instance); /* it never got memory */
-        mmi_pump(res);
+        mmi_schedule(res);
     } else if (!instance->job.claimed && res->config.threads &&
                mmi_executor_remove(res->load_executor, &instance->job.task)) {
         /* Its victims wait to be detached by it: let them go the ordinary way. */
         mmi_list_move_all(&res->detaching, &instance->victims);
         res->jobs--;
         mmi_instance_free(res, instance);
-        mmi_pump(res);
+        mmi_schedule(res);
     } /* else: it ends by itself, soon */
 }
 

@@ -66,7 +66,7 @@ static mm_status wait_gone(struct mmi_residency *res, struct mmi_model *model,
     pthread_cond_t wake;
     mmi_cond_init(&wake);
     struct mmi_waiter waiter = {
-        .want = MMI_WANT_GONE, .model = model, .instance = instance, .wake = &wake};
+        .kind = MMI_WAIT_GONE, .model = model, .instance = instance, .wake = &wake};
     mm_status status = mmi_waiter_add(res, &waiter, &instance->gone, deadline_ns, err);
     if (status == MM_OK) {
         mmi_waiter_block(res, &waiter);
@@ -81,7 +81,7 @@ static mm_status wait_loaded(struct mmi_residency *res, struct mmi_model *model,
                              uint64_t deadline_ns, mm_error *err) {
     pthread_cond_t wake;
     mmi_cond_init(&wake);
-    struct mmi_waiter waiter = {.want = MMI_WANT_RESIDENT, .model = model, .wake = &wake};
+    struct mmi_waiter waiter = {.kind = MMI_WAIT_RESIDENT, .model = model, .wake = &wake};
     mm_status status = mmi_waiter_add(res, &waiter, &model->waiters, deadline_ns, err);
     if (status == MM_OK) {
         mmi_waiter_block(res, &waiter);
@@ -105,7 +105,7 @@ static mm_status evict_step(struct mmi_residency *res, struct mmi_model *model,
     } else {
         mmi_instance_leave(res, instance, MMI_REASON_REQUEST, true, NULL);
     }
-    /* The instance may be gone at any moment from here on; the waiter is told then. */
+    /* The instance may be gone at any moment from here on; the waiter is ended then. */
     MMI_TRY(wait_gone(res, model, instance, deadline_ns, err));
     return MM_OK;
 }
@@ -212,7 +212,7 @@ static mm_status set_budget(struct mmi_residency *res, struct mmi_devstate *dev,
         return mmi_fail(err, MM_NO_MEMORY, "device %s: out of memory", dev->device->name);
     }
     mmi_event(res, MMI_EVENT_BUDGET, NULL, &(struct mmi_event){.bytes = bytes}, dev);
-    mmi_pump(res);
+    mmi_schedule(res);
     return MM_OK;
 }
 

@@ -139,9 +139,9 @@ static mm_status run_signature(struct run *run, struct mmi_instance *instance,
     return status;
 }
 
-mm_status mmi_execute(struct mmi_residency *res, struct mmi_ticket *ticket,
+mm_status mmi_execute(struct mmi_residency *res, struct mmi_admission *admission,
                       const struct mmi_work *work, mm_error *err) {
-    struct mmi_instance *instance = ticket->instance;
+    struct mmi_instance *instance = admission->instance;
     struct mmi_opened *opened = instance->opened;
     struct mmi_signature *signature;
     mm_status status = mmi_signature_get(res, opened, work->inputs, &signature, err);

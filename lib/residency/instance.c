@@ -46,7 +46,7 @@ struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_mode
     mmi_list_init(&instance->on_device);
     mmi_list_init(&instance->queue);
     mmi_list_init(&instance->gone);
-    mmi_list_init(&instance->gate);
+    mmi_list_init(&instance->run_slot_waiters);
     mmi_list_init(&instance->victims);
     instance->sequence = ++res->sequence;
     res->instances++;
@@ -90,7 +90,7 @@ void mmi_instance_publish(struct mmi_residency *res, struct mmi_instance *instan
         return;
     }
     bool serial = instance->opened->description.flags & MM_MODEL_SERIAL;
-    atomic_store(&instance->limit, serial ? 1 : model->settings.max_concurrency);
+    atomic_store(&instance->concurrency_limit, serial ? 1 : model->settings.max_concurrency);
     atomic_store(&model->hot_slot, instance->slot);
     atomic_store(&model->hot_word, instance->word);
     if (model->settings.idle_ttl_ns) {
@@ -208,7 +208,7 @@ void mmi_instance_settled(struct mmi_residency *res, struct mmi_instance *instan
             mmi_instance_detach_soon(res, instance);
         } else {
             uint64_t id = atomic_load(&model->id);
-            mmi_pump(res);
+            mmi_schedule(res);
             /* Who asked for it meanwhile comes after who its bytes were wanted for. */
             if (mmi_catalog_get(&res->catalog, id) == model) {
                 mmi_advance(res, model);
@@ -271,7 +271,7 @@ void mmi_instance_detached(struct mmi_residency *res, struct mmi_instance *insta
     mmi_arena_give(instance->dev->device->arena, &instance->block); /* none after a hand-over */
     pthread_cond_broadcast(&instance->dev->scratch_freed);
     forget(res, instance);
-    mmi_pump(res);
+    mmi_schedule(res);
     if (model && mmi_catalog_get(&res->catalog, id) == model) {
         mmi_advance(res, model);
     }

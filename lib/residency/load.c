@@ -53,11 +53,12 @@ static mm_status copy_piece(struct mmi_instance *instance, uint64_t at, uint64_t
     return ops->write(&instance->region, at, buffer, bytes, err);
 }
 
-static void tell(struct mmi_residency *res, struct mmi_instance *instance, uint64_t done_bytes) {
+static void notify_progress(struct mmi_residency *res, struct mmi_instance *instance,
+                            uint64_t done_bytes) {
     atomic_store(&instance->done_bytes, done_bytes);
     mmi_res_lock(res);
     if (instance->model) {
-        mmi_waiters_told(res, instance->model);
+        mmi_waiters_notify(res, instance->model);
     }
     mmi_res_unlock(res);
 }
@@ -84,7 +85,7 @@ static mm_status copy_weights(struct mmi_residency *res, struct mmi_instance *in
             status = copy_piece(instance, at, bytes, buffer, err);
         }
         if (total > room) {
-            tell(res, instance, at + bytes);
+            notify_progress(res, instance, at + bytes);
         }
     }
     mmi_free(&res->env->alloc, buffer, room);
@@ -314,7 +315,7 @@ void mmi_load_run(struct mmi_job *job) {
         }
         failed(res, instance, status, &error);
     }
-    mmi_pump(res);
+    mmi_schedule(res);
     res->jobs--;
     pthread_cond_broadcast(&res->quiet);
     mmi_res_unlock(res);

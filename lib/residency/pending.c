@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Waiting for an operation: what ask.c does for blocked callers, with a call at the end. */
+/* Waiting for an operation: what request.c does for blocked callers, with a call at the end. */
 #include <residency/hot.h>
 
-#include <residency/ask.h>
+#include <residency/request.h>
 
 struct pending_waiter {
     struct mmi_waiter waiter; /* first */
@@ -15,12 +15,12 @@ struct pending_waiter {
 };
 
 static void finish(struct mmi_pending *pending, mm_status status) {
-    struct mmi_ticket *ticket = &pending->ticket;
-    if (status != MM_OK && ticket->lease.slot) {
-        mmi_ticket_return_locked(pending->res, ticket);
-        *ticket = (struct mmi_ticket){0};
-    } else if (ticket->lease.slot && !ticket->hit) {
-        mmi_ticket_waited(pending->res, ticket, pending->begun_ns);
+    struct mmi_admission *admission = &pending->admission;
+    if (status != MM_OK && admission->lease.slot) {
+        mmi_admission_return_locked(pending->res, admission);
+        *admission = (struct mmi_admission){0};
+    } else if (admission->lease.slot && !admission->hit) {
+        mmi_admission_waited(pending->res, admission, pending->begun_ns);
     }
     pending->status = status;
     pending->ended(pending);
@@ -69,18 +69,18 @@ void mmi_pending_fini(struct mmi_pending *pending) {
 
 /* ---- For models ----------------------------------------------------------------------------- */
 
-/* There is a lease: now the turn. */
-static void pending_turn(struct mmi_pending *pending) {
+/* There is a lease: now the run slot. */
+static void pending_run_slot(struct mmi_pending *pending) {
     struct mmi_residency *res = pending->res;
     struct pending_waiter *own = pending->own;
-    struct mmi_instance *instance = pending->ticket.instance;
-    if (atomic_load(&instance->limit) == 0) {
+    struct mmi_instance *instance = pending->admission.instance;
+    if (atomic_load(&instance->concurrency_limit) == 0) {
         finish(pending, MM_OK);
         return;
     }
-    own->waiter.want = MMI_WANT_TURN;
+    own->waiter.kind = MMI_WAIT_RUN_SLOT;
     mm_error error;
-    mm_status status = mmi_gate_enter(res, instance, &own->waiter, own->deadline_ns, &error);
+    mm_status status = mmi_run_slot_enter(res, instance, &own->waiter, own->deadline_ns, &error);
     if (status != MM_OK) {
         pending->error = error;
         finish(pending, status);
@@ -90,93 +90,96 @@ static void pending_turn(struct mmi_pending *pending) {
     }
 }
 
-static void enter_locked(struct mmi_pending *pending, const struct mmi_ask *ask, enum mmi_want want,
-                         bool retry);
+static void enter_locked(struct mmi_pending *pending, const struct mmi_request *request,
+                         enum mmi_wait_kind kind, bool retry);
 
-/* An update took over while it waited for its turn: it takes the new version. */
-static void ask_again(struct mmi_pending *pending) {
+/* An update took over while it waited for a run slot: it takes the new version. */
+static void request_again(struct mmi_pending *pending) {
     const struct pending_waiter *own = pending->own;
-    struct mmi_ask ask = {.id = own->model_id,
-                          .deadline_ns = own->deadline_ns,
-                          .priority = own->waiter.priority,
-                          .no_wait = own->no_wait};
-    mmi_ticket_return_locked(pending->res, &pending->ticket);
-    enter_locked(pending, &ask, MMI_WANT_LEASE, false);
+    struct mmi_request request = {.id = own->model_id,
+                                  .deadline_ns = own->deadline_ns,
+                                  .priority = own->waiter.priority,
+                                  .no_wait = own->no_wait};
+    mmi_admission_return_locked(pending->res, &pending->admission);
+    enter_locked(pending, &request, MMI_WAIT_LEASE, false);
 }
 
 static void pending_ended(struct mmi_waiter *waiter) {
     struct mmi_pending *pending = ((struct pending_waiter *)waiter)->pending;
     if (waiter->status == MM_NONE) {
-        ask_again(pending);
+        request_again(pending);
     } else if (waiter->status != MM_OK) {
         pending->error = waiter->error;
         finish(pending, waiter->status);
-    } else if (waiter->want == MMI_WANT_LEASE) {
-        pending->ticket.lease = waiter->lease;
-        pending->ticket.instance = waiter->instance;
-        pending_turn(pending);
+    } else if (waiter->kind == MMI_WAIT_LEASE) {
+        pending->admission.lease = waiter->lease;
+        pending->admission.instance = waiter->instance;
+        pending_run_slot(pending);
     } else {
         pending->opened = waiter->opened;
-        pending->ticket.turn = waiter->want == MMI_WANT_TURN;
+        pending->admission.run_slot = waiter->kind == MMI_WAIT_RUN_SLOT;
         finish(pending, MM_OK);
     }
 }
 
-static struct mmi_waiter *pending_begin(struct mmi_pending *pending, const struct mmi_ask *ask,
-                                        enum mmi_want want) {
+static struct mmi_waiter *pending_begin(struct mmi_pending *pending,
+                                        const struct mmi_request *request,
+                                        enum mmi_wait_kind kind) {
     struct pending_waiter *own = pending->own;
-    own->waiter = (struct mmi_waiter){.want = want, .ended = pending_ended, .op = pending->op};
-    own->model_id = ask->id;
-    own->deadline_ns = ask->deadline_ns;
-    own->no_wait = ask->no_wait;
+    own->waiter = (struct mmi_waiter){.kind = kind, .ended = pending_ended, .op = pending->op};
+    own->model_id = request->id;
+    own->deadline_ns = request->deadline_ns;
+    own->no_wait = request->no_wait;
     pending->begun_ns = mmi_now(&pending->res->env->clock);
     pending->status = MM_PENDING;
-    pending->ticket = (struct mmi_ticket){0};
+    pending->admission = (struct mmi_admission){0};
     return &own->waiter;
 }
 
-static void enter_locked(struct mmi_pending *pending, const struct mmi_ask *ask, enum mmi_want want,
-                         bool retry) {
-    struct mmi_waiter *waiter = pending_begin(pending, ask, want);
+static void enter_locked(struct mmi_pending *pending, const struct mmi_request *request,
+                         enum mmi_wait_kind kind, bool retry) {
+    struct mmi_waiter *waiter = pending_begin(pending, request, kind);
     mm_error error;
     mm_status status =
-        mmi_ask_enter(pending->res, waiter, ask, retry, &pending->ticket.hit, &error);
+        mmi_request_enter(pending->res, waiter, request, retry, &pending->admission.hit, &error);
     if (status != MM_OK) {
         pending->error = error;
         finish(pending, status);
     } /* else it may be gone already */
 }
 
-static void pending_enter(struct mmi_pending *pending, const struct mmi_ask *ask,
-                          enum mmi_want want, bool retry) {
+static void pending_enter(struct mmi_pending *pending, const struct mmi_request *request,
+                          enum mmi_wait_kind kind, bool retry) {
     struct mmi_residency *res = pending->res;
     mmi_res_lock(res);
-    enter_locked(pending, ask, want, retry);
+    enter_locked(pending, request, kind, retry);
     mmi_res_unlock(res);
 }
 
-void mmi_pending_prepared(struct mmi_pending *pending, const struct mmi_ask *ask, bool retry) {
-    pending_enter(pending, ask, MMI_WANT_PREPARED, retry);
+void mmi_pending_prepared(struct mmi_pending *pending, const struct mmi_request *request,
+                          bool retry) {
+    pending_enter(pending, request, MMI_WAIT_PREPARED, retry);
 }
 
-void mmi_pending_resident(struct mmi_pending *pending, const struct mmi_ask *ask, bool retry) {
-    pending_enter(pending, ask, MMI_WANT_RESIDENT, retry);
+void mmi_pending_resident(struct mmi_pending *pending, const struct mmi_request *request,
+                          bool retry) {
+    pending_enter(pending, request, MMI_WAIT_RESIDENT, retry);
 }
 
-void mmi_pending_ticket(struct mmi_pending *pending, const struct mmi_ask *ask) {
-    pending_enter(pending, ask, MMI_WANT_LEASE, false);
+void mmi_pending_admission(struct mmi_pending *pending, const struct mmi_request *request) {
+    pending_enter(pending, request, MMI_WAIT_LEASE, false);
 }
 
-void mmi_pending_update(struct mmi_pending *pending, const struct mmi_ask *ask,
+void mmi_pending_update(struct mmi_pending *pending, const struct mmi_request *request,
                         const struct mmi_registration *registration, bool replace) {
     struct mmi_residency *res = pending->res;
     struct mmi_version *version;
     mm_error error;
-    mm_status status = mmi_ask_version(res, registration, &version, &error);
+    mm_status status = mmi_request_version(res, registration, &version, &error);
     mmi_res_lock(res);
-    struct mmi_waiter *waiter = pending_begin(pending, ask, MMI_WANT_SWITCH);
+    struct mmi_waiter *waiter = pending_begin(pending, request, MMI_WAIT_SWITCH);
     if (status == MM_OK) {
-        status = mmi_ask_update_enter(res, waiter, ask, version, replace, &error);
+        status = mmi_request_update_enter(res, waiter, request, version, replace, &error);
     }
     if (status != MM_OK) {
         pending->error = error;
@@ -252,7 +255,7 @@ void mmi_pending_cancel(struct mmi_residency *res, struct mm_op *op) {
     struct mmi_waiter *waiter = pending ? &pending->own->waiter : NULL;
     if (pending && waiter->waiting) {
         struct mmi_model *model = waiter->model;
-        bool load = waiter->want == MMI_WANT_RESIDENT || waiter->want == MMI_WANT_LEASE;
+        bool load = waiter->kind == MMI_WAIT_RESIDENT || waiter->kind == MMI_WAIT_LEASE;
         mmi_count(&res->counters, MMI_COUNT_CANCELLED, 1);
         mmi_waiter_end(res, waiter, MM_CANCELLED, NULL);
         if (load) {

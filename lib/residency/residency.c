@@ -179,8 +179,8 @@ static mm_status init_device(struct mmi_residency *res, struct mmi_device *devic
 }
 
 static void init_lists(struct mmi_residency *res) {
-    struct mmi_list *lists[] = {&res->room,     &res->detaching, &res->dropping,   &res->closing,
-                                &res->closable, &res->trimmed,   &res->in_executor};
+    struct mmi_list *lists[] = {&res->load_queue, &res->detaching, &res->dropping,   &res->closing,
+                                &res->closable,   &res->trimmed,   &res->in_executor};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         mmi_list_init(lists[i]);
     }
@@ -241,7 +241,7 @@ static void close_version(struct mmi_residency *res, struct mmi_version *version
         return;
     }
     mmi_instance_unpublish(instance);
-    MMI_LIST_EACH(node, &instance->gate) {
+    MMI_LIST_EACH(node, &instance->run_slot_waiters) {
         mmi_waiter_end(res, MMI_CONTAINER(node, struct mmi_waiter, node), MM_CLOSED, NULL);
     }
     MMI_LIST_EACH(node, &instance->gone) {
@@ -347,10 +347,10 @@ void mmi_residency_fini(struct mmi_residency *res) {
         mmi_device_close(dev->device);
     }
     const mm_allocator *alloc = &res->env->alloc;
-    mmi_free(alloc, res->candidates, res->plan_room[0] * sizeof(*res->candidates));
-    mmi_free(alloc, res->planned, res->plan_room[1] * sizeof(struct mmi_instance *));
-    mmi_free(alloc, res->victims, res->plan_room[2] * sizeof(*res->victims));
-    mmi_free(alloc, res->released, res->plan_room[3] * sizeof(*res->released));
+    mmi_free(alloc, res->candidates, res->plan_capacity[0] * sizeof(*res->candidates));
+    mmi_free(alloc, res->planned, res->plan_capacity[1] * sizeof(struct mmi_instance *));
+    mmi_free(alloc, res->victims, res->plan_capacity[2] * sizeof(*res->victims));
+    mmi_free(alloc, res->released, res->plan_capacity[3] * sizeof(*res->released));
     mmi_completions_free(res->completions);
     mmi_events_fini(&res->events);
     mmi_catalog_fini(&res->catalog);

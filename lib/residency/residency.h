@@ -39,7 +39,7 @@ struct mmi_devstate {
     _Atomic bool scratch_wanted;      /* a load waits for runs to end */
     pthread_cond_t scratch_freed;
     uint64_t peak_bytes, leaked_bytes, loads, evictions;
-    bool claimed; /* during one pump: promised to an earlier waiter */
+    bool claimed; /* during one round of scheduling: promised to an earlier waiter */
 };
 
 struct mmi_residency_config {
@@ -77,7 +77,7 @@ struct mmi_residency {
 
     struct mmi_heap timers;
     size_t timers_promised;
-    struct mmi_list room;        /* instances: loads that wait for memory, in order */
+    struct mmi_list load_queue;  /* instances: loads that wait for memory, in order */
     struct mmi_list detaching;   /* instances: whoever unlocks detaches them */
     struct mmi_list dropping;    /* versions without references: whoever unlocks frees them */
     struct mmi_list closing;     /* descriptions: whoever unlocks closes them */
@@ -87,19 +87,19 @@ struct mmi_residency {
     uint64_t description_bytes;  /* of closable versions */
     uint32_t queued;             /* waiters */
     uint64_t sequence;           /* loads so far */
-    uint64_t round;              /* of the pump */
+    uint64_t round;              /* of scheduling */
     uint32_t jobs;               /* running without the lock, and calls that hold on to something */
     pthread_cond_t quiet;        /* jobs or instances became fewer */
     bool joining, joined;        /* the threads, by the first stop */
     uint64_t instances;          /* that exist */
     uint64_t served, granted;    /* sums of models' that are gone; see mmi_model */
-    uint64_t hits;               /* as last told */
+    uint64_t hits;               /* as last reported */
     struct mmi_candidate *candidates; /* room for all instances: planning allocates nothing */
     struct mmi_instance **planned;
     uint32_t *victims;
     bool *released;
-    size_t plan_room[4]; /* of these four arrays: one may have grown when the next could not */
-    bool pumping, pump_again;
+    size_t plan_capacity[4]; /* of these four arrays: one may have grown when the next could not */
+    bool scheduling, schedule_again;
     uint64_t log_cursor; /* of events that the host's log has seen */
     bool logging;
 };
@@ -127,8 +127,8 @@ mm_status mmi_model_set(struct mmi_residency *res, uint64_t id, const bool *pinn
 
 /* ---- Requests ------------------------------------------------------------------------------- */
 
-/* Who asks, for how long. */
-struct mmi_ask {
+/* What a request wants of the core. */
+struct mmi_request {
     uint64_t id;
     uint64_t deadline_ns; /* 0 = none */
     int32_t priority;
@@ -136,30 +136,30 @@ struct mmi_ask {
     bool nested;
 };
 
-/* A right to run: a lease, and a turn where the model has a limit. */
-struct mmi_ticket {
+/* A right to run: a lease, and a run slot where concurrency is limited. */
+struct mmi_admission {
     struct mmi_lease lease;
     struct mmi_instance *instance;
-    bool turn; /* counted in instance->running */
+    bool run_slot; /* counted in instance->running */
     bool hit;
     uint64_t wait_ns;
 };
 
 /* Blocks. prepared: the open description, held; give it back with mmi_res_drop.
  * retry: forget a remembered failure first. */
-mm_status mmi_ask_prepared(struct mmi_residency *res, const struct mmi_ask *ask, bool retry,
-                           struct mmi_opened **opened, mm_error *err);
+mm_status mmi_request_prepared(struct mmi_residency *res, const struct mmi_request *request,
+                               bool retry, struct mmi_opened **opened, mm_error *err);
 void mmi_res_drop(struct mmi_residency *res, struct mmi_opened *opened);
 void mmi_res_drop_locked(struct mmi_residency *res, struct mmi_opened *opened); /* inside `ended` */
-mm_status mmi_ask_resident(struct mmi_residency *res, const struct mmi_ask *ask, bool retry,
-                           mm_error *err);
-/* Without a lock and without waiting: true = a ticket for a resident model. */
-bool mmi_ticket_hot(struct mmi_residency *res, uint64_t id, struct mmi_ticket *ticket);
-mm_status mmi_ticket_wait(struct mmi_residency *res, const struct mmi_ask *ask,
-                          struct mmi_ticket *ticket, mm_error *err);
-void mmi_ticket_return(struct mmi_residency *res, struct mmi_ticket *ticket);
-/* The version that a ticket runs. */
-struct mmi_opened *mmi_ticket_opened(const struct mmi_ticket *ticket);
+mm_status mmi_request_resident(struct mmi_residency *res, const struct mmi_request *request,
+                               bool retry, mm_error *err);
+/* Without a lock and without waiting: true = an admission for a resident model. */
+bool mmi_admission_try(struct mmi_residency *res, uint64_t id, struct mmi_admission *admission);
+mm_status mmi_admission_wait(struct mmi_residency *res, const struct mmi_request *request,
+                             struct mmi_admission *admission, mm_error *err);
+void mmi_admission_return(struct mmi_residency *res, struct mmi_admission *admission);
+/* The version that an admission runs. */
+struct mmi_opened *mmi_admission_opened(const struct mmi_admission *admission);
 
 /* The same without blocking, for one operation. `ended` is called once for each call that begins a
  * wait, under the lock, at once or later; it may submit a task, complete the op, and (then) fini
@@ -167,13 +167,13 @@ struct mmi_opened *mmi_ticket_opened(const struct mmi_ticket *ticket);
 struct pending_waiter;
 struct mmi_pending {
     struct mmi_residency *res;
-    struct mm_op *op; /* is told of progress; may be NULL */
+    struct mm_op *op; /* is notified of progress; may be NULL */
     void (*ended)(struct mmi_pending *pending);
     struct pending_waiter *own;
     mm_status status;
     mm_error error;
     struct mmi_opened *opened; /* PREPARED: held */
-    struct mmi_ticket ticket;
+    struct mmi_admission admission;
     uint64_t begun_ns;
 };
 /* false = out of memory. The op finds it from now on; cancel goes through mmi_pending_cancel. */
@@ -181,10 +181,12 @@ bool mmi_pending_init(struct mmi_residency *res, struct mmi_pending *pending, st
                       void (*ended)(struct mmi_pending *pending));
 void mmi_pending_fini(struct mmi_pending *pending);        /* no lock held */
 void mmi_pending_fini_locked(struct mmi_pending *pending); /* inside `ended` */
-void mmi_pending_prepared(struct mmi_pending *pending, const struct mmi_ask *ask, bool retry);
-void mmi_pending_resident(struct mmi_pending *pending, const struct mmi_ask *ask, bool retry);
-void mmi_pending_ticket(struct mmi_pending *pending, const struct mmi_ask *ask);
-void mmi_pending_update(struct mmi_pending *pending, const struct mmi_ask *ask,
+void mmi_pending_prepared(struct mmi_pending *pending, const struct mmi_request *request,
+                          bool retry);
+void mmi_pending_resident(struct mmi_pending *pending, const struct mmi_request *request,
+                          bool retry);
+void mmi_pending_admission(struct mmi_pending *pending, const struct mmi_request *request);
+void mmi_pending_update(struct mmi_pending *pending, const struct mmi_request *request,
                         const struct mmi_registration *registration, bool replace);
 /* Wait for a thread of the infer executor: task->run is called there. When the deadline passes or
  * the op is cancelled before, `ended` is called instead. _locked: inside `ended`. */
@@ -195,8 +197,9 @@ void mmi_pending_running(struct mmi_pending *pending); /* first thing in task->r
 /* End what this op waits for with MM_CANCELLED, if it waits. */
 void mmi_pending_cancel(struct mmi_residency *res, struct mm_op *op);
 
-mm_status mmi_ask_update(struct mmi_residency *res, const struct mmi_ask *ask,
-                         const struct mmi_registration *registration, bool replace, mm_error *err);
+mm_status mmi_request_update(struct mmi_residency *res, const struct mmi_request *request,
+                             const struct mmi_registration *registration, bool replace,
+                             mm_error *err);
 
 /* ---- Runs ----------------------------------------------------------------------------------- */
 
@@ -217,7 +220,7 @@ struct mmi_work {
     uint64_t deadline_ns; /* of waiting for scratch; 0 = none */
     bool no_wait;         /* for scratch */
 };
-mm_status mmi_execute(struct mmi_residency *res, struct mmi_ticket *ticket,
+mm_status mmi_execute(struct mmi_residency *res, struct mmi_admission *admission,
                       const struct mmi_work *work, mm_error *err);
 /* Before a first run: what this request will need takes the place of the backend's estimate, so
  * that the load is planned for it. */
@@ -260,10 +263,10 @@ mm_status mmi_model_evict(struct mmi_residency *res, uint64_t id, uint64_t timeo
 mm_status mmi_device_budget(struct mmi_residency *res, const char *device, uint64_t budget_bytes,
                             mm_error *err);
 
-/* ---- Looking -------------------------------------------------------------------------------- */
+/* ---- Info ----------------------------------------------------------------------------------- */
 
 /* Snapshots, field for field those of modelmesh.h. */
-struct mmi_model_look {
+struct mmi_model_info {
     int32_t state;
     const char *name; /* valid while locked: copied by the caller's visitor */
     const char *device;
@@ -275,39 +278,40 @@ struct mmi_model_look {
     const struct mmi_failure *failure; /* NULL = none */
     uint64_t now_ns;
 };
-mm_status mmi_model_look(struct mmi_residency *res, uint64_t id,
-                         void (*visit)(void *ctx, const struct mmi_model_look *look), void *ctx);
+mm_status mmi_model_info_get(struct mmi_residency *res, uint64_t id,
+                             void (*visit)(void *ctx, const struct mmi_model_info *info),
+                             void *ctx);
 
 /* Every model in turn. Returns how many. */
-size_t mmi_models_look(struct mmi_residency *res,
-                       void (*visit)(void *ctx, uint64_t id, const struct mmi_model_look *look),
-                       void *ctx);
+size_t mmi_models_visit(struct mmi_residency *res,
+                        void (*visit)(void *ctx, uint64_t id, const struct mmi_model_info *info),
+                        void *ctx);
 
 /* High-water mark of one run of a version that is held, or the estimate. */
 uint64_t mmi_version_activation_bytes(struct mmi_residency *res, const struct mmi_version *version);
 
-struct mmi_device_look {
+struct mmi_device_info {
     const struct mmi_device *device;
     uint64_t budget_bytes, used_bytes, weights_bytes, reclaimable_bytes, scratch_bytes;
     uint64_t reserve_bytes, peak_bytes, leaked_bytes, loads, evictions;
     uint32_t instances;
 };
 /* Locked snapshot of one device; false = no such index. */
-bool mmi_device_look(struct mmi_residency *res, size_t index, struct mmi_device_look *look);
+bool mmi_device_info_get(struct mmi_residency *res, size_t index, struct mmi_device_info *info);
 
-struct mmi_mesh_look {
+struct mmi_mesh_info {
     struct mmi_counts counts;
     uint64_t models, resident, queued, description_bytes;
 };
-void mmi_mesh_look(struct mmi_residency *res, struct mmi_mesh_look *look);
+void mmi_mesh_info_get(struct mmi_residency *res, struct mmi_mesh_info *info);
 
-struct mmi_victim_look {
+struct mmi_victim_info {
     const char *name;
     uint64_t bytes, idle_ns;
     uint32_t evict_class;
     bool leased;
 };
-struct mmi_plan_look {
+struct mmi_plan_info {
     mm_status status;
     const char *device; /* "" = nowhere; static as long as the mesh */
     uint64_t needed_bytes, free_bytes;
@@ -315,8 +319,9 @@ struct mmi_plan_look {
     size_t victim_count;
 };
 /* Calls visit for each victim, in order of leaving, under the lock. */
-mm_status mmi_plan_look(struct mmi_residency *res, uint64_t id, struct mmi_plan_look *look,
-                        void (*visit)(void *ctx, size_t i, const struct mmi_victim_look *victim),
-                        void *ctx, mm_error *err);
+mm_status mmi_plan_info_get(struct mmi_residency *res, uint64_t id, struct mmi_plan_info *info,
+                            void (*visit)(void *ctx, size_t i,
+                                          const struct mmi_victim_info *victim),
+                            void *ctx, mm_error *err);
 
 #endif

@@ -72,7 +72,7 @@ static bool is_wanted(const struct mmi_devstate *dev) {
 void mmi_scratch_changed(struct mmi_residency *res, struct mmi_devstate *dev) {
     atomic_store(&dev->scratch_wanted, false);
     pthread_cond_broadcast(&dev->scratch_freed);
-    mmi_pump(res);
+    mmi_schedule(res);
 }
 
 void mmi_scratch_unmap_all(struct mmi_devstate *dev) {
@@ -86,7 +86,7 @@ void mmi_scratch_unmap_all(struct mmi_devstate *dev) {
 
 /* ---- Room ----------------------------------------------------------------------------------- */
 
-struct want {
+struct scratch_request {
     struct mmi_residency *res;
     struct mmi_devstate *dev;
     const struct mmi_instance *instance;
@@ -95,39 +95,39 @@ struct want {
 };
 
 /* Locked: its model may be unregistered while it waits. */
-static const char *name_of(const struct want *want) {
-    return want->instance->model ? mmi_model_name(want->instance->model) : "";
+static const char *name_of(const struct scratch_request *request) {
+    return request->instance->model ? mmi_model_name(request->instance->model) : "";
 }
 
-static bool take_block(const struct want *want) {
-    struct mmi_devstate *dev = want->dev;
+static bool take_block(const struct scratch_request *request) {
+    struct mmi_devstate *dev = request->dev;
     struct mmi_arena *arena = dev->device->arena;
-    if (!mmi_arena_fits(arena, want->bytes, dev->leaked_bytes) ||
-        mmi_arena_take(arena, want->bytes, want->block) != MMI_TAKE_OK) {
+    if (!mmi_arena_fits(arena, request->bytes, dev->leaked_bytes) ||
+        mmi_arena_take(arena, request->bytes, request->block) != MMI_TAKE_OK) {
         return false;
     }
-    dev->scratch_bytes += want->block->charged_bytes;
+    dev->scratch_bytes += request->block->charged_bytes;
     dev->peak_bytes = mmi_max_u64(dev->peak_bytes, mmi_arena_used(arena));
     return true;
 }
 
 /* Idle models make room, by the same rule as for a load. */
-static enum mmi_verdict displace(const struct want *want) {
-    struct mmi_residency *res = want->res;
-    const struct mmi_model *model = want->instance->model;
+static enum mmi_verdict displace(const struct scratch_request *request) {
+    struct mmi_residency *res = request->res;
+    const struct mmi_model *model = request->instance->model;
     /* A run that outlives its model keeps the class it came with. */
     const struct mmi_settings *settings =
-        model ? &model->settings : &want->instance->version->settings;
-    struct mmi_need need = {.bytes = want->bytes,
+        model ? &model->settings : &request->instance->version->settings;
+    struct mmi_need need = {.bytes = request->bytes,
                             .scratch = true,
                             .evict_class = (uint8_t)settings->evict_class,
                             .self = model};
     struct mmi_plan_output plan;
-    mmi_room_plan(res, want->dev, &need, &plan);
+    mmi_room_plan(res, request->dev, &need, &plan);
     if (plan.verdict != MMI_PLAN_FITS && plan.verdict != MMI_PLAN_EVICT) {
         return plan.verdict;
     }
-    const char *other = name_of(want);
+    const char *other = name_of(request);
     struct mmi_list leaving;
     mmi_list_init(&leaving);
     for (size_t i = 0; i < plan.victim_count; i++) { /* leaving may plan anew: note them first */
@@ -146,56 +146,56 @@ static bool others_run(const struct mmi_devstate *dev) {
     return dev->scratch_bytes > 0;
 }
 
-static mm_status no_room(const struct want *want, mm_error *err) {
-    const struct mmi_arena *arena = want->dev->device->arena;
+static mm_status no_room(const struct scratch_request *request, mm_error *err) {
+    const struct mmi_arena *arena = request->dev->device->arena;
     uint64_t free_bytes = mmi_arena_free_bytes(arena);
-    return mmi_fail_room(err, MM_NO_ROOM_FOR_ACTIVATIONS, want->bytes, free_bytes,
+    return mmi_fail_room(err, MM_NO_ROOM_FOR_ACTIVATIONS, request->bytes, free_bytes,
                          "model %s: this request needs %" PRIu64
                          " bytes for activations, device %s has %" PRIu64 " free",
-                         name_of(want), want->bytes, want->dev->device->name, free_bytes);
+                         name_of(request), request->bytes, request->dev->device->name, free_bytes);
 }
 
-static mm_status busy(const struct want *want, mm_error *err) {
+static mm_status busy(const struct scratch_request *request, mm_error *err) {
     return mmi_fail(err, MM_BUSY, "model %s: others hold the scratch memory that it needs",
-                    name_of(want));
+                    name_of(request));
 }
 
 /* Locked. Until there is a block, an error, or the deadline. */
-static mm_status make_room(const struct want *want, uint64_t deadline_ns, bool wait,
+static mm_status make_room(const struct scratch_request *request, uint64_t deadline_ns, bool wait,
                            mm_error *err) {
-    struct mmi_residency *res = want->res;
-    struct mmi_devstate *dev = want->dev;
+    struct mmi_residency *res = request->res;
+    struct mmi_devstate *dev = request->dev;
     for (;;) {
-        if (take_block(want)) {
+        if (take_block(request)) {
             return MM_OK;
         }
-        if (mmi_scratch_trim(res, dev, 0) && take_block(want)) {
+        if (mmi_scratch_trim(res, dev, 0) && take_block(request)) {
             return MM_OK;
         }
-        if (want->bytes > mmi_arena_capacity(dev->device->arena)) {
-            return no_room(want, err);
+        if (request->bytes > mmi_arena_capacity(dev->device->arena)) {
+            return no_room(request, err);
         }
-        enum mmi_verdict verdict = displace(want);
+        enum mmi_verdict verdict = displace(request);
         mmi_work_off(res); /* detaches who left */
         if (verdict == MMI_PLAN_FITS || verdict == MMI_PLAN_EVICT) {
             continue;
         }
         bool later = verdict == MMI_PLAN_WAIT || verdict == MMI_PLAN_STAY || others_run(dev);
         if (!wait || !later) {
-            return take_block(want) ? MM_OK : later ? busy(want, err) : no_room(want, err);
+            return take_block(request) ? MM_OK : later ? busy(request, err) : no_room(request, err);
         }
         if (deadline_ns && mmi_now(&res->env->clock) >= deadline_ns) {
             mmi_count(&res->counters, MMI_COUNT_DEADLINE, 1);
             return mmi_fail(err, MM_DEADLINE,
                             "model %s: the deadline passed while it waited for "
                             "scratch memory",
-                            name_of(want));
+                            name_of(request));
         }
-        uint64_t look_ns = mmi_add_cap(mmi_now(&res->env->clock), res->config.drain_grace_ns);
-        if (deadline_ns && deadline_ns < look_ns) {
-            look_ns = deadline_ns;
+        uint64_t recheck_ns = mmi_add_cap(mmi_now(&res->env->clock), res->config.drain_grace_ns);
+        if (deadline_ns && deadline_ns < recheck_ns) {
+            recheck_ns = deadline_ns;
         }
-        mmi_lock_wait(&res->lock, &dev->scratch_freed, &res->env->clock, look_ns);
+        mmi_lock_wait(&res->lock, &dev->scratch_freed, &res->env->clock, recheck_ns);
     }
 }
 
@@ -205,14 +205,14 @@ static mm_status get_slow(struct mmi_residency *res, struct mmi_scratch *scratch
                           uint64_t deadline_ns, mm_error *err) {
     struct mmi_devstate *dev = scratch->dev;
     struct mmi_block block = {0};
-    struct want want = {res, dev, scratch->instance, bytes, &block};
+    struct scratch_request request = {res, dev, scratch->instance, bytes, &block};
     mmi_res_lock(res);
     atomic_fetch_add(&dev->scratch_waiters, 1);
     mm_status status = MM_OK;
     struct mmi_exec_slot *slot;
     while (!(slot = take_any(dev)) && status == MM_OK) {
         if (scratch->no_wait) {
-            status = busy(&want, err);
+            status = busy(&request, err);
         } else if (deadline_ns && mmi_now(&res->env->clock) >= deadline_ns) {
             status = mmi_fail(err, MM_DEADLINE, "the deadline passed while waiting to run");
         } else {
@@ -227,7 +227,7 @@ static mm_status get_slow(struct mmi_residency *res, struct mmi_scratch *scratch
         mmi_res_unlock(res);
         dev->device->ops->unmap(&old);
         mmi_res_lock(res);
-        status = make_room(&want, deadline_ns, !scratch->no_wait, err);
+        status = make_room(&request, deadline_ns, !scratch->no_wait, err);
     }
     atomic_fetch_sub(&dev->scratch_waiters, 1);
     mmi_res_unlock(res);
@@ -267,9 +267,9 @@ void *mmi_scratch_more(struct mmi_residency *res, struct mmi_scratch *scratch, u
         mmi_free(&res->env->alloc, more, sizeof(*more));
         return NULL;
     }
-    struct want want = {res, scratch->dev, scratch->instance, bytes, &more->block};
+    struct scratch_request request = {res, scratch->dev, scratch->instance, bytes, &more->block};
     mmi_res_lock(res);
-    mm_status status = make_room(&want, 0, false, NULL);
+    mm_status status = make_room(&request, 0, false, NULL);
     mmi_res_unlock(res);
     if (status == MM_OK) {
         status =

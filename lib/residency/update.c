@@ -56,7 +56,7 @@ mm_status mmi_model_set(struct mmi_residency *res, uint64_t id, const bool *pinn
         model->settings.evict_class = *evict_class;
     }
     if (model) {
-        mmi_pump(res); /* an unpinned one may be what a load waits for */
+        mmi_schedule(res); /* an unpinned one may be what a load waits for */
     }
     mmi_res_unlock(res);
     return model ? MM_OK : mmi_no_model(id, NULL);
@@ -78,7 +78,7 @@ static void abandon(struct mmi_residency *res, struct mmi_version *version, enum
     atomic_store(&version->abandoned, true);
     if (instance) {
         if (reason == MMI_REASON_UNREGISTER) {
-            end_all(res, &instance->gate, status, NULL);
+            end_all(res, &instance->run_slot_waiters, status, NULL);
         }
         end_all(res, &instance->gone, status, NULL);
         mmi_instance_unpublish(instance);
@@ -92,7 +92,8 @@ static void abandon(struct mmi_residency *res, struct mmi_version *version, enum
             if (version->instance == instance) {
                 instance->model = NULL;
             }
-            end_all(res, &instance->gate, MM_NONE, NULL); /* they ask again, and get the new one */
+            /* They request again, and get the new version. */
+            end_all(res, &instance->run_slot_waiters, MM_NONE, NULL);
         }
     }
     mmi_version_unref(res, version);
@@ -120,7 +121,7 @@ mm_status mmi_model_unregister(struct mmi_residency *res, uint64_t id, mm_error 
     res->served += model->served;
     res->granted += model->granted;
     mmi_catalog_remove(&res->catalog, model);
-    mmi_pump(res);
+    mmi_schedule(res);
     mmi_res_unlock(res);
     return MM_OK;
 }

@@ -10,7 +10,7 @@ static void expire(struct mmi_residency *res, struct mmi_timer *timer, uint64_t 
     mm_error error;
     mmi_fail(&error, MM_DEADLINE, "model %s: the deadline passed while waiting",
              waiter->model ? mmi_model_name(waiter->model) : "");
-    if (waiter->want == MMI_WANT_GONE) {
+    if (waiter->kind == MMI_WAIT_GONE) {
         mmi_evict_expired(res, waiter->instance);
         mmi_fail(&error, MM_BUSY, "model %s: still in use", mmi_model_name(waiter->model));
     }
@@ -30,7 +30,7 @@ static void insert(struct mmi_list *list, struct mmi_waiter *waiter) {
 mm_status mmi_waiter_add(struct mmi_residency *res, struct mmi_waiter *waiter,
                          struct mmi_list *list, uint64_t deadline_ns, mm_error *err) {
     struct mmi_model *model = waiter->model;
-    bool request = waiter->want <= MMI_WANT_TURN;
+    bool request = waiter->kind <= MMI_WAIT_RUN_SLOT;
     uint32_t limit =
         model->settings.max_queued ? model->settings.max_queued : res->config.max_queued;
     if (request && (model->queued >= limit || res->queued >= res->config.max_queued)) {
@@ -61,8 +61,8 @@ void mmi_waiter_end(struct mmi_residency *res, struct mmi_waiter *waiter, mm_sta
     mmi_timer_forget(res, &waiter->timer);
     waiter->model->queued--;
     res->queued--;
-    if (waiter->want == MMI_WANT_TURN) {
-        atomic_fetch_sub(&waiter->instance->gated, 1);
+    if (waiter->kind == MMI_WAIT_RUN_SLOT) {
+        atomic_fetch_sub(&waiter->instance->run_slot_waiting, 1);
     }
     waiter->waiting = false;
     waiter->done = true;
@@ -107,7 +107,7 @@ void mmi_waiter_block(struct mmi_residency *res, struct mmi_waiter *waiter) {
 /* Numbers of mm_stage. */
 enum { STAGE_PREPARING = 1, STAGE_WAITING = 2, STAGE_LOADING = 3 };
 
-static void tell(const struct mmi_list *waiters, const struct mmi_version *version) {
+static void notify(const struct mmi_list *waiters, const struct mmi_version *version) {
     const struct mmi_instance *instance = version->instance;
     int32_t stage = STAGE_WAITING;
     uint64_t permille = 0, done = 0, total = 0;
@@ -129,11 +129,11 @@ static void tell(const struct mmi_list *waiters, const struct mmi_version *versi
     }
 }
 
-void mmi_waiters_told(struct mmi_residency *res, struct mmi_model *model) {
+void mmi_waiters_notify(struct mmi_residency *res, struct mmi_model *model) {
     (void)res;
-    tell(&model->waiters, model->current);
+    notify(&model->waiters, model->current);
     if (model->next) {
-        tell(&model->updating, model->next);
+        notify(&model->updating, model->next);
     }
 }
 

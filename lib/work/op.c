@@ -145,14 +145,14 @@ mm_status mmi_op_wait(struct mm_op *op, uint64_t timeout_ns, mm_error *err) {
 void mmi_op_cancel(struct mm_op *op) {
     struct mmi_completions *completions = op->completions;
     mmi_lock(&completions->lock);
-    bool ask = !atomic_load(&op->complete) && !atomic_load(&op->cancelled);
-    if (ask) {
+    bool first = !atomic_load(&op->complete) && !atomic_load(&op->cancelled);
+    if (first) {
         atomic_store_explicit(&op->cancelled, true, memory_order_release);
         atomic_fetch_add(&op->refs, 1);
         completions->cancels++;
     }
     mmi_unlock(&completions->lock);
-    if (!ask) {
+    if (!first) {
         return;
     }
     if (op->config.cancel) {

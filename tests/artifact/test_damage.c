@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whatever becomes of an entry's file: it is served whole, or not at all and made again. */
-#include <artifact/ground.h>
+#include <artifact/fixture.h>
 
-static struct ground g;
+static struct fixture g;
 static uint64_t seed;
 
 static int setup(void **state) {
     (void)state;
-    ground_init(&g);
+    fixture_init(&g);
     return 0;
 }
 
 static int teardown(void **state) {
     (void)state;
-    ground_fini(&g);
+    fixture_fini(&g);
     return 0;
 }
 
@@ -26,30 +26,30 @@ static const struct model large = {
 
 /* The damaged entry is not served, a new one takes its place, and that is served. */
 static void expect_rebuilt(const struct model *model) {
-    ground_expect_none(&g, model->number);
-    ground_make(&g, model);
-    ground_expect(&g, model);
+    fixture_expect_none(&g, model->number);
+    fixture_make(&g, model);
+    fixture_expect(&g, model);
 }
 
 static void test_flipped_bits(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     char path[SCRATCH_ROOM];
     uint64_t random = seed;
-    ground_make(&g, &small);
+    fixture_make(&g, &small);
     entry_path(&g, small.number, path);
     uint64_t step = 1;
     for (uint64_t at = 0; at < file_bytes(&small); at += step) {
         uint8_t bits = (uint8_t)(1u << test_random_below(&random, 8));
         file_flip(path, at, bits);
-        ground_expect_none(&g, small.number);
+        fixture_expect_none(&g, small.number);
         file_flip(path, at, bits);
-        ground_expect(&g, &small);
+        fixture_expect(&g, &small);
         /* Every byte of header, ends and tail; samples of the rest. */
         bool dense = at < 100 || at + 400 > file_bytes(&small);
         step = dense ? 1 : 1 + test_random_below(&random, 40);
     }
-    ground_make(&g, &large);
+    fixture_make(&g, &large);
     entry_path(&g, large.number, path);
     for (int i = 0; i < 20; i++) {
         file_flip(path, test_random_below(&random, file_bytes(&large)), 0x10);
@@ -62,10 +62,10 @@ static void test_flipped_bits(void **state) {
 /* Held before: the damage is found at the next hold. */
 static void test_damage_under_an_artifact(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     struct mmi_artifact *artifact;
     char path[SCRATCH_ROOM];
-    assert_int_equal(ground_commit(&g, &small, &artifact), MM_OK);
+    assert_int_equal(fixture_commit(&g, &small, &artifact), MM_OK);
     expect_whole(artifact, &small);
     entry_path(&g, small.number, path);
     file_flip(path, 5000, 1);
@@ -76,14 +76,14 @@ static void test_damage_under_an_artifact(void **state) {
     struct model other = small;
     other.description_bytes++;
     assert_int_equal(unlink(path), 0);
-    ground_make(&g, &other);
+    fixture_make(&g, &other);
     assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_NONE);
     mmi_artifact_release(artifact);
 }
 
 static void test_truncation(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     char path[SCRATCH_ROOM];
     uint64_t random = seed;
     uint64_t whole = file_bytes(&small);
@@ -92,7 +92,7 @@ static void test_truncation(void **state) {
         cuts[i] = test_random_below(&random, whole);
     }
     entry_path(&g, small.number, path);
-    ground_make(&g, &small);
+    fixture_make(&g, &small);
     for (size_t i = 0; i < 60; i++) {
         assert_int_equal(truncate(path, (off_t)cuts[i]), 0);
         expect_rebuilt(&small);
@@ -107,12 +107,12 @@ static void test_truncation(void **state) {
 
 static void test_foreign_files(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     char path[SCRATCH_ROOM], other[SCRATCH_ROOM];
     struct model twin = small;
     twin.number = 3;
-    ground_make(&g, &small);
-    ground_make(&g, &twin);
+    fixture_make(&g, &small);
+    fixture_make(&g, &twin);
     /* Another key's entry, whole but in the wrong place. */
     assert_int_equal(rename(entry_path(&g, 3, other), entry_path(&g, small.number, path)), 0);
     expect_rebuilt(&small);
@@ -133,26 +133,26 @@ static void test_foreign_files(void **state) {
     /* No file at all. */
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkdir(path, 0700), 0);
-    ground_expect_none(&g, small.number);
-    ground_make(&g, &small); /* cannot be replaced by a file: in memory */
+    fixture_expect_none(&g, small.number);
+    fixture_make(&g, &small); /* cannot be replaced by a file: in memory */
     assert_string_equal(g.dropped_what, "cache failed");
-    ground_expect(&g, &small);
+    fixture_expect(&g, &small);
     assert_int_equal(rmdir(path), 0);
-    ground_reopen(&g);
+    fixture_reopen(&g);
     assert_int_equal(symlink(foreign, path), 0);
-    ground_expect_none(&g, small.number);
-    ground_make(&g, &small);
+    fixture_expect_none(&g, small.number);
+    fixture_make(&g, &small);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(mkfifo(path, 0600), 0);
-    ground_expect_none(&g, small.number); /* and does not hang */
-    ground_make(&g, &small);
-    ground_expect(&g, &small);
+    fixture_expect_none(&g, small.number); /* and does not hang */
+    fixture_make(&g, &small);
+    fixture_expect(&g, &small);
 }
 
 /* Random bytes with our names. */
 static void test_random_files(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     char path[SCRATCH_ROOM];
     uint64_t random = seed;
     static uint8_t bytes[20000];
@@ -165,9 +165,9 @@ static void test_random_files(void **state) {
         assert_true(fd >= 0);
         assert_int_equal(write(fd, bytes, count), count);
         close(fd);
-        ground_expect_none(&g, small.number);
+        fixture_expect_none(&g, small.number);
     }
-    ground_make(&g, &small);
+    fixture_make(&g, &small);
 }
 
 /* Reads at the fault points since the last call. */
@@ -182,7 +182,7 @@ static uint64_t reads_to_find(const struct model *model) {
     reads = 0;
     g.world.env.fault = count_reads;
     struct mmi_artifact *artifact;
-    assert_int_equal(ground_find(&g, model->number, &artifact), MM_OK);
+    assert_int_equal(fixture_find(&g, model->number, &artifact), MM_OK);
     uint64_t count = reads;
     assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
     assert_int_equal(reads, count + 1); /* a hold looks at the header, no more */
@@ -194,16 +194,16 @@ static uint64_t reads_to_find(const struct model *model) {
 static void test_checked_once_a_boot(void **state) {
     (void)state;
     const uint64_t plain = 2, checking = 2 + 3; /* header, tail; three MiB */
-    ground_open(&g);
-    ground_make(&g, &large);
+    fixture_open(&g);
+    fixture_make(&g, &large);
     assert_int_equal(reads_to_find(&large), plain); /* checked when it was written */
-    ground_reopen(&g);
+    fixture_reopen(&g);
     assert_int_equal(reads_to_find(&large), plain); /* by another process of this boot */
     g.config.boot_id = "the next boot";
-    ground_reopen(&g);
+    fixture_reopen(&g);
     assert_int_equal(reads_to_find(&large), checking);
     assert_int_equal(reads_to_find(&large), plain);
-    ground_reopen(&g);
+    fixture_reopen(&g);
     assert_int_equal(reads_to_find(&large), plain);
     /* Any write takes the mark away, also one that changes nothing. */
     char path[SCRATCH_ROOM];
@@ -211,9 +211,9 @@ static void test_checked_once_a_boot(void **state) {
     assert_int_equal(reads_to_find(&large), checking);
     assert_int_equal(reads_to_find(&large), plain);
     g.config.boot_id = NULL; /* the kernel's */
-    ground_reopen(&g);
+    fixture_reopen(&g);
     assert_int_equal(reads_to_find(&large), checking);
-    ground_reopen(&g);
+    fixture_reopen(&g);
     assert_int_equal(reads_to_find(&large), plain);
 }
 
@@ -221,9 +221,9 @@ static void test_checked_once_a_boot(void **state) {
 static void test_clock(void **state) {
     (void)state;
     const int64_t year = 365 * 24 * 3600;
-    ground_open(&g);
-    ground_make(&g, &small);
-    ground_make(&g, &large);
+    fixture_open(&g);
+    fixture_make(&g, &small);
+    fixture_make(&g, &large);
     const int64_t shifts[] = {-year, year, -60 * year, 0};
     for (size_t i = 0; i < 4; i++) {
         const char *names[] = {entry_path(&g, small.number, (char[SCRATCH_ROOM]){0}),
@@ -233,9 +233,9 @@ static void test_clock(void **state) {
                                         {.tv_sec = time(NULL) + shifts[i]}};
             assert_int_equal(utimensat(AT_FDCWD, names[k], times, 0), 0);
         }
-        ground_reopen(&g);
-        ground_expect(&g, &small);
-        ground_expect(&g, &large);
+        fixture_reopen(&g);
+        fixture_expect(&g, &small);
+        fixture_expect(&g, &large);
     }
 }
 
@@ -256,14 +256,14 @@ static void test_verify(void **state) {
     struct mmi_verify_report report;
     assert_int_equal(verify(&report), MM_NOT_FOUND); /* and does not make it */
     assert_int_equal(verify(&report), MM_NOT_FOUND);
-    ground_open(&g);
+    fixture_open(&g);
     assert_int_equal(verify(&report), MM_OK);
     assert_int_equal(report.entries, 0);
     struct model twin = small;
     twin.number = 3;
-    ground_make(&g, &small);
-    ground_make(&g, &large);
-    ground_make(&g, &twin);
+    fixture_make(&g, &small);
+    fixture_make(&g, &large);
+    fixture_make(&g, &twin);
     assert_int_equal(verify(&report), MM_OK);
     assert_int_equal(report.entries, 3);
     assert_int_equal(report.bytes, 2 * file_bytes(&small) + file_bytes(&large));
@@ -289,8 +289,8 @@ static void test_verify(void **state) {
     assert_int_equal(report.removed, 1);
     assert_int_equal(report.foreign, 1);
     assert_int_equal(report.leftovers, 1);
-    ground_expect_none(&g, large.number);
-    ground_expect(&g, &small);
+    fixture_expect_none(&g, large.number);
+    fixture_expect(&g, &small);
     assert_int_equal(access(foreign, F_OK), 0);
     assert_int_equal(count_files(g.cache, "'s"), 1);
     world_fault(&g.world, "open", 3, EMFILE); /* after the boot and the lock */

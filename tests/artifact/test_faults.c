@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A day in the life of a store, again and again, with the 1st, 2nd, 3rd ... allocation or system
  * call failing, or the process dying right there. */
-#include <artifact/ground.h>
+#include <artifact/fixture.h>
 
 #include <sys/wait.h>
 
-static struct ground g;
+static struct fixture g;
 
 static int setup(void **state) {
     (void)state;
-    ground_init(&g);
+    fixture_init(&g);
     return 0;
 }
 
 static int teardown(void **state) {
     (void)state;
-    ground_fini(&g);
+    fixture_fini(&g);
     return 0;
 }
 
@@ -39,15 +39,15 @@ static mm_status use(struct mmi_artifact *artifact) {
 
 static mm_status find_or_make(const struct model *model) {
     struct mmi_artifact *artifact;
-    mm_status status = ground_find(&g, model->number, &artifact);
+    mm_status status = fixture_find(&g, model->number, &artifact);
     if (status == MM_NONE) {
-        status = ground_commit(&g, model, &artifact);
+        status = fixture_commit(&g, model, &artifact);
     }
     return status == MM_OK ? use(artifact) : status;
 }
 
 static mm_status live(void) {
-    mm_status status = ground_try_open(&g);
+    mm_status status = fixture_try_open(&g);
     for (size_t i = 0; i < MODELS && status == MM_OK; i++) {
         status = find_or_make(&models[i]);
     }
@@ -56,19 +56,19 @@ static mm_status live(void) {
 
 /* Whatever happened: what is there is whole, what is not can be made. */
 static void expect_sound(void) {
-    ground_open(&g);
+    fixture_open(&g);
     assert_int_equal(count_files(g.cache, ".tmp"), 0);
     for (size_t i = 0; i < MODELS; i++) {
         struct mmi_artifact *artifact;
-        mm_status status = ground_find(&g, models[i].number, &artifact);
+        mm_status status = fixture_find(&g, models[i].number, &artifact);
         if (status == MM_NONE) {
-            status = ground_commit(&g, &models[i], &artifact);
+            status = fixture_commit(&g, &models[i], &artifact);
         }
         assert_int_equal(status, MM_OK);
         expect_whole(artifact, &models[i]);
         mmi_artifact_release(artifact);
     }
-    ground_close(&g);
+    fixture_close(&g);
 }
 
 /* Before each life: nothing, or an entry with damage in it, or all there. */
@@ -80,11 +80,11 @@ static void begin(int how) {
         unlink(entry_path(&g, models[i].number, path));
     }
     if (how != EMPTY) {
-        ground_open(&g);
+        fixture_open(&g);
         for (size_t i = 0; i < MODELS; i++) {
-            ground_make(&g, &models[i]);
+            fixture_make(&g, &models[i]);
         }
-        ground_close(&g);
+        fixture_close(&g);
     }
     if (how == DAMAGED) {
         file_flip(entry_path(&g, models[0].number, path), 70000, 1);
@@ -105,7 +105,7 @@ static void test_allocations(void **state) {
                 hit = world_failed(&g.world);
                 world_fail_alloc(&g.world, 0);
                 assert_true(status == MM_OK || (hit && status == MM_NO_MEMORY));
-                ground_close(&g);
+                fixture_close(&g);
                 assert_int_equal(world_live_bytes(&g.world), 0);
                 g.config.cache_dir = g.cache;
                 expect_sound();
@@ -125,7 +125,7 @@ static void fail_each(const char *what, int error, mm_status one, mm_status othe
             hit = world_failed(&g.world);
             world_fault(&g.world, NULL, 0, 0);
             assert_true(status == MM_OK || (hit && (status == one || status == other)));
-            ground_close(&g);
+            fixture_close(&g);
             assert_int_equal(open_descriptors(), g.descriptors);
             expect_sound();
         }
@@ -134,8 +134,8 @@ static void fail_each(const char *what, int error, mm_status one, mm_status othe
 
 static void test_system_calls(void **state) {
     (void)state;
-    ground_open(&g);
-    ground_close(&g); /* the directory is there; making it is another test's */
+    fixture_open(&g);
+    fixture_close(&g); /* the directory is there; making it is another test's */
     fail_each("open", EIO, MM_NONE, MM_NONE); /* of a hold: its file cannot be read */
     fail_each("open", EMFILE, MM_NO_FDS, MM_NO_FDS);
     fail_each("read", EIO, MM_NONE, MM_IO);
@@ -182,7 +182,7 @@ static void test_leftovers(void **state) {
     (void)state;
     struct mmi_writer *writer;
     struct mmi_writer_config config = {0};
-    ground_open(&g);
+    fixture_open(&g);
     assert_int_equal(mmi_writer_open(g.store, &config, &writer, &g.err), MM_OK);
     const mm_sink *sink = mmi_writer_sink(writer);
     assert_int_equal(sink->expect(sink->ctx, 10, &g.err), MM_OK);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Random makes, finds, holds, removals and restarts beside a naive model of what must be there: two
  * lists, of files and of memory, in the order of use. */
-#include <artifact/ground.h>
+#include <artifact/fixture.h>
 
 #define NUMBERS 12u
 #define HANDLES 6u
 #define STEPS 2500
 
-static struct ground g;
+static struct fixture g;
 static uint64_t seed;
 
 /* One thing kept, on disk or in memory; gone when life is 0. */
@@ -94,7 +94,7 @@ static void make_one(uint64_t *random) {
     bool in_memory;
     mm_status expected = expect_commit(number, &in_memory);
     struct mmi_artifact *artifact;
-    assert_int_equal(ground_commit(&g, &models[number], &artifact), expected);
+    assert_int_equal(fixture_commit(&g, &models[number], &artifact), expected);
     if (expected == MM_OK) {
         check(artifact, number, in_memory);
         keep_handle(artifact, number, in_memory, random);
@@ -105,7 +105,7 @@ static void find_one(uint64_t *random) {
     uint64_t number = test_random_below(random, NUMBERS);
     struct kept *kept = memory[number].life ? &memory[number] : &disk[number];
     struct mmi_artifact *artifact;
-    mm_status status = ground_find(&g, number, &artifact);
+    mm_status status = fixture_find(&g, number, &artifact);
     assert_int_equal(status, kept->life ? MM_OK : MM_NONE);
     if (status == MM_OK) {
         kept->use = ++uses;
@@ -167,7 +167,7 @@ static void restart(void) {
     for (size_t i = 0; i < HANDLES; i++) {
         drop_handle(&handles[i]);
     }
-    ground_reopen(&g);
+    fixture_reopen(&g);
     memset(memory, 0, sizeof(memory));
 }
 
@@ -215,7 +215,7 @@ static void start(void) {
     }
     /* One that fits into neither budget together with much else. */
     models[0].weights_bytes = 90 * KIB;
-    ground_init(&g);
+    fixture_init(&g);
     g.config.memory_budget_bytes = 100 * KIB;
     g.config.cache_budget_bytes = 130 * KIB;
 }
@@ -224,17 +224,17 @@ static void test_memory_only(void **state) {
     (void)state;
     start();
     g.config.cache_dir = NULL;
-    ground_open(&g);
+    fixture_open(&g);
     walk(seed + 1);
-    ground_fini(&g);
+    fixture_fini(&g);
 }
 
 static void test_disk_and_memory(void **state) {
     (void)state;
     start();
-    ground_open(&g);
+    fixture_open(&g);
     walk(seed + 2);
-    ground_fini(&g);
+    fixture_fini(&g);
 }
 
 /* A disk budget that many do not fit into at all. */
@@ -242,9 +242,9 @@ static void test_small_disk(void **state) {
     (void)state;
     start();
     g.config.cache_budget_bytes = 36 * KIB;
-    ground_open(&g);
+    fixture_open(&g);
     walk(seed + 3);
-    ground_fini(&g);
+    fixture_fini(&g);
 }
 
 int main(int argc, char **argv) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One directory, several processes; one store, several threads. */
-#include <artifact/ground.h>
+#include <artifact/fixture.h>
 
 #include <pthread.h>
 #include <sys/file.h>
@@ -10,19 +10,19 @@
 #define WORKERS 4
 #define STEPS 150
 
-static struct ground g;
+static struct fixture g;
 static uint64_t seed;
 
 static int setup(void **state) {
     (void)state;
-    ground_init(&g);
+    fixture_init(&g);
     g.config.dropped = NULL; /* it counts without a lock */
     return 0;
 }
 
 static int teardown(void **state) {
     (void)state;
-    ground_fini(&g);
+    fixture_fini(&g);
     return 0;
 }
 
@@ -144,18 +144,18 @@ static void test_use_counts_are_shared(void **state) {
         models[i] = (struct model){.number = i, .weights_bytes = 64 * KIB};
     }
     g.config.cache_budget_bytes = 3 * file_bytes(&models[0]);
-    ground_open(&g);
+    fixture_open(&g);
     assert_int_equal(mmi_store_open(&g.world.env, &g.config, &second, &g.err), MM_OK);
     for (int i = 0; i < 3; i++) {
-        ground_make(&g, &models[i]);
+        fixture_make(&g, &models[i]);
     }
     struct mmi_artifact *artifact;
     struct mmi_key key = key_of(0);
     assert_int_equal(mmi_store_find(second, &key, &artifact, &g.err), MM_OK);
     mmi_artifact_release(artifact);
-    ground_make(&g, &models[3]);
-    ground_expect(&g, &models[0]); /* used by the other last */
-    ground_expect_none(&g, 1);
+    fixture_make(&g, &models[3]);
+    fixture_expect(&g, &models[0]); /* used by the other last */
+    fixture_expect_none(&g, 1);
     mmi_store_close(second);
 }
 
@@ -177,9 +177,9 @@ static void test_room_is_taken_under_the_lock(void **state) {
     (void)state;
     struct model model = model_of(1);
     g.config.cache_budget_bytes = 200 * KIB;
-    ground_open(&g);
+    fixture_open(&g);
     g.world.env.fault = look_at_lock;
-    ground_make(&g, &model);
+    fixture_make(&g, &model);
     assert_true(locked_while_taking);
 }
 
@@ -196,7 +196,7 @@ static void *work_in_thread(void *ctx) {
 }
 
 static void work_in_threads(void) {
-    ground_open(&g);
+    fixture_open(&g);
     struct thread threads[WORKERS];
     for (uint64_t i = 0; i < WORKERS; i++) {
         threads[i] = (struct thread){.random = seed + 100 + i};

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <artifact/ground.h>
+#include <artifact/fixture.h>
 
 #include <sys/mman.h>
 
-static struct ground g;
+static struct fixture g;
 
 static int setup(void **state) {
     (void)state;
-    ground_init(&g);
+    fixture_init(&g);
     return 0;
 }
 
 static int teardown(void **state) {
     (void)state;
-    ground_fini(&g);
+    fixture_fini(&g);
     return 0;
 }
 
@@ -31,18 +31,18 @@ static const struct model models[] = {
 static void make_and_find_all(bool on_disk) {
     uint64_t memory = 0;
     for (size_t i = 0; i < MODELS; i++) {
-        ground_expect_none(&g, models[i].number);
+        fixture_expect_none(&g, models[i].number);
         struct mmi_artifact *artifact;
-        assert_int_equal(ground_commit(&g, &models[i], &artifact), MM_OK);
+        assert_int_equal(fixture_commit(&g, &models[i], &artifact), MM_OK);
         expect_whole(artifact, &models[i]);
         assert_int_equal(mmi_artifact_memory_bytes(artifact),
                          on_disk ? 0 : stored_bytes(&models[i]));
         memory += mmi_artifact_memory_bytes(artifact);
         mmi_artifact_release(artifact);
-        ground_expect(&g, &models[i]);
+        fixture_expect(&g, &models[i]);
     }
     for (size_t i = 0; i < MODELS; i++) {
-        ground_expect(&g, &models[i]);
+        fixture_expect(&g, &models[i]);
     }
     assert_int_equal(mmi_store_stats(g.store).memory_bytes, memory);
     assert_int_equal(g.dropped, 0);
@@ -50,7 +50,7 @@ static void make_and_find_all(bool on_disk) {
 
 static void test_disk(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     make_and_find_all(true);
     uint64_t bytes = 0;
     for (size_t i = 0; i < MODELS; i++) {
@@ -63,9 +63,9 @@ static void test_disk(void **state) {
     }
     assert_int_equal(mmi_store_stats(g.store).cache_bytes, bytes);
     assert_int_equal(mmi_store_stats(g.store).entries, MODELS);
-    ground_reopen(&g);
+    fixture_reopen(&g);
     for (size_t i = 0; i < MODELS; i++) {
-        ground_expect(&g, &models[i]);
+        fixture_expect(&g, &models[i]);
     }
     assert_int_equal(mmi_store_stats(g.store).cache_bytes, bytes);
     assert_int_equal(mmi_store_stats(g.store).entries, MODELS);
@@ -75,10 +75,10 @@ static void test_disk(void **state) {
 static void test_memory(void **state) {
     (void)state;
     g.config.cache_dir = NULL;
-    ground_open(&g);
+    fixture_open(&g);
     make_and_find_all(false);
     struct mmi_artifact *artifact;
-    assert_int_equal(ground_find(&g, 6, &artifact), MM_OK);
+    assert_int_equal(fixture_find(&g, 6, &artifact), MM_OK);
     assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
     expect_bytes(6, mmi_artifact_bytes(artifact), models[5].weights_bytes);
     uint64_t offset;
@@ -90,11 +90,11 @@ static void test_memory(void **state) {
 static void test_map(void **state) {
     (void)state;
     const struct model *model = &models[5];
-    ground_open(&g);
-    ground_make(&g, model);
+    fixture_open(&g);
+    fixture_make(&g, model);
     struct mmi_artifact *artifact;
     uint64_t offset;
-    assert_int_equal(ground_find(&g, model->number, &artifact), MM_OK);
+    assert_int_equal(fixture_find(&g, model->number, &artifact), MM_OK);
     assert_int_equal(open_descriptors(), g.descriptors); /* none until it is held */
     assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
     assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
@@ -120,8 +120,8 @@ static void test_map(void **state) {
     mmi_artifact_release(artifact);
     /* Mapping may be switched off. */
     g.config.map = false;
-    ground_reopen(&g);
-    assert_int_equal(ground_commit(&g, model, &artifact), MM_OK);
+    fixture_reopen(&g);
+    assert_int_equal(fixture_commit(&g, model, &artifact), MM_OK);
     assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
     assert_int_equal(mmi_artifact_map_fd(artifact, &offset), -1);
     expect_weights(artifact, model);
@@ -131,11 +131,11 @@ static void test_map(void **state) {
 
 static void test_read_past_the_end(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     for (int on_disk = 1; on_disk >= 0; on_disk--) {
         struct mmi_artifact *artifact;
         uint8_t byte;
-        assert_int_equal(ground_commit(&g, &models[3], &artifact), MM_OK);
+        assert_int_equal(fixture_commit(&g, &models[3], &artifact), MM_OK);
         assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
         assert_int_equal(mmi_artifact_read(artifact, 4096, &byte, 0, &g.err), MM_OK);
         assert_int_equal(mmi_artifact_read(artifact, 4096, &byte, 1, &g.err), MM_INVALID_ARGUMENT);
@@ -144,7 +144,7 @@ static void test_read_past_the_end(void **state) {
         mmi_artifact_unhold(artifact);
         mmi_artifact_release(artifact);
         g.config.cache_dir = NULL;
-        ground_reopen(&g);
+        fixture_reopen(&g);
     }
 }
 
@@ -187,7 +187,7 @@ static struct mmi_writer *open_writer(void) {
 static void test_rules_of_the_sink(void **state) {
     (void)state;
     for (int on_disk = 1; on_disk >= 0; on_disk--) {
-        ground_open(&g);
+        fixture_open(&g);
         struct mmi_key key = key_of(1);
         struct mmi_artifact *artifact;
         struct mmi_writer *writer = open_writer();
@@ -213,7 +213,7 @@ static void test_rules_of_the_sink(void **state) {
         assert_int_equal(mmi_writer_commit(writer, &key, &artifact, &g.err), MM_OK);
         expect_whole(artifact, &models[0]);
         mmi_artifact_release(artifact);
-        ground_close(&g);
+        fixture_close(&g);
         assert_int_equal(count_files(g.cache, ".tmp"), 0);
         g.config.cache_dir = NULL;
     }
@@ -230,7 +230,7 @@ static void count_progress(void *user, uint32_t permille) {
 
 static void test_what_is_passed_through(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     int calls = 0;
     struct mmi_writer_config config = {say_cancelled, count_progress, &calls};
     struct mmi_writer *writer;
@@ -248,7 +248,7 @@ static void test_what_is_passed_through(void **state) {
 static void test_first_commit_wins(void **state) {
     (void)state;
     for (int on_disk = 1; on_disk >= 0; on_disk--) {
-        ground_open(&g);
+        fixture_open(&g);
         const struct model *model = &models[5];
         struct mmi_key key = key_of(model->number);
         struct mmi_writer *writers[2] = {open_writer(), open_writer()};
@@ -273,7 +273,7 @@ static void test_first_commit_wins(void **state) {
             expect_whole(artifacts[i], model);
             mmi_artifact_release(artifacts[i]);
         }
-        ground_close(&g);
+        fixture_close(&g);
         unlink(path);
         g.config.cache_dir = NULL;
     }
@@ -287,30 +287,30 @@ static void test_memory_budget(void **state) {
     const struct model large = {.number = 14, .weights_bytes = 2 * MIB};
     g.config.cache_dir = NULL;
     g.config.memory_budget_bytes = 2 * MIB;
-    ground_open(&g);
+    fixture_open(&g);
     struct mmi_artifact *artifacts[3], *none;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(ground_commit(&g, &small[i], &artifacts[i]), MM_OK);
+        assert_int_equal(fixture_commit(&g, &small[i], &artifacts[i]), MM_OK);
     }
     /* The second is the least recently used now. */
     assert_int_equal(mmi_artifact_hold(artifacts[0], &g.err), MM_OK);
-    assert_int_equal(ground_commit(&g, &small[2], &artifacts[2]), MM_OK);
+    assert_int_equal(fixture_commit(&g, &small[2], &artifacts[2]), MM_OK);
     assert_int_equal(g.dropped, 1);
     assert_int_equal(g.dropped_bytes, MIB);
     assert_string_equal(g.dropped_what, "memory budget");
     /* Its weights are gone, its description stays. */
-    ground_expect_none(&g, 12);
+    fixture_expect_none(&g, 12);
     assert_int_equal(mmi_artifact_hold(artifacts[1], &g.err), MM_NONE);
     assert_int_equal(mmi_artifact_memory_bytes(artifacts[1]), 0);
     expect_view(artifacts[1], &small[1]);
     /* Who is held stays, and nobody leaves for what cannot fit anyway. */
-    assert_int_equal(ground_commit(&g, &large, &none), MM_NO_SPACE);
+    assert_int_equal(fixture_commit(&g, &large, &none), MM_NO_SPACE);
     assert_int_equal(g.err.needed_bytes, 2 * MIB);
     assert_int_equal(g.err.available_bytes, MIB);
     assert_int_equal(g.dropped, 1);
     expect_weights(artifacts[0], &small[0]);
     mmi_artifact_unhold(artifacts[0]);
-    ground_make(&g, &large);
+    fixture_make(&g, &large);
     assert_int_equal(g.dropped, 3);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(mmi_artifact_hold(artifacts[i], &g.err), MM_NONE);
@@ -327,29 +327,29 @@ static void test_cache_budget(void **state) {
                                    {.number = 24, .weights_bytes = 64 * KIB}};
     const struct model large = {.number = 25, .weights_bytes = 256 * KIB};
     g.config.cache_budget_bytes = 3 * file_bytes(&small[0]);
-    ground_open(&g);
+    fixture_open(&g);
     for (int i = 0; i < 3; i++) {
-        ground_make(&g, &small[i]);
+        fixture_make(&g, &small[i]);
     }
-    ground_expect(&g, &small[0]); /* 22 is the least recently used */
+    fixture_expect(&g, &small[0]); /* 22 is the least recently used */
     assert_int_equal(g.dropped, 0);
-    ground_make(&g, &small[3]);
+    fixture_make(&g, &small[3]);
     assert_int_equal(g.dropped_bytes, file_bytes(&small[0]));
     assert_string_equal(g.dropped_what, "cache budget");
-    ground_expect_none(&g, 22);
-    ground_expect(&g, &small[0]);
-    ground_expect(&g, &small[2]);
-    ground_expect(&g, &small[3]);
+    fixture_expect_none(&g, 22);
+    fixture_expect(&g, &small[0]);
+    fixture_expect(&g, &small[2]);
+    fixture_expect(&g, &small[3]);
     /* Larger than the whole budget: kept in memory, nobody leaves. */
-    ground_make(&g, &large);
+    fixture_make(&g, &large);
     assert_string_equal(g.dropped_what, "cache full");
     assert_int_equal(count_files(g.cache, ".mma"), 3);
     assert_int_equal(mmi_store_stats(g.store).memory_bytes, 256 * KIB);
-    ground_expect(&g, &large);
+    fixture_expect(&g, &large);
     /* A smaller budget is kept from the next entry on. */
     g.config.cache_budget_bytes = file_bytes(&small[0]);
-    ground_reopen(&g);
-    ground_make(&g, &small[1]);
+    fixture_reopen(&g);
+    fixture_make(&g, &small[1]);
     assert_int_equal(count_files(g.cache, ".mma"), 1);
     assert_int_equal(mmi_store_stats(g.store).entries, 1);
 }
@@ -357,34 +357,34 @@ static void test_cache_budget(void **state) {
 static void test_directory(void **state) {
     (void)state;
     struct stat status;
-    ground_open(&g);
+    fixture_open(&g);
     assert_int_equal(stat(g.cache, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0700); /* made */
-    ground_close(&g);
+    fixture_close(&g);
     const mode_t refused[] = {0755, 0750, 0701, 0777, 0770};
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         assert_int_equal(chmod(g.cache, refused[i]), 0);
-        assert_int_equal(ground_try_open(&g), MM_CACHE_NOT_OWNED);
+        assert_int_equal(fixture_try_open(&g), MM_CACHE_NOT_OWNED);
         assert_non_null(strstr(g.err.text, g.cache));
     }
     assert_int_equal(chmod(g.cache, 0500), 0);
-    ground_open(&g);
-    ground_close(&g);
+    fixture_open(&g);
+    fixture_close(&g);
     assert_int_equal(chmod(g.cache, 0700), 0);
     if (geteuid() == 0) {
         assert_int_equal(chown(g.cache, 1, 1), 0);
-        assert_int_equal(ground_try_open(&g), MM_CACHE_NOT_OWNED);
+        assert_int_equal(fixture_try_open(&g), MM_CACHE_NOT_OWNED);
         assert_int_equal(chown(g.cache, 0, 0), 0);
     }
     char path[SCRATCH_ROOM];
     g.config.cache_dir = scratch_path(&g.scratch, "no/parent", path);
-    assert_int_equal(ground_try_open(&g), MM_NOT_FOUND);
+    assert_int_equal(fixture_try_open(&g), MM_NOT_FOUND);
     scratch_text(&g.scratch, "file", "");
     g.config.cache_dir = scratch_path(&g.scratch, "file", path);
-    assert_int_equal(ground_try_open(&g), MM_CACHE_NOT_OWNED);
+    assert_int_equal(fixture_try_open(&g), MM_CACHE_NOT_OWNED);
     world_fault(&g.world, "write", 1, EROFS);
     g.config.cache_dir = scratch_path(&g.scratch, "new", path);
-    assert_int_equal(ground_try_open(&g), MM_IO);
+    assert_int_equal(fixture_try_open(&g), MM_IO);
 }
 
 /* A relative cache_dir stays where it was when the process walks away. */
@@ -394,10 +394,10 @@ static void test_relative_directory(void **state) {
     assert_non_null(getcwd(before, sizeof(before)));
     assert_int_equal(chdir(g.scratch.path), 0);
     g.config.cache_dir = "cache";
-    ground_open(&g);
+    fixture_open(&g);
     assert_int_equal(chdir(before), 0);
-    ground_make(&g, &models[3]);
-    ground_expect(&g, &models[3]);
+    fixture_make(&g, &models[3]);
+    fixture_expect(&g, &models[3]);
     assert_int_equal(count_files(g.cache, ".mma"), 1);
 }
 

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Full disks, read-only disks, no descriptors: what is there serves, what is new goes to memory. */
-#include <artifact/ground.h>
+#include <artifact/fixture.h>
 
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-static struct ground g;
+static struct fixture g;
 
 static int setup(void **state) {
     (void)state;
-    ground_init(&g);
+    fixture_init(&g);
     return 0;
 }
 
 static int teardown(void **state) {
     (void)state;
-    ground_fini(&g);
+    fixture_fini(&g);
     return 0;
 }
 
@@ -30,12 +30,12 @@ static void expect_refuge(const char *what, int error, const char *told, uint64_
     uint64_t to_memory = 0;
     bool hit = true;
     for (uint64_t nth = 1; hit; nth++) {
-        ground_open(&g);
-        ground_expect(&g, &old);
+        fixture_open(&g);
+        fixture_expect(&g, &old);
         g.dropped = 0;
         struct mmi_artifact *artifact;
         world_fault(&g.world, what, nth, error);
-        assert_int_equal(ground_commit(&g, &new, &artifact), MM_OK);
+        assert_int_equal(fixture_commit(&g, &new, &artifact), MM_OK);
         hit = world_failed(&g.world);
         world_fault(&g.world, NULL, 0, 0);
         if (mmi_artifact_memory_bytes(artifact) > 0) {
@@ -49,10 +49,10 @@ static void expect_refuge(const char *what, int error, const char *told, uint64_
         }
         expect_whole(artifact, &new);
         mmi_artifact_release(artifact);
-        ground_expect(&g, &new);
-        ground_expect(&g, &old);
+        fixture_expect(&g, &new);
+        fixture_expect(&g, &old);
         g.dropped_bytes = 0;
-        ground_close(&g);
+        fixture_close(&g);
         assert_int_equal(count_files(g.cache, ".tmp"), 0);
         char path[SCRATCH_ROOM];
         unlink(entry_path(&g, new.number, path));
@@ -62,9 +62,9 @@ static void expect_refuge(const char *what, int error, const char *told, uint64_
 
 static void test_refusals_at_every_point(void **state) {
     (void)state;
-    ground_open(&g);
-    ground_make(&g, &old);
-    ground_close(&g);
+    fixture_open(&g);
+    fixture_make(&g, &old);
+    fixture_close(&g);
     /* Two allocations, three MiB of weights, tail, header. */
     expect_refuge("write", ENOSPC, "cache full", 7);
     expect_refuge("write", EDQUOT, "cache full", 7);
@@ -80,12 +80,12 @@ static void test_refusals_at_every_point(void **state) {
 static void test_no_room_anywhere(void **state) {
     (void)state;
     g.config.memory_budget_bytes = MIB;
-    ground_open(&g);
-    ground_make(&g, &old);
+    fixture_open(&g);
+    fixture_make(&g, &old);
     struct mmi_artifact *artifact;
     for (uint64_t nth = 1; nth <= 7; nth++) { /* also late, with weights in the file already */
         world_fault(&g.world, "write", nth, ENOSPC);
-        assert_int_equal(ground_commit(&g, &new, &artifact), MM_NO_SPACE);
+        assert_int_equal(fixture_commit(&g, &new, &artifact), MM_NO_SPACE);
         assert_non_null(strstr(g.err.text, g.cache));
         assert_non_null(strstr(g.err.text, "No space left"));
         assert_int_equal(g.err.needed_bytes, stored_bytes(&new));
@@ -93,11 +93,11 @@ static void test_no_room_anywhere(void **state) {
         assert_int_equal(mmi_store_stats(g.store).memory_bytes, 0);
     }
     world_fault(&g.world, NULL, 0, 0);
-    ground_expect(&g, &old);
-    ground_make(&g, &new);
+    fixture_expect(&g, &old);
+    fixture_make(&g, &new);
     g.config.cache_dir = NULL;
-    ground_reopen(&g);
-    assert_int_equal(ground_commit(&g, &new, &artifact), MM_NO_SPACE);
+    fixture_reopen(&g);
+    assert_int_equal(fixture_commit(&g, &new, &artifact), MM_NO_SPACE);
     assert_int_equal(g.err.needed_bytes, stored_bytes(&new));
 }
 
@@ -105,7 +105,7 @@ static void test_no_room_anywhere(void **state) {
 static void test_going_on_after_a_failure(void **state) {
     (void)state;
     g.config.memory_budget_bytes = 0;
-    ground_open(&g);
+    fixture_open(&g);
     for (uint64_t nth = 1; nth <= 3; nth++) {
         struct mmi_writer *writer;
         struct mmi_writer_config config = {0};
@@ -131,9 +131,9 @@ static void test_going_on_after_a_failure(void **state) {
 
 static void test_no_descriptors(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     struct mmi_artifact *artifact, *none;
-    assert_int_equal(ground_commit(&g, &old, &artifact), MM_OK);
+    assert_int_equal(fixture_commit(&g, &old, &artifact), MM_OK);
     struct rlimit limit, before;
     int next_free = dup(0);
     close(next_free);
@@ -142,12 +142,12 @@ static void test_no_descriptors(void **state) {
     limit.rlim_cur = (rlim_t)next_free;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_NO_FDS);
-    assert_int_equal(ground_find(&g, old.number, &none), MM_NO_FDS);
-    assert_int_equal(ground_commit(&g, &new, &none), MM_NO_FDS);
+    assert_int_equal(fixture_find(&g, old.number, &none), MM_NO_FDS);
+    assert_int_equal(fixture_commit(&g, &new, &none), MM_NO_FDS);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     expect_whole(artifact, &old);
     mmi_artifact_release(artifact);
-    ground_make(&g, &new);
+    fixture_make(&g, &new);
     assert_int_equal(g.dropped, 0);
 }
 
@@ -169,33 +169,33 @@ static void test_real_file_system(void **state) {
         skip();
     }
     g.config.cache_dir = scratch_path(&g.scratch, "disk/cache", cache);
-    ground_open(&g);
-    ground_make(&g, &old);
-    ground_make(&g, &new);
+    fixture_open(&g);
+    fixture_make(&g, &old);
+    fixture_make(&g, &new);
     assert_string_equal(g.dropped_what, "cache full");
-    ground_expect(&g, &old);
+    fixture_expect(&g, &old);
     assert_int_equal(count_files(cache, ".tmp"), 0);
     assert_int_equal(mount(NULL, mount_point, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
     g.config.boot_id = "another"; /* so it was not checked in this one */
-    ground_reopen(&g);
+    fixture_reopen(&g);
     int (*fault)(void *user, const char *what) = g.world.env.fault;
     g.world.env.fault = count_reads;
     const uint64_t expected[] = {4, 3,
                                  3}; /* header, tail, weights; header and weights of the hold */
     for (int i = 0; i < 3; i++) {
         reads = 0;
-        ground_expect(&g, &old);
+        fixture_expect(&g, &old);
         assert_int_equal(reads, expected[i] + 1);
     }
     g.world.env.fault = fault;
-    ground_expect_none(&g, new.number);
-    ground_make(&g, &new);
+    fixture_expect_none(&g, new.number);
+    fixture_make(&g, &new);
     assert_string_equal(g.dropped_what, "cache read-only");
-    ground_expect(&g, &new);
+    fixture_expect(&g, &new);
     struct mmi_verify_report report;
     assert_int_equal(mmi_cache_verify(&g.world.env, cache, NULL, NULL, &report, &g.err), MM_OK);
     assert_int_equal(report.entries, 1);
-    ground_close(&g);
+    fixture_close(&g);
     assert_int_equal(umount(mount_point), 0);
 }
 

@@ -11,37 +11,37 @@
 #define NAMES 300u
 #define STEPS 20000u
 
-struct ground {
+struct fixture {
     struct world world;
     struct mmi_catalog catalog;
     mm_error err;
 };
 
-static void ground_init(struct ground *ground, uint32_t max_models, unsigned generation_bits) {
-    world_init(&ground->world);
-    assert_int_equal(mmi_catalog_init(&ground->catalog, &ground->world.env.alloc, max_models,
-                                      generation_bits, &ground->err),
+static void fixture_init(struct fixture *fixture, uint32_t max_models, unsigned generation_bits) {
+    world_init(&fixture->world);
+    assert_int_equal(mmi_catalog_init(&fixture->catalog, &fixture->world.env.alloc, max_models,
+                                      generation_bits, &fixture->err),
                      MM_OK);
 }
 
-static void ground_fini(struct ground *ground) {
+static void fixture_fini(struct fixture *fixture) {
     struct mmi_model *model;
-    while ((model = mmi_catalog_next(&ground->catalog, NULL))) {
-        mmi_catalog_remove(&ground->catalog, model);
+    while ((model = mmi_catalog_next(&fixture->catalog, NULL))) {
+        mmi_catalog_remove(&fixture->catalog, model);
     }
-    mmi_catalog_fini(&ground->catalog);
-    world_fini(&ground->world);
+    mmi_catalog_fini(&fixture->catalog);
+    world_fini(&fixture->world);
 }
 
-static uint64_t add(struct ground *ground, const char *name) {
+static uint64_t add(struct fixture *fixture, const char *name) {
     struct mmi_model *model = NULL;
-    assert_int_equal(mmi_catalog_add(&ground->catalog, name, &model, &ground->err), MM_OK);
+    assert_int_equal(mmi_catalog_add(&fixture->catalog, name, &model, &fixture->err), MM_OK);
     assert_string_equal(mmi_model_name(model), name);
     return atomic_load(&model->id);
 }
 
-static void take_out(struct ground *ground, uint64_t id) {
-    mmi_catalog_remove(&ground->catalog, mmi_catalog_get(&ground->catalog, id));
+static void take_out(struct fixture *fixture, uint64_t id) {
+    mmi_catalog_remove(&fixture->catalog, mmi_catalog_get(&fixture->catalog, id));
 }
 
 /* ---- Random */
@@ -56,58 +56,59 @@ static void name_of(uint64_t number, char name[32]) {
     snprintf(name, 32, "model/%llu", (unsigned long long)number);
 }
 
-static void check_walk(struct ground *ground, const struct naive *naive) {
+static void check_walk(struct fixture *fixture, const struct naive *naive) {
     size_t count = 0;
-    for (struct mmi_model *model = NULL; (model = mmi_catalog_next(&ground->catalog, model));) {
-        assert_int_equal(mmi_catalog_find(&ground->catalog, mmi_model_name(model)),
+    for (struct mmi_model *model = NULL; (model = mmi_catalog_next(&fixture->catalog, model));) {
+        assert_int_equal(mmi_catalog_find(&fixture->catalog, mmi_model_name(model)),
                          atomic_load(&model->id));
         count++;
     }
     assert_int_equal(count, naive->live);
-    assert_int_equal(ground->catalog.count, naive->live);
+    assert_int_equal(fixture->catalog.count, naive->live);
     for (size_t i = 0; i < naive->stale_count && i < 256; i++) {
-        assert_null(mmi_catalog_get(&ground->catalog, naive->stale[i]));
+        assert_null(mmi_catalog_get(&fixture->catalog, naive->stale[i]));
     }
 }
 
-static void step(struct ground *ground, struct naive *naive, uint64_t *seed) {
+static void step(struct fixture *fixture, struct naive *naive, uint64_t *seed) {
     char name[32];
     uint64_t number = test_random_below(seed, NAMES);
     name_of(number, name);
     uint64_t *id = &naive->ids[number];
-    assert_int_equal(mmi_catalog_find(&ground->catalog, name), *id);
+    assert_int_equal(mmi_catalog_find(&fixture->catalog, name), *id);
     if (*id == 0) {
-        *id = add(ground, name);
+        *id = add(fixture, name);
         naive->live++;
     } else if (test_random_below(seed, 3) == 0) {
         struct mmi_model *model;
-        assert_int_equal(mmi_catalog_add(&ground->catalog, name, &model, &ground->err), MM_EXISTS);
-        assert_non_null(strstr(ground->err.text, name));
+        assert_int_equal(mmi_catalog_add(&fixture->catalog, name, &model, &fixture->err),
+                         MM_EXISTS);
+        assert_non_null(strstr(fixture->err.text, name));
     } else {
         naive->stale[naive->stale_count++ % 256] = *id;
-        take_out(ground, *id);
+        take_out(fixture, *id);
         *id = 0;
         naive->live--;
     }
     if (*id) {
-        struct mmi_model *model = mmi_catalog_get(&ground->catalog, *id);
+        struct mmi_model *model = mmi_catalog_get(&fixture->catalog, *id);
         assert_string_equal(mmi_model_name(model), name);
-        assert_ptr_equal(mmi_catalog_at(&ground->catalog, *id), model);
+        assert_ptr_equal(mmi_catalog_at(&fixture->catalog, *id), model);
     }
 }
 
 static void random_steps(uint64_t seed, unsigned generation_bits) {
-    struct ground ground;
+    struct fixture fixture;
     struct naive naive = {0};
-    ground_init(&ground, UINT32_MAX, generation_bits);
+    fixture_init(&fixture, UINT32_MAX, generation_bits);
     for (unsigned i = 0; i < STEPS; i++) {
-        step(&ground, &naive, &seed);
+        step(&fixture, &naive, &seed);
         if (i % 500 == 0) {
-            check_walk(&ground, &naive);
+            check_walk(&fixture, &naive);
         }
     }
-    check_walk(&ground, &naive);
-    ground_fini(&ground);
+    check_walk(&fixture, &naive);
+    fixture_fini(&fixture);
 }
 
 static void test_random_steps(void **state) {
@@ -124,28 +125,28 @@ static void test_random_steps_with_few_generations(void **state) {
  * forced to 8 bits: never the wrong model" */
 static void test_a_handle_is_never_given_twice(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, UINT32_MAX, 8);
+    struct fixture fixture;
+    fixture_init(&fixture, UINT32_MAX, 8);
     static uint8_t seen[16][256]; /* by number and generation */
     memset(seen, 0, sizeof(seen));
     for (unsigned life = 0; life < 255 * 8; life++) {
-        uint64_t id = add(&ground, "phoenix");
+        uint64_t id = add(&fixture, "phoenix");
         uint32_t number = (uint32_t)id - 1;
         uint32_t generation = (uint32_t)(id >> 32);
         assert_true(number < 16 && generation >= 1 && generation <= 255);
         assert_int_equal(seen[number][generation]++, 0);
-        take_out(&ground, id);
-        assert_null(mmi_catalog_get(&ground.catalog, id));
+        take_out(&fixture, id);
+        assert_null(mmi_catalog_get(&fixture.catalog, id));
     }
-    assert_int_equal(ground.catalog.made, 8); /* each number was used up before the next came */
-    ground_fini(&ground);
+    assert_int_equal(fixture.catalog.made, 8); /* each number was used up before the next came */
+    fixture_fini(&fixture);
 }
 
 static void test_foreign_handles_lead_nowhere(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, UINT32_MAX, 0);
-    uint64_t id = add(&ground, "one");
+    struct fixture fixture;
+    fixture_init(&fixture, UINT32_MAX, 0);
+    uint64_t id = add(&fixture, "one");
     const uint64_t foreign[] = {0,
                                 1,
                                 UINT64_MAX,
@@ -155,103 +156,104 @@ static void test_foreign_handles_lead_nowhere(void **state) {
                                 UINT64_C(1) << 32,
                                 id & UINT64_C(0xffffffff)};
     for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
-        assert_null(mmi_catalog_get(&ground.catalog, foreign[i]));
+        assert_null(mmi_catalog_get(&fixture.catalog, foreign[i]));
     }
-    assert_int_equal(mmi_catalog_find(&ground.catalog, ""), 0);
-    assert_int_equal(mmi_catalog_find(&ground.catalog, "on"), 0);
-    assert_int_equal(mmi_catalog_find(&ground.catalog, "one "), 0);
-    ground_fini(&ground);
+    assert_int_equal(mmi_catalog_find(&fixture.catalog, ""), 0);
+    assert_int_equal(mmi_catalog_find(&fixture.catalog, "on"), 0);
+    assert_int_equal(mmi_catalog_find(&fixture.catalog, "one "), 0);
+    fixture_fini(&fixture);
 }
 
 /* A model of many segments stays where it is. */
 static void test_models_never_move(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, UINT32_MAX, 0);
+    struct fixture fixture;
+    fixture_init(&fixture, UINT32_MAX, 0);
     static struct mmi_model *models[3000];
     for (uint64_t i = 0; i < 3000; i++) {
         char name[32];
         name_of(i, name);
-        uint64_t id = add(&ground, name);
-        models[i] = mmi_catalog_get(&ground.catalog, id);
+        uint64_t id = add(&fixture, name);
+        models[i] = mmi_catalog_get(&fixture.catalog, id);
         assert_int_equal((uintptr_t)models[i] % 64, 0);
     }
     for (uint64_t i = 0; i < 3000; i++) {
         char name[32];
         name_of(i, name);
-        assert_ptr_equal(mmi_catalog_at(&ground.catalog, mmi_catalog_find(&ground.catalog, name)),
+        assert_ptr_equal(mmi_catalog_at(&fixture.catalog, mmi_catalog_find(&fixture.catalog, name)),
                          models[i]);
     }
-    ground_fini(&ground);
+    fixture_fini(&fixture);
 }
 
 static void test_a_new_life_remembers_nothing(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, UINT32_MAX, 0);
-    uint64_t id = add(&ground, "one");
-    struct mmi_model *model = mmi_catalog_get(&ground.catalog, id);
+    struct fixture fixture;
+    fixture_init(&fixture, UINT32_MAX, 0);
+    uint64_t id = add(&fixture, "one");
+    struct mmi_model *model = mmi_catalog_get(&fixture.catalog, id);
     atomic_store(&model->hot_word, 7);
     model->settings.pinned = model->wanted = true;
     model->misses = model->granted = model->served = model->loads = 5;
-    take_out(&ground, id);
-    id = add(&ground, "two");
-    assert_ptr_equal(mmi_catalog_get(&ground.catalog, id), model);
+    take_out(&fixture, id);
+    id = add(&fixture, "two");
+    assert_ptr_equal(mmi_catalog_get(&fixture.catalog, id), model);
     assert_int_equal(atomic_load(&model->hot_word), 0);
     assert_false(model->settings.pinned || model->wanted);
     assert_int_equal(model->settings.evict_class, 1);
     assert_int_equal(model->misses + model->granted + model->served + model->loads, 0);
     assert_true(mmi_list_empty(&model->waiters) && mmi_list_empty(&model->updating));
-    ground_fini(&ground);
+    fixture_fini(&fixture);
 }
 
 /* ---- Refusals */
 
 static void test_max_models(void **state) {
     (void)state;
-    struct ground ground;
+    struct fixture fixture;
     struct mmi_model *model;
-    ground_init(&ground, 2, 0);
-    uint64_t first = add(&ground, "one");
-    add(&ground, "two");
-    assert_int_equal(mmi_catalog_add(&ground.catalog, "three", &model, &ground.err), MM_OVERLOADED);
-    assert_non_null(strstr(ground.err.text, "three"));
-    take_out(&ground, first);
-    add(&ground, "three");
-    ground_fini(&ground);
+    fixture_init(&fixture, 2, 0);
+    uint64_t first = add(&fixture, "one");
+    add(&fixture, "two");
+    assert_int_equal(mmi_catalog_add(&fixture.catalog, "three", &model, &fixture.err),
+                     MM_OVERLOADED);
+    assert_non_null(strstr(fixture.err.text, "three"));
+    take_out(&fixture, first);
+    add(&fixture, "three");
+    fixture_fini(&fixture);
 }
 
 static void test_without_memory_nothing_changes(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, UINT32_MAX, 0);
+    struct fixture fixture;
+    fixture_init(&fixture, UINT32_MAX, 0);
     for (uint64_t i = 0; i < 200; i++) {
         char name[32];
         name_of(i, name);
         for (uint64_t nth = 1;; nth++) {
             struct mmi_model *model = NULL;
-            world_fail_alloc(&ground.world, nth);
-            mm_status status = mmi_catalog_add(&ground.catalog, name, &model, &ground.err);
+            world_fail_alloc(&fixture.world, nth);
+            mm_status status = mmi_catalog_add(&fixture.catalog, name, &model, &fixture.err);
             if (status == MM_OK) {
-                assert_false(world_failed(&ground.world));
+                assert_false(world_failed(&fixture.world));
                 break;
             }
             assert_int_equal(status, MM_NO_MEMORY);
             assert_null(model);
-            assert_int_equal(mmi_catalog_find(&ground.catalog, name), 0);
-            assert_int_equal(ground.catalog.count, i);
+            assert_int_equal(mmi_catalog_find(&fixture.catalog, name), 0);
+            assert_int_equal(fixture.catalog.count, i);
         }
-        world_fail_alloc(&ground.world, 0);
+        world_fail_alloc(&fixture.world, 0);
     }
-    ground_fini(&ground);
+    fixture_fini(&fixture);
 
     struct mmi_catalog catalog;
-    world_init(&ground.world);
-    world_fail_alloc(&ground.world, 1);
-    assert_int_equal(mmi_catalog_init(&catalog, &ground.world.env.alloc, 1, 0, &ground.err),
+    world_init(&fixture.world);
+    world_fail_alloc(&fixture.world, 1);
+    assert_int_equal(mmi_catalog_init(&catalog, &fixture.world.env.alloc, 1, 0, &fixture.err),
                      MM_NO_MEMORY);
     mmi_catalog_fini(&catalog);
-    world_fini(&ground.world);
+    world_fini(&fixture.world);
 }
 
 int main(int argc, char **argv) {

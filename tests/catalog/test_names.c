@@ -10,22 +10,22 @@
 #define NAMES 700u
 #define STEPS 60000u
 
-struct ground {
+struct fixture {
     struct world world;
     struct mmi_names names;
     bool there[NAMES]; /* the naive table: by number */
     size_t live;
 };
 
-static void ground_init(struct ground *ground) {
-    memset(ground, 0, sizeof(*ground));
-    world_init(&ground->world);
-    assert_true(mmi_names_init(&ground->names, &ground->world.env.alloc));
+static void fixture_init(struct fixture *fixture) {
+    memset(fixture, 0, sizeof(*fixture));
+    world_init(&fixture->world);
+    assert_true(mmi_names_init(&fixture->names, &fixture->world.env.alloc));
 }
 
-static void ground_fini(struct ground *ground) {
-    mmi_names_fini(&ground->names);
-    world_fini(&ground->world);
+static void fixture_fini(struct fixture *fixture) {
+    mmi_names_fini(&fixture->names);
+    world_fini(&fixture->world);
 }
 
 /* Few tags for many names: most steps meet strangers on their way. */
@@ -34,103 +34,103 @@ static uint64_t hash_of(uint32_t number) {
 }
 
 struct query {
-    const struct ground *ground;
+    const struct fixture *fixture;
     uint32_t wanted;
 };
 
 static bool matches(void *ctx, uint32_t number) {
     const struct query *query = ctx;
     assert_true(number < NAMES);
-    assert_true(query->ground->there[number]); /* a removed name is asked about by nobody */
+    assert_true(query->fixture->there[number]); /* a removed name is asked about by nobody */
     return number == query->wanted;
 }
 
-static void expect(const struct ground *ground, uint32_t number) {
-    struct query query = {ground, number};
-    uint32_t found = mmi_names_find(&ground->names, hash_of(number), matches, &query);
-    assert_int_equal(found, ground->there[number] ? number : UINT32_MAX);
+static void expect(const struct fixture *fixture, uint32_t number) {
+    struct query query = {fixture, number};
+    uint32_t found = mmi_names_find(&fixture->names, hash_of(number), matches, &query);
+    assert_int_equal(found, fixture->there[number] ? number : UINT32_MAX);
 }
 
-static void add(struct ground *ground, uint32_t number) {
-    assert_true(mmi_names_reserve(&ground->names));
-    mmi_names_add(&ground->names, hash_of(number), number);
-    ground->there[number] = true;
-    ground->live++;
+static void add(struct fixture *fixture, uint32_t number) {
+    assert_true(mmi_names_reserve(&fixture->names));
+    mmi_names_add(&fixture->names, hash_of(number), number);
+    fixture->there[number] = true;
+    fixture->live++;
 }
 
-static void take_out(struct ground *ground, uint32_t number) {
-    mmi_names_remove(&ground->names, hash_of(number), number);
-    ground->there[number] = false;
-    ground->live--;
+static void take_out(struct fixture *fixture, uint32_t number) {
+    mmi_names_remove(&fixture->names, hash_of(number), number);
+    fixture->there[number] = false;
+    fixture->live--;
 }
 
 static void test_random_steps(void **state) {
     uint64_t seed = *(uint64_t *)*state;
-    struct ground ground;
-    ground_init(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture);
     for (unsigned step = 0; step < STEPS; step++) {
         /* The share of names that are there swings, so the table grows and is swept. */
         uint64_t share = step / 5000 % 2 ? 20 : 80;
         uint32_t number = (uint32_t)test_random_below(&seed, NAMES);
         bool wanted = test_random_below(&seed, 100) < share;
-        if (wanted != ground.there[number]) {
-            wanted ? add(&ground, number) : take_out(&ground, number);
+        if (wanted != fixture.there[number]) {
+            wanted ? add(&fixture, number) : take_out(&fixture, number);
         }
-        expect(&ground, number);
-        expect(&ground, (uint32_t)test_random_below(&seed, NAMES));
-        assert_int_equal(ground.names.live, ground.live);
-        assert_true(ground.names.used >= ground.names.live);
+        expect(&fixture, number);
+        expect(&fixture, (uint32_t)test_random_below(&seed, NAMES));
+        assert_int_equal(fixture.names.live, fixture.live);
+        assert_true(fixture.names.used >= fixture.names.live);
     }
     for (uint32_t number = 0; number < NAMES; number++) {
-        expect(&ground, number);
+        expect(&fixture, number);
     }
-    ground_fini(&ground);
+    fixture_fini(&fixture);
 }
 
 /* Removed words fill a table too; it is swept, not doubled, when few names are live. */
 static void test_churn_stays_small(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    uint64_t before = world_live_bytes(&ground.world);
+    struct fixture fixture;
+    fixture_init(&fixture);
+    uint64_t before = world_live_bytes(&fixture.world);
     for (uint32_t i = 0; i < 10000; i++) {
-        add(&ground, i % NAMES);
-        take_out(&ground, i % NAMES);
+        add(&fixture, i % NAMES);
+        take_out(&fixture, i % NAMES);
     }
-    assert_int_equal(world_live_bytes(&ground.world), 2 * before); /* two tables in turn */
-    assert_true(atomic_load(&ground.names.sweeps) > 0);
-    ground_fini(&ground);
+    assert_int_equal(world_live_bytes(&fixture.world), 2 * before); /* two tables in turn */
+    assert_true(atomic_load(&fixture.names.sweeps) > 0);
+    fixture_fini(&fixture);
 }
 
 static void test_remove_of_a_stranger_does_nothing(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    add(&ground, 1);
-    mmi_names_remove(&ground.names, hash_of(42), 42); /* the same tag */
-    expect(&ground, 1);
-    assert_int_equal(ground.names.live, 1);
-    ground_fini(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture);
+    add(&fixture, 1);
+    mmi_names_remove(&fixture.names, hash_of(42), 42); /* the same tag */
+    expect(&fixture, 1);
+    assert_int_equal(fixture.names.live, 1);
+    fixture_fini(&fixture);
 }
 
 static void test_without_memory_nothing_changes(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture);
     unsigned refused = 0;
     for (uint32_t number = 0; number < NAMES; number++) {
-        world_fail_alloc(&ground.world, 1);
-        bool reserved = mmi_names_reserve(&ground.names);
+        world_fail_alloc(&fixture.world, 1);
+        bool reserved = mmi_names_reserve(&fixture.names);
         refused += !reserved;
-        assert_int_equal(world_failed(&ground.world), !reserved);
-        world_fail_alloc(&ground.world, 0);
+        assert_int_equal(world_failed(&fixture.world), !reserved);
+        world_fail_alloc(&fixture.world, 0);
         for (uint32_t i = 0; i < number; i += 37) {
-            expect(&ground, i);
+            expect(&fixture, i);
         }
-        add(&ground, number);
+        add(&fixture, number);
     }
     assert_true(refused > 2);
-    ground_fini(&ground);
+    fixture_fini(&fixture);
 
     struct world world;
     struct mmi_names names;

@@ -13,7 +13,7 @@
 
 extern const mm_backend mmi_backend_null;
 
-struct ground {
+struct fixture {
     struct world world;
     struct scratch scratch;
     char path[SCRATCH_ROOM];
@@ -28,110 +28,110 @@ struct ground {
 };
 
 static bool is_cancelled(void *user) {
-    const struct ground *ground = user;
-    return ground->cancelled;
+    const struct fixture *fixture = user;
+    return fixture->cancelled;
 }
 
 static void note_progress(void *user, uint32_t permille) {
-    struct ground *ground = user;
-    ground->went_back |= permille < ground->permille;
-    ground->permille = permille;
+    struct fixture *fixture = user;
+    fixture->went_back |= permille < fixture->permille;
+    fixture->permille = permille;
 }
 
-static mm_status open_store(struct ground *ground) {
+static mm_status open_store(struct fixture *fixture) {
     struct mmi_store_config config = {.memory_budget_bytes = 8 * MIB};
-    return mmi_store_open(&ground->world.env, &config, &ground->store, &ground->err);
+    return mmi_store_open(&fixture->world.env, &config, &fixture->store, &fixture->err);
 }
 
-static mm_status open_parts(struct ground *ground) {
-    MMI_TRY(mmi_pool_new(&ground->world.env, 1, NULL, &ground->pool, &ground->err));
-    struct mmi_registry_config config = {.pool = ground->pool, .max_nesting = 64};
-    MMI_TRY(mmi_registry_new(&ground->world.env, &config, &ground->registry, &ground->err));
-    MMI_TRY(mmi_registry_add(ground->registry, &mmi_backend_echo, &ground->err));
-    MMI_TRY(open_store(ground));
-    ground->preparer = (struct mmi_preparer){.env = &ground->world.env,
-                                             .registry = ground->registry,
-                                             .store = ground->store,
-                                             .device_kind = MM_DEVICE_HOST,
-                                             .max_signatures = 4,
-                                             .budget_bytes = MIB};
-    mmi_preparer_init(&ground->preparer);
+static mm_status open_parts(struct fixture *fixture) {
+    MMI_TRY(mmi_pool_new(&fixture->world.env, 1, NULL, &fixture->pool, &fixture->err));
+    struct mmi_registry_config config = {.pool = fixture->pool, .max_nesting = 64};
+    MMI_TRY(mmi_registry_new(&fixture->world.env, &config, &fixture->registry, &fixture->err));
+    MMI_TRY(mmi_registry_add(fixture->registry, &mmi_backend_echo, &fixture->err));
+    MMI_TRY(open_store(fixture));
+    fixture->preparer = (struct mmi_preparer){.env = &fixture->world.env,
+                                              .registry = fixture->registry,
+                                              .store = fixture->store,
+                                              .device_kind = MM_DEVICE_HOST,
+                                              .max_signatures = 4,
+                                              .budget_bytes = MIB};
+    mmi_preparer_init(&fixture->preparer);
     return MM_OK;
 }
 
-static void ground_init(struct ground *ground) {
-    memset(ground, 0, sizeof(*ground));
-    world_init(&ground->world);
-    scratch_init(&ground->scratch);
-    scratch_path(&ground->scratch, "model.echo", ground->path);
-    assert_int_equal(open_parts(ground), MM_OK);
+static void fixture_init(struct fixture *fixture) {
+    memset(fixture, 0, sizeof(*fixture));
+    world_init(&fixture->world);
+    scratch_init(&fixture->scratch);
+    scratch_path(&fixture->scratch, "model.echo", fixture->path);
+    assert_int_equal(open_parts(fixture), MM_OK);
 }
 
-static void ground_fini(struct ground *ground) {
-    assert_int_equal(ground->preparer.active_bytes, 0);
-    mmi_preparer_fini(&ground->preparer);
-    mmi_registry_free(ground->registry);
-    mmi_pool_free(ground->pool);
-    mmi_store_close(ground->store);
-    scratch_fini(&ground->scratch);
-    world_fini(&ground->world);
+static void fixture_fini(struct fixture *fixture) {
+    assert_int_equal(fixture->preparer.active_bytes, 0);
+    mmi_preparer_fini(&fixture->preparer);
+    mmi_registry_free(fixture->registry);
+    mmi_pool_free(fixture->pool);
+    mmi_store_close(fixture->store);
+    scratch_fini(&fixture->scratch);
+    world_fini(&fixture->world);
 }
 
-static void write_model(struct ground *ground, const char *lines) {
+static void write_model(struct fixture *fixture, const char *lines) {
     char text[512];
     snprintf(text, sizeof(text), "echo1\n%s", lines);
-    scratch_text(&ground->scratch, "model.echo", text);
+    scratch_text(&fixture->scratch, "model.echo", text);
 }
 
-static struct mmi_version *new_version(struct ground *ground, const char *backend) {
-    struct mmi_spec spec = {.source = ground->path, .backend = backend};
-    return mmi_version_new(&ground->world.env.alloc, &spec, 1);
+static struct mmi_version *new_version(struct fixture *fixture, const char *backend) {
+    struct mmi_spec spec = {.source = fixture->path, .backend = backend};
+    return mmi_version_new(&fixture->world.env.alloc, &spec, 1);
 }
 
-static mm_status prepare(struct ground *ground, struct mmi_version *version,
+static mm_status prepare(struct fixture *fixture, struct mmi_version *version,
                          struct mmi_prepared *prepared) {
-    struct mmi_prepare_watch watch = {is_cancelled, note_progress, ground};
-    return mmi_version_open(&ground->preparer, version, &watch, prepared, &ground->err);
+    struct mmi_prepare_watch watch = {is_cancelled, note_progress, fixture};
+    return mmi_version_open(&fixture->preparer, version, &watch, prepared, &fixture->err);
 }
 
 /* Prepared, committed. */
-static bool prepare_ok(struct ground *ground, struct mmi_version *version) {
+static bool prepare_ok(struct fixture *fixture, struct mmi_version *version) {
     struct mmi_prepared prepared;
-    mm_status status = prepare(ground, version, &prepared);
+    mm_status status = prepare(fixture, version, &prepared);
     if (status != MM_OK) {
-        fail_msg("%s", ground->err.text);
+        fail_msg("%s", fixture->err.text);
     }
     mmi_version_commit(version, &prepared);
     assert_int_equal(version->state, MMI_VERSION_PREPARED);
     return prepared.made;
 }
 
-static void close_version(struct ground *ground, struct mmi_version *version) {
-    mmi_opened_close(&ground->world.env.alloc, version->opened);
+static void close_version(struct fixture *fixture, struct mmi_version *version) {
+    mmi_opened_close(&fixture->world.env.alloc, version->opened);
     version->opened = NULL;
     version->state = MMI_VERSION_UNPREPARED;
 }
 
-static void free_version(struct ground *ground, struct mmi_version *version) {
-    mmi_version_free(&ground->world.env.alloc, version);
+static void free_version(struct fixture *fixture, struct mmi_version *version) {
+    mmi_version_free(&fixture->world.env.alloc, version);
 }
 
 /* A store that has nothing: what was prepared is forgotten. */
-static void forget_artifacts(struct ground *ground) {
-    mmi_store_close(ground->store);
-    assert_int_equal(open_store(ground), MM_OK);
-    ground->preparer.store = ground->store;
+static void forget_artifacts(struct fixture *fixture) {
+    mmi_store_close(fixture->store);
+    assert_int_equal(open_store(fixture), MM_OK);
+    fixture->preparer.store = fixture->store;
 }
 
 /* ---- The way */
 
 static void test_from_a_file_to_an_open_description(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    write_model(&ground, "weights_bytes 300k\ngroups 3\nseed 7\nactivation_bytes 5k\n");
-    struct mmi_version *version = new_version(&ground, NULL);
-    assert_true(prepare_ok(&ground, version));
+    struct fixture fixture;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 300k\ngroups 3\nseed 7\nactivation_bytes 5k\n");
+    struct mmi_version *version = new_version(&fixture, NULL);
+    assert_true(prepare_ok(&fixture, version));
     assert_true(version->keyed && !version->bare);
     assert_int_equal(version->weights_bytes, 300 * 1024);
     assert_int_equal(version->activation_bytes, 5 * 1024);
@@ -142,67 +142,67 @@ static void test_from_a_file_to_an_open_description(void **state) {
     assert_string_equal(version->opened->format->name, "echo");
     assert_int_equal(version->opened->view.group_count, 3);
     assert_true(version->opened->host_bytes > 0);
-    assert_int_equal(ground.permille, 1000);
-    assert_false(ground.went_back);
-    free_version(&ground, version);
-    ground_fini(&ground);
+    assert_int_equal(fixture.permille, 1000);
+    assert_false(fixture.went_back);
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
 }
 
 /* "The description was closed for lack of room; the key is kept, so the way back is short." */
 static void test_the_way_back_needs_no_origin(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    write_model(&ground, "weights_bytes 100k\nseed 3\n");
-    struct mmi_version *version = new_version(&ground, NULL);
-    assert_true(prepare_ok(&ground, version));
+    struct fixture fixture;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 100k\nseed 3\n");
+    struct mmi_version *version = new_version(&fixture, NULL);
+    assert_true(prepare_ok(&fixture, version));
     uint64_t io_hash = version->opened->io_hash;
-    close_version(&ground, version);
-    assert_int_equal(unlink(ground.path), 0);
-    assert_false(prepare_ok(&ground, version));
+    close_version(&fixture, version);
+    assert_int_equal(unlink(fixture.path), 0);
+    assert_false(prepare_ok(&fixture, version));
     assert_int_equal(version->opened->io_hash, io_hash);
-    free_version(&ground, version);
-    ground_fini(&ground);
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
 }
 
 /* Prepared once per content: another version of the same content finds the artifact. */
 static void test_equal_content_is_prepared_once(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    write_model(&ground, "weights_bytes 100k\nseed 3\n");
-    struct mmi_version *first = new_version(&ground, NULL);
-    struct mmi_version *second = new_version(&ground, "echo");
-    assert_true(prepare_ok(&ground, first));
-    assert_false(prepare_ok(&ground, second));
+    struct fixture fixture;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 100k\nseed 3\n");
+    struct mmi_version *first = new_version(&fixture, NULL);
+    struct mmi_version *second = new_version(&fixture, "echo");
+    assert_true(prepare_ok(&fixture, first));
+    assert_false(prepare_ok(&fixture, second));
     assert_memory_equal(&first->key, &second->key, sizeof(first->key));
 
     char text[64];
     snprintf(text, sizeof(text), "echo1\nweights_bytes 100k\nseed 3\n");
     struct mmi_spec spec = {.data = text, .data_bytes = strlen(text)};
-    struct mmi_version *third = mmi_version_new(&ground.world.env.alloc, &spec, 1);
-    assert_false(prepare_ok(&ground, third)); /* from memory, by its first bytes */
-    free_version(&ground, first);
-    free_version(&ground, second);
-    free_version(&ground, third);
-    ground_fini(&ground);
+    struct mmi_version *third = mmi_version_new(&fixture.world.env.alloc, &spec, 1);
+    assert_false(prepare_ok(&fixture, third)); /* from memory, by its first bytes */
+    free_version(&fixture, first);
+    free_version(&fixture, second);
+    free_version(&fixture, third);
+    fixture_fini(&fixture);
 }
 
 static void test_other_config_other_artifact(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    write_model(&ground, "weights_bytes 10k\n");
-    struct mmi_spec spec = {.source = ground.path, .config = "a=1"};
-    struct mmi_version *first = mmi_version_new(&ground.world.env.alloc, &spec, 1);
+    struct fixture fixture;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 10k\n");
+    struct mmi_spec spec = {.source = fixture.path, .config = "a=1"};
+    struct mmi_version *first = mmi_version_new(&fixture.world.env.alloc, &spec, 1);
     spec.config = "a=2";
-    struct mmi_version *second = mmi_version_new(&ground.world.env.alloc, &spec, 1);
-    assert_true(prepare_ok(&ground, first));
-    assert_true(prepare_ok(&ground, second));
+    struct mmi_version *second = mmi_version_new(&fixture.world.env.alloc, &spec, 1);
+    assert_true(prepare_ok(&fixture, first));
+    assert_true(prepare_ok(&fixture, second));
     assert_string_equal(second->opened->view.config, "a=2");
-    free_version(&ground, first);
-    free_version(&ground, second);
-    ground_fini(&ground);
+    free_version(&fixture, first);
+    free_version(&fixture, second);
+    fixture_fini(&fixture);
 }
 
 /* ---- Changes */
@@ -211,54 +211,54 @@ static void test_other_config_other_artifact(void **state) {
  * MM_SOURCE_CHANGED" */
 static void test_a_changed_source_is_not_the_version(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    write_model(&ground, "weights_bytes 100k\nseed 3\n");
-    struct mmi_version *version = new_version(&ground, NULL);
-    assert_true(prepare_ok(&ground, version));
-    close_version(&ground, version);
-    write_model(&ground, "weights_bytes 100k\nseed 4\n");
-    assert_false(prepare_ok(&ground, version)); /* the artifact is there: unchanged answers */
-    close_version(&ground, version);
-    forget_artifacts(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 100k\nseed 3\n");
+    struct mmi_version *version = new_version(&fixture, NULL);
+    assert_true(prepare_ok(&fixture, version));
+    close_version(&fixture, version);
+    write_model(&fixture, "weights_bytes 100k\nseed 4\n");
+    assert_false(prepare_ok(&fixture, version)); /* the artifact is there: unchanged answers */
+    close_version(&fixture, version);
+    forget_artifacts(&fixture);
     struct mmi_prepared prepared;
-    assert_int_equal(prepare(&ground, version, &prepared), MM_SOURCE_CHANGED);
-    assert_non_null(strstr(ground.err.text, "model.echo"));
+    assert_int_equal(prepare(&fixture, version, &prepared), MM_SOURCE_CHANGED);
+    assert_non_null(strstr(fixture.err.text, "model.echo"));
     assert_null(prepared.opened);
-    write_model(&ground, "weights_bytes 100k\nseed 3\n"); /* and back */
-    assert_true(prepare_ok(&ground, version));
-    free_version(&ground, version);
-    ground_fini(&ground);
+    write_model(&fixture, "weights_bytes 100k\nseed 3\n"); /* and back */
+    assert_true(prepare_ok(&fixture, version));
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
 }
 
 static void test_a_missing_source_is_named(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    struct mmi_version *version = new_version(&ground, NULL);
+    struct fixture fixture;
+    fixture_init(&fixture);
+    struct mmi_version *version = new_version(&fixture, NULL);
     struct mmi_prepared prepared;
-    assert_int_equal(prepare(&ground, version, &prepared), MM_NOT_FOUND);
-    assert_non_null(strstr(ground.err.text, "model.echo"));
-    scratch_text(&ground.scratch, "model.echo", "echo1\nno_such_key 1\n");
-    assert_int_equal(prepare(&ground, version, &prepared), MM_INVALID_MODEL);
-    free_version(&ground, version);
-    ground_fini(&ground);
+    assert_int_equal(prepare(&fixture, version, &prepared), MM_NOT_FOUND);
+    assert_non_null(strstr(fixture.err.text, "model.echo"));
+    scratch_text(&fixture.scratch, "model.echo", "echo1\nno_such_key 1\n");
+    assert_int_equal(prepare(&fixture, version, &prepared), MM_INVALID_MODEL);
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
 }
 
 static void test_a_cancelled_preparation_leaves_nothing(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    write_model(&ground, "weights_bytes 100k\n");
-    struct mmi_version *version = new_version(&ground, NULL);
+    struct fixture fixture;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 100k\n");
+    struct mmi_version *version = new_version(&fixture, NULL);
     struct mmi_prepared prepared;
-    ground.cancelled = true;
-    assert_int_equal(prepare(&ground, version, &prepared), MM_CANCELLED);
-    assert_int_equal(mmi_store_stats(ground.store).memory_bytes, 0);
-    ground.cancelled = false;
-    assert_true(prepare_ok(&ground, version)); /* nothing of the first attempt served */
-    free_version(&ground, version);
-    ground_fini(&ground);
+    fixture.cancelled = true;
+    assert_int_equal(prepare(&fixture, version, &prepared), MM_CANCELLED);
+    assert_int_equal(mmi_store_stats(fixture.store).memory_bytes, 0);
+    fixture.cancelled = false;
+    assert_true(prepare_ok(&fixture, version)); /* nothing of the first attempt served */
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
 }
 
 /* ---- Other backends */
@@ -278,22 +278,22 @@ static mm_status open_seeing(void *state, void *model, const mm_artifact *artifa
 /* Without prepare "the source itself is opened and attached": there is no key and no artifact. */
 static void test_a_backend_without_prepare_gets_the_origin(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    write_model(&ground, "");
+    struct fixture fixture;
+    fixture_init(&fixture);
+    write_model(&fixture, "");
     mm_backend bare = mmi_backend_null;
     bare.name = "bare";
     bare.open = open_seeing;
-    assert_int_equal(mmi_registry_add(ground.registry, &bare, &ground.err), MM_OK);
-    struct mmi_version *version = new_version(&ground, "bare");
+    assert_int_equal(mmi_registry_add(fixture.registry, &bare, &fixture.err), MM_OK);
+    struct mmi_version *version = new_version(&fixture, "bare");
     saw_source = false;
-    assert_false(prepare_ok(&ground, version));
+    assert_false(prepare_ok(&fixture, version));
     assert_true(saw_source);
     assert_true(version->bare && !version->keyed);
     assert_null(version->opened->view.source); /* it is closed by now */
-    assert_int_equal(mmi_store_stats(ground.store).memory_bytes, 0);
-    free_version(&ground, version);
-    ground_fini(&ground);
+    assert_int_equal(mmi_store_stats(fixture.store).memory_bytes, 0);
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
 }
 
 static mm_status (*real_open)(void *state, void *model, const mm_artifact *artifact,
@@ -328,74 +328,74 @@ static void spoil_weights(mm_description *out) {
 /* A backend that describes nonsense is told apart from a bad model. */
 static void test_a_wrong_description_is_refused(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    write_model(&ground, "weights_bytes 10k\n");
+    struct fixture fixture;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 10k\n");
     mm_backend wrong = mmi_backend_echo;
     wrong.name = "wrong";
     wrong.open = open_spoiled;
     real_open = mmi_backend_echo.open;
-    assert_int_equal(mmi_registry_add(ground.registry, &wrong, &ground.err), MM_OK);
+    assert_int_equal(mmi_registry_add(fixture.registry, &wrong, &fixture.err), MM_OK);
     void (*const ways[])(mm_description *) = {spoil_rank, spoil_name, spoil_inputs, spoil_weights};
     for (size_t i = 0; i < 4; i++) {
-        struct mmi_version *version = new_version(&ground, "wrong");
+        struct mmi_version *version = new_version(&fixture, "wrong");
         struct mmi_prepared prepared;
         spoil = ways[i];
-        assert_int_equal(prepare(&ground, version, &prepared), MM_BACKEND_FAILED);
+        assert_int_equal(prepare(&fixture, version, &prepared), MM_BACKEND_FAILED);
         assert_null(prepared.opened);
-        free_version(&ground, version);
+        free_version(&fixture, version);
     }
-    ground_fini(&ground);
+    fixture_fini(&fixture);
 }
 
 /* ---- The n-th failure */
 
-static void expect_whole_after(struct ground *ground, struct mmi_version *version) {
-    world_fail_alloc(&ground->world, 0);
-    world_fault(&ground->world, NULL, 0, 0);
-    prepare_ok(ground, version);
+static void expect_whole_after(struct fixture *fixture, struct mmi_version *version) {
+    world_fail_alloc(&fixture->world, 0);
+    world_fault(&fixture->world, NULL, 0, 0);
+    prepare_ok(fixture, version);
     assert_int_equal(version->weights_bytes, 70 * 1024);
-    free_version(ground, version);
+    free_version(fixture, version);
 }
 
 static void test_nth_allocation(void **state) {
     (void)state;
     for (uint64_t nth = 1, again = 1; again; nth++) {
-        struct ground ground;
-        ground_init(&ground);
-        write_model(&ground, "weights_bytes 70k\nseed 9\nversion v\n");
-        struct mmi_version *version = new_version(&ground, NULL);
+        struct fixture fixture;
+        fixture_init(&fixture);
+        write_model(&fixture, "weights_bytes 70k\nseed 9\nversion v\n");
+        struct mmi_version *version = new_version(&fixture, NULL);
         struct mmi_prepared prepared;
-        world_fail_alloc(&ground.world, nth);
-        mm_status status = prepare(&ground, version, &prepared);
-        again = world_failed(&ground.world);
+        world_fail_alloc(&fixture.world, nth);
+        mm_status status = prepare(&fixture, version, &prepared);
+        again = world_failed(&fixture.world);
         if (status == MM_OK) {
-            mmi_opened_close(&ground.world.env.alloc, prepared.opened);
+            mmi_opened_close(&fixture.world.env.alloc, prepared.opened);
         } else {
             assert_int_equal(status, MM_NO_MEMORY);
             assert_true(again);
         }
-        expect_whole_after(&ground, version);
-        ground_fini(&ground);
+        expect_whole_after(&fixture, version);
+        fixture_fini(&fixture);
     }
 }
 
 static void nth_fault(const char *what, int errnum, mm_status expected) {
     for (uint64_t nth = 1, again = 1; again; nth++) {
-        struct ground ground;
-        ground_init(&ground);
-        write_model(&ground, "weights_bytes 70k\nseed 9\nversion v\n");
-        struct mmi_version *version = new_version(&ground, NULL);
+        struct fixture fixture;
+        fixture_init(&fixture);
+        write_model(&fixture, "weights_bytes 70k\nseed 9\nversion v\n");
+        struct mmi_version *version = new_version(&fixture, NULL);
         struct mmi_prepared prepared;
-        world_fault(&ground.world, what, nth, errnum);
-        mm_status status = prepare(&ground, version, &prepared);
-        again = world_failed(&ground.world);
+        world_fault(&fixture.world, what, nth, errnum);
+        mm_status status = prepare(&fixture, version, &prepared);
+        again = world_failed(&fixture.world);
         assert_int_equal(status, again ? expected : MM_OK);
         if (status == MM_OK) {
-            mmi_opened_close(&ground.world.env.alloc, prepared.opened);
+            mmi_opened_close(&fixture.world.env.alloc, prepared.opened);
         }
-        expect_whole_after(&ground, version);
-        ground_fini(&ground);
+        expect_whole_after(&fixture, version);
+        fixture_fini(&fixture);
     }
 }
 

@@ -24,7 +24,7 @@ struct found {
     uint32_t name;
 };
 
-struct ground {
+struct fixture {
     struct world world;
     struct mmi_catalog catalog;
     char names[NAMES][16];
@@ -36,7 +36,7 @@ struct ground {
 
 struct reader {
     pthread_t thread;
-    struct ground *ground;
+    struct fixture *fixture;
     uint64_t seed;
     struct found *found;
     size_t count;
@@ -44,51 +44,51 @@ struct reader {
 
 static void *read_names(void *ctx) {
     struct reader *reader = ctx;
-    struct ground *ground = reader->ground;
-    while (!atomic_load(&ground->done)) {
+    struct fixture *fixture = reader->fixture;
+    while (!atomic_load(&fixture->done)) {
         uint32_t name = (uint32_t)test_random_below(&reader->seed, NAMES);
-        uint64_t id = mmi_catalog_find(&ground->catalog, ground->names[name]);
+        uint64_t id = mmi_catalog_find(&fixture->catalog, fixture->names[name]);
         if (id == 0 && name < LASTING) {
-            atomic_fetch_add(&ground->missed, 1);
+            atomic_fetch_add(&fixture->missed, 1);
         }
         if (id != 0 && reader->count < FINDINGS) {
             reader->found[reader->count++] = (struct found){id, name};
         }
-        struct mmi_model *model = mmi_catalog_at(&ground->catalog, id);
+        struct mmi_model *model = mmi_catalog_at(&fixture->catalog, id);
         if (id != 0 && !model) {
-            atomic_fetch_add(&ground->missed, 1);
+            atomic_fetch_add(&fixture->missed, 1);
         }
     }
     return NULL;
 }
 
-static void add(struct ground *ground, uint32_t name) {
+static void add(struct fixture *fixture, uint32_t name) {
     struct mmi_model *model;
-    assert_int_equal(mmi_catalog_add(&ground->catalog, ground->names[name], &model, NULL), MM_OK);
-    ground->ids[name] = atomic_load(&model->id);
+    assert_int_equal(mmi_catalog_add(&fixture->catalog, fixture->names[name], &model, NULL), MM_OK);
+    fixture->ids[name] = atomic_load(&model->id);
     assert_true(model->number < NUMBERS && model->generation < GENERATIONS);
-    ground->owners[model->number * GENERATIONS + model->generation] = 1 + name;
+    fixture->owners[model->number * GENERATIONS + model->generation] = 1 + name;
 }
 
-static void write_names(struct ground *ground, uint64_t seed) {
+static void write_names(struct fixture *fixture, uint64_t seed) {
     for (unsigned i = 0; i < WRITES; i++) {
         uint32_t name = LASTING + (uint32_t)test_random_below(&seed, NAMES - LASTING);
-        if (ground->ids[name]) {
-            mmi_catalog_remove(&ground->catalog,
-                               mmi_catalog_get(&ground->catalog, ground->ids[name]));
-            ground->ids[name] = 0;
+        if (fixture->ids[name]) {
+            mmi_catalog_remove(&fixture->catalog,
+                               mmi_catalog_get(&fixture->catalog, fixture->ids[name]));
+            fixture->ids[name] = 0;
         } else {
-            add(ground, name);
+            add(fixture, name);
         }
     }
 }
 
-static void expect_truth(const struct ground *ground, const struct reader *reader) {
+static void expect_truth(const struct fixture *fixture, const struct reader *reader) {
     for (size_t i = 0; i < reader->count; i++) {
         uint32_t number = (uint32_t)reader->found[i].id - 1;
         uint32_t generation = (uint32_t)(reader->found[i].id >> 32);
         assert_true(number < NUMBERS && generation < GENERATIONS);
-        assert_int_equal(ground->owners[number * GENERATIONS + generation],
+        assert_int_equal(fixture->owners[number * GENERATIONS + generation],
                          1 + reader->found[i].name);
     }
 }
@@ -96,38 +96,38 @@ static void expect_truth(const struct ground *ground, const struct reader *reade
 /* "Name to handle": of the right model, or of none, whatever happens meanwhile. */
 static void test_readers_find_the_right_model_or_none(void **state) {
     uint64_t seed = *(uint64_t *)*state;
-    static struct ground ground;
+    static struct fixture fixture;
     struct reader readers[READERS];
-    world_init(&ground.world);
-    ground.owners = calloc((size_t)NUMBERS * GENERATIONS, sizeof(*ground.owners));
+    world_init(&fixture.world);
+    fixture.owners = calloc((size_t)NUMBERS * GENERATIONS, sizeof(*fixture.owners));
     assert_int_equal(
-        mmi_catalog_init(&ground.catalog, &ground.world.env.alloc, UINT32_MAX, 8, NULL), MM_OK);
+        mmi_catalog_init(&fixture.catalog, &fixture.world.env.alloc, UINT32_MAX, 8, NULL), MM_OK);
     for (uint32_t name = 0; name < NAMES; name++) {
-        snprintf(ground.names[name], sizeof(ground.names[name]), "n%u", name);
+        snprintf(fixture.names[name], sizeof(fixture.names[name]), "n%u", name);
     }
     for (uint32_t name = 0; name < LASTING; name++) {
-        add(&ground, name);
+        add(&fixture, name);
     }
     for (unsigned i = 0; i < READERS; i++) {
-        readers[i] = (struct reader){.ground = &ground, .seed = test_random(&seed)};
+        readers[i] = (struct reader){.fixture = &fixture, .seed = test_random(&seed)};
         readers[i].found = malloc(FINDINGS * sizeof(struct found));
         assert_int_equal(pthread_create(&readers[i].thread, NULL, read_names, &readers[i]), 0);
     }
-    write_names(&ground, seed);
-    atomic_store(&ground.done, true);
+    write_names(&fixture, seed);
+    atomic_store(&fixture.done, true);
     for (unsigned i = 0; i < READERS; i++) {
         pthread_join(readers[i].thread, NULL);
-        expect_truth(&ground, &readers[i]);
+        expect_truth(&fixture, &readers[i]);
         free(readers[i].found);
     }
-    assert_int_equal(atomic_load(&ground.missed), 0);
+    assert_int_equal(atomic_load(&fixture.missed), 0);
     struct mmi_model *model;
-    while ((model = mmi_catalog_next(&ground.catalog, NULL))) {
-        mmi_catalog_remove(&ground.catalog, model);
+    while ((model = mmi_catalog_next(&fixture.catalog, NULL))) {
+        mmi_catalog_remove(&fixture.catalog, model);
     }
-    mmi_catalog_fini(&ground.catalog);
-    free(ground.owners);
-    world_fini(&ground.world);
+    mmi_catalog_fini(&fixture.catalog);
+    free(fixture.owners);
+    world_fini(&fixture.world);
 }
 
 int main(int argc, char **argv) {

@@ -54,7 +54,7 @@ static const mm_value_info infos[] = {
     {.name = "mode", .dtype = MM_I64, .rank = 1, .shape = {-1}, .flags = MM_VALUE_SPECIALISES}};
 static const mm_value_info outs[] = {{.name = "y", .rank = -1}, {.name = "z", .rank = -1}};
 
-struct ground {
+struct fixture {
     struct world world;
     struct counts counts;
     struct mmi_backend backend;
@@ -63,22 +63,23 @@ struct ground {
     mm_error err;
 };
 
-static void ground_init(struct ground *ground, uint32_t capacity) {
-    memset(ground, 0, sizeof(*ground));
-    world_init(&ground->world);
-    ground->counts.alloc = &ground->world.env.alloc;
-    ground->backend.table = &table;
-    ground->description =
+static void fixture_init(struct fixture *fixture, uint32_t capacity) {
+    memset(fixture, 0, sizeof(*fixture));
+    world_init(&fixture->world);
+    fixture->counts.alloc = &fixture->world.env.alloc;
+    fixture->backend.table = &table;
+    fixture->description =
         (mm_description){.inputs = infos, .outputs = outs, .input_count = 2, .output_count = 2};
-    ground->signatures = mmi_signatures_new(&ground->world.env.alloc, &ground->backend,
-                                            &ground->description, &ground->counts, capacity);
-    assert_non_null(ground->signatures);
+    fixture->signatures = mmi_signatures_new(&fixture->world.env.alloc, &fixture->backend,
+                                             &fixture->description, &fixture->counts, capacity);
+    assert_non_null(fixture->signatures);
 }
 
-static void ground_fini(struct ground *ground) {
-    mmi_signatures_free(ground->signatures);
-    assert_int_equal(ground->counts.done, ground->counts.sized); /* each state was given up once */
-    world_fini(&ground->world);
+static void fixture_fini(struct fixture *fixture) {
+    mmi_signatures_free(fixture->signatures);
+    assert_int_equal(fixture->counts.done,
+                     fixture->counts.sized); /* each state was given up once */
+    world_fini(&fixture->world);
 }
 
 /* ---- Requests */
@@ -102,41 +103,41 @@ static const mm_value *inputs_for(struct inputs *inputs, int64_t columns, int64_
     return inputs->values;
 }
 
-static struct mmi_signature *find(struct ground *ground, int64_t columns, int64_t mode) {
+static struct mmi_signature *find(struct fixture *fixture, int64_t columns, int64_t mode) {
     struct inputs inputs;
-    return mmi_signature_find(ground->signatures, inputs_for(&inputs, columns, mode));
+    return mmi_signature_find(fixture->signatures, inputs_for(&inputs, columns, mode));
 }
 
-static struct mmi_signature *make(struct ground *ground, int64_t columns, int64_t mode) {
+static struct mmi_signature *make(struct fixture *fixture, int64_t columns, int64_t mode) {
     struct inputs inputs;
     struct mmi_signature *signature = NULL;
-    assert_int_equal(mmi_signature_make(ground->signatures, inputs_for(&inputs, columns, mode),
-                                        &signature, &ground->err),
+    assert_int_equal(mmi_signature_make(fixture->signatures, inputs_for(&inputs, columns, mode),
+                                        &signature, &fixture->err),
                      MM_OK);
     return signature;
 }
 
 /* Make and share; true = it found a slot. Held either way. */
-static bool share(struct ground *ground, struct mmi_signature **signature) {
-    struct mmi_signature *shell = mmi_signature_share(ground->signatures, signature);
+static bool share(struct fixture *fixture, struct mmi_signature **signature) {
+    struct mmi_signature *shell = mmi_signature_share(fixture->signatures, signature);
     if (shell) {
-        mmi_signature_destroy(ground->signatures, shell);
+        mmi_signature_destroy(fixture->signatures, shell);
     }
     return shell != NULL;
 }
 
-static void done(struct ground *ground, struct mmi_signature *signature, uint64_t ticks) {
-    mmi_signature_done(ground->signatures, signature, ticks);
+static void done(struct fixture *fixture, struct mmi_signature *signature, uint64_t ticks) {
+    mmi_signature_done(fixture->signatures, signature, ticks);
 }
 
-static void put(struct ground *ground, int64_t columns, uint64_t ticks) {
-    struct mmi_signature *signature = make(ground, columns, 0);
-    assert_true(share(ground, &signature));
-    done(ground, signature, ticks);
+static void put(struct fixture *fixture, int64_t columns, uint64_t ticks) {
+    struct mmi_signature *signature = make(fixture, columns, 0);
+    assert_true(share(fixture, &signature));
+    done(fixture, signature, ticks);
 }
 
-static bool is_known(struct ground *ground, int64_t columns, int64_t mode, uint64_t ticks) {
-    struct mmi_signature *signature = find(ground, columns, mode);
+static bool is_known(struct fixture *fixture, int64_t columns, int64_t mode, uint64_t ticks) {
+    struct mmi_signature *signature = find(fixture, columns, mode);
     if (!signature) {
         return false;
     }
@@ -146,160 +147,160 @@ static bool is_known(struct ground *ground, int64_t columns, int64_t mode, uint6
     assert_int_equal(signature->size.activation_bytes, columns * 4);
     assert_int_equal(signature->size.outputs[0].bytes, columns);
     assert_int_equal(signature->all_exact, columns != 13);
-    done(ground, signature, ticks);
+    done(fixture, signature, ticks);
     return true;
 }
 
-static void expect_bytes_add_up(const struct ground *ground) {
+static void expect_bytes_add_up(const struct fixture *fixture) {
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < ground->signatures->capacity; i++) {
-        bytes += ground->signatures->slots[i].bytes;
+    for (uint32_t i = 0; i < fixture->signatures->capacity; i++) {
+        bytes += fixture->signatures->slots[i].bytes;
     }
-    assert_int_equal(ground->signatures->bytes, bytes);
+    assert_int_equal(fixture->signatures->bytes, bytes);
 }
 
 /* ---- Tests */
 
 static void test_what_was_shared_is_found(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, 4);
-    assert_null(find(&ground, 3, 0));
-    put(&ground, 3, 1);
-    put(&ground, 13, 2);
-    assert_true(is_known(&ground, 3, 0, 3));
-    assert_true(is_known(&ground, 13, 0, 3));
-    assert_false(is_known(&ground, 4, 0, 3));
-    assert_int_equal(ground.counts.sized, 2);
-    expect_bytes_add_up(&ground);
-    ground_fini(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture, 4);
+    assert_null(find(&fixture, 3, 0));
+    put(&fixture, 3, 1);
+    put(&fixture, 13, 2);
+    assert_true(is_known(&fixture, 3, 0, 3));
+    assert_true(is_known(&fixture, 13, 0, 3));
+    assert_false(is_known(&fixture, 4, 0, 3));
+    assert_int_equal(fixture.counts.sized, 2);
+    expect_bytes_add_up(&fixture);
+    fixture_fini(&fixture);
 }
 
 /* What specialises is part of the key while it is at most 64 bytes. */
 static void test_elements_that_specialise_count(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, 4);
-    struct mmi_signature *signature = make(&ground, 3, 7);
+    struct fixture fixture;
+    fixture_init(&fixture, 4);
+    struct mmi_signature *signature = make(&fixture, 3, 7);
     assert_int_equal(((struct made *)signature->state)->special, 7);
-    assert_true(share(&ground, &signature));
-    done(&ground, signature, 1);
-    assert_true(is_known(&ground, 3, 7, 2));
-    assert_false(is_known(&ground, 3, 8, 2));
+    assert_true(share(&fixture, &signature));
+    done(&fixture, signature, 1);
+    assert_true(is_known(&fixture, 3, 7, 2));
+    assert_false(is_known(&fixture, 3, 8, 2));
 
     struct inputs inputs;
     inputs_for(&inputs, 5, 1);
     inputs.values[1].shape[0] = 16;
     inputs.values[1].bytes = sizeof(inputs.mode); /* 128 bytes: only the shape counts */
-    assert_int_equal(mmi_signature_make(ground.signatures, inputs.values, &signature, &ground.err),
-                     MM_OK);
+    assert_int_equal(
+        mmi_signature_make(fixture.signatures, inputs.values, &signature, &fixture.err), MM_OK);
     assert_int_equal(((struct made *)signature->state)->special, -1);
-    assert_true(share(&ground, &signature));
-    done(&ground, signature, 3);
+    assert_true(share(&fixture, &signature));
+    done(&fixture, signature, 3);
     inputs.mode[0] = 2;
-    signature = mmi_signature_find(ground.signatures, inputs.values);
+    signature = mmi_signature_find(fixture.signatures, inputs.values);
     assert_non_null(signature);
-    done(&ground, signature, 4);
-    ground_fini(&ground);
+    done(&fixture, signature, 4);
+    fixture_fini(&fixture);
 }
 
 static void test_the_least_recently_used_is_replaced(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, 3);
-    put(&ground, 1, 1);
-    put(&ground, 2, 2);
-    put(&ground, 3, 3);
-    assert_true(is_known(&ground, 1, 0, 4)); /* now 2 is the oldest */
-    put(&ground, 4, 5);
-    assert_int_equal(ground.counts.done, 1);
-    assert_false(is_known(&ground, 2, 0, 6));
-    assert_true(is_known(&ground, 1, 0, 6));
-    assert_true(is_known(&ground, 3, 0, 6));
-    assert_true(is_known(&ground, 4, 0, 6));
-    expect_bytes_add_up(&ground);
-    ground_fini(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture, 3);
+    put(&fixture, 1, 1);
+    put(&fixture, 2, 2);
+    put(&fixture, 3, 3);
+    assert_true(is_known(&fixture, 1, 0, 4)); /* now 2 is the oldest */
+    put(&fixture, 4, 5);
+    assert_int_equal(fixture.counts.done, 1);
+    assert_false(is_known(&fixture, 2, 0, 6));
+    assert_true(is_known(&fixture, 1, 0, 6));
+    assert_true(is_known(&fixture, 3, 0, 6));
+    assert_true(is_known(&fixture, 4, 0, 6));
+    expect_bytes_add_up(&fixture);
+    fixture_fini(&fixture);
 }
 
 static void test_what_is_held_is_not_replaced(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, 2);
-    put(&ground, 1, 1);
-    put(&ground, 2, 2);
-    struct mmi_signature *held = find(&ground, 1, 0);
-    put(&ground, 3, 3); /* in place of 2, though 1 is older */
-    assert_false(is_known(&ground, 2, 0, 4));
-    struct mmi_signature *other = find(&ground, 3, 0);
+    struct fixture fixture;
+    fixture_init(&fixture, 2);
+    put(&fixture, 1, 1);
+    put(&fixture, 2, 2);
+    struct mmi_signature *held = find(&fixture, 1, 0);
+    put(&fixture, 3, 3); /* in place of 2, though 1 is older */
+    assert_false(is_known(&fixture, 2, 0, 4));
+    struct mmi_signature *other = find(&fixture, 3, 0);
 
-    struct mmi_signature *own = make(&ground, 4, 0);
+    struct mmi_signature *own = make(&fixture, 4, 0);
     struct mmi_signature *before = own;
-    assert_false(share(&ground, &own)); /* all are held: it stays the caller's own */
+    assert_false(share(&fixture, &own)); /* all are held: it stays the caller's own */
     assert_ptr_equal(own, before);
     assert_int_equal(((struct made *)own->state)->columns, 4);
-    uint64_t dropped = ground.counts.done;
-    done(&ground, own, 5);
-    assert_int_equal(ground.counts.done, dropped + 1);
+    uint64_t dropped = fixture.counts.done;
+    done(&fixture, own, 5);
+    assert_int_equal(fixture.counts.done, dropped + 1);
 
     assert_int_equal(((struct made *)held->state)->columns, 1);
-    done(&ground, held, 6);
-    done(&ground, other, 6);
-    ground_fini(&ground);
+    done(&fixture, held, 6);
+    done(&fixture, other, 6);
+    fixture_fini(&fixture);
 }
 
 static void test_no_room_at_all(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, 0);
-    struct mmi_signature *own = make(&ground, 1, 0);
-    assert_false(share(&ground, &own));
-    done(&ground, own, 1);
-    assert_null(find(&ground, 1, 0));
-    ground_fini(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture, 0);
+    struct mmi_signature *own = make(&fixture, 1, 0);
+    assert_false(share(&fixture, &own));
+    done(&fixture, own, 1);
+    assert_null(find(&fixture, 1, 0));
+    fixture_fini(&fixture);
     mmi_signatures_free(NULL);
 }
 
 /* size may fail at any point; size_done is called all the same. */
 static void test_a_failed_size_is_undone(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, 2);
-    ground.counts.answer = MM_UNSUPPORTED;
+    struct fixture fixture;
+    fixture_init(&fixture, 2);
+    fixture.counts.answer = MM_UNSUPPORTED;
     struct inputs inputs;
     struct mmi_signature *signature = NULL;
     assert_int_equal(
-        mmi_signature_make(ground.signatures, inputs_for(&inputs, 1, 0), &signature, &ground.err),
+        mmi_signature_make(fixture.signatures, inputs_for(&inputs, 1, 0), &signature, &fixture.err),
         MM_UNSUPPORTED);
-    assert_string_equal(ground.err.text, "as told");
-    assert_int_equal(ground.counts.sized, 1);
-    ground_fini(&ground);
+    assert_string_equal(fixture.err.text, "as told");
+    assert_int_equal(fixture.counts.sized, 1);
+    fixture_fini(&fixture);
 }
 
 static void test_without_memory_nothing_is_left(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground, 2);
-    uint64_t before = world_live_bytes(&ground.world);
+    struct fixture fixture;
+    fixture_init(&fixture, 2);
+    uint64_t before = world_live_bytes(&fixture.world);
     uint64_t nth = 1;
     for (;; nth++) {
         struct inputs inputs;
         struct mmi_signature *signature = NULL;
-        world_fail_alloc(&ground.world, nth);
-        mm_status status = mmi_signature_make(ground.signatures, inputs_for(&inputs, 1, 0),
-                                              &signature, &ground.err);
+        world_fail_alloc(&fixture.world, nth);
+        mm_status status = mmi_signature_make(fixture.signatures, inputs_for(&inputs, 1, 0),
+                                              &signature, &fixture.err);
         if (status == MM_OK) {
-            done(&ground, signature, 1);
+            done(&fixture, signature, 1);
             break;
         }
         assert_int_equal(status, MM_NO_MEMORY);
-        assert_int_equal(world_live_bytes(&ground.world), before);
+        assert_int_equal(world_live_bytes(&fixture.world), before);
     }
     assert_true(nth > 4);
-    world_fail_alloc(&ground.world, 1);
-    assert_null(mmi_signatures_new(&ground.world.env.alloc, &ground.backend, &ground.description,
-                                   &ground.counts, 2));
-    world_fail_alloc(&ground.world, 0);
-    ground_fini(&ground);
+    world_fail_alloc(&fixture.world, 1);
+    assert_null(mmi_signatures_new(&fixture.world.env.alloc, &fixture.backend, &fixture.description,
+                                   &fixture.counts, 2));
+    world_fail_alloc(&fixture.world, 0);
+    fixture_fini(&fixture);
 }
 
 /* ---- At once */
@@ -310,28 +311,28 @@ static void test_without_memory_nothing_is_left(void **state) {
 
 struct user {
     pthread_t thread;
-    struct ground *ground;
+    struct fixture *fixture;
     pthread_mutex_t *writers;
     _Atomic uint64_t *ticks;
     uint64_t seed, wrong, found;
 };
 
 static void use_one(struct user *user, int64_t columns) {
-    struct ground *ground = user->ground;
+    struct fixture *fixture = user->fixture;
     struct inputs inputs;
     const mm_value *values = inputs_for(&inputs, columns, 0);
-    struct mmi_signature *signature = mmi_signature_find(ground->signatures, values);
+    struct mmi_signature *signature = mmi_signature_find(fixture->signatures, values);
     user->found += signature != NULL;
     if (!signature) {
-        if (mmi_signature_make(ground->signatures, values, &signature, NULL) != MM_OK) {
+        if (mmi_signature_make(fixture->signatures, values, &signature, NULL) != MM_OK) {
             user->wrong++;
             return;
         }
         pthread_mutex_lock(user->writers);
-        struct mmi_signature *shell = mmi_signature_share(ground->signatures, &signature);
+        struct mmi_signature *shell = mmi_signature_share(fixture->signatures, &signature);
         pthread_mutex_unlock(user->writers);
         if (shell) {
-            mmi_signature_destroy(ground->signatures, shell);
+            mmi_signature_destroy(fixture->signatures, shell);
         }
     }
     for (int i = 0; i < 3; i++) { /* it stays what it is while it is held */
@@ -339,7 +340,7 @@ static void use_one(struct user *user, int64_t columns) {
         user->wrong += made->columns != columns;
         user->wrong += signature->size.outputs[0].bytes != (uint64_t)columns;
     }
-    mmi_signature_done(ground->signatures, signature, atomic_fetch_add(user->ticks, 1));
+    mmi_signature_done(fixture->signatures, signature, atomic_fetch_add(user->ticks, 1));
 }
 
 static void *use_many(void *ctx) {
@@ -352,14 +353,14 @@ static void *use_many(void *ctx) {
 
 static void test_many_threads_share_few_slots(void **state) {
     uint64_t seed = *(uint64_t *)*state;
-    struct ground ground;
+    struct fixture fixture;
     struct user users[THREADS];
     pthread_mutex_t writers = PTHREAD_MUTEX_INITIALIZER;
     _Atomic uint64_t ticks = 1;
-    ground_init(&ground, 3);
+    fixture_init(&fixture, 3);
     for (unsigned i = 0; i < THREADS; i++) {
         users[i] = (struct user){
-            .ground = &ground, .writers = &writers, .ticks = &ticks, .seed = test_random(&seed)};
+            .fixture = &fixture, .writers = &writers, .ticks = &ticks, .seed = test_random(&seed)};
         assert_int_equal(pthread_create(&users[i].thread, NULL, use_many, &users[i]), 0);
     }
     uint64_t found = 0;
@@ -370,10 +371,10 @@ static void test_many_threads_share_few_slots(void **state) {
     }
     assert_true(found > 0);
     for (uint32_t i = 0; i < 3; i++) { /* VALID, and nobody inside */
-        assert_int_equal(atomic_load(&ground.signatures->slots[i].word), UINT64_C(1) << 63);
+        assert_int_equal(atomic_load(&fixture.signatures->slots[i].word), UINT64_C(1) << 63);
     }
-    expect_bytes_add_up(&ground);
-    ground_fini(&ground);
+    expect_bytes_add_up(&fixture);
+    fixture_fini(&fixture);
 }
 
 int main(int argc, char **argv) {

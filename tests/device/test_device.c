@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every kind of device promises: contiguous regions over scattered memory that comes back. */
 
-#include "ground.h"
+#include "fixture.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* One for all tests: the largest region there is. */
-static uint8_t pattern[GROUND_BYTES + 12 * MIB];
+static uint8_t pattern[FIXTURE_BYTES + 12 * MIB];
 
 /* Writes the pattern of `seed` in pieces that fall on no boundary. */
 static void write_pattern(struct holder *holder, uint64_t seed) {
@@ -62,7 +62,7 @@ static void test_names(void **state) {
     struct world world;
     world_init(&world);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct mmi_device_config config = {cases[i].name, 7, GROUND_BYTES, 0, 0};
+        struct mmi_device_config config = {cases[i].name, 7, FIXTURE_BYTES, 0, 0};
         struct mmi_device *device = NULL;
         mm_error err = {0};
         assert_int_equal(mmi_device_open(&world.env, &config, &device, &err), cases[i].status);
@@ -116,10 +116,10 @@ static void test_absurd_budgets(void **state) {
 /* ---- Regions --------------------------------------------------------------------------------- */
 
 static void test_contiguous_over_scattered(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
     /* Every second chunk is taken, so that the large block gets what lies between. */
-    struct holder comb[GROUND_BYTES / MMI_CHUNK_BYTES] = {0};
+    struct holder comb[FIXTURE_BYTES / MMI_CHUNK_BYTES] = {0};
     size_t teeth = sizeof(comb) / sizeof(comb[0]);
     for (size_t i = 0; i < teeth; i++) {
         hold(device, &comb[i], MMI_CHUNK_BYTES);
@@ -129,7 +129,7 @@ static void test_contiguous_over_scattered(void **state) {
         drop(device, &comb[i]);
     }
     struct holder large = {0};
-    hold(device, &large, GROUND_BYTES / 2 - 12345);
+    hold(device, &large, FIXTURE_BYTES / 2 - 12345);
     write_pattern(&large, 99);
     check_pattern(&large, 99);
     for (size_t i = 1; i < teeth; i += 2) {
@@ -141,30 +141,30 @@ static void test_contiguous_over_scattered(void **state) {
 }
 
 static void test_adjacent_and_reversed_runs(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
     struct holder all = {0}, parts[4] = {{.block = {0}}};
-    hold(device, &all, GROUND_BYTES);
+    hold(device, &all, FIXTURE_BYTES);
     write_pattern(&all, 1);
     check_pattern(&all, 1);
     drop(device, &all);
     for (size_t i = 0; i < 4; i++) {
-        hold(device, &parts[i], GROUND_BYTES / 4);
+        hold(device, &parts[i], FIXTURE_BYTES / 4);
         write_pattern(&parts[i], i);
     }
     for (size_t i = 4; i-- > 0;) {
         check_pattern(&parts[i], i);
         drop(device, &parts[i]);
     }
-    hold(device, &all, GROUND_BYTES);
+    hold(device, &all, FIXTURE_BYTES);
     write_pattern(&all, 2);
     check_pattern(&all, 2);
     drop(device, &all);
 }
 
 static void test_small_neighbours(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
     static const uint64_t sizes[] = {1,     255, 256,           257,    4096,
                                      70000, 1,   2 * MIB - 256, 900000, 300000};
     enum { COUNT = sizeof(sizes) / sizeof(sizes[0]) };
@@ -187,8 +187,8 @@ static void test_small_neighbours(void **state) {
 }
 
 static void test_alignment(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
     static const uint64_t sizes[] = {1, 300, 5000, 2 * MIB, 2 * MIB + 1};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct holder holder = {0};
@@ -199,19 +199,19 @@ static void test_alignment(void **state) {
 }
 
 static void test_unmap_gives_back(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
     struct holder leaver = {0}, stayer = {0};
     hold(device, &stayer, 5 * MIB);
     write_pattern(&stayer, 1);
-    hold(device, &leaver, GROUND_BYTES - 8 * MIB);
+    hold(device, &leaver, FIXTURE_BYTES - 8 * MIB);
     write_pattern(&leaver, 2);
     void *base = leaver.region.base;
     assert_true(is_mapped(base));
     drop(device, &leaver);
     assert_false(is_mapped(base));
     /* The same memory for the next one, and nobody else's. */
-    hold(device, &leaver, GROUND_BYTES - 8 * MIB);
+    hold(device, &leaver, FIXTURE_BYTES - 8 * MIB);
     write_pattern(&leaver, 3);
     check_pattern(&stayer, 1);
     check_pattern(&leaver, 3);
@@ -221,8 +221,8 @@ static void test_unmap_gives_back(void **state) {
 }
 
 static void test_window(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
     if (device->pub.kind != MM_DEVICE_HOST) {
         assert_null(device->ops->window);
         assert_null(device->ops->map_file);
@@ -242,15 +242,15 @@ static void test_window(void **state) {
 }
 
 static void test_resize(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
     struct holder first = {0}, large = {0}, small = {0};
     mm_error err;
-    hold(device, &first, GROUND_BYTES);
+    hold(device, &first, FIXTURE_BYTES);
     write_pattern(&first, 1);
     for (uint64_t step = 1; step <= 3; step++) {
-        assert_int_equal(device->ops->resize(device, GROUND_BYTES + step * 4 * MIB, &err), MM_OK);
-        assert_true(mmi_arena_set_capacity(device->arena, GROUND_BYTES + step * 4 * MIB));
+        assert_int_equal(device->ops->resize(device, FIXTURE_BYTES + step * 4 * MIB, &err), MM_OK);
+        assert_true(mmi_arena_set_capacity(device->arena, FIXTURE_BYTES + step * 4 * MIB));
     }
     /* In the new memory, across the three times that it grew. */
     hold(device, &large, 10 * MIB);
@@ -267,52 +267,53 @@ static void test_resize(void **state) {
     drop(device, &first);
     drop(device, &large);
     drop(device, &small);
-    assert_int_equal(device->ops->resize(device, GROUND_BYTES + 12 * MIB, &err), MM_OK);
-    assert_true(mmi_arena_set_capacity(device->arena, GROUND_BYTES + 12 * MIB));
-    hold(device, &first, GROUND_BYTES + 12 * MIB);
+    assert_int_equal(device->ops->resize(device, FIXTURE_BYTES + 12 * MIB, &err), MM_OK);
+    assert_true(mmi_arena_set_capacity(device->arena, FIXTURE_BYTES + 12 * MIB));
+    hold(device, &first, FIXTURE_BYTES + 12 * MIB);
     write_pattern(&first, 4);
     check_pattern(&first, 4);
     drop(device, &first);
 }
 
 static void test_resize_absurd(void **state) {
-    struct ground *ground = *state;
+    struct fixture *fixture = *state;
     mm_error err;
-    assert_int_equal(ground->device->ops->resize(ground->device, UINT64_MAX, &err),
+    assert_int_equal(fixture->device->ops->resize(fixture->device, UINT64_MAX, &err),
                      MM_INVALID_ARGUMENT);
     /* More addresses than there are: nothing changed, and it goes on. */
     uint64_t most = UINT32_MAX * MMI_CHUNK_BYTES;
-    assert_int_not_equal(ground->device->ops->resize(ground->device, most, &err), MM_OK);
+    assert_int_not_equal(fixture->device->ops->resize(fixture->device, most, &err), MM_OK);
     struct holder holder = {0};
-    hold(ground->device, &holder, GROUND_BYTES);
+    hold(fixture->device, &holder, FIXTURE_BYTES);
     write_pattern(&holder, 1);
-    drop(ground->device, &holder);
+    drop(fixture->device, &holder);
 }
 
 static void test_two_devices(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device_config config = {"sim/other", 1, GROUND_BYTES, 0, 0};
+    struct fixture *fixture = *state;
+    struct mmi_device_config config = {"sim/other", 1, FIXTURE_BYTES, 0, 0};
     struct mmi_device *other;
     mm_error err;
-    assert_int_equal(mmi_device_open(&ground->world.env, &config, &other, &err), MM_OK);
+    assert_int_equal(mmi_device_open(&fixture->world.env, &config, &other, &err), MM_OK);
     struct holder here = {0}, there = {0};
-    hold(ground->device, &here, 6 * MIB);
+    hold(fixture->device, &here, 6 * MIB);
     hold(other, &there, 6 * MIB);
     write_pattern(&here, 1);
     write_pattern(&there, 2);
     check_pattern(&here, 1);
     check_pattern(&there, 2);
-    drop(ground->device, &here);
+    drop(fixture->device, &here);
     drop(other, &there);
     mmi_device_close(other);
 }
 
 static void test_no_addresses_left(void **state) {
-    struct ground *ground = *state;
+    struct fixture *fixture = *state;
     struct mmi_block block = {.bytes = UINT64_C(1) << 60, .charged_bytes = UINT64_C(1) << 60};
     struct mmi_region region = {0};
     mm_error err;
-    assert_int_equal(ground->device->ops->map(ground->device, &block, &region, &err), MM_NO_MEMORY);
+    assert_int_equal(fixture->device->ops->map(fixture->device, &block, &region, &err),
+                     MM_NO_MEMORY);
     assert_null(region.device);
 }
 
@@ -330,8 +331,8 @@ static int make_file(uint64_t bytes) {
 }
 
 static void test_map_file(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
     uint64_t bytes = 3 * MIB + 777;
     int fd = make_file(bytes);
     struct holder holder = {0};
@@ -348,8 +349,8 @@ static void test_map_file(void **state) {
 }
 
 static void test_map_file_errors(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
     struct mmi_region region = {0};
     mm_error err;
     int fd = make_file(10000);

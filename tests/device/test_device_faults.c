@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Devices that refuse, that are lost, that are slow, and a kernel that has no mapping left. */
 
-#include "ground.h"
+#include "fixture.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -63,7 +63,7 @@ static mm_status live(struct mmi_device *device, mm_error *err) {
         status = ops->write(&small.region, 999, bytes, 1, err);
     }
     if (status == MM_OK) {
-        status = ops->resize(device, GROUND_BYTES + 20 * MIB, err);
+        status = ops->resize(device, FIXTURE_BYTES + 20 * MIB, err);
     }
     drop(device, &large);
     drop(device, &small);
@@ -72,7 +72,7 @@ static mm_status live(struct mmi_device *device, mm_error *err) {
 
 static mm_status open_and_live(struct world *world, const char *name, mm_error *err) {
     struct mmi_device *device = NULL;
-    struct mmi_device_config config = {.name = name, .budget_bytes = GROUND_BYTES};
+    struct mmi_device_config config = {.name = name, .budget_bytes = FIXTURE_BYTES};
     mm_status status = mmi_device_open(&world->env, &config, &device, err);
     if (status == MM_OK) {
         status = live(device, err);
@@ -126,10 +126,10 @@ static void test_nth_allocation_fails(void **state) {
         world_init(&world);
         world_fail_alloc(&world, ++nth);
         struct mmi_device *device = NULL;
-        struct mmi_device_config config = {.name = name, .budget_bytes = GROUND_BYTES};
+        struct mmi_device_config config = {.name = name, .budget_bytes = FIXTURE_BYTES};
         mm_status status = mmi_device_open(&world.env, &config, &device, &err);
         if (status == MM_OK) {
-            status = device->ops->resize(device, 2 * GROUND_BYTES, &err);
+            status = device->ops->resize(device, 2 * FIXTURE_BYTES, &err);
         }
         failed = world_failed(&world);
         assert_int_equal(status, failed ? MM_NO_MEMORY : MM_OK);
@@ -144,21 +144,21 @@ static void test_nth_allocation_fails(void **state) {
 /* ---- Lost ------------------------------------------------------------------------------------ */
 
 static void test_lost_for_ever(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
     const struct mmi_device_ops *ops = device->ops;
     struct holder large = {0}, small = {0}, late = {0};
     mm_error err;
     hold(device, &large, 4 * MIB);
     hold(device, &small, 100);
     assert_false(device->lost);
-    world_fault(&ground->world, "device", 1, ENODEV);
+    world_fault(&fixture->world, "device", 1, ENODEV);
     assert_int_equal(ops->write(&large.region, 0, "x", 1, &err), MM_DEVICE_LOST);
     assert_true(device->lost);
     assert_non_null(strstr(err.text, device->name));
     assert_int_equal(ops->write(&large.region, 0, "x", 1, &err), MM_DEVICE_LOST);
     assert_int_equal(ops->write(&small.region, 0, "x", 1, NULL), MM_DEVICE_LOST);
-    assert_int_equal(ops->resize(device, 2 * GROUND_BYTES, &err), MM_DEVICE_LOST);
+    assert_int_equal(ops->resize(device, 2 * FIXTURE_BYTES, &err), MM_DEVICE_LOST);
     if (ops->window) {
         assert_null(ops->window(&large.region, 0, 1));
     }
@@ -191,7 +191,7 @@ static uint64_t look(void *user) {
 }
 
 struct slow {
-    struct ground ground;
+    struct fixture fixture;
     struct clock clock;
     struct holder holder;
     _Atomic bool done;
@@ -203,26 +203,26 @@ static uint8_t four_mib[4 * MIB];
 static void slow_open(struct slow *slow, uint64_t ns_per_mib, uint64_t load_delay_ns,
                       uint64_t step_ns) {
     memset(slow, 0, sizeof(*slow));
-    ground_open(&slow->ground, &(struct mmi_device_config){.name = "sim/slow",
-                                                           .budget_bytes = GROUND_BYTES,
-                                                           .sim_ns_per_mib = ns_per_mib,
-                                                           .sim_load_delay_ns = load_delay_ns});
+    fixture_open(&slow->fixture, &(struct mmi_device_config){.name = "sim/slow",
+                                                             .budget_bytes = FIXTURE_BYTES,
+                                                             .sim_ns_per_mib = ns_per_mib,
+                                                             .sim_load_delay_ns = load_delay_ns});
     slow->clock.now_ns = WORLD_START_NS;
     slow->clock.step_ns = step_ns;
-    mmi_clock_init(&slow->ground.world.env.clock, look, &slow->clock);
+    mmi_clock_init(&slow->fixture.world.env.clock, look, &slow->clock);
     slow->clock.looks = 0;
-    take(slow->ground.device, &slow->holder, sizeof(four_mib));
+    take(slow->fixture.device, &slow->holder, sizeof(four_mib));
 }
 
 static void slow_close(struct slow *slow) {
-    drop(slow->ground.device, &slow->holder);
-    ground_close(&slow->ground);
+    drop(slow->fixture.device, &slow->holder);
+    fixture_close(&slow->fixture);
 }
 
 /* Takes a region and fills it. */
 static void *load(void *ctx) {
     struct slow *slow = ctx;
-    struct mmi_device *device = slow->ground.device;
+    struct mmi_device *device = slow->fixture.device;
     slow->map_status = device->ops->map(device, &slow->holder.block, &slow->holder.region, NULL);
     if (slow->map_status == MM_OK) {
         slow->write_status =
@@ -246,7 +246,7 @@ static void test_latency_on_the_clock(void **state) {
     (void)state;
     struct slow slow;
     slow_open(&slow, PER_MIB_NS, DELAY_NS, STEP_NS);
-    struct mmi_device *device = slow.ground.device;
+    struct mmi_device *device = slow.fixture.device;
     mm_error err;
     uint64_t start_ns = slow.clock.now_ns;
     assert_int_equal(device->ops->map(device, &slow.holder.block, &slow.holder.region, &err),
@@ -267,7 +267,7 @@ static void test_writes_do_not_queue(void **state) {
     (void)state;
     struct slow slow;
     slow_open(&slow, 1000, 0, 0); /* 4 MiB take 4 us, one byte takes no time */
-    struct mmi_device *device = slow.ground.device;
+    struct mmi_device *device = slow.fixture.device;
     pthread_t thread = load_until_it_waits(&slow);
     struct holder small = {0}, large = {0};
     mm_error err;
@@ -289,10 +289,10 @@ static void test_writes_do_not_queue(void **state) {
 static void lose_while_waiting(uint64_t ns_per_mib, uint64_t load_delay_ns, mm_status map_status) {
     struct slow slow;
     slow_open(&slow, ns_per_mib, load_delay_ns, 0);
-    struct mmi_device *device = slow.ground.device;
+    struct mmi_device *device = slow.fixture.device;
     pthread_t thread = load_until_it_waits(&slow);
-    world_fault(&slow.ground.world, "device", 1, ENODEV);
-    assert_int_equal(device->ops->resize(device, GROUND_BYTES, NULL), MM_DEVICE_LOST);
+    world_fault(&slow.fixture.world, "device", 1, ENODEV);
+    assert_int_equal(device->ops->resize(device, FIXTURE_BYTES, NULL), MM_DEVICE_LOST);
     pthread_join(thread, NULL);
     assert_int_equal(slow.map_status, map_status);
     assert_int_equal(slow.write_status, map_status == MM_OK ? MM_DEVICE_LOST : MM_OK);
@@ -345,8 +345,8 @@ static uint64_t use_up_mappings(uint8_t **base) {
 
 /* Three regions that the kernel merged into one mapping; the middle one leaves. */
 static void test_unmap_without_mappings(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
     struct holder holders[3] = {{.block = {0}}};
     skip_unless_few_mappings();
     for (size_t i = 0; i < 3; i++) {
@@ -371,9 +371,9 @@ static void test_unmap_without_mappings(void **state) {
 
 /* The free chunks lie apart: the region needs a mapping for each; there is none for the last. */
 static void test_map_without_mappings(void **state) {
-    struct ground *ground = *state;
-    struct mmi_device *device = ground->device;
-    struct holder comb[GROUND_BYTES / MMI_CHUNK_BYTES] = {0}, large = {0};
+    struct fixture *fixture = *state;
+    struct mmi_device *device = fixture->device;
+    struct holder comb[FIXTURE_BYTES / MMI_CHUNK_BYTES] = {0}, large = {0};
     size_t teeth = sizeof(comb) / sizeof(comb[0]);
     skip_unless_few_mappings();
     for (size_t i = 0; i < teeth; i++) {
@@ -382,7 +382,7 @@ static void test_map_without_mappings(void **state) {
     for (size_t i = 0; i < teeth; i += 2) {
         drop(device, &comb[i]);
     }
-    take(device, &large, GROUND_BYTES / 2);
+    take(device, &large, FIXTURE_BYTES / 2);
     size_t before = count_sim_mappings();
     uint8_t *base;
     uint64_t bytes = use_up_mappings(&base);

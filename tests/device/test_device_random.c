@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Random lives of regions against a naive shadow of every byte; and several threads at once. */
 
-#include "ground.h"
+#include "fixture.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -63,14 +63,14 @@ static void end(struct mmi_device *device, struct shadowed *s) {
 }
 
 static void resize(struct mmi_device *device, uint64_t *random) {
-    uint64_t bytes = GROUND_BYTES / 2 + test_random_below(random, GROUND_BYTES);
+    uint64_t bytes = FIXTURE_BYTES / 2 + test_random_below(random, FIXTURE_BYTES);
     mm_error err;
     assert_int_equal(device->ops->resize(device, bytes, &err), MM_OK);
     assert_true(mmi_arena_set_capacity(device->arena, bytes));
 }
 
 static void test_against_shadow(void **state) {
-    struct mmi_device *device = ((struct ground *)*state)->device;
+    struct mmi_device *device = ((struct fixture *)*state)->device;
     struct shadowed all[HOLDERS] = {0};
     uint64_t random = seed;
     for (int step = 0; step < 1500; step++) {
@@ -147,7 +147,7 @@ static void *run(void *ctx) {
         crowd->failed += !one_life(crowd, bytes, random_size(&random));
         if (round % 16 == 0) {
             /* The budget moves meanwhile; regions that are there do not notice. */
-            uint64_t budget_bytes = GROUND_BYTES + number * 16 * MIB;
+            uint64_t budget_bytes = FIXTURE_BYTES + number * 16 * MIB;
             crowd->failed += crowd->device->ops->resize(crowd->device, budget_bytes, NULL) != MM_OK;
         }
     }
@@ -156,7 +156,7 @@ static void *run(void *ctx) {
 }
 
 static void test_threads(void **state) {
-    struct crowd crowd = {.device = ((struct ground *)*state)->device};
+    struct crowd crowd = {.device = ((struct fixture *)*state)->device};
     pthread_mutex_init(&crowd.mutex, NULL);
     pthread_t threads[THREADS];
     for (size_t i = 0; i < THREADS; i++) {

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <plugin/tables.h>
 
-void ground_init(struct ground *ground) {
-    world_init(&ground->world);
-    assert_int_equal(mmi_pool_new(&ground->world.env, 1, NULL, &ground->pool, NULL), MM_OK);
-    const struct mmi_registry_config config = {.pool = ground->pool};
-    assert_int_equal(mmi_registry_new(&ground->world.env, &config, &ground->registry, NULL), MM_OK);
+void fixture_init(struct fixture *fixture) {
+    world_init(&fixture->world);
+    assert_int_equal(mmi_pool_new(&fixture->world.env, 1, NULL, &fixture->pool, NULL), MM_OK);
+    const struct mmi_registry_config config = {.pool = fixture->pool};
+    assert_int_equal(mmi_registry_new(&fixture->world.env, &config, &fixture->registry, NULL),
+                     MM_OK);
 }
 
-void ground_fini(struct ground *ground) {
-    mmi_registry_free(ground->registry);
-    mmi_pool_free(ground->pool);
-    world_fini(&ground->world);
+void fixture_fini(struct fixture *fixture) {
+    mmi_registry_free(fixture->registry);
+    mmi_pool_free(fixture->pool);
+    world_fini(&fixture->world);
 }
 
 static mm_status open_model(void *state, void *model, const mm_artifact *artifact,

@@ -7,13 +7,13 @@
 #include <plugin/list.h>
 #include <support/world.h>
 
-struct ground {
+struct fixture {
     struct world world;
     struct mmi_pool *pool;
     struct mmi_registry *registry;
 };
-void ground_init(struct ground *ground);
-void ground_fini(struct ground *ground); /* asserts that nothing leaked */
+void fixture_init(struct fixture *fixture);
+void fixture_fini(struct fixture *fixture); /* asserts that nothing leaked */
 
 /* A table that passes every check. */
 mm_backend plain_table(const char *name, const mm_format *formats, uint32_t format_count);

@@ -73,22 +73,22 @@ static const char *spoil(unsigned number, mm_backend *t, mm_format *f) {
 
 static void test_faults(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture);
     for (unsigned i = 0; i < FAULT_COUNT; i++) {
         mm_format format = {"good", "1", ".good", "GOOD", 4, 0};
         mm_backend table = plain_table("good", &format, 1);
         const char *field = spoil(i, &table, &format);
         mm_error err = {0};
-        assert_int_equal(mmi_registry_add(ground.registry, &table, &err), MM_INVALID_ARGUMENT);
+        assert_int_equal(mmi_registry_add(fixture.registry, &table, &err), MM_INVALID_ARGUMENT);
         assert_int_equal(err.status, MM_INVALID_ARGUMENT);
         if (strncmp(err.text, field, strlen(field)) != 0) {
             fail_msg("%s is wrong, but the error says: %s", field, err.text);
         }
-        assert_int_equal(mmi_registry_add(ground.registry, &table, NULL), MM_INVALID_ARGUMENT);
+        assert_int_equal(mmi_registry_add(fixture.registry, &table, NULL), MM_INVALID_ARGUMENT);
     }
-    assert_int_equal(mmi_registry_add(ground.registry, NULL, NULL), MM_INVALID_ARGUMENT);
-    ground_fini(&ground);
+    assert_int_equal(mmi_registry_add(fixture.registry, NULL, NULL), MM_INVALID_ARGUMENT);
+    fixture_fini(&fixture);
 }
 
 static void test_good(void **state) {

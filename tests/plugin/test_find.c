@@ -62,26 +62,26 @@ static const struct case_ cases[] = {
 
 static void test_find(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture);
     const mm_backend tables[] = {
         plain_table("red", red_formats, 3),
         plain_table("blue", blue_formats, 2),
         plain_table("mute", mute_formats, 1),
     };
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(mmi_registry_add(ground.registry, &tables[i], NULL), MM_OK);
+        assert_int_equal(mmi_registry_add(fixture.registry, &tables[i], NULL), MM_OK);
     }
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct case_ *c = &cases[i];
         struct mmi_backend *backend = NULL;
         const mm_format *format = NULL;
         mm_error err = {0};
-        mm_status status = mmi_registry_find(ground.registry, &c->query, &backend, &format, &err);
+        mm_status status = mmi_registry_find(fixture.registry, &c->query, &backend, &format, &err);
         if (status != c->status) {
             fail_msg("case %u: %s: %s", i, mm_status_name(status), err.text);
         }
-        assert_int_equal(mmi_registry_find(ground.registry, &c->query, &backend, &format, NULL),
+        assert_int_equal(mmi_registry_find(fixture.registry, &c->query, &backend, &format, NULL),
                          status);
         if (status == MM_OK) {
             assert_string_equal(backend->table->name, c->backend);
@@ -92,28 +92,28 @@ static void test_find(void **state) {
             assert_null(backend);
         }
     }
-    ground_fini(&ground);
+    fixture_fini(&fixture);
 }
 
 static void test_nothing(void **state) {
     (void)state;
-    struct ground ground;
+    struct fixture fixture;
     struct mmi_backend *backend;
     const mm_format *format;
-    ground_init(&ground);
+    fixture_init(&fixture);
     const struct mmi_format_query query = {.name = "a.red"};
-    assert_int_equal(mmi_registry_find(ground.registry, &query, &backend, &format, NULL),
+    assert_int_equal(mmi_registry_find(fixture.registry, &query, &backend, &format, NULL),
                      MM_NOT_FOUND);
-    ground_fini(&ground);
+    fixture_fini(&fixture);
 }
 
 /* The built-ins among themselves: each of their names, suffixes and first bytes leads home. */
 static void test_builtins(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture);
     for (unsigned i = 0; mmi_builtin_backends[i]; i++) {
-        assert_int_equal(mmi_registry_add(ground.registry, mmi_builtin_backends[i], NULL), MM_OK);
+        assert_int_equal(mmi_registry_add(fixture.registry, mmi_builtin_backends[i], NULL), MM_OK);
     }
     for (unsigned i = 0; mmi_builtin_backends[i]; i++) {
         const mm_backend *table = mmi_builtin_backends[i];
@@ -129,7 +129,7 @@ static void test_builtins(void **state) {
                 const mm_format *found_format;
                 bool asks = queries[q].format || queries[q].name || queries[q].head;
                 if (asks) {
-                    assert_int_equal(mmi_registry_find(ground.registry, &queries[q], &found,
+                    assert_int_equal(mmi_registry_find(fixture.registry, &queries[q], &found,
                                                        &found_format, NULL),
                                      MM_OK);
                     assert_ptr_equal(found->table, table);
@@ -138,7 +138,7 @@ static void test_builtins(void **state) {
             }
         }
     }
-    ground_fini(&ground);
+    fixture_fini(&fixture);
 }
 
 int main(void) {

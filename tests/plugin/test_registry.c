@@ -73,11 +73,11 @@ static mm_backend told_table(bool first) {
     return table;
 }
 
-static struct mmi_backend *find(struct ground *ground, const char *name) {
+static struct mmi_backend *find(struct fixture *fixture, const char *name) {
     struct mmi_backend *backend = NULL;
     const mm_format *format;
     const struct mmi_format_query query = {.name = name};
-    mmi_registry_find(ground->registry, &query, &backend, &format, NULL);
+    mmi_registry_find(fixture->registry, &query, &backend, &format, NULL);
     return backend;
 }
 
@@ -85,42 +85,42 @@ static struct mmi_backend *find(struct ground *ground, const char *name) {
 
 static void test_order(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture);
     tale = (struct tale){0};
     const mm_backend one = told_table(true), two = told_table(false);
-    assert_int_equal(mmi_registry_add(ground.registry, &one, NULL), MM_OK);
-    assert_int_equal(mmi_registry_add(ground.registry, &two, NULL), MM_OK);
+    assert_int_equal(mmi_registry_add(fixture.registry, &one, NULL), MM_OK);
+    assert_int_equal(mmi_registry_add(fixture.registry, &two, NULL), MM_OK);
     mm_error err;
-    assert_int_equal(mmi_registry_add(ground.registry, &one, &err), MM_EXISTS);
+    assert_int_equal(mmi_registry_add(fixture.registry, &one, &err), MM_EXISTS);
     assert_non_null(strstr(err.text, "one"));
     assert_string_equal(tale.text, "i1i2"); /* init is not run for a name that is taken */
-    assert_int_equal(find(&ground, "a.one")->live_bytes, 100);
-    ground_fini(&ground);
+    assert_int_equal(find(&fixture, "a.one")->live_bytes, 100);
+    fixture_fini(&fixture);
     assert_string_equal(tale.text, "i1i2f2f1");
 }
 
 static void test_failing_init(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture);
     tale = (struct tale){.answer = MM_TOO_LARGE, .reason = "the moon is too far"};
     const mm_backend one = told_table(true);
     mm_error err;
-    assert_int_equal(mmi_registry_add(ground.registry, &one, &err), MM_TOO_LARGE);
+    assert_int_equal(mmi_registry_add(fixture.registry, &one, &err), MM_TOO_LARGE);
     assert_string_equal(err.text, "backend one: the moon is too far");
     assert_int_equal(err.needed_bytes, 7);
     assert_int_equal(err.available_bytes, 5);
     assert_string_equal(tale.text, "i1f1");
-    assert_null(find(&ground, "a.one"));
+    assert_null(find(&fixture, "a.one"));
     tale.reason = NULL; /* a backend that says nothing still gives a sentence */
-    assert_int_equal(mmi_registry_add(ground.registry, &one, &err), MM_TOO_LARGE);
+    assert_int_equal(mmi_registry_add(fixture.registry, &one, &err), MM_TOO_LARGE);
     assert_int_equal(err.status, MM_TOO_LARGE);
     assert_string_equal(err.text, "backend one: larger than every device's budget");
     tale.answer = MM_OK; /* and the name is free */
-    assert_int_equal(mmi_registry_add(ground.registry, &one, NULL), MM_OK);
-    assert_non_null(find(&ground, "a.one"));
-    ground_fini(&ground);
+    assert_int_equal(mmi_registry_add(fixture.registry, &one, NULL), MM_OK);
+    assert_non_null(find(&fixture, "a.one"));
+    fixture_fini(&fixture);
 }
 
 static void count(void *ctx, uint64_t i) {
@@ -129,12 +129,12 @@ static void count(void *ctx, uint64_t i) {
 
 static void test_services(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
+    struct fixture fixture;
+    fixture_init(&fixture);
     tale = (struct tale){0};
     const mm_backend one = told_table(true);
-    assert_int_equal(mmi_registry_add(ground.registry, &one, NULL), MM_OK);
-    struct mmi_backend *backend = find(&ground, "a.one");
+    assert_int_equal(mmi_registry_add(fixture.registry, &one, NULL), MM_OK);
+    struct mmi_backend *backend = find(&fixture, "a.one");
     const mm_services *services = ((struct told_state *)backend->state)->services;
     assert_int_equal(services->struct_size, sizeof(mm_services));
     assert_int_equal(services->abi_minor, MM_BACKEND_ABI_MINOR);
@@ -142,7 +142,7 @@ static void test_services(void **state) {
     assert_int_equal(services->limits_nesting, 64);
     assert_int_equal(services->cpu_features, mmi_cpu_features());
     assert_int_equal(services->now_ns(services->host), WORLD_START_NS);
-    world_advance(&ground.world, 5);
+    world_advance(&fixture.world, 5);
     assert_int_equal(services->now_ns(services->host), WORLD_START_NS + 5);
     _Atomic uint64_t sum = 0;
     services->parallel_for(services->host, 10, count, &sum);
@@ -151,26 +151,26 @@ static void test_services(void **state) {
     assert_int_equal(backend->live_bytes, 177);
     services->allocator.free(services->allocator.user, memory, 77);
     assert_int_equal(backend->live_bytes, 100);
-    world_fail_alloc(&ground.world, 1);
+    world_fail_alloc(&fixture.world, 1);
     assert_null(services->allocator.alloc(services->allocator.user, 77, 64));
     assert_int_equal(backend->live_bytes, 100);
-    ground_fini(&ground);
+    fixture_fini(&fixture);
 }
 
 static void test_config(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    mmi_registry_free(ground.registry);
+    struct fixture fixture;
+    fixture_init(&fixture);
+    mmi_registry_free(fixture.registry);
     const struct mmi_registry_config config = {
-        .pool = ground.pool, .cpu_features_mask = UINT64_C(1) << 63, .max_nesting = 3};
-    assert_int_equal(mmi_registry_new(&ground.world.env, &config, &ground.registry, NULL), MM_OK);
+        .pool = fixture.pool, .cpu_features_mask = UINT64_C(1) << 63, .max_nesting = 3};
+    assert_int_equal(mmi_registry_new(&fixture.world.env, &config, &fixture.registry, NULL), MM_OK);
     tale = (struct tale){0};
     const mm_backend one = told_table(true);
-    assert_int_equal(mmi_registry_add(ground.registry, &one, NULL), MM_OK);
-    assert_int_equal(find(&ground, "a.one")->services.cpu_features, 0);
-    assert_int_equal(find(&ground, "a.one")->services.limits_nesting, 3);
-    ground_fini(&ground);
+    assert_int_equal(mmi_registry_add(fixture.registry, &one, NULL), MM_OK);
+    assert_int_equal(find(&fixture, "a.one")->services.cpu_features, 0);
+    assert_int_equal(find(&fixture, "a.one")->services.limits_nesting, 3);
+    fixture_fini(&fixture);
 }
 
 /* The registry with all built-ins and a told one, each allocation failing in turn. */
@@ -179,42 +179,42 @@ static void test_allocations(void **state) {
     bool failed = true;
     for (uint64_t nth = 1; failed; nth++) {
         assert_true(nth < 100);
-        struct ground ground;
-        world_init(&ground.world);
-        assert_int_equal(mmi_pool_new(&ground.world.env, 1, NULL, &ground.pool, NULL), MM_OK);
-        const struct mmi_registry_config config = {.pool = ground.pool};
+        struct fixture fixture;
+        world_init(&fixture.world);
+        assert_int_equal(mmi_pool_new(&fixture.world.env, 1, NULL, &fixture.pool, NULL), MM_OK);
+        const struct mmi_registry_config config = {.pool = fixture.pool};
         tale = (struct tale){0};
         const mm_backend one = told_table(true);
         mm_error err = {0};
-        world_fail_alloc(&ground.world, nth);
-        ground.registry = NULL;
-        mm_status status = mmi_registry_new(&ground.world.env, &config, &ground.registry, &err);
+        world_fail_alloc(&fixture.world, nth);
+        fixture.registry = NULL;
+        mm_status status = mmi_registry_new(&fixture.world.env, &config, &fixture.registry, &err);
         if (status == MM_OK) {
-            status = mmi_registry_add(ground.registry, &one, &err);
+            status = mmi_registry_add(fixture.registry, &one, &err);
         }
         for (unsigned i = 0; status == MM_OK && mmi_builtin_backends[i]; i++) {
-            status = mmi_registry_add(ground.registry, mmi_builtin_backends[i], &err);
+            status = mmi_registry_add(fixture.registry, mmi_builtin_backends[i], &err);
         }
-        failed = world_failed(&ground.world);
+        failed = world_failed(&fixture.world);
         assert_int_equal(status, failed ? MM_NO_MEMORY : MM_OK);
         assert_true(status == MM_OK || err.text[0] != '\0');
-        ground_fini(&ground);
+        fixture_fini(&fixture);
     }
 }
 
 /* Registering and looking up at once: one of each name wins, and whoever is found is ready. */
 
 struct race {
-    struct ground *ground;
+    struct fixture *fixture;
     _Atomic uint32_t added;
 };
 
 static void *race(void *race_) {
     struct race *race = race_;
     for (unsigned i = 0; mmi_builtin_backends[i]; i++) {
-        mm_status status = mmi_registry_add(race->ground->registry, mmi_builtin_backends[i], NULL);
+        mm_status status = mmi_registry_add(race->fixture->registry, mmi_builtin_backends[i], NULL);
         atomic_fetch_add(&race->added, status == MM_OK);
-        struct mmi_backend *backend = find(race->ground, "model.echo");
+        struct mmi_backend *backend = find(race->fixture, "model.echo");
         if (backend && strcmp(backend->table->name, "echo") != 0) {
             return race;
         }
@@ -224,9 +224,9 @@ static void *race(void *race_) {
 
 static void test_race(void **state) {
     (void)state;
-    struct ground ground;
-    ground_init(&ground);
-    struct race shared = {.ground = &ground};
+    struct fixture fixture;
+    fixture_init(&fixture);
+    struct race shared = {.fixture = &fixture};
     pthread_t threads[4];
     uint32_t builtins = 0;
     while (mmi_builtin_backends[builtins]) {
@@ -241,7 +241,7 @@ static void test_race(void **state) {
         assert_null(wrong);
     }
     assert_int_equal(shared.added, builtins);
-    ground_fini(&ground);
+    fixture_fini(&fixture);
 }
 
 static void test_free_nothing(void **state) {

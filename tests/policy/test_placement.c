@@ -7,19 +7,19 @@
 #include <support/world.h>
 
 #define ROUNDS 20000
-#define OFFERS_MAX 6
+#define PLACEMENTS_MAX 6
 
 static uint64_t seed;
 
-static size_t place_two(struct mmi_offer a, struct mmi_offer b) {
+static size_t place_two(struct mmi_placement a, struct mmi_placement b) {
     a.usable = b.usable = true;
-    const struct mmi_offer offers[] = {a, b};
-    return mmi_place(offers, 2);
+    const struct mmi_placement placements[] = {a, b};
+    return mmi_place(placements, 2);
 }
 
 static void test_better_to_worse(void **state) {
     (void)state;
-    const struct mmi_offer order[] = {
+    const struct mmi_placement order[] = {
         {.plan = {.verdict = MMI_PLAN_FITS}, .free_bytes = 9},
         {.plan = {.verdict = MMI_PLAN_FITS}, .free_bytes = 8},
         {.plan = {.verdict = MMI_PLAN_EVICT, .victim_cost_ns = 5, .victim_bytes = 1}},
@@ -49,14 +49,14 @@ static void test_better_to_worse(void **state) {
 
 static void test_none_usable(void **state) {
     (void)state;
-    const struct mmi_offer offers[] = {{.plan = {.verdict = MMI_PLAN_FITS}},
-                                       {.plan = {.verdict = MMI_PLAN_TOO_LARGE}}};
-    assert_int_equal(mmi_place(offers, 2), 2);
+    const struct mmi_placement placements[] = {{.plan = {.verdict = MMI_PLAN_FITS}},
+                                               {.plan = {.verdict = MMI_PLAN_TOO_LARGE}}};
+    assert_int_equal(mmi_place(placements, 2), 2);
     assert_int_equal(mmi_place(NULL, 0), 0);
 }
 
-static void random_offer(struct mmi_offer *offer, uint64_t *random) {
-    *offer = (struct mmi_offer){
+static void random_placement(struct mmi_placement *placement, uint64_t *random) {
+    *placement = (struct mmi_placement){
         .plan = {.verdict = (enum mmi_verdict)test_random_below(random, MMI_PLAN_TOO_LARGE + 1),
                  .victim_class = (uint8_t)test_random_below(random, 3),
                  .victim_cost_ns = test_random_below(random, 3),
@@ -64,39 +64,39 @@ static void random_offer(struct mmi_offer *offer, uint64_t *random) {
                  .wait_until_ns = test_random_below(random, 3)},
         .free_bytes = test_random_below(random, 3),
         .usable = test_random_below(random, 4) != 0};
-    offer->plan.draining =
-        offer->plan.verdict == MMI_PLAN_EVICT && test_random_below(random, 2) != 0;
+    placement->plan.draining =
+        placement->plan.verdict == MMI_PLAN_EVICT && test_random_below(random, 2) != 0;
 }
 
-/* The choice wins every duel, wins ties only against later offers, and taking a loser away changes
- * nothing. */
+/* The choice wins every duel, wins ties only against later candidates, and taking a loser away
+ * changes nothing. */
 static void test_properties(void **state) {
     (void)state;
     uint64_t random = seed;
     for (int round = 0; round < ROUNDS; round++) {
-        struct mmi_offer offers[OFFERS_MAX];
-        size_t count = (size_t)test_random_below(&random, OFFERS_MAX + 1);
+        struct mmi_placement placements[PLACEMENTS_MAX];
+        size_t count = (size_t)test_random_below(&random, PLACEMENTS_MAX + 1);
         for (size_t i = 0; i < count; i++) {
-            random_offer(&offers[i], &random);
+            random_placement(&placements[i], &random);
         }
-        size_t best = mmi_place(offers, count);
+        size_t best = mmi_place(placements, count);
         for (size_t i = 0; i < count; i++) {
             if (best == count) {
-                assert_false(offers[i].usable);
+                assert_false(placements[i].usable);
                 continue;
             }
-            assert_true(offers[best].usable);
-            if (i == best || !offers[i].usable) {
+            assert_true(placements[best].usable);
+            if (i == best || !placements[i].usable) {
                 continue;
             }
             if (i < best) {
-                assert_int_equal(place_two(offers[i], offers[best]), 1);
+                assert_int_equal(place_two(placements[i], placements[best]), 1);
             } else {
-                assert_int_equal(place_two(offers[best], offers[i]), 0);
+                assert_int_equal(place_two(placements[best], placements[i]), 0);
             }
-            offers[i].usable = false;
-            assert_int_equal(mmi_place(offers, count), best);
-            offers[i].usable = true;
+            placements[i].usable = false;
+            assert_int_equal(mmi_place(placements, count), best);
+            placements[i].usable = true;
         }
     }
 }

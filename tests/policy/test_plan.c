@@ -2,28 +2,28 @@
 
 /* Each verdict of the victim plan, on a device small enough to be seen through. */
 
-#include "ground.h"
+#include "fit.h"
 
 #define NOW_NS 1000
 
 struct scene {
-    struct ground ground;
-    struct mmi_candidate candidates[GROUND_MAX];
-    uint32_t victims[GROUND_MAX];
+    struct fit fit;
+    struct mmi_candidate candidates[FIT_MAX];
+    uint32_t victims[FIT_MAX];
     struct mmi_plan_input input;
     struct mmi_plan_output output;
 };
 
 /* Nobody there, the asker is of class normal. */
 static void scene_init(struct scene *scene, uint64_t need_bytes, uint64_t free_bytes) {
-    *scene = (struct scene){.ground = {.need_bytes = need_bytes, .free_bytes = free_bytes}};
+    *scene = (struct scene){.fit = {.need_bytes = need_bytes, .free_bytes = free_bytes}};
     scene->input = (struct mmi_plan_input){.policy = &mmi_policy_lru,
                                            .candidates = scene->candidates,
                                            .evict_class = 1,
                                            .fits_empty = true,
                                            .now_ns = NOW_NS,
                                            .now_ticks = NOW_NS,
-                                           .ground = ground_of(&scene->ground)};
+                                           .fit = fit_query_of(&scene->fit)};
     scene->output.victims = scene->victims;
 }
 
@@ -31,7 +31,7 @@ static void scene_init(struct scene *scene, uint64_t need_bytes, uint64_t free_b
 static struct mmi_candidate *add(struct scene *scene, enum mmi_candidate_state state,
                                  uint64_t bytes) {
     uint32_t index = (uint32_t)scene->input.count++;
-    scene->ground.own_bytes[index] = bytes;
+    scene->fit.own_bytes[index] = bytes;
     scene->candidates[index] = (struct mmi_candidate){.index = index,
                                                       .state = (uint8_t)state,
                                                       .evict_class = 1,
@@ -95,7 +95,7 @@ static void test_evict_in_order(void **state) {
     add(&scene, MMI_CANDIDATE_RECLAIMABLE, 1);
     add(&scene, MMI_CANDIDATE_LEASED, 99);
     check(&scene, MMI_PLAN_EVICT, 4, (uint32_t[]){3, 1, 2, 0});
-    scene.ground = (struct ground){.need_bytes = 13, .own_bytes = {4, 4, 4, 4, 1, 99}};
+    scene.fit = (struct fit){.need_bytes = 13, .own_bytes = {4, 4, 4, 4, 1, 99}};
     check(&scene, MMI_PLAN_EVICT, 4, (uint32_t[]){4, 3, 1, 2});
     assert_int_equal(scene.output.victim_bytes, 12);
     assert_int_equal(scene.output.victim_cost_ns, 120);
@@ -169,7 +169,7 @@ static void test_loading_is_awaited(void **state) {
     scene_init(&scene, 10, 0);
     add(&scene, MMI_CANDIDATE_LOADING, 10);
     check(&scene, MMI_PLAN_WAIT, 0, NULL);
-    scene.ground.released = 0;
+    scene.fit.released = 0;
     scene.candidates[0].pinned = true; /* READY later, but it will not leave */
     check(&scene, MMI_PLAN_PINNED, 0, NULL);
 }
@@ -215,10 +215,10 @@ static void test_shared_chunk_leaves_as_one(void **state) {
     for (int i = 0; i < 4; i++) {
         add(&scene, MMI_CANDIDATE_IDLE, 0);
     }
-    scene.ground.chunk_count = 2;
-    scene.ground.chunks[0].bytes = scene.ground.chunks[1].bytes = 10;
-    scene.ground.chunks[0].members = UINT32_C(1) << 3 | UINT32_C(1) << 31;
-    scene.ground.chunks[1].members = UINT32_C(1) << 0 | UINT32_C(1) << 2;
+    scene.fit.chunk_count = 2;
+    scene.fit.chunks[0].bytes = scene.fit.chunks[1].bytes = 10;
+    scene.fit.chunks[0].members = UINT32_C(1) << 3 | UINT32_C(1) << 31;
+    scene.fit.chunks[1].members = UINT32_C(1) << 0 | UINT32_C(1) << 2;
     check(&scene, MMI_PLAN_EVICT, 2, (uint32_t[]){2, 0});
 }
 

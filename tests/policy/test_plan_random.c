@@ -7,7 +7,7 @@
  * the deciding step the plan names the smallest number. That one comparison holds sufficiency,
  * minimality and order. What may be in a set is decided by rules written down here once more. */
 
-#include "ground.h"
+#include "fit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +18,8 @@
 static uint64_t seed;
 
 struct scene {
-    struct ground ground;
-    struct mmi_candidate candidates[GROUND_MAX]; /* by index */
+    struct fit fit;
+    struct mmi_candidate candidates[FIT_MAX]; /* by index */
     uint32_t count;
     uint8_t evict_class;
 };
@@ -28,10 +28,10 @@ static void scene_random(struct scene *scene, uint64_t *random) {
     memset(scene, 0, sizeof *scene);
     scene->count = (uint32_t)test_random_below(random, 10);
     scene->evict_class = (uint8_t)test_random_below(random, 3);
-    scene->ground.free_bytes = test_random_below(random, 4);
+    scene->fit.free_bytes = test_random_below(random, 4);
     for (uint32_t i = 0; i < scene->count; i++) {
         uint64_t bytes = test_random_below(random, 8);
-        scene->ground.own_bytes[i] = bytes;
+        scene->fit.own_bytes[i] = bytes;
         scene->candidates[i] = (struct mmi_candidate){
             .index = i,
             .state = (uint8_t)test_random_below(random, MMI_CANDIDATE_LOADING + 1),
@@ -44,14 +44,14 @@ static void scene_random(struct scene *scene, uint64_t *random) {
             .stay_until_ns =
                 test_random_below(random, 3) == 0 ? NOW_NS - 2 + test_random_below(random, 6) : 0};
     }
-    scene->ground.chunk_count = test_random_below(random, 4);
-    for (size_t i = 0; i < scene->ground.chunk_count; i++) {
+    scene->fit.chunk_count = test_random_below(random, 4);
+    for (size_t i = 0; i < scene->fit.chunk_count; i++) {
         uint32_t present = (UINT32_C(1) << scene->count) - 1;
         uint32_t foreign = test_random_below(random, 4) == 0 ? UINT32_C(1) << 31 : 0;
-        scene->ground.chunks[i].members = ((uint32_t)test_random(random) & present) | foreign;
-        scene->ground.chunks[i].bytes = test_random_below(random, 6);
+        scene->fit.chunks[i].members = ((uint32_t)test_random(random) & present) | foreign;
+        scene->fit.chunks[i].bytes = test_random_below(random, 6);
     }
-    scene->ground.need_bytes = test_random_below(random, 8 + 5 * (scene->count + 1));
+    scene->fit.need_bytes = test_random_below(random, 8 + 5 * (scene->count + 1));
 }
 
 /* The header's list of steps, once more. */
@@ -91,7 +91,7 @@ static uint32_t up_to_step(const struct scene *scene, int step) {
 
 /* The smallest number among the sufficient subsets of `allowed`, as a set of indices. */
 static uint32_t best_subset(const struct scene *scene, uint32_t allowed) {
-    uint32_t by_place[GROUND_MAX];
+    uint32_t by_place[FIT_MAX];
     for (uint32_t i = 0; i < scene->count; i++) {
         by_place[place_of(scene, i)] = i;
     }
@@ -100,7 +100,7 @@ static uint32_t best_subset(const struct scene *scene, uint32_t allowed) {
         for (uint32_t place = 0; place < scene->count; place++) {
             set |= (number >> place & 1) << by_place[place];
         }
-        if ((set & ~allowed) == 0 && ground_would_fit(&scene->ground, set)) {
+        if ((set & ~allowed) == 0 && fit_would_hold(&scene->fit, set)) {
             return set;
         }
     }
@@ -117,7 +117,7 @@ static uint64_t earliest(const struct scene *scene) {
             bool gone = step_of(scene, c) == 5 && c->stay_until_ns <= time;
             set |= gone ? UINT32_C(1) << i : 0;
         }
-        if (ground_would_fit(&scene->ground, set)) {
+        if (fit_would_hold(&scene->fit, set)) {
             return time;
         }
     }
@@ -164,7 +164,7 @@ static enum mmi_verdict check_scene(const struct scene *scene, const struct mmi_
                                                 MMI_PLAN_PINNED,
                                                 MMI_PLAN_HELD};
     int step = 1;
-    while (step < 9 && !ground_would_fit(&scene->ground, up_to_step(scene, step))) {
+    while (step < 9 && !fit_would_hold(&scene->fit, up_to_step(scene, step))) {
         step++;
     }
     assert_int_equal(out->verdict, verdicts[step]);
@@ -183,7 +183,7 @@ static void test_against_all_subsets(void **state) {
     for (int round = 0; round < ROUNDS; round++) {
         struct scene scene;
         scene_random(&scene, &random);
-        struct mmi_candidate shuffled[GROUND_MAX];
+        struct mmi_candidate shuffled[FIT_MAX];
         memcpy(shuffled, scene.candidates, sizeof shuffled);
         for (uint32_t i = scene.count; i > 1; i--) {
             uint64_t j = test_random_below(&random, i);
@@ -191,15 +191,15 @@ static void test_against_all_subsets(void **state) {
             shuffled[i - 1] = shuffled[j];
             shuffled[j] = held;
         }
-        uint32_t victims[GROUND_MAX];
-        struct ground ground = scene.ground;
+        uint32_t victims[FIT_MAX];
+        struct fit fit = scene.fit;
         struct mmi_plan_input input = {.policy = &mmi_policy_lru,
                                        .candidates = shuffled,
                                        .count = scene.count,
                                        .evict_class = scene.evict_class,
                                        .fits_empty = true,
                                        .now_ns = NOW_NS,
-                                       .ground = ground_of(&ground)};
+                                       .fit = fit_query_of(&fit)};
         struct mmi_plan_output output = {.victims = victims};
         mmi_plan(&input, &output);
         seen[check_scene(&scene, &output)]++;
@@ -260,7 +260,7 @@ static void test_cost_of_thousands(void **state) {
             .count = MANY,
             .evict_class = 1,
             .fits_empty = true,
-            .ground = {
+            .fit = {
                 .ctx = &field, .release = field_release, .keep = field_keep, .fits = field_fits}};
         struct mmi_plan_output output = {.victims = victims};
         compared = 0;

@@ -157,7 +157,7 @@ static void test_scratch_is_shared_and_trimmed_first(void **state) {
     fixture_close(&f);
 }
 
-/* ---- Two that do not fit together ---------------------------------------------------------- */
+/* ---- Two that do not fit together ----------------------------------------------------------- */
 
 struct loop {
     pthread_t thread;

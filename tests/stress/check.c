@@ -35,19 +35,19 @@ static const char *name_of(const struct mmi_model *model) {
 
 /* ---- Waiters -------------------------------------------------------------------------------- */
 
-enum where { IN_WAITERS, IN_UPDATING, IN_GATE, IN_GONE };
+enum where { IN_WAITERS, IN_UPDATING, IN_RUN_SLOT_WAITERS, IN_GONE };
 
-static bool belongs(enum mmi_want want, enum where where) {
-    switch (want) {
-    case MMI_WANT_PREPARED:
-    case MMI_WANT_RESIDENT:
-    case MMI_WANT_LEASE:
+static bool belongs(enum mmi_wait_kind kind, enum where where) {
+    switch (kind) {
+    case MMI_WAIT_PREPARED:
+    case MMI_WAIT_RESIDENT:
+    case MMI_WAIT_LEASE:
         return where == IN_WAITERS;
-    case MMI_WANT_SWITCH:
+    case MMI_WAIT_SWITCH:
         return where == IN_UPDATING;
-    case MMI_WANT_TURN:
-        return where == IN_GATE;
-    case MMI_WANT_GONE:
+    case MMI_WAIT_RUN_SLOT:
+        return where == IN_RUN_SLOT_WAITERS;
+    case MMI_WAIT_GONE:
         return where == IN_GONE;
     }
     return false;
@@ -63,11 +63,11 @@ static uint32_t check_waiters(struct walk *walk, const struct mmi_list *list,
         expect(walk, waiter->waiting && !waiter->done, "%s: a waiter that does not wait",
                name_of(model));
         expect(walk, waiter->model == model, "%s: a waiter of another model", name_of(model));
-        expect(walk, belongs(waiter->want, where), "%s: want %d in list %d", name_of(model),
-               waiter->want, where);
+        expect(walk, belongs(waiter->kind, where), "%s: kind %d in list %d", name_of(model),
+               waiter->kind, where);
         expect(walk, (waiter->wake != NULL) != (waiter->ended != NULL),
                "%s: a waiter that nobody, or two, will be told of", name_of(model));
-        if (where == IN_WAITERS || where == IN_GATE) {
+        if (where == IN_WAITERS || where == IN_RUN_SLOT_WAITERS) {
             expect(walk, waiter->priority <= before, "%s: waiters out of order", name_of(model));
             before = waiter->priority;
         }
@@ -85,14 +85,15 @@ static void check_leases(struct walk *walk, const struct mmi_instance *instance,
         expect(walk, state == MMI_READY || state == MMI_RECLAIMABLE, "%s: at rest in state %d",
                name, state);
         expect(walk, mmi_slot_leases(instance->slot) == 0, "%s: a lease is out", name);
-        expect(walk, atomic_load(&instance->running) == 0, "%s: a turn is out", name);
+        expect(walk, atomic_load(&instance->running) == 0, "%s: a run slot is out", name);
     }
-    uint32_t limit = atomic_load(&instance->limit);
+    uint32_t limit = atomic_load(&instance->concurrency_limit);
     expect(walk, limit == 0 || atomic_load(&instance->running) <= limit,
            "%s: more turns out than there are", name);
-    if (!mmi_list_empty(&instance->gate)) {
+    if (!mmi_list_empty(&instance->run_slot_waiters)) {
         expect(walk, limit > 0, "%s: a queue for turns without a limit", name);
-        expect(walk, mmi_slot_leases(instance->slot) > 0, "%s: turns wanted without a lease", name);
+        expect(walk, mmi_slot_leases(instance->slot) > 0, "%s: run slots wanted without a lease",
+               name);
     }
 }
 
@@ -100,12 +101,13 @@ static void check_instance(struct walk *walk, const struct mmi_instance *instanc
     const struct mmi_model *model = instance->model;
     enum mmi_instance_state state = mmi_instance_state(instance);
     const char *name = name_of(model);
-    uint32_t gate = check_waiters(walk, &instance->gate, model, IN_GATE);
+    uint32_t waiting = check_waiters(walk, &instance->run_slot_waiters, model, IN_RUN_SLOT_WAITERS);
     uint32_t gone = check_waiters(walk, &instance->gone, model, IN_GONE);
     expect(walk, instance->slot->owner == instance, "%s: its slot is another's", name);
-    expect(walk, atomic_load(&instance->gated) == gate, "%s: %u gated, %u in the gate", name,
-           atomic_load(&instance->gated), gate);
-    expect(walk, model || gate + gone == 0, "waiters of a model that is gone");
+    expect(walk, atomic_load(&instance->run_slot_waiting) == waiting,
+           "%s: %u counted as waiting for a run slot, %u in the list", name,
+           atomic_load(&instance->run_slot_waiting), waiting);
+    expect(walk, model || waiting + gone == 0, "waiters of a model that is gone");
     expect(walk, instance->version->refs > 0, "%s: its version has no reference", name);
     expect(walk, instance->opened->users > 0, "%s: its description has no user", name);
     expect(walk, instance->opened == instance->version->opened, "%s: another description", name);
@@ -171,7 +173,7 @@ static void check_model(struct walk *walk, struct mmi_model *model) {
         check_version(walk, model, versions[i]);
         const struct mmi_instance *instance = versions[i]->instance;
         if (instance) {
-            queued += check_waiters(walk, &instance->gate, model, IN_GATE) +
+            queued += check_waiters(walk, &instance->run_slot_waiters, model, IN_RUN_SLOT_WAITERS) +
                       check_waiters(walk, &instance->gone, model, IN_GONE);
         }
     }
@@ -279,16 +281,16 @@ static void check_device(struct walk *walk, struct mmi_devstate *dev) {
 
 /* ---- The whole ------------------------------------------------------------------------------ */
 
-static void check_room(struct walk *walk) {
+static void check_load_queue(struct walk *walk) {
     const struct mmi_instance *before = NULL;
-    MMI_LIST_EACH(node, &walk->res->room) {
+    MMI_LIST_EACH(node, &walk->res->load_queue) {
         const struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, queue);
-        expect(walk, instance->queued && instance->model, "a stranger in the queue for room");
+        expect(walk, instance->queued && instance->model, "a stranger in the load queue");
         expect(
             walk,
             !before || before->priority > instance->priority ||
                 (before->priority == instance->priority && before->sequence < instance->sequence),
-            "%s: out of order in the queue for room", name_of(instance->model));
+            "%s: out of order in the load queue", name_of(instance->model));
         check_instance(walk, instance);
         walk->instances++;
         before = instance;
@@ -336,12 +338,12 @@ static void check_timers(struct walk *walk) {
 
 static void check_all(struct walk *walk) {
     struct mmi_residency *res = walk->res;
-    expect(walk, !res->pumping && !res->pump_again, "the pump runs without the lock");
+    expect(walk, !res->scheduling && !res->schedule_again, "scheduling goes on without the lock");
     check_models(walk);
     for (size_t i = 0; i < res->device_count; i++) {
         check_device(walk, &res->devices[i]);
     }
-    check_room(walk);
+    check_load_queue(walk);
     check_descriptions(walk);
     check_timers(walk);
     expect(walk,
@@ -365,8 +367,8 @@ const char *residency_check(struct mmi_residency *res, char text[CHECK_TEXT_BYTE
 
 /* Locked. */
 static bool is_at_rest(const struct mmi_residency *res) {
-    const struct mmi_list *lists[] = {&res->room, &res->detaching, &res->dropping, &res->closing,
-                                      &res->trimmed};
+    const struct mmi_list *lists[] = {&res->load_queue, &res->detaching, &res->dropping,
+                                      &res->closing, &res->trimmed};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         if (!mmi_list_empty(lists[i])) {
             return false;

@@ -38,7 +38,7 @@ static uint64_t weights_of(uint64_t seed) {
                                  : kib[mix % 10 == 9 ? mix / 10 % 10 : mix % 8] * FIELD_KIB;
 }
 
-/* ---- Statuses ------------------------------------------------------------------------------ */
+/* ---- Statuses ------------------------------------------------------------------------------- */
 
 static const mm_status of_infer[] = {MM_STALE_HANDLE, MM_UNREGISTERED, MM_IO,
                                      MM_TOO_LARGE,    MM_ALL_PINNED,   MM_NO_ROOM_FOR_ACTIVATIONS,
@@ -74,7 +74,7 @@ static void expect_status(struct soak *soak, const char *what, mm_status status,
     }
 }
 
-/* ---- Answers ------------------------------------------------------------------------------- */
+/* ---- Answers -------------------------------------------------------------------------------- */
 
 static void expect_answer(struct soak *soak, const struct target *target,
                           const struct field_request *request) {
@@ -100,7 +100,7 @@ static void raise_confirmed(struct entry *entry, uint64_t revision) {
            !atomic_compare_exchange_weak(&entry->confirmed, &before, revision)) {}
 }
 
-/* ---- Specs --------------------------------------------------------------------------------- */
+/* ---- Specs ---------------------------------------------------------------------------------- */
 
 static uint64_t below(struct client *client, uint64_t limit) {
     return test_random_below(&client->seed, limit);
@@ -154,7 +154,7 @@ static void text_of_name(uint64_t name, char text[16]) {
     snprintf(text, 16, "m/%llu", (unsigned long long)name);
 }
 
-/* ---- Calls: what is registered ------------------------------------------------------------- */
+/* ---- Calls: what is registered -------------------------------------------------------------- */
 
 static struct target take_target(struct client *client) {
     uint64_t name = below(client, 3) ? below(client, NAMES) : below(client, NAMES / 6);
@@ -215,7 +215,7 @@ static void do_change(struct client *client) {
     soak_register(client, name);
 }
 
-/* ---- Calls: requests ----------------------------------------------------------------------- */
+/* ---- Calls: requests ------------------------------------------------------------------------ */
 
 uint64_t soak_now(const struct client *client) {
     return mmi_now(&client->soak->field.mesh->env.clock);

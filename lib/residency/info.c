@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Snapshots for those who ask. */
+/* Snapshots: what the info and stats calls show. */
 #include <residency/core.h>
 
 #include <base/checked.h>
@@ -39,50 +39,50 @@ static int32_t state_of(const struct mmi_version *version, uint64_t now_ns) {
     return failed ? STATE_FAILED : STATE_COLD;
 }
 
-static void look_at_instance(struct mmi_residency *res, const struct mmi_instance *instance,
-                             struct mmi_model_look *look) {
+static void fill_instance(struct mmi_residency *res, const struct mmi_instance *instance,
+                          struct mmi_model_info *info) {
     if (!instance) {
         return;
     }
     uint64_t served = mmi_slot_uses(instance->slot) - instance->uses_before;
-    look->requests += served;
-    look->hits += served;
-    look->leases = (uint32_t)mmi_slot_leases(instance->slot);
-    look->own_bytes = instance->own_bytes;
+    info->requests += served;
+    info->hits += served;
+    info->leases = (uint32_t)mmi_slot_leases(instance->slot);
+    info->own_bytes = instance->own_bytes;
     if (instance->dev) {
-        look->device = instance->dev->device->name;
-        look->weights_bytes = instance->block.charged_bytes;
+        info->device = instance->dev->device->name;
+        info->weights_bytes = instance->block.charged_bytes;
     }
     if (mmi_instance_state(instance) != MMI_LOADING) {
-        look->idle_ns = look->leases ? 0 : mmi_instance_idle_ns(res, instance);
+        info->idle_ns = info->leases ? 0 : mmi_instance_idle_ns(res, instance);
     }
 }
 
-static void look_at_version(const struct mmi_version *version, struct mmi_model_look *look) {
-    look->prepared = version->state == MMI_VERSION_PREPARED || version->keyed;
-    look->version = version->number;
-    look->weights_bytes = version->weights_bytes;
-    look->activation_bytes = version->activation_bytes;
-    look->load_ns = version->load_ns;
-    look->prepare_ns = version->prepare_ns;
-    look->failure = version->failure.status != MM_OK ? &version->failure : NULL;
+static void fill_version(const struct mmi_version *version, struct mmi_model_info *info) {
+    info->prepared = version->state == MMI_VERSION_PREPARED || version->keyed;
+    info->version = version->number;
+    info->weights_bytes = version->weights_bytes;
+    info->activation_bytes = version->activation_bytes;
+    info->load_ns = version->load_ns;
+    info->prepare_ns = version->prepare_ns;
+    info->failure = version->failure.status != MM_OK ? &version->failure : NULL;
     if (version->opened) {
-        look->description_bytes = version->opened->host_bytes + version->opened->signatures->bytes;
-        look->artifact_bytes = mmi_artifact_memory_bytes(version->opened->artifact);
+        info->description_bytes = version->opened->host_bytes + version->opened->signatures->bytes;
+        info->artifact_bytes = mmi_artifact_memory_bytes(version->opened->artifact);
     }
 }
 
 /* A miss that runs is granted, and served only at its end: until then the difference is too small
- * by one. What was told once stays true, so a counter never goes down. */
-static uint64_t hits_of(uint64_t *told, uint64_t served, uint64_t granted) {
-    *told = mmi_max_u64(*told, mmi_sub_floor(served, granted));
-    return *told;
+ * by one. What was reported once stays true, so a counter never goes down. */
+static uint64_t hits_of(uint64_t *reported, uint64_t served, uint64_t granted) {
+    *reported = mmi_max_u64(*reported, mmi_sub_floor(served, granted));
+    return *reported;
 }
 
-static void look_at_model(struct mmi_residency *res, struct mmi_model *model,
-                          struct mmi_model_look *look) {
+static void fill_model(struct mmi_residency *res, struct mmi_model *model,
+                       struct mmi_model_info *info) {
     uint64_t now_ns = mmi_now(&res->env->clock);
-    *look = (struct mmi_model_look){.state = state_of(model->current, now_ns),
+    *info = (struct mmi_model_info){.state = state_of(model->current, now_ns),
                                     .name = mmi_model_name(model),
                                     .device = "",
                                     .pinned = model->settings.pinned,
@@ -95,35 +95,36 @@ static void look_at_model(struct mmi_residency *res, struct mmi_model *model,
                                     .evictions = model->evictions,
                                     .failures = model->failures,
                                     .now_ns = now_ns};
-    look_at_version(model->current, look);
-    look_at_instance(res, model->current->instance, look);
-    look->hits = hits_of(&model->hits, look->hits, model->granted);
-    look->requests = look->hits + model->misses;
+    fill_version(model->current, info);
+    fill_instance(res, model->current->instance, info);
+    info->hits = hits_of(&model->hits, info->hits, model->granted);
+    info->requests = info->hits + model->misses;
 }
 
-mm_status mmi_model_look(struct mmi_residency *res, uint64_t id,
-                         void (*visit)(void *ctx, const struct mmi_model_look *look), void *ctx) {
+mm_status mmi_model_info_get(struct mmi_residency *res, uint64_t id,
+                             void (*visit)(void *ctx, const struct mmi_model_info *info),
+                             void *ctx) {
     mmi_res_lock(res);
     struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
     if (model) {
-        struct mmi_model_look look;
-        look_at_model(res, model, &look);
-        visit(ctx, &look);
+        struct mmi_model_info info;
+        fill_model(res, model, &info);
+        visit(ctx, &info);
     }
     mmi_res_unlock(res);
     return model ? MM_OK : mmi_no_model(id, NULL);
 }
 
-size_t mmi_models_look(struct mmi_residency *res,
-                       void (*visit)(void *ctx, uint64_t id, const struct mmi_model_look *look),
-                       void *ctx) {
+size_t mmi_models_visit(struct mmi_residency *res,
+                        void (*visit)(void *ctx, uint64_t id, const struct mmi_model_info *info),
+                        void *ctx) {
     mmi_res_lock(res);
     size_t count = 0;
     struct mmi_model *model = NULL;
     while ((model = mmi_catalog_next(&res->catalog, model))) {
-        struct mmi_model_look look;
-        look_at_model(res, model, &look);
-        visit(ctx, atomic_load(&model->id), &look);
+        struct mmi_model_info info;
+        fill_model(res, model, &info);
+        visit(ctx, atomic_load(&model->id), &info);
         count++;
     }
     mmi_res_unlock(res);
@@ -138,14 +139,14 @@ uint64_t mmi_version_activation_bytes(struct mmi_residency *res,
     return bytes;
 }
 
-bool mmi_device_look(struct mmi_residency *res, size_t index, struct mmi_device_look *look) {
+bool mmi_device_info_get(struct mmi_residency *res, size_t index, struct mmi_device_info *info) {
     if (index >= res->device_count) {
         return false;
     }
     mmi_res_lock(res);
     struct mmi_devstate *dev = &res->devices[index];
     const struct mmi_arena *arena = dev->device->arena;
-    *look = (struct mmi_device_look){.device = dev->device,
+    *info = (struct mmi_device_info){.device = dev->device,
                                      .budget_bytes = mmi_arena_capacity(arena),
                                      .used_bytes = mmi_arena_used(arena),
                                      .scratch_bytes = dev->scratch_bytes,
@@ -156,19 +157,19 @@ bool mmi_device_look(struct mmi_residency *res, size_t index, struct mmi_device_
                                      .evictions = dev->evictions};
     MMI_LIST_EACH(node, &dev->instances) {
         struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
-        look->weights_bytes += instance->block.charged_bytes;
+        info->weights_bytes += instance->block.charged_bytes;
         if (mmi_instance_state(instance) == MMI_RECLAIMABLE) {
-            look->reclaimable_bytes += instance->block.charged_bytes;
+            info->reclaimable_bytes += instance->block.charged_bytes;
         }
-        look->instances++;
+        info->instances++;
     }
     mmi_res_unlock(res);
     return true;
 }
 
-void mmi_mesh_look(struct mmi_residency *res, struct mmi_mesh_look *look) {
-    *look = (struct mmi_mesh_look){0};
-    mmi_counters_sum(&res->counters, &look->counts);
+void mmi_mesh_info_get(struct mmi_residency *res, struct mmi_mesh_info *info) {
+    *info = (struct mmi_mesh_info){0};
+    mmi_counters_sum(&res->counters, &info->counts);
     mmi_res_lock(res);
     uint64_t served = res->served, granted = res->granted;
     struct mmi_model *model = NULL;
@@ -180,15 +181,15 @@ void mmi_mesh_look(struct mmi_residency *res, struct mmi_mesh_look *look) {
         MMI_LIST_EACH(node, &res->devices[i].instances) {
             struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
             served += mmi_slot_uses(instance->slot) - instance->uses_before;
-            look->resident += mmi_instance_state(instance) == MMI_READY;
+            info->resident += mmi_instance_state(instance) == MMI_READY;
         }
     }
-    look->models = res->catalog.count;
-    look->queued = res->queued;
-    look->description_bytes = res->description_bytes;
-    look->counts.hits = hits_of(&res->hits, served, granted);
+    info->models = res->catalog.count;
+    info->queued = res->queued;
+    info->description_bytes = res->description_bytes;
+    info->counts.hits = hits_of(&res->hits, served, granted);
     mmi_res_unlock(res);
-    look->counts.requests = look->counts.hits + look->counts.counts[MMI_COUNT_MISSES];
+    info->counts.requests = info->counts.hits + info->counts.counts[MMI_COUNT_MISSES];
 }
 
 /* ---- What would leave ----------------------------------------------------------------------- */
@@ -211,65 +212,67 @@ static mm_status status_of(enum mmi_verdict verdict) {
     return MM_TOO_LARGE;
 }
 
-static void look_at_victims(
-    struct mmi_residency *res, const struct mmi_plan_output *plan, struct mmi_plan_look *look,
-    void (*visit)(void *ctx, size_t i, const struct mmi_victim_look *victim), void *ctx) {
+static void visit_victims(struct mmi_residency *res, const struct mmi_plan_output *plan,
+                          struct mmi_plan_info *info,
+                          void (*visit)(void *ctx, size_t i, const struct mmi_victim_info *victim),
+                          void *ctx) {
     for (size_t i = 0; i < plan->victim_count; i++) {
         const struct mmi_instance *instance = mmi_room_victim(res, plan->victims[i]);
         const struct mmi_model *model = instance->model;
-        struct mmi_victim_look victim = {.name = model ? mmi_model_name(model) : "",
+        struct mmi_victim_info victim = {.name = model ? mmi_model_name(model) : "",
                                          .bytes = instance->block.charged_bytes,
                                          .idle_ns = mmi_instance_idle_ns(res, instance),
                                          .evict_class = model ? model->settings.evict_class : 0,
                                          .leased = mmi_slot_leases(instance->slot) > 0};
         visit(ctx, i, &victim);
     }
-    look->victim_count = plan->victim_count;
+    info->victim_count = plan->victim_count;
 }
 
-static void plan_look(struct mmi_residency *res, const struct mmi_model *model,
-                      uint64_t guess_bytes, struct mmi_plan_look *look,
-                      void (*visit)(void *ctx, size_t i, const struct mmi_victim_look *victim),
+static void fill_plan(struct mmi_residency *res, const struct mmi_model *model,
+                      uint64_t guess_bytes, struct mmi_plan_info *info,
+                      void (*visit)(void *ctx, size_t i, const struct mmi_victim_info *victim),
                       void *ctx) {
     const struct mmi_version *version = model->current;
     uint64_t bytes = mmi_max_u64(version->weights_bytes, version->own_bytes);
-    look->estimated = !version->keyed && version->state != MMI_VERSION_PREPARED;
-    if (look->estimated) {
+    info->estimated = !version->keyed && version->state != MMI_VERSION_PREPARED;
+    if (info->estimated) {
         bytes = guess_bytes;
     }
     struct mmi_need need = {.bytes = mmi_max_u64(1, bytes),
                             .activation_bytes = version->activation_bytes,
                             .evict_class = (uint8_t)model->settings.evict_class,
                             .self = model};
-    look->needed_bytes = mmi_add_cap(need.bytes, need.activation_bytes);
-    struct mmi_offer offers[MMI_MAX_DEVICES];
-    size_t chosen = mmi_room_offers(res, version, &need, offers);
+    info->needed_bytes = mmi_add_cap(need.bytes, need.activation_bytes);
+    struct mmi_placement placements[MMI_MAX_DEVICES];
+    size_t chosen = mmi_room_placements(res, version, &need, placements);
     bool promised = mmi_room_promised(res, version, &need); /* then it comes after earlier loads */
     if (chosen == res->device_count) {
         bool too_large = !promised && mmi_room_promised(res, version, NULL);
-        look->status = promised ? MM_BUSY : too_large ? MM_TOO_LARGE : MM_DEVICE_LOST;
+        info->status = promised ? MM_BUSY : too_large ? MM_TOO_LARGE : MM_DEVICE_LOST;
         return;
     }
     const struct mmi_device *device = res->devices[chosen].device;
-    look->status = status_of(offers[chosen].plan.verdict);
-    if (promised && (look->status == MM_ALL_PINNED || look->status == MM_TOO_LARGE)) {
-        look->status = MM_BUSY;
+    info->status = status_of(placements[chosen].plan.verdict);
+    if (promised && (info->status == MM_ALL_PINNED || info->status == MM_TOO_LARGE)) {
+        info->status = MM_BUSY;
         return;
     }
-    look->free_bytes = mmi_arena_free_bytes(device->arena);
-    look->needed_bytes =
+    info->free_bytes = mmi_arena_free_bytes(device->arena);
+    info->needed_bytes =
         mmi_arena_rounded(device->arena, need.bytes) +
         (need.activation_bytes ? mmi_arena_rounded(device->arena, need.activation_bytes) : 0);
-    if (look->status == MM_OK || look->status == MM_BUSY) {
-        look->device = device->name;
+    if (info->status == MM_OK || info->status == MM_BUSY) {
+        info->device = device->name;
     }
-    look_at_victims(res, &offers[chosen].plan, look, visit, ctx);
+    visit_victims(res, &placements[chosen].plan, info, visit, ctx);
 }
 
-mm_status mmi_plan_look(struct mmi_residency *res, uint64_t id, struct mmi_plan_look *look,
-                        void (*visit)(void *ctx, size_t i, const struct mmi_victim_look *victim),
-                        void *ctx, mm_error *err) {
-    *look = (struct mmi_plan_look){.device = ""};
+mm_status mmi_plan_info_get(struct mmi_residency *res, uint64_t id, struct mmi_plan_info *info,
+                            void (*visit)(void *ctx, size_t i,
+                                          const struct mmi_victim_info *victim),
+                            void *ctx, mm_error *err) {
+    *info = (struct mmi_plan_info){.device = ""};
     uint64_t guess_bytes = 0;
     MMI_TRY(mmi_model_source_bytes(res, id, &guess_bytes, err));
     mmi_res_lock(res);
@@ -280,11 +283,11 @@ mm_status mmi_plan_look(struct mmi_residency *res, uint64_t id, struct mmi_plan_
     }
     const struct mmi_instance *instance = model->current->instance;
     if (instance && !instance->taken && mmi_instance_state(instance) != MMI_LOADING) {
-        look->resident = true;
-        look->device = instance->dev->device->name;
-        look->needed_bytes = instance->block.charged_bytes;
+        info->resident = true;
+        info->device = instance->dev->device->name;
+        info->needed_bytes = instance->block.charged_bytes;
     } else {
-        plan_look(res, model, guess_bytes, look, visit, ctx);
+        fill_plan(res, model, guess_bytes, info, visit, ctx);
     }
     mmi_res_unlock(res);
     return MM_OK;

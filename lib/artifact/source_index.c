@@ -27,7 +27,7 @@ struct record {
 };
 
 /* A record in memory. */
-struct seen {
+struct known_source {
     struct mmi_list same_bucket;
     uint64_t bytes;
     struct record *record;
@@ -56,29 +56,30 @@ static bool is_sound(struct record *record, uint64_t bytes) {
 static struct mmi_list *bucket_of(struct mmi_store *store,
                                   const struct mmi_file_identity *identity) {
     uint64_t numbers[2] = {identity->device, identity->inode};
-    return &store->seen_by_file[mmi_hash64(numbers, sizeof(numbers), 0) % MMI_STORE_BUCKETS];
+    return &store->sources_by_file[mmi_hash64(numbers, sizeof(numbers), 0) % MMI_STORE_BUCKETS];
 }
 
-static void free_seen(const mm_allocator *alloc, struct seen *seen) {
-    mmi_free(alloc, seen->record, seen->bytes);
-    mmi_free(alloc, seen, sizeof(*seen));
+static void free_known(const mm_allocator *alloc, struct known_source *known) {
+    mmi_free(alloc, known->record, known->bytes);
+    mmi_free(alloc, known, sizeof(*known));
 }
 
-static struct seen *find_locked(struct mmi_store *store, const struct mmi_file_identity *identity) {
+static struct known_source *find_locked(struct mmi_store *store,
+                                        const struct mmi_file_identity *identity) {
     MMI_LIST_EACH(node, bucket_of(store, identity)) {
-        struct seen *seen = MMI_CONTAINER(node, struct seen, same_bucket);
-        const struct mmi_file_identity *main_file = identities_of(seen->record);
+        struct known_source *known = MMI_CONTAINER(node, struct known_source, same_bucket);
+        const struct mmi_file_identity *main_file = identities_of(known->record);
         if (main_file->device == identity->device && main_file->inode == identity->inode) {
-            return seen;
+            return known;
         }
     }
     return NULL;
 }
 
-void mmi_seen_close(struct mmi_store *store) {
+void mmi_source_index_close(struct mmi_store *store) {
     for (size_t i = 0; i < MMI_STORE_BUCKETS; i++) {
-        for (struct mmi_list *node; (node = mmi_list_pop(&store->seen_by_file[i])) != NULL;) {
-            free_seen(&store->env->alloc, MMI_CONTAINER(node, struct seen, same_bucket));
+        for (struct mmi_list *node; (node = mmi_list_pop(&store->sources_by_file[i])) != NULL;) {
+            free_known(&store->env->alloc, MMI_CONTAINER(node, struct known_source, same_bucket));
         }
     }
 }
@@ -90,13 +91,13 @@ static struct record *recall_memory(struct mmi_store *store,
                                     const struct mmi_file_identity *identity, uint64_t *bytes) {
     struct record *copy = NULL;
     mmi_lock(&store->lock);
-    const struct seen *seen = find_locked(store, identity);
-    if (seen) {
-        copy = mmi_alloc(&store->env->alloc, 1, seen->bytes);
-        *bytes = seen->bytes;
+    const struct known_source *known = find_locked(store, identity);
+    if (known) {
+        copy = mmi_alloc(&store->env->alloc, 1, known->bytes);
+        *bytes = known->bytes;
     }
     if (copy) {
-        memcpy(copy, seen->record, seen->bytes);
+        memcpy(copy, known->record, known->bytes);
     }
     mmi_unlock(&store->lock);
     return copy;
@@ -106,7 +107,7 @@ static struct record *recall_file(struct mmi_store *store, const struct mmi_file
                                   uint64_t *bytes) {
     char path[PATH_MAX];
     int fd;
-    mmi_cache_seen_path(&store->cache, identity, path);
+    mmi_cache_source_path(&store->cache, identity, path);
     if (mmi_io_open(store->env, AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, &fd) != 0) {
         return NULL;
     }
@@ -224,7 +225,7 @@ static int write_record(struct mmi_store *store, const struct record *record, ui
     if (error != 0) {
         return error;
     }
-    mmi_cache_seen_path(&store->cache, identity, path);
+    mmi_cache_source_path(&store->cache, identity, path);
     error = mmi_io_write(store->env, fd, 0, record, bytes);
     if (error == 0) {
         mmi_cache_mark(&store->cache, fd, NULL);
@@ -240,21 +241,21 @@ static int write_record(struct mmi_store *store, const struct record *record, ui
 /* Takes the record. */
 static void keep_record(struct mmi_store *store, struct record *record, uint64_t bytes) {
     const mm_allocator *alloc = &store->env->alloc;
-    struct seen *seen = mmi_alloc(alloc, 1, sizeof(*seen));
-    if (!seen) {
+    struct known_source *known = mmi_alloc(alloc, 1, sizeof(*known));
+    if (!known) {
         mmi_free(alloc, record, bytes);
         return;
     }
-    *seen = (struct seen){.bytes = bytes, .record = record};
+    *known = (struct known_source){.bytes = bytes, .record = record};
     mmi_lock(&store->lock);
-    struct seen *before = find_locked(store, identities_of(record));
+    struct known_source *before = find_locked(store, identities_of(record));
     if (before) {
         mmi_list_remove(&before->same_bucket);
     }
-    mmi_list_push_back(bucket_of(store, identities_of(record)), &seen->same_bucket);
+    mmi_list_push_back(bucket_of(store, identities_of(record)), &known->same_bucket);
     mmi_unlock(&store->lock);
     if (before) {
-        free_seen(alloc, before);
+        free_known(alloc, before);
     }
 }
 

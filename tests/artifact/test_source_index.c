@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <artifact/ground.h>
+#include <artifact/fixture.h>
 
-static struct ground g;
+static struct fixture g;
 static const struct mmi_hash content = {0x1234, 0x5678};
 
 static int setup(void **state) {
     (void)state;
-    ground_init(&g);
+    fixture_init(&g);
     scratch_text(&g.scratch, "m.onnx", "main");
     scratch_text(&g.scratch, "a.bin", "sibling a");
     scratch_text(&g.scratch, "b.bin", "sibling b");
@@ -15,7 +15,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     (void)state;
-    ground_fini(&g);
+    fixture_fini(&g);
     return 0;
 }
 
@@ -87,9 +87,9 @@ static void recall_through_changes(void) {
 
 static void test_in_the_cache_directory(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     recall_through_changes();
-    ground_reopen(&g);
+    fixture_reopen(&g);
     assert_true(recall());
     assert_int_equal(count_files(g.cache, ".mms"), 1); /* a changed source takes its old place */
     assert_int_equal(count_files(g.cache, ".tmp"), 0);
@@ -98,15 +98,15 @@ static void test_in_the_cache_directory(void **state) {
 static void test_in_memory(void **state) {
     (void)state;
     g.config.cache_dir = NULL;
-    ground_open(&g);
+    fixture_open(&g);
     recall_through_changes();
-    ground_reopen(&g);
+    fixture_reopen(&g);
     assert_false(recall());
 }
 
 static void test_read_only_directory(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     const char *faults[] = {"open", "write", "rename"};
     for (size_t i = 0; i < 3; i++) {
         struct mmi_source *source = open_aged("a.bin", NULL);
@@ -118,13 +118,13 @@ static void test_read_only_directory(void **state) {
         assert_int_equal(count_files(g.cache, ".mms"), 0);
         assert_int_equal(count_files(g.cache, ".tmp"), 0);
         assert_true(recall());
-        ground_reopen(&g);
+        fixture_reopen(&g);
     }
 }
 
 static void test_what_is_not_remembered(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     struct mmi_source *source;
     struct mmi_hash found;
     assert_int_equal(mmi_source_open(&g.world.env, NULL, "x", 1, &source, &g.err), MM_OK);
@@ -163,7 +163,7 @@ static const char *record_path(char *path) {
 
 static void test_damaged_records(void **state) {
     (void)state;
-    ground_open(&g);
+    fixture_open(&g);
     remember("a.bin", "b.bin");
     char path[SCRATCH_ROOM];
     uint8_t bytes[1024];
@@ -188,7 +188,7 @@ static void test_damaged_records(void **state) {
 static void test_out_of_memory(void **state) {
     (void)state;
     for (int on_disk = 1; on_disk >= 0; on_disk--) {
-        ground_open(&g);
+        fixture_open(&g);
         bool hit = true;
         for (uint64_t nth = 1; hit; nth++) {
             struct mmi_source *source = open_aged("a.bin", NULL);
@@ -201,7 +201,7 @@ static void test_out_of_memory(void **state) {
             assert_true(hit || known);
             mmi_source_close(source);
         }
-        ground_close(&g);
+        fixture_close(&g);
         g.config.cache_dir = NULL;
     }
 }

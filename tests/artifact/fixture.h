@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TESTS_ARTIFACT_GROUND_H
-#define TESTS_ARTIFACT_GROUND_H
+#ifndef TESTS_ARTIFACT_FIXTURE_H
+#define TESTS_ARTIFACT_FIXTURE_H
 
 /* A store in a scratch folder, and models whose every byte follows from their number. */
 
@@ -16,7 +16,7 @@
 #define MIB (KIB * 1024)
 #define PAGE UINT64_C(4096)
 
-struct ground {
+struct fixture {
     struct world world;
     struct scratch scratch;
     char cache[SCRATCH_ROOM];
@@ -34,55 +34,55 @@ struct model {
     uint64_t group_bytes; /* a group ends every so many; 0 = one group */
 };
 
-static inline void ground_dropped(void *user, const char *what, uint64_t bytes, mm_status why) {
-    struct ground *ground = user;
+static inline void fixture_dropped(void *user, const char *what, uint64_t bytes, mm_status why) {
+    struct fixture *fixture = user;
     assert_true(why == MM_NO_SPACE || why == MM_IO);
     mmi_assert_no_locks();
-    ground->dropped++;
-    ground->dropped_bytes += bytes;
-    assert_true(strlen(what) < sizeof(ground->dropped_what));
-    snprintf(ground->dropped_what, sizeof(ground->dropped_what), "%s", what);
+    fixture->dropped++;
+    fixture->dropped_bytes += bytes;
+    assert_true(strlen(what) < sizeof(fixture->dropped_what));
+    snprintf(fixture->dropped_what, sizeof(fixture->dropped_what), "%s", what);
 }
 
-static inline mm_status ground_try_open(struct ground *ground) {
-    return mmi_store_open(&ground->world.env, &ground->config, &ground->store, &ground->err);
+static inline mm_status fixture_try_open(struct fixture *fixture) {
+    return mmi_store_open(&fixture->world.env, &fixture->config, &fixture->store, &fixture->err);
 }
 
-static inline void ground_open(struct ground *ground) {
-    assert_int_equal(ground_try_open(ground), MM_OK);
+static inline void fixture_open(struct fixture *fixture) {
+    assert_int_equal(fixture_try_open(fixture), MM_OK);
 }
 
-static inline void ground_close(struct ground *ground) {
-    mmi_store_close(ground->store);
-    ground->store = NULL;
+static inline void fixture_close(struct fixture *fixture) {
+    mmi_store_close(fixture->store);
+    fixture->store = NULL;
 }
 
-static inline void ground_reopen(struct ground *ground) {
-    ground_close(ground);
-    ground_open(ground);
+static inline void fixture_reopen(struct fixture *fixture) {
+    fixture_close(fixture);
+    fixture_open(fixture);
 }
 
 /* In a folder of its own, no limit, 64 MiB of memory; not opened yet. */
-static inline void ground_init(struct ground *ground) {
-    memset(ground, 0, sizeof(*ground));
-    world_init(&ground->world);
-    scratch_init(&ground->scratch);
-    ground->descriptors = open_descriptors();
-    ground->config = (struct mmi_store_config){
-        .cache_dir = scratch_path(&ground->scratch, "cache", ground->cache),
+static inline void fixture_init(struct fixture *fixture) {
+    memset(fixture, 0, sizeof(*fixture));
+    world_init(&fixture->world);
+    scratch_init(&fixture->scratch);
+    fixture->descriptors = open_descriptors();
+    fixture->config = (struct mmi_store_config){
+        .cache_dir = scratch_path(&fixture->scratch, "cache", fixture->cache),
         .memory_budget_bytes = 64 * MIB,
         .map = true,
         .boot_id = "a boot",
-        .dropped = ground_dropped,
-        .user = ground};
+        .dropped = fixture_dropped,
+        .user = fixture};
 }
 
-static inline void ground_fini(struct ground *ground) {
-    world_fault(&ground->world, NULL, 0, 0);
-    ground_close(ground);
-    assert_int_equal(open_descriptors(), ground->descriptors);
-    scratch_fini(&ground->scratch);
-    world_fini(&ground->world);
+static inline void fixture_fini(struct fixture *fixture) {
+    world_fault(&fixture->world, NULL, 0, 0);
+    fixture_close(fixture);
+    assert_int_equal(open_descriptors(), fixture->descriptors);
+    scratch_fini(&fixture->scratch);
+    world_fini(&fixture->world);
 }
 
 static inline struct mmi_key key_of(uint64_t number) {
@@ -135,27 +135,27 @@ static inline mm_status model_prepare(const struct model *model, const mm_sink *
     return status;
 }
 
-static inline mm_status ground_commit(struct ground *ground, const struct model *model,
-                                      struct mmi_artifact **artifact) {
+static inline mm_status fixture_commit(struct fixture *fixture, const struct model *model,
+                                       struct mmi_artifact **artifact) {
     struct mmi_writer *writer;
     struct mmi_writer_config config = {0};
-    mm_status status = mmi_writer_open(ground->store, &config, &writer, &ground->err);
+    mm_status status = mmi_writer_open(fixture->store, &config, &writer, &fixture->err);
     if (status != MM_OK) {
         return status;
     }
-    status = model_prepare(model, mmi_writer_sink(writer), &ground->err);
+    status = model_prepare(model, mmi_writer_sink(writer), &fixture->err);
     if (status != MM_OK) {
         mmi_writer_abort(writer);
         return status;
     }
     struct mmi_key key = key_of(model->number);
-    return mmi_writer_commit(writer, &key, artifact, &ground->err);
+    return mmi_writer_commit(writer, &key, artifact, &fixture->err);
 }
 
-static inline mm_status ground_find(struct ground *ground, uint64_t number,
-                                    struct mmi_artifact **artifact) {
+static inline mm_status fixture_find(struct fixture *fixture, uint64_t number,
+                                     struct mmi_artifact **artifact) {
     struct mmi_key key = key_of(number);
-    return mmi_store_find(ground->store, &key, artifact, &ground->err);
+    return mmi_store_find(fixture->store, &key, artifact, &fixture->err);
 }
 
 static inline void expect_bytes(uint64_t number, const uint8_t *bytes, uint64_t count) {
@@ -198,34 +198,34 @@ static inline void expect_whole(struct mmi_artifact *artifact, const struct mode
     mmi_artifact_unhold(artifact);
 }
 
-static inline void ground_make(struct ground *ground, const struct model *model) {
+static inline void fixture_make(struct fixture *fixture, const struct model *model) {
     struct mmi_artifact *artifact;
-    assert_int_equal(ground_commit(ground, model, &artifact), MM_OK);
+    assert_int_equal(fixture_commit(fixture, model, &artifact), MM_OK);
     expect_whole(artifact, model);
     mmi_artifact_release(artifact);
 }
 
 /* It is found and whole. */
-static inline void ground_expect(struct ground *ground, const struct model *model) {
+static inline void fixture_expect(struct fixture *fixture, const struct model *model) {
     struct mmi_artifact *artifact;
-    assert_int_equal(ground_find(ground, model->number, &artifact), MM_OK);
+    assert_int_equal(fixture_find(fixture, model->number, &artifact), MM_OK);
     expect_whole(artifact, model);
     mmi_artifact_release(artifact);
 }
 
-static inline void ground_expect_none(struct ground *ground, uint64_t number) {
+static inline void fixture_expect_none(struct fixture *fixture, uint64_t number) {
     struct mmi_artifact *artifact;
-    assert_int_equal(ground_find(ground, number, &artifact), MM_NONE);
+    assert_int_equal(fixture_find(fixture, number, &artifact), MM_NONE);
 }
 
 /* Its file; the name is part of what processes of different builds agree on. */
-static inline const char *entry_path(const struct ground *ground, uint64_t number, char *path) {
+static inline const char *entry_path(const struct fixture *fixture, uint64_t number, char *path) {
     struct mmi_key key = key_of(number);
     char name[128];
     snprintf(name, sizeof(name), "cache/%016llx%016llx-%016llx%016llx.v1.mma",
              (unsigned long long)key.content.high, (unsigned long long)key.content.low,
              (unsigned long long)key.target.high, (unsigned long long)key.target.low);
-    return scratch_path(&ground->scratch, name, path);
+    return scratch_path(&fixture->scratch, name, path);
 }
 
 static inline size_t file_read(const char *path, uint8_t *bytes, size_t room) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TESTS_DEVICE_GROUND_H
-#define TESTS_DEVICE_GROUND_H
+#ifndef TESTS_DEVICE_FIXTURE_H
+#define TESTS_DEVICE_FIXTURE_H
 
-/* The ground that the device tests stand on: a world with one device, and holders of its memory. */
+/* What the device tests share: a world with one device, and holders of its memory. */
 
 #include <device/device.h>
 #include <support/world.h>
@@ -13,9 +13,9 @@
 
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
-#define GROUND_BYTES (16 * MIB)
+#define FIXTURE_BYTES (16 * MIB)
 
-struct ground {
+struct fixture {
     struct world world;
     struct mmi_device *device;
 };
@@ -26,35 +26,36 @@ struct holder {
     struct mmi_region region;
 };
 
-static inline void ground_open(struct ground *ground, const struct mmi_device_config *config) {
-    world_init(&ground->world);
+static inline void fixture_open(struct fixture *fixture, const struct mmi_device_config *config) {
+    world_init(&fixture->world);
     mm_error err;
-    assert_int_equal(mmi_device_open(&ground->world.env, config, &ground->device, &err), MM_OK);
+    assert_int_equal(mmi_device_open(&fixture->world.env, config, &fixture->device, &err), MM_OK);
 }
 
-static inline void ground_close(struct ground *ground) {
-    assert_null(mmi_arena_validate(ground->device->arena));
-    assert_int_equal(mmi_arena_used(ground->device->arena), 0);
-    mmi_device_close(ground->device);
-    world_fini(&ground->world);
+static inline void fixture_close(struct fixture *fixture) {
+    assert_null(mmi_arena_validate(fixture->device->arena));
+    assert_int_equal(mmi_arena_used(fixture->device->arena), 0);
+    mmi_device_close(fixture->device);
+    world_fini(&fixture->world);
 }
 
-static inline int ground_setup(void **state) {
-    static struct ground ground;
-    ground_open(&ground, &(struct mmi_device_config){.name = *state, .budget_bytes = GROUND_BYTES});
-    *state = &ground;
+static inline int fixture_setup(void **state) {
+    static struct fixture fixture;
+    fixture_open(&fixture,
+                 &(struct mmi_device_config){.name = *state, .budget_bytes = FIXTURE_BYTES});
+    *state = &fixture;
     return 0;
 }
 
-static inline int ground_teardown(void **state) {
-    ground_close(*state);
+static inline int fixture_teardown(void **state) {
+    fixture_close(*state);
     return 0;
 }
 
 #define ON_HOST(test)                                                                              \
-    cmocka_unit_test_prestate_setup_teardown(test, ground_setup, ground_teardown, (void *)"host")
+    cmocka_unit_test_prestate_setup_teardown(test, fixture_setup, fixture_teardown, (void *)"host")
 #define ON_SIM(test)                                                                               \
-    cmocka_unit_test_prestate_setup_teardown(test, ground_setup, ground_teardown, (void *)"sim")
+    cmocka_unit_test_prestate_setup_teardown(test, fixture_setup, fixture_teardown, (void *)"sim")
 
 static inline void take(struct mmi_device *device, struct holder *holder, uint64_t bytes) {
     assert_int_equal(mmi_arena_take(device->arena, bytes, &holder->block), MMI_TAKE_OK);

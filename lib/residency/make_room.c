@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making room: who leaves for whom, on which device. Plans are pure (policy/); here their answers
- * are carried out.
+/* Making room: who leaves for whom, on which device. Plans are pure (policy/); here they are
+ * carried out.
  *
  *   1. loads that wait for memory are looked at in order: higher priority, then first come
- *   2. each device makes an offer: fits, fits if these leave, later, never
- *   3. the best offer is taken: victims leave, or a timer is set, or the load is refused
- *   4. a device that a load waits for is promised to it: later ones do not get ahead there
+ *   2. each device is a candidate placement: fits, fits if these leave, later, never
+ *   3. the best one is taken: victims leave, or a timer is set, or the load is refused
+ *   4. a device that a load waits for is promised to it: later loads do not overtake it there
  */
 #include <residency/core.h>
 
@@ -16,11 +16,11 @@
 
 #define QUICK_BYTES (UINT64_C(256) << 10)
 
-/* ---- Snapshot and ground --------------------------------------------------------------------- */
+/* ---- Snapshot and fit query ----------------------------------------------------------------- */
 
 bool mmi_room_reserve_lists(struct mmi_residency *res) {
     size_t need = (size_t)res->instances + 1;
-    size_t *room = res->plan_room;
+    size_t *room = res->plan_capacity;
     const mm_allocator *alloc = &res->env->alloc;
     return mmi_grow(alloc, (void **)&res->candidates, &room[0], need, sizeof(*res->candidates)) &&
            mmi_grow(alloc, (void **)&res->planned, &room[1], need, sizeof(struct mmi_instance *)) &&
@@ -69,54 +69,54 @@ static size_t snapshot(struct mmi_residency *res, struct mmi_devstate *dev,
     return count;
 }
 
-struct ground {
+struct fit {
     struct mmi_residency *res;
     struct mmi_devstate *dev;
     const struct mmi_need *need;
     size_t count;
 };
 
-static void ground_release(void *ctx, const struct mmi_candidate *candidate) {
-    struct ground *ground = ctx;
-    struct mmi_instance *instance = ground->res->planned[candidate->index];
-    ground->res->released[candidate->index] = true;
+static void fit_release(void *ctx, const struct mmi_candidate *candidate) {
+    struct fit *fit = ctx;
+    struct mmi_instance *instance = fit->res->planned[candidate->index];
+    fit->res->released[candidate->index] = true;
     if (instance->block.bytes) {
-        mmi_trial_release(ground->dev->device->arena, &instance->block);
+        mmi_trial_release(fit->dev->device->arena, &instance->block);
     }
 }
 
-static void ground_keep(void *ctx, const struct mmi_candidate *candidate) {
-    struct ground *ground = ctx;
-    struct mmi_instance *instance = ground->res->planned[candidate->index];
-    ground->res->released[candidate->index] = false;
+static void fit_keep(void *ctx, const struct mmi_candidate *candidate) {
+    struct fit *fit = ctx;
+    struct mmi_instance *instance = fit->res->planned[candidate->index];
+    fit->res->released[candidate->index] = false;
     if (instance->block.bytes) {
-        mmi_trial_keep(ground->dev->device->arena, &instance->block);
+        mmi_trial_keep(fit->dev->device->arena, &instance->block);
     }
 }
 
 /* What must stay free for activations: the largest need among those that remain, the newcomer
  * included, less what is held for scratch already; and what leaked. */
-static uint64_t reserve_left(const struct ground *ground) {
-    const struct mmi_devstate *dev = ground->dev;
+static uint64_t reserve_left(const struct fit *fit) {
+    const struct mmi_devstate *dev = fit->dev;
     const struct mmi_arena *arena = dev->device->arena;
-    uint64_t largest = ground->need->activation_bytes;
-    for (size_t i = 0; i < ground->count; i++) {
-        if (!ground->res->released[i]) {
-            largest = mmi_max_u64(largest, atomic_load(&ground->res->planned[i]->activation_bytes));
+    uint64_t largest = fit->need->activation_bytes;
+    for (size_t i = 0; i < fit->count; i++) {
+        if (!fit->res->released[i]) {
+            largest = mmi_max_u64(largest, atomic_load(&fit->res->planned[i]->activation_bytes));
         }
     }
     uint64_t reserve = largest ? mmi_arena_rounded(arena, largest) : 0;
     return mmi_add_cap(mmi_sub_floor(reserve, dev->scratch_bytes), dev->leaked_bytes);
 }
 
-static bool ground_fits(void *ctx) {
-    const struct ground *ground = ctx;
-    const struct mmi_arena *arena = ground->dev->device->arena;
-    const struct mmi_need *need = ground->need;
+static bool fit_holds(void *ctx) {
+    const struct fit *fit = ctx;
+    const struct mmi_arena *arena = fit->dev->device->arena;
+    const struct mmi_need *need = fit->need;
     if (need->scratch) {
-        return mmi_trial_fits(arena, need->bytes, ground->dev->leaked_bytes);
+        return mmi_trial_fits(arena, need->bytes, fit->dev->leaked_bytes);
     }
-    uint64_t reserve = reserve_left(ground);
+    uint64_t reserve = reserve_left(fit);
     if (need->bytes == 0) {
         return mmi_trial_free_bytes(arena) >= mmi_add_cap(need->shrink_bytes, reserve);
     }
@@ -144,16 +144,16 @@ static bool fits_empty(const struct mmi_devstate *dev, const struct mmi_need *ne
 
 void mmi_room_plan(struct mmi_residency *res, struct mmi_devstate *dev, const struct mmi_need *need,
                    struct mmi_plan_output *plan) {
-    struct ground ground = {res, dev, need, snapshot(res, dev, need)};
+    struct fit fit = {res, dev, need, snapshot(res, dev, need)};
     struct mmi_plan_input input = {
         .policy = res->config.policy,
         .candidates = res->candidates,
-        .count = ground.count,
+        .count = fit.count,
         .evict_class = need->evict_class,
         .fits_empty = fits_empty(dev, need),
         .now_ns = mmi_now(&res->env->clock),
         .now_ticks = mmi_ticks(&res->env->clock),
-        .ground = {&ground, ground_release, ground_keep, ground_fits},
+        .fit = {&fit, fit_release, fit_keep, fit_holds},
     };
     plan->victims = res->victims;
     mmi_trial_begin(dev->device->arena);
@@ -161,7 +161,7 @@ void mmi_room_plan(struct mmi_residency *res, struct mmi_devstate *dev, const st
     mmi_trial_end(dev->device->arena);
 }
 
-/* ---- Offers --------------------------------------------------------------------------------- */
+/* ---- Candidate placements ------------------------------------------------------------------- */
 
 bool mmi_dev_usable(const struct mmi_residency *res, const struct mmi_devstate *dev,
                     const struct mmi_version *version) {
@@ -172,28 +172,29 @@ bool mmi_dev_usable(const struct mmi_residency *res, const struct mmi_devstate *
            (!wanted || strcmp(wanted, dev->device->name) == 0);
 }
 
-size_t mmi_room_offers(struct mmi_residency *res, const struct mmi_version *version,
-                       const struct mmi_need *need, struct mmi_offer *offers) {
+size_t mmi_room_placements(struct mmi_residency *res, const struct mmi_version *version,
+                           const struct mmi_need *need, struct mmi_placement *placements) {
     for (size_t i = 0; i < res->device_count; i++) {
         struct mmi_devstate *dev = &res->devices[i];
-        offers[i] = (struct mmi_offer){.usable = mmi_dev_usable(res, dev, version) && !dev->claimed,
-                                       .free_bytes = mmi_arena_free_bytes(dev->device->arena)};
-        if (offers[i].usable) {
-            mmi_room_plan(res, dev, need, &offers[i].plan);
+        placements[i] =
+            (struct mmi_placement){.usable = mmi_dev_usable(res, dev, version) && !dev->claimed,
+                                   .free_bytes = mmi_arena_free_bytes(dev->device->arena)};
+        if (placements[i].usable) {
+            mmi_room_plan(res, dev, need, &placements[i].plan);
         }
     }
-    size_t chosen = mmi_place(offers, res->device_count);
+    size_t chosen = mmi_place(placements, res->device_count);
     if (chosen < res->device_count) {
-        mmi_room_plan(res, &res->devices[chosen], need, &offers[chosen].plan);
+        mmi_room_plan(res, &res->devices[chosen], need, &placements[chosen].plan);
     }
     return chosen;
 }
 
-static size_t largest_offer(const struct mmi_residency *res, const struct mmi_offer *offers,
-                            size_t largest) {
+static size_t largest_placement(const struct mmi_residency *res,
+                                const struct mmi_placement *placements, size_t largest) {
     for (size_t i = 0; i < res->device_count; i++) {
-        if (offers[i].usable && mmi_arena_capacity(res->devices[i].device->arena) >
-                                    mmi_arena_capacity(res->devices[largest].device->arena)) {
+        if (placements[i].usable && mmi_arena_capacity(res->devices[i].device->arena) >
+                                        mmi_arena_capacity(res->devices[largest].device->arena)) {
             largest = i;
         }
     }
@@ -201,8 +202,8 @@ static size_t largest_offer(const struct mmi_residency *res, const struct mmi_of
 }
 
 void mmi_room_refusal(struct mmi_residency *res, const struct mmi_model *model,
-                      const struct mmi_need *need, const struct mmi_offer *offers, size_t chosen,
-                      mm_error *error) {
+                      const struct mmi_need *need, const struct mmi_placement *placements,
+                      size_t chosen, mm_error *error) {
     const char *name = model ? mmi_model_name(model) : "";
     if (chosen == res->device_count) {
         bool lost = false;
@@ -217,9 +218,9 @@ void mmi_room_refusal(struct mmi_residency *res, const struct mmi_model *model,
         return;
     }
     uint64_t bytes = mmi_add_cap(need->bytes, need->activation_bytes);
-    bool too_large = offers[chosen].plan.verdict == MMI_PLAN_TOO_LARGE;
+    bool too_large = placements[chosen].plan.verdict == MMI_PLAN_TOO_LARGE;
     if (too_large) { /* for all of them: the largest says what could have been had */
-        chosen = largest_offer(res, offers, chosen);
+        chosen = largest_placement(res, placements, chosen);
     }
     const struct mmi_device *device = res->devices[chosen].device;
     uint64_t capacity = mmi_arena_capacity(device->arena);
@@ -229,10 +230,10 @@ void mmi_room_refusal(struct mmi_residency *res, const struct mmi_model *model,
                       " of activations, device %s has %" PRIu64,
                       name, need->bytes, need->activation_bytes, device->name, capacity);
     } else {
-        mmi_fail_room(error, MM_ALL_PINNED, bytes, offers[chosen].free_bytes,
+        mmi_fail_room(error, MM_ALL_PINNED, bytes, placements[chosen].free_bytes,
                       "model %s: needs %" PRIu64 " bytes on device %s, %" PRIu64
                       " are free and the rest is pinned, promised or of a higher class",
-                      name, bytes, device->name, offers[chosen].free_bytes);
+                      name, bytes, device->name, placements[chosen].free_bytes);
     }
 }
 
@@ -285,7 +286,7 @@ static void grant(struct mmi_residency *res, struct mmi_instance *instance,
     instance->begun_ns = mmi_now(&res->env->clock);
     mmi_event(res, MMI_EVENT_LOAD_BEGIN, instance->model,
               &(struct mmi_event){.bytes = instance->block.charged_bytes}, dev);
-    mmi_waiters_told(res, instance->model);
+    mmi_waiters_notify(res, instance->model);
     res->jobs++;
     if (!mmi_job_start(res, &instance->job, instance->model, res->load_executor, quick(instance))) {
         res->jobs--;
@@ -312,7 +313,7 @@ static void victims_leave(struct mmi_residency *res, const struct mmi_instance *
 static void wake_at(struct mmi_residency *res, struct mmi_timer *timer, uint64_t now_ns) {
     (void)timer;
     (void)now_ns;
-    mmi_pump(res);
+    mmi_schedule(res);
 }
 
 static void look_again_at(struct mmi_residency *res, struct mmi_instance *instance,
@@ -321,7 +322,7 @@ static void look_again_at(struct mmi_residency *res, struct mmi_instance *instan
     mmi_timer_set(res, &instance->timer, at_ns);
 }
 
-/* Only leased ones would do: after a grace they drain, so that the load comes to its turn. */
+/* Only leased ones would do: after a grace they drain, so that the load is not starved. */
 static void starve(struct mmi_residency *res, struct mmi_instance *instance,
                    const struct mmi_plan_output *plan) {
     uint64_t now_ns = mmi_now(&res->env->clock);
@@ -339,10 +340,10 @@ static void starve(struct mmi_residency *res, struct mmi_instance *instance,
     }
 }
 
-static bool fits_as_it_is(const struct mmi_residency *res, const struct mmi_offer *offers,
+static bool fits_as_it_is(const struct mmi_residency *res, const struct mmi_placement *placements,
                           size_t chosen) {
-    return chosen < res->device_count && offers[chosen].plan.verdict == MMI_PLAN_FITS &&
-           offers[chosen].plan.victim_count == 0;
+    return chosen < res->device_count && placements[chosen].plan.verdict == MMI_PLAN_FITS &&
+           placements[chosen].plan.victim_count == 0;
 }
 
 /* Scratch that is kept only to save time goes before any model does. */
@@ -356,42 +357,43 @@ static bool trim_all(struct mmi_residency *res, uint64_t activation_bytes) {
     return trimmed;
 }
 
-/* One load's turn. true: it got its memory or was refused. false: it waits. */
+/* Look at one load. true: it got its memory or was refused. false: it waits. */
 static bool try_grant(struct mmi_residency *res, struct mmi_instance *instance) {
     struct mmi_need need = need_of(instance);
-    struct mmi_offer offers[MMI_MAX_DEVICES];
-    size_t chosen = mmi_room_offers(res, instance->version, &need, offers);
-    if (!fits_as_it_is(res, offers, chosen) && trim_all(res, need.activation_bytes)) {
-        chosen = mmi_room_offers(res, instance->version, &need, offers);
+    struct mmi_placement placements[MMI_MAX_DEVICES];
+    size_t chosen = mmi_room_placements(res, instance->version, &need, placements);
+    if (!fits_as_it_is(res, placements, chosen) && trim_all(res, need.activation_bytes)) {
+        chosen = mmi_room_placements(res, instance->version, &need, placements);
     }
     struct mmi_devstate *dev = &res->devices[chosen];
-    if (chosen < res->device_count && offers[chosen].plan.verdict == MMI_PLAN_EVICT) {
-        victims_leave(res, instance, &offers[chosen].plan, false);
-        mmi_room_plan(res, dev, &need, &offers[chosen].plan); /* a lease may have come in between */
+    if (chosen < res->device_count && placements[chosen].plan.verdict == MMI_PLAN_EVICT) {
+        victims_leave(res, instance, &placements[chosen].plan, false);
+        /* Again: a lease may have come in between. */
+        mmi_room_plan(res, dev, &need, &placements[chosen].plan);
     }
     if (chosen == res->device_count && mmi_room_promised(res, instance->version, NULL)) {
         return false;
     }
     enum mmi_verdict verdict =
-        chosen < res->device_count ? offers[chosen].plan.verdict : MMI_PLAN_TOO_LARGE;
+        chosen < res->device_count ? placements[chosen].plan.verdict : MMI_PLAN_TOO_LARGE;
     switch (verdict) {
     case MMI_PLAN_FITS:
-        grant(res, instance, dev, &offers[chosen].plan);
+        grant(res, instance, dev, &placements[chosen].plan);
         return true;
     case MMI_PLAN_EVICT: /* what is DRAINING must go first */
     case MMI_PLAN_WAIT:
         break;
     case MMI_PLAN_STAY:
-        look_again_at(res, instance, offers[chosen].plan.wait_until_ns);
+        look_again_at(res, instance, placements[chosen].plan.wait_until_ns);
         break;
     case MMI_PLAN_LEASED:
-        starve(res, instance, &offers[chosen].plan);
+        starve(res, instance, &placements[chosen].plan);
         break;
     case MMI_PLAN_HELD:
         atomic_store(&dev->scratch_wanted,
                      true); /* before the look at who runs: one sees the other */
         if (mmi_scratch_trim(res, dev, 0)) {
-            res->pump_again = true;
+            res->schedule_again = true;
             break;
         }
         if (dev->scratch_bytes > 0) {
@@ -400,10 +402,10 @@ static bool try_grant(struct mmi_residency *res, struct mmi_instance *instance) 
     case MMI_PLAN_PINNED:
     case MMI_PLAN_TOO_LARGE: {
         if (mmi_room_promised(res, instance->version, &need)) {
-            return false; /* its turn comes on a device that is promised to an earlier load */
+            return false; /* a device that is promised to an earlier load may do, later */
         }
         mm_error error;
-        mmi_room_refusal(res, instance->model, &need, offers, chosen, &error);
+        mmi_room_refusal(res, instance->model, &need, placements, chosen, &error);
         mmi_list_remove(&instance->queue);
         instance->queued = false;
         mmi_load_failed(res, instance, &error, false);
@@ -426,8 +428,8 @@ bool mmi_room_promised(const struct mmi_residency *res, const struct mmi_version
 }
 
 /* The first load in the queue that was not looked at in this round. */
-static struct mmi_instance *next_in_room(struct mmi_residency *res, uint64_t round) {
-    MMI_LIST_EACH(node, &res->room) {
+static struct mmi_instance *next_load(struct mmi_residency *res, uint64_t round) {
+    MMI_LIST_EACH(node, &res->load_queue) {
         struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, queue);
         if (instance->round != round) {
             return instance;
@@ -436,23 +438,23 @@ static struct mmi_instance *next_in_room(struct mmi_residency *res, uint64_t rou
     return NULL;
 }
 
-void mmi_pump(struct mmi_residency *res) {
-    res->pump_again = true;
-    if (res->pumping) {
+void mmi_schedule(struct mmi_residency *res) {
+    res->schedule_again = true;
+    if (res->scheduling) {
         return; /* whoever is at it goes round once more */
     }
-    res->pumping = true;
-    while (res->pump_again) {
-        res->pump_again = false;
+    res->scheduling = true;
+    while (res->schedule_again) {
+        res->schedule_again = false;
         res->round++;
         for (size_t i = 0; i < res->device_count; i++) {
             res->devices[i].claimed = false;
         }
         struct mmi_instance *instance;
-        while ((instance = next_in_room(res, res->round))) {
+        while ((instance = next_load(res, res->round))) {
             instance->round = res->round;
             try_grant(res, instance);
         }
     }
-    res->pumping = false;
+    res->scheduling = false;
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static struct mmi_list *bucket_of(struct mmi_store *store, const struct mmi_key *key) {
-    return &store->kept_by_key[(key->content.low ^ key->target.low) % MMI_STORE_BUCKETS];
+    return &store->memory_by_key[(key->content.low ^ key->target.low) % MMI_STORE_BUCKETS];
 }
 
 static struct mmi_artifact *find_locked(struct mmi_store *store, const struct mmi_key *key) {
@@ -16,7 +16,7 @@ static struct mmi_artifact *find_locked(struct mmi_store *store, const struct mm
         struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, same_bucket);
         if (memcmp(&artifact->header.key, key, sizeof(*key)) == 0) {
             mmi_list_remove(&artifact->used);
-            mmi_list_push_back(&store->kept, &artifact->used);
+            mmi_list_push_back(&store->memory_lru, &artifact->used);
             mmi_artifact_retain(artifact);
             return artifact;
         }
@@ -26,7 +26,7 @@ static struct mmi_artifact *find_locked(struct mmi_store *store, const struct mm
 
 static uint64_t unheld_bytes(struct mmi_store *store) {
     uint64_t bytes = 0;
-    MMI_LIST_EACH(node, &store->kept) {
+    MMI_LIST_EACH(node, &store->memory_lru) {
         const struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
         bytes += artifact->holds == 0 ? artifact->layout.stored_bytes : 0;
     }
@@ -35,7 +35,7 @@ static uint64_t unheld_bytes(struct mmi_store *store) {
 
 /* Take the first unheld ones out of the store until `bytes` fit, into `leaving`. */
 static void choose(struct mmi_store *store, uint64_t bytes, struct mmi_list *leaving) {
-    MMI_LIST_EACH(node, &store->kept) {
+    MMI_LIST_EACH(node, &store->memory_lru) {
         if (mmi_add_cap(store->memory_bytes, bytes) <= store->memory_budget_bytes) {
             return;
         }
@@ -58,11 +58,11 @@ static void drop(struct mmi_store *store, struct mmi_list *leaving) {
         mmi_free(&store->env->alloc, artifact->weights, mmi_max_u64(1, bytes));
         artifact->weights = NULL;
         mmi_artifact_release(artifact);
-        mmi_store_tell(store, "memory budget", bytes, MM_NO_SPACE);
+        mmi_store_notify(store, "memory budget", bytes, MM_NO_SPACE);
     }
 }
 
-mm_status mmi_keep_reserve(struct mmi_store *store, uint64_t bytes, mm_error *err) {
+mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, mm_error *err) {
     struct mmi_list leaving;
     mmi_list_init(&leaving);
     mmi_lock(&store->lock);
@@ -85,26 +85,26 @@ mm_status mmi_keep_reserve(struct mmi_store *store, uint64_t bytes, mm_error *er
                          (unsigned long long)store->memory_budget_bytes);
 }
 
-void mmi_keep_unreserve(struct mmi_store *store, uint64_t bytes) {
+void mmi_memory_cache_unreserve(struct mmi_store *store, uint64_t bytes) {
     mmi_lock(&store->lock);
     store->memory_bytes -= bytes;
     mmi_unlock(&store->lock);
 }
 
-struct mmi_artifact *mmi_keep_find(struct mmi_store *store, const struct mmi_key *key) {
+struct mmi_artifact *mmi_memory_cache_find(struct mmi_store *store, const struct mmi_key *key) {
     mmi_lock(&store->lock);
     struct mmi_artifact *artifact = find_locked(store, key);
     mmi_unlock(&store->lock);
     return artifact;
 }
 
-struct mmi_artifact *mmi_keep_add(struct mmi_store *store, struct mmi_artifact *artifact) {
+struct mmi_artifact *mmi_memory_cache_add(struct mmi_store *store, struct mmi_artifact *artifact) {
     mmi_lock(&store->lock);
     struct mmi_artifact *first = find_locked(store, &artifact->header.key);
     if (first) {
         store->memory_bytes -= artifact->layout.stored_bytes;
     } else {
-        mmi_list_push_back(&store->kept, &artifact->used);
+        mmi_list_push_back(&store->memory_lru, &artifact->used);
         mmi_list_push_back(bucket_of(store, &artifact->header.key), &artifact->same_bucket);
         mmi_artifact_retain(artifact);
     }
@@ -116,8 +116,8 @@ struct mmi_artifact *mmi_keep_add(struct mmi_store *store, struct mmi_artifact *
     return first;
 }
 
-void mmi_keep_close(struct mmi_store *store) {
-    for (struct mmi_list *node; (node = mmi_list_pop(&store->kept)) != NULL;) {
+void mmi_memory_cache_close(struct mmi_store *store) {
+    for (struct mmi_list *node; (node = mmi_list_pop(&store->memory_lru)) != NULL;) {
         struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
         mmi_list_remove(&artifact->same_bucket);
         mmi_artifact_release(artifact);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looking at models, devices, plans, decisions and caches. */
+/* What is known of models, devices, plans, decisions and caches. */
 #include <api/mesh.h>
 
 #include <artifact/verify.h>
@@ -25,33 +25,33 @@ static void copy_name(char *to, size_t room, const char *from) {
 
 /* ---- Models --------------------------------------------------------------------------------- */
 
-static void fill_info(void *ctx, const struct mmi_model_look *look) {
+static void fill_info(void *ctx, const struct mmi_model_info *from) {
     mm_model_info *info = ctx;
-    info->state = look->state;
-    copy_name(info->name, sizeof(info->name), look->name);
-    copy_name(info->device, sizeof(info->device), look->device);
-    info->pinned = look->pinned;
-    info->updating = look->updating;
-    info->prepared = look->prepared;
-    info->evict_class = mmi_class_to_abi(look->evict_class);
-    info->leases = look->leases;
-    info->queued = look->queued;
-    info->version = look->version;
-    info->weights_bytes = look->weights_bytes;
-    info->activation_bytes = look->activation_bytes;
-    info->own_bytes = look->own_bytes;
-    info->description_bytes = look->description_bytes;
-    info->artifact_bytes = look->artifact_bytes;
-    info->idle_ns = look->idle_ns;
-    info->requests = look->requests;
-    info->hits = look->hits;
-    info->loads = look->loads;
-    info->evictions = look->evictions;
-    info->failures = look->failures;
-    info->load_ns = look->load_ns;
-    info->prepare_ns = look->prepare_ns;
-    if (look->failure) {
-        mmi_failure_get(look->failure, look->now_ns, &info->error);
+    info->state = from->state;
+    copy_name(info->name, sizeof(info->name), from->name);
+    copy_name(info->device, sizeof(info->device), from->device);
+    info->pinned = from->pinned;
+    info->updating = from->updating;
+    info->prepared = from->prepared;
+    info->evict_class = mmi_class_to_abi(from->evict_class);
+    info->leases = from->leases;
+    info->queued = from->queued;
+    info->version = from->version;
+    info->weights_bytes = from->weights_bytes;
+    info->activation_bytes = from->activation_bytes;
+    info->own_bytes = from->own_bytes;
+    info->description_bytes = from->description_bytes;
+    info->artifact_bytes = from->artifact_bytes;
+    info->idle_ns = from->idle_ns;
+    info->requests = from->requests;
+    info->hits = from->hits;
+    info->loads = from->loads;
+    info->evictions = from->evictions;
+    info->failures = from->failures;
+    info->load_ns = from->load_ns;
+    info->prepare_ns = from->prepare_ns;
+    if (from->failure) {
+        mmi_failure_get(from->failure, from->now_ns, &info->error);
         info->retry_after_ns = info->error.retry_after_ns;
     }
 }
@@ -63,7 +63,7 @@ mm_status mm_model_info_get(mm_mesh *mesh, mm_model model, mm_model_info *info) 
         return MM_INVALID_ARGUMENT;
     }
     mm_model_info filled = MM_MODEL_INFO_INIT;
-    MMI_TRY(mmi_model_look(&mesh->res, model.id, fill_info, &filled));
+    MMI_TRY(mmi_model_info_get(&mesh->res, model.id, fill_info, &filled));
     write_struct(info, &filled, sizeof(filled));
     return MM_OK;
 }
@@ -73,8 +73,8 @@ struct id_list {
     uint64_t capacity, count;
 };
 
-static void list_id(void *ctx, uint64_t id, const struct mmi_model_look *look) {
-    (void)look;
+static void list_id(void *ctx, uint64_t id, const struct mmi_model_info *from) {
+    (void)from;
     struct id_list *list = ctx;
     if (list->count < list->capacity) {
         list->models[list->count].id = id;
@@ -87,51 +87,51 @@ uint64_t mm_models(mm_mesh *mesh, mm_model *models, uint64_t capacity) {
         return 0;
     }
     struct id_list list = {models, models ? capacity : 0, 0};
-    mmi_models_look(&mesh->res, list_id, &list);
+    mmi_models_visit(&mesh->res, list_id, &list);
     return list.count;
 }
 
 /* ---- The mesh ------------------------------------------------------------------------------- */
 
-static void fill_device(const struct mmi_device_look *look, mm_device_stats *stats) {
-    *stats = (mm_device_stats){.kind = look->device->pub.kind,
-                               .lost = atomic_load(&look->device->lost),
-                               .budget_bytes = look->budget_bytes,
-                               .used_bytes = look->used_bytes,
-                               .weights_bytes = look->weights_bytes,
-                               .reclaimable_bytes = look->reclaimable_bytes,
-                               .scratch_bytes = look->scratch_bytes,
-                               .reserve_bytes = look->reserve_bytes,
-                               .peak_bytes = look->peak_bytes,
-                               .leaked_bytes = look->leaked_bytes,
-                               .loads = look->loads,
-                               .evictions = look->evictions,
-                               .instances = look->instances};
-    copy_name(stats->name, sizeof(stats->name), look->device->name);
+static void fill_device(const struct mmi_device_info *from, mm_device_stats *stats) {
+    *stats = (mm_device_stats){.kind = from->device->pub.kind,
+                               .lost = atomic_load(&from->device->lost),
+                               .budget_bytes = from->budget_bytes,
+                               .used_bytes = from->used_bytes,
+                               .weights_bytes = from->weights_bytes,
+                               .reclaimable_bytes = from->reclaimable_bytes,
+                               .scratch_bytes = from->scratch_bytes,
+                               .reserve_bytes = from->reserve_bytes,
+                               .peak_bytes = from->peak_bytes,
+                               .leaked_bytes = from->leaked_bytes,
+                               .loads = from->loads,
+                               .evictions = from->evictions,
+                               .instances = from->instances};
+    copy_name(stats->name, sizeof(stats->name), from->device->name);
 }
 
 static void fill_stats(mm_mesh *mesh, mm_mesh_stats *stats) {
-    struct mmi_mesh_look look;
-    mmi_mesh_look(&mesh->res, &look);
+    struct mmi_mesh_info info;
+    mmi_mesh_info_get(&mesh->res, &info);
     struct mmi_store_stats store = mmi_store_stats(mesh->store);
-    const uint64_t *counts = look.counts.counts;
-    stats->models = look.models;
-    stats->resident = look.resident;
-    stats->requests = look.counts.requests;
-    stats->hits = look.counts.hits;
+    const uint64_t *counts = info.counts.counts;
+    stats->models = info.models;
+    stats->resident = info.resident;
+    stats->requests = info.counts.requests;
+    stats->hits = info.counts.hits;
     stats->misses = counts[MMI_COUNT_MISSES];
     stats->joins = counts[MMI_COUNT_JOINS];
     stats->failed = counts[MMI_COUNT_FAILED];
     stats->loads = counts[MMI_COUNT_LOADS];
     stats->load_failures = counts[MMI_COUNT_LOAD_FAILURES];
-    stats->evictions = look.counts.evictions_all;
+    stats->evictions = info.counts.evictions_all;
     stats->revivals = counts[MMI_COUNT_REVIVALS];
     stats->refusals = counts[MMI_COUNT_REFUSALS];
     stats->prepares = counts[MMI_COUNT_PREPARES];
     stats->bytes_loaded = counts[MMI_COUNT_LOADED_BYTES];
-    stats->queued = look.queued;
+    stats->queued = info.queued;
     stats->metadata_bytes = atomic_load(&mesh->metadata_bytes);
-    stats->description_bytes = look.description_bytes;
+    stats->description_bytes = info.description_bytes;
     stats->artifact_bytes = store.memory_bytes;
     stats->cache_bytes = store.cache_bytes;
 }
@@ -143,10 +143,10 @@ mm_status mm_mesh_stats_get(mm_mesh *mesh, mm_mesh_stats *stats) {
         return MM_INVALID_ARGUMENT;
     }
     fill_stats(mesh, &filled);
-    struct mmi_device_look look;
-    for (uint32_t i = 0; mmi_device_look(&mesh->res, i, &look); i++) {
+    struct mmi_device_info info;
+    for (uint32_t i = 0; mmi_device_info_get(&mesh->res, i, &info); i++) {
         if (filled.devices && i < filled.device_capacity) {
-            fill_device(&look, &filled.devices[i]);
+            fill_device(&info, &filled.devices[i]);
         }
         filled.device_count = i + 1;
     }
@@ -156,17 +156,17 @@ mm_status mm_mesh_stats_get(mm_mesh *mesh, mm_mesh_stats *stats) {
 
 /* ---- Plans ---------------------------------------------------------------------------------- */
 
-static void fill_victim(void *ctx, size_t i, const struct mmi_victim_look *look) {
+static void fill_victim(void *ctx, size_t i, const struct mmi_victim_info *from) {
     mm_plan *plan = ctx;
     if (!plan->victims || i >= plan->victim_capacity) {
         return;
     }
     mm_victim *victim = &plan->victims[i];
-    *victim = (mm_victim){.bytes = look->bytes,
-                          .idle_ns = look->idle_ns,
-                          .evict_class = mmi_class_to_abi(look->evict_class),
-                          .leased = look->leased};
-    copy_name(victim->name, sizeof(victim->name), look->name);
+    *victim = (mm_victim){.bytes = from->bytes,
+                          .idle_ns = from->idle_ns,
+                          .evict_class = mmi_class_to_abi(from->evict_class),
+                          .leased = from->leased};
+    copy_name(victim->name, sizeof(victim->name), from->name);
 }
 
 mm_status mm_plan_load(mm_mesh *mesh, mm_model model, mm_plan *plan, mm_error *err) {
@@ -181,15 +181,15 @@ mm_status mm_plan_load(mm_mesh *mesh, mm_model model, mm_plan *plan, mm_error *e
     if (!model.id) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "model: no handle");
     }
-    struct mmi_plan_look look;
-    MMI_TRY(mmi_plan_look(&mesh->res, model.id, &look, fill_victim, &filled, err));
-    filled.status = look.status;
-    copy_name(filled.device, sizeof(filled.device), look.device);
-    filled.needed_bytes = look.needed_bytes;
-    filled.free_bytes = look.free_bytes;
-    filled.estimated = look.estimated;
-    filled.resident = look.resident;
-    filled.victim_count = (uint32_t)look.victim_count;
+    struct mmi_plan_info info;
+    MMI_TRY(mmi_plan_info_get(&mesh->res, model.id, &info, fill_victim, &filled, err));
+    filled.status = info.status;
+    copy_name(filled.device, sizeof(filled.device), info.device);
+    filled.needed_bytes = info.needed_bytes;
+    filled.free_bytes = info.free_bytes;
+    filled.estimated = info.estimated;
+    filled.resident = info.resident;
+    filled.victim_count = (uint32_t)info.victim_count;
     write_struct(plan, &filled, sizeof(filled));
     return MM_OK;
 }
