@@ -10,7 +10,7 @@
 static void print_values(const char *title, const mm_value_info *values, uint32_t count) {
     printf("%s\n", title);
     for (uint32_t i = 0; i < count; i++) {
-        const char *optional = values[i].flags & MM_VALUE_OPTIONAL ? "  (optional)" : "";
+        const char *optional = values[i].flags & MM_VALUE_INFO_OPTIONAL ? "  (optional)" : "";
         printf("  %-24s %s%s\n", values[i].name, show_value(&values[i]), optional);
     }
 }

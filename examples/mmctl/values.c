@@ -154,7 +154,7 @@ bool make_inputs(const mm_model_description *description, const struct input_opt
     for (uint32_t i = 0; i < description->input_count && i < MAX_INPUTS; i++) {
         const mm_value_info *info = &description->inputs[i];
         const char *file = find_named(options->files, options->file_count, info->name);
-        if (!file && (info->flags & MM_VALUE_OPTIONAL)) {
+        if (!file && (info->flags & MM_VALUE_INFO_OPTIONAL)) {
             continue;
         }
         mm_value *value = &inputs->values[inputs->count];

@@ -137,13 +137,14 @@ typedef struct mm_artifact {
 } mm_artifact;
 
 enum {
-    MM_MODEL_SERIAL = 1u << 0 /* infer on one instance must not overlap itself: the host queues */
+    MM_DESCRIPTION_SERIAL =
+        1u << 0 /* infer on one instance must not overlap itself: the host queues */
 };
 
 /* What open tells. Pointers are the backend's and stay valid until close. */
 typedef struct mm_description {
     uint32_t struct_size;
-    uint32_t flags; /* MM_MODEL_* */
+    uint32_t flags; /* MM_DESCRIPTION_* */
     const mm_value_info *inputs;
     const mm_value_info *outputs;
     uint32_t input_count, output_count;
@@ -194,10 +195,6 @@ typedef struct mm_region {
 } mm_region;
 
 /* ---- Infer ---------------------------------------------------------------------------------- */
-
-enum {
-    MM_OUTPUT_UNWANTED = 1u << 0 /* in an output's flags: the request does not name it */
-};
 
 /* One run: the place to run in and what the backend may call meanwhile. Used by one thread at a
  * time, apart from what parallel_for's bodies read. */
@@ -264,7 +261,7 @@ typedef struct mm_backend {
 
     /* Input shapes -> what a run will need. inputs: [input_count] in the order of the description,
      * an absent optional one with kind MM_OPTIONAL and item_count 0; data is readable only for
-     * those flagged MM_VALUE_SPECIALISES. dtype, rank and fixed axes were checked. */
+     * those flagged MM_VALUE_INFO_SHAPE_INPUT. dtype, rank and fixed axes were checked. */
     mm_status (*size)(void *model, void *signature, const mm_value *inputs, mm_size *out,
                       mm_error *err);
     void (*size_done)(void *signature); /* (optional) */
@@ -275,10 +272,11 @@ typedef struct mm_backend {
                         const mm_region *region, mm_error *err);
     void (*detach)(void *instance); /* no infer runs; nothing of the region is used afterwards */
 
-    /* One run. Any number at once on one instance unless MM_MODEL_SERIAL. inputs as in size, with
-     * data. outputs: [output_count], prefilled by what size said; where size was exact, data is a
-     * buffer of `bytes`; else the backend asks exec->output and fills in shape, bytes and data.
-     * Unwanted outputs may be left alone. Blocks until the outputs are in host memory. */
+    /* One run. Any number at once on one instance unless MM_DESCRIPTION_SERIAL. inputs as in size,
+     * with data. outputs: [output_count], prefilled by what size said; where size was exact, data
+     * is a buffer of `bytes`; else the backend calls exec->output and fills in shape, bytes and
+     * data. Those that are MM_VALUE_UNWANTED may be left alone. Blocks until the outputs are in
+     * host memory. */
     mm_status (*infer)(void *instance, mm_exec *exec, const mm_value *inputs, mm_value *outputs,
                        mm_error *err);
 

@@ -191,8 +191,8 @@ typedef struct mm_model_spec {
     uint64_t min_residency_ns; /* 0: the mesh's */
     /* Shapes that are made ready with each load, so that the first request of such a shape pays
      * nothing: "x=1x3x640x640,mask=1x640;x=8x3x640x640", ';' between requests. Inputs left out are
-     * absent if optional, else of their fixed shape; one that is MM_VALUE_SPECIALISES cannot be
-     * named. What the model does not take is skipped, and logged. NULL: none */
+     * absent if optional, else of their fixed shape; a shape input cannot be named. What the model
+     * does not take is skipped, and logged. NULL: none */
     const char *warm_up;
 } mm_model_spec;
 #define MM_MODEL_SPEC_INIT MM_INIT(mm_model_spec)
@@ -264,9 +264,6 @@ typedef struct mm_request {
 enum {
     MM_RESPONSE_HIT = 1u << 0,  /* the model was resident (or reclaimable) when the request came */
     MM_RESPONSE_ARRAY = 1u << 1 /* `outputs` is the library's: mm_response_free takes it back */
-};
-enum {
-    MM_VALUE_OWNED = 1u << 1 /* in an output's flags: its memory is the response's */
 };
 
 /* Outputs come back in the order in which the request or its binding names them, else in the

@@ -175,7 +175,7 @@ typedef struct mm_value {
     int32_t kind;               /* mm_kind */
     int32_t dtype;              /* mm_dtype: a tensor's elements; else 0 */
     uint32_t rank;              /* tensor: 0 .. MM_MAX_RANK */
-    uint32_t flags;             /* 0 */
+    uint32_t flags;             /* MM_VALUE_*; in inputs 0 */
     int64_t shape[MM_MAX_RANK]; /* tensor: [rank] */
     void *data;                 /* tensor: elements; may be NULL where bytes is 0 */
     uint64_t bytes;             /* tensor: size of data */
@@ -183,6 +183,11 @@ typedef struct mm_value {
     struct mm_value *items;     /* sequence, optional, map; else NULL */
     uint64_t item_count;
 } mm_value;
+
+enum {
+    MM_VALUE_UNWANTED = 1u << 0, /* an output, for the backend: the request does not name it */
+    MM_VALUE_OWNED = 1u << 1     /* an output, for the caller: its memory is the response's */
+};
 
 /* Elements of a shape; UINT64_MAX when an axis is negative or the product overflows. */
 MM_API uint64_t mm_shape_elements(uint32_t rank, const int64_t *shape);
@@ -203,16 +208,16 @@ typedef struct mm_value_info {
     int32_t kind;   /* mm_kind */
     int32_t dtype;  /* tensor: elements; sequence and optional: the items' elements */
     int32_t rank;   /* -1 = any */
-    uint32_t flags; /* MM_VALUE_* */
+    uint32_t flags; /* MM_VALUE_INFO_* */
     int64_t shape[MM_MAX_RANK];
     const char *axis_names[MM_MAX_RANK];
 } mm_value_info;
 
 enum {
-    MM_VALUE_OPTIONAL = 1u << 0, /* an input that a request may leave out */
-    /* an input whose elements, not only its shape, select what runs (a sample rate, a target
-     * shape): at most 64 bytes of it become part of the signature */
-    MM_VALUE_SPECIALISES = 1u << 1
+    MM_VALUE_INFO_OPTIONAL = 1u << 0, /* an input that a request may leave out */
+    /* a shape input: its elements, not only its shape, select what runs (a target shape, a sample
+     * rate). At most 64 bytes of it become part of the signature */
+    MM_VALUE_INFO_SHAPE_INPUT = 1u << 1
 };
 
 /* ---- Services of the host ------------------------------------------------------------------- */

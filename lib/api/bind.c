@@ -42,7 +42,7 @@ static mm_status find_all(const struct side *side, const char *const *names, uin
 static mm_status check_complete(const mm_description *description, const mm_binding *binding,
                                 mm_error *err) {
     for (uint32_t i = 0; i < description->input_count; i++) {
-        bool named = (description->inputs[i].flags & MM_VALUE_OPTIONAL) != 0;
+        bool named = (description->inputs[i].flags & MM_VALUE_INFO_OPTIONAL) != 0;
         for (uint32_t k = 0; k < binding->input_count; k++) {
             named = named || binding->inputs[k] == i;
         }

@@ -69,7 +69,7 @@ static mm_model_description copy(struct copier *copier, const struct mmi_opened 
                                .weights_bytes = from->weights_bytes,
                                .activation_bytes = activation_bytes,
                                .batch_axis = from->batch_axis,
-                               .serial = (from->flags & MM_MODEL_SERIAL) != 0,
+                               .serial = (from->flags & MM_DESCRIPTION_SERIAL) != 0,
                                .metadata_count = from->metadata_count};
     to.format = copy_text(copier, opened->format->name);
     to.backend = copy_text(copier, opened->backend->table->name);

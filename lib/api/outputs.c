@@ -119,7 +119,7 @@ static mm_status begin(void *ctx, const mm_description *description, const mm_si
         values[i] = size->outputs[i];
         values[i].flags = flags;
         values[i].data = NULL;
-        bool wanted = !(flags & MM_OUTPUT_UNWANTED);
+        bool wanted = !(flags & MM_VALUE_UNWANTED);
         bool known = size->exactness[i] == MM_SIZE_EXACT && simple(&values[i]);
         sink->direct = sink->direct && (!wanted || known);
     }
@@ -127,7 +127,7 @@ static mm_status begin(void *ctx, const mm_description *description, const mm_si
         return direct_buffers(sink, values, err);
     }
     for (uint32_t i = 0; i < description->output_count; i++) {
-        if (!(values[i].flags & MM_OUTPUT_UNWANTED) && size->exactness[i] == MM_SIZE_EXACT &&
+        if (!(values[i].flags & MM_VALUE_UNWANTED) && size->exactness[i] == MM_SIZE_EXACT &&
             simple(&values[i])) {
             values[i].data = own(sink, values[i].bytes);
             if (!values[i].data) {

@@ -106,7 +106,7 @@ static mm_status map_inputs(struct mmi_call *call, const mm_request *request, mm
         MMI_TRY(put_input(call, place, value, err));
     }
     for (uint32_t i = 0; i < description->input_count; i++) {
-        bool optional = description->inputs[i].flags & MM_VALUE_OPTIONAL;
+        bool optional = description->inputs[i].flags & MM_VALUE_INFO_OPTIONAL;
         if (is_absent(&call->inputs[i]) && !optional &&
             description->inputs[i].kind != MM_OPTIONAL) {
             return mmi_fail(err, MM_INVALID_ARGUMENT, "input %s: missing",
@@ -125,7 +125,7 @@ static mm_status map_outputs(struct mmi_call *call, const mm_request *request, m
                         wanted, description->output_count);
     }
     for (uint32_t i = 0; i < description->output_count; i++) {
-        call->values[i] = (mm_value){.flags = wanted > 0 ? MM_OUTPUT_UNWANTED : 0};
+        call->values[i] = (mm_value){.flags = wanted > 0 ? MM_VALUE_UNWANTED : 0};
     }
     call->wanted_count = wanted > 0 ? wanted : description->output_count;
     for (uint32_t i = 0; i < call->wanted_count; i++) {
@@ -141,7 +141,7 @@ static mm_status map_outputs(struct mmi_call *call, const mm_request *request, m
             if (place == UINT32_MAX) {
                 return mmi_fail(err, MM_INVALID_ARGUMENT, "the model has no output %s", name);
             }
-            if (!(call->values[place].flags & MM_OUTPUT_UNWANTED)) {
+            if (!(call->values[place].flags & MM_VALUE_UNWANTED)) {
                 return mmi_fail(err, MM_INVALID_ARGUMENT, "output %s: asked for twice", name);
             }
         }

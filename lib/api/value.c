@@ -154,7 +154,7 @@ static const mm_value *find_stranger(const mm_value *value, int32_t dtype) {
 }
 
 mm_status mmi_value_matches_slow(const mm_value *value, const mm_value_info *info, mm_error *err) {
-    bool optional = info->kind == MM_OPTIONAL || (info->flags & MM_VALUE_OPTIONAL);
+    bool optional = info->kind == MM_OPTIONAL || (info->flags & MM_VALUE_INFO_OPTIONAL);
     if (optional && value->kind == MM_OPTIONAL && value->item_count == 0) {
         return MM_OK;
     }

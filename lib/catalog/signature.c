@@ -6,11 +6,11 @@
 #include <string.h>
 
 #define VALID (UINT64_C(1) << 63)
-#define SPECIAL_BYTES 64u
+#define SHAPE_INPUT_BYTES 64u
 
 /* ---- Keys ---------------------------------------------------------------------------------------
  * A key is a row of words made by walking the inputs: kinds, shapes, and the elements of inputs
- * that specialise. The same walk hashes, compares and stores. */
+ * that are shape inputs. The same walk hashes, compares and stores. */
 
 struct walk {
     uint64_t hash;
@@ -34,7 +34,7 @@ static void emit(struct walk *walk, uint64_t word) {
     walk->words++;
 }
 
-static void walk_value(struct walk *walk, const mm_value *value, bool special) {
+static void walk_value(struct walk *walk, const mm_value *value, bool shape_input) {
     emit(walk, ((uint64_t)(uint32_t)value->kind << 48) | ((uint64_t)(uint32_t)value->dtype << 32) |
                    value->rank);
     if (value->kind != MM_TENSOR) {
@@ -47,7 +47,7 @@ static void walk_value(struct walk *walk, const mm_value *value, bool special) {
     for (uint32_t axis = 0; axis < value->rank; axis++) {
         emit(walk, (uint64_t)value->shape[axis]);
     }
-    if (special && value->bytes <= SPECIAL_BYTES && value->data) {
+    if (shape_input && value->bytes <= SHAPE_INPUT_BYTES && value->data) {
         const unsigned char *data = value->data;
         for (uint64_t at = 0; at < value->bytes; at += sizeof(uint64_t)) {
             uint64_t word = 0;
@@ -63,8 +63,8 @@ static void walk_inputs(struct walk *walk, const mm_description *description,
     walk->words = 0;
     walk->equal = true;
     for (uint32_t i = 0; i < description->input_count; i++) {
-        bool special = description->inputs[i].flags & MM_VALUE_SPECIALISES;
-        walk_value(walk, &inputs[i], special);
+        bool shape_input = description->inputs[i].flags & MM_VALUE_INFO_SHAPE_INPUT;
+        walk_value(walk, &inputs[i], shape_input);
     }
     walk->equal = walk->equal && walk->words == walk->compare_words;
 }
@@ -138,12 +138,12 @@ struct mmi_signature *mmi_signature_find(struct mmi_signatures *signatures,
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-/* Inputs as size may see them: no data but that of small specialising ones. */
+/* Inputs as size may see them: no data but that of small shape inputs. */
 static void hide_data(const mm_description *description, const mm_value *inputs, mm_value *shown) {
     for (uint32_t i = 0; i < description->input_count; i++) {
         shown[i] = inputs[i];
-        bool special = description->inputs[i].flags & MM_VALUE_SPECIALISES;
-        if (!special || inputs[i].bytes > SPECIAL_BYTES) {
+        bool shape_input = description->inputs[i].flags & MM_VALUE_INFO_SHAPE_INPUT;
+        if (!shape_input || inputs[i].bytes > SHAPE_INPUT_BYTES) {
             shown[i].data = NULL;
         }
     }

@@ -64,7 +64,7 @@ mm_status mmi_warm_check(const char *text, mm_error *err) {
 
 /* A tensor of this shape for that input. false: it takes no such one. */
 static bool put(const mm_value_info *info, uint32_t rank, const int64_t *axes, mm_value *value) {
-    bool takes = info->kind == MM_TENSOR && !(info->flags & MM_VALUE_SPECIALISES) &&
+    bool takes = info->kind == MM_TENSOR && !(info->flags & MM_VALUE_INFO_SHAPE_INPUT) &&
                  (info->rank < 0 || (uint32_t)info->rank == rank);
     *value = (mm_value){.name = info->name, .dtype = info->dtype, .rank = rank};
     uint64_t elements = 1;
@@ -96,7 +96,7 @@ static mm_status put_named(const struct shape *shape, const mm_description *desc
 static mm_status put_rest(const mm_description *description, mm_value *inputs, mm_error *err) {
     for (uint32_t i = 0; i < description->input_count; i++) {
         const mm_value_info *info = &description->inputs[i];
-        bool optional = (info->flags & MM_VALUE_OPTIONAL) || info->kind == MM_OPTIONAL;
+        bool optional = (info->flags & MM_VALUE_INFO_OPTIONAL) || info->kind == MM_OPTIONAL;
         if (inputs[i].kind == MM_OPTIONAL && !optional &&
             !put(info, info->rank < 0 ? 0 : (uint32_t)info->rank, info->shape, &inputs[i])) {
             return mmi_fail(err, MM_INVALID_ARGUMENT, "input %s: missing", info->name);

@@ -89,7 +89,7 @@ void mmi_instance_publish(struct mmi_residency *res, struct mmi_instance *instan
     if (!model || model->current != instance->version || atomic_load(&res->closed)) {
         return;
     }
-    bool serial = instance->opened->description.flags & MM_MODEL_SERIAL;
+    bool serial = instance->opened->description.flags & MM_DESCRIPTION_SERIAL;
     atomic_store(&instance->concurrency_limit, serial ? 1 : model->settings.max_concurrency);
     atomic_store(&model->hot_slot, instance->slot);
     atomic_store(&model->hot_word, instance->word);

@@ -210,7 +210,7 @@ static void test_declared_tensor(void **state) {
     mismatches(&value, &info, "input x: got sequence, wanted f32[1, ?, 640]");
     value = (mm_value){.kind = MM_OPTIONAL};
     mismatches(&value, &info, "input x: got optional, wanted f32[1, ?, 640]");
-    info.flags = MM_VALUE_OPTIONAL;
+    info.flags = MM_VALUE_INFO_OPTIONAL;
     matches(&value, &info);
     info = (mm_value_info){.name = "x", .dtype = MM_F32, .rank = -1};
     value = f32(5, 6);

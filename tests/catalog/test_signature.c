@@ -26,7 +26,7 @@ static mm_status fake_size(void *model, void *signature, const mm_value *inputs,
                            mm_error *err) {
     struct counts *counts = model;
     struct made *made = signature;
-    assert_null(inputs[0].data); /* only what specialises is shown */
+    assert_null(inputs[0].data); /* only a shape input is shown */
     atomic_fetch_add(&counts->sized, 1);
     made->counts = counts;
     made->columns = inputs[0].shape[1];
@@ -49,9 +49,12 @@ static const mm_backend table = {.name = "fake",
                                  .size = fake_size,
                                  .size_done = fake_done};
 
-static const mm_value_info infos[] = {
-    {.name = "x", .dtype = MM_F32, .rank = 2, .shape = {-1, -1}},
-    {.name = "mode", .dtype = MM_I64, .rank = 1, .shape = {-1}, .flags = MM_VALUE_SPECIALISES}};
+static const mm_value_info infos[] = {{.name = "x", .dtype = MM_F32, .rank = 2, .shape = {-1, -1}},
+                                      {.name = "mode",
+                                       .dtype = MM_I64,
+                                       .rank = 1,
+                                       .shape = {-1},
+                                       .flags = MM_VALUE_INFO_SHAPE_INPUT}};
 static const mm_value_info outs[] = {{.name = "y", .rank = -1}, {.name = "z", .rank = -1}};
 
 struct fixture {
@@ -176,8 +179,8 @@ static void test_what_was_shared_is_found(void **state) {
     fixture_fini(&fixture);
 }
 
-/* What specialises is part of the key while it is at most 64 bytes. */
-static void test_elements_that_specialise_count(void **state) {
+/* A shape input is part of the key while it is at most 64 bytes. */
+static void test_elements_of_shape_inputs_count(void **state) {
     (void)state;
     struct fixture fixture;
     fixture_init(&fixture, 4);
@@ -381,7 +384,7 @@ int main(int argc, char **argv) {
     uint64_t seed = test_seed(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_shared_is_found),
-        cmocka_unit_test(test_elements_that_specialise_count),
+        cmocka_unit_test(test_elements_of_shape_inputs_count),
         cmocka_unit_test(test_the_least_recently_used_is_replaced),
         cmocka_unit_test(test_what_is_held_is_not_replaced),
         cmocka_unit_test(test_no_room_at_all),

@@ -288,7 +288,7 @@ static mm_status begin_signature(struct life *life, mm_error *err) {
     mm_value *shapes = heap_take(&life->heap, description->input_count * sizeof(mm_value), 16);
     for (uint32_t i = 0; i < description->input_count; i++) {
         shapes[i] = life->inputs[i];
-        if ((description->inputs[i].flags & MM_VALUE_SPECIALISES) == 0) {
+        if ((description->inputs[i].flags & MM_VALUE_INFO_SHAPE_INPUT) == 0) {
             shapes[i].data = NULL; /* no business of size */
         }
     }
@@ -381,7 +381,7 @@ void run_infer(struct run *run, struct life *life, uint32_t unwanted) {
     for (uint32_t i = 0; i < count; i++) {
         run->outputs[i] = size->outputs[i];
         if (unwanted >> i & 1) {
-            run->outputs[i].flags = MM_OUTPUT_UNWANTED;
+            run->outputs[i].flags = MM_VALUE_UNWANTED;
         } else if (size->exactness[i] == MM_SIZE_EXACT) {
             run->outputs[i].data = heap_take(&run->heap, size->outputs[i].bytes, 1);
         }

@@ -119,7 +119,7 @@ static void check_outputs(const struct run *run) {
     const struct life *life = run->life;
     for (uint32_t i = 0; i < life->description.output_count; i++) {
         const mm_value *output = &run->outputs[i];
-        if (output->flags & MM_OUTPUT_UNWANTED) {
+        if (output->flags & MM_VALUE_UNWANTED) {
             continue;
         }
         assert_int_equal(output->kind, life->description.outputs[i].kind);
@@ -139,7 +139,7 @@ static void check_outputs(const struct run *run) {
 
 static void check_same(const struct run *a, const struct run *b) {
     for (uint32_t i = 0; i < a->life->description.output_count; i++) {
-        if (((a->outputs[i].flags | b->outputs[i].flags) & MM_OUTPUT_UNWANTED) == 0) {
+        if (((a->outputs[i].flags | b->outputs[i].flags) & MM_VALUE_UNWANTED) == 0) {
             assert_true(values_equal(&a->outputs[i], &b->outputs[i]));
         }
     }
@@ -182,7 +182,7 @@ static void test_threads(void **state) {
     struct run alone, runs[THREADS][RUNS_PER_THREAD];
     pthread_t threads[THREADS];
     infer(&alone, &life, 0);
-    bool serial = (life.description.flags & MM_MODEL_SERIAL) != 0;
+    bool serial = (life.description.flags & MM_DESCRIPTION_SERIAL) != 0;
     for (unsigned t = 0; t < THREADS; t++) {
         runs[t][0].life = &life;
         assert_int_equal(pthread_create(&threads[t], NULL, infer_often, runs[t]), 0);

@@ -246,7 +246,7 @@ static void test_warm_shapes_are_made_with_the_load(void **state) {
     fixture_close(&f);
 }
 
-/* Of a warm_up: what the text may be; an input left out; one that specialises; what none takes. */
+/* Of a warm_up: what the text may be; an input left out; a shape input; what none takes. */
 static void test_warm_shapes_that_cannot_be(void **state) {
     (void)state;
     struct fixture f;

@@ -253,7 +253,7 @@ static void test_output_bytes_is_exact_bound_or_unknown(void **state) {
 }
 
 /* "sizes for a given request": also by what an input says, not only by its shape */
-static void test_output_bytes_follows_an_input_that_specialises(void **state) {
+static void test_output_bytes_follows_a_shape_input(void **state) {
     (void)state;
     struct fixture f;
     fixture_open(&f, NULL);
@@ -461,7 +461,7 @@ int main(void) {
         cmocka_unit_test(test_owned_outputs_outlive_instance_and_mesh),
         cmocka_unit_test(test_a_request_may_name_a_subset_of_outputs),
         cmocka_unit_test(test_output_bytes_is_exact_bound_or_unknown),
-        cmocka_unit_test(test_output_bytes_follows_an_input_that_specialises),
+        cmocka_unit_test(test_output_bytes_follows_a_shape_input),
         cmocka_unit_test(test_strings_come_back),
         cmocka_unit_test(test_sequences_come_back),
         cmocka_unit_test(test_optionals_come_back),

@@ -96,14 +96,14 @@ static void declare_values(struct echo_model *model) {
     *y = model->inputs[0];
     y->name = "y";
     if (io == MMI_ECHO_OPTIONAL) {
-        model->inputs[0].flags = MM_VALUE_OPTIONAL;
+        model->inputs[0].flags = MM_VALUE_INFO_OPTIONAL;
     } else if (io == MMI_ECHO_TWO) {
         model->inputs[model->input_count++] = value("x2", MM_TENSOR, model->script.dtype, 2);
         model->outputs[model->output_count++] = value("y2", MM_TENSOR, model->script.dtype, 2);
     } else if (io == MMI_ECHO_REPEAT) {
         mm_value_info *times = &model->inputs[model->input_count++];
         *times = value("times", MM_TENSOR, MM_I64, 0);
-        times->flags = MM_VALUE_SPECIALISES;
+        times->flags = MM_VALUE_INFO_SHAPE_INPUT;
         y->axis_names[0] = NULL;
     }
     mm_value_info *z = &model->outputs[model->output_count++];
@@ -115,7 +115,7 @@ static void declare_values(struct echo_model *model) {
 static void describe(const struct echo_model *model, mm_description *out) {
     const struct mmi_echo_script *script = &model->script;
     bool batches = script->io == MMI_ECHO_TENSOR || script->io == MMI_ECHO_TWO;
-    out->flags = script->serial ? MM_MODEL_SERIAL : 0;
+    out->flags = script->serial ? MM_DESCRIPTION_SERIAL : 0;
     out->inputs = model->inputs;
     out->input_count = model->input_count;
     out->outputs = model->outputs;

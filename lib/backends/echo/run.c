@@ -140,7 +140,7 @@ static mm_status write_repeated(const struct echo_model *model, mm_exec *exec,
 static mm_status write_outputs(const struct echo_model *model, mm_exec *exec,
                                const mm_value *inputs, mm_value *outputs, mm_error *err) {
     for (uint32_t i = 0; i + 1 < model->output_count; i++) {
-        if (outputs[i].flags & MM_OUTPUT_UNWANTED) {
+        if (outputs[i].flags & MM_VALUE_UNWANTED) {
             continue;
         }
         if (model->script.io == MMI_ECHO_REPEAT) {
@@ -165,7 +165,7 @@ static mm_status sample_weights(const struct echo_instance *instance, mm_value *
             return mmi_fail(err, status, "echo: group %u did not arrive", g);
         }
     }
-    if ((z->flags & MM_OUTPUT_UNWANTED) == 0) {
+    if ((z->flags & MM_VALUE_UNWANTED) == 0) {
         int64_t answer[2] = {mmi_echo_sample(region->base, model->script.weights_bytes),
                              (int64_t)model->script.seed};
         memcpy(z->data, answer, sizeof(answer));

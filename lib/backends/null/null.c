@@ -120,7 +120,7 @@ static mm_status null_infer(void *instance, mm_exec *exec, const mm_value *input
     (void)instance;
     (void)exec;
     (void)err;
-    bool wanted = (outputs[0].flags & MM_OUTPUT_UNWANTED) == 0;
+    bool wanted = (outputs[0].flags & MM_VALUE_UNWANTED) == 0;
     if (wanted && outputs[0].bytes > 0) {
         memcpy(outputs[0].data, inputs[0].data, outputs[0].bytes);
     }

@@ -354,7 +354,7 @@ static void test_serial(void **state) {
     struct stay stay;
     assert_int_equal(begin(&stay, &table, "echo1\nversion blue\nserial 1\n", STAGE_INSTANCE),
                      MM_OK);
-    assert_int_equal(stay.life.description.flags, MM_MODEL_SERIAL);
+    assert_int_equal(stay.life.description.flags, MM_DESCRIPTION_SERIAL);
     hooked.gate = MMI_ECHO_INFER;
     hooked.closed = true;
     struct run held = {.life = &stay.life}, other;

@@ -148,7 +148,7 @@ static mm_status infer(struct stage *stage, const struct onnx_tensor *inputs,
         outputs[i].data = mmi_onnx_take_data(&bench->arena, steps.outputs[i].bytes);
         out[i] = value_of(&outputs[i]);
         if (unwanted >> i & 1) {
-            out[i].flags = MM_OUTPUT_UNWANTED;
+            out[i].flags = MM_VALUE_UNWANTED;
             out[i].data = NULL;
         }
     }
@@ -258,7 +258,7 @@ static void test_an_input_chooses_the_branch(void **state) {
     build_branches(&stage.bench);
     prepare(&stage);
     assert_int_equal(stage.prepared.model.inputs[0].flags, 0);
-    assert_int_equal(stage.prepared.model.inputs[1].flags, MM_VALUE_SPECIALISES);
+    assert_int_equal(stage.prepared.model.inputs[1].flags, MM_VALUE_INFO_SHAPE_INPUT);
     for (uint8_t chosen = 0; chosen < 2; chosen++) {
         struct onnx_tensor inputs[2] = {bench_tensor(&stage.bench, MM_F32, "3 4"),
                                         bench_tensor(&stage.bench, MM_BOOL, "")};

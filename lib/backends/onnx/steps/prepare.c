@@ -36,7 +36,7 @@ static mm_value *typical_inputs(const struct onnx_model *model, struct onnx_aren
         }
         uint64_t elements = mm_shape_elements(inputs[i].rank, inputs[i].shape);
         inputs[i].bytes = mm_dtype_bytes(inputs[i].dtype, elements);
-        if (info->flags & MM_VALUE_SPECIALISES && inputs[i].bytes < PTRDIFF_MAX) {
+        if (info->flags & MM_VALUE_INFO_SHAPE_INPUT && inputs[i].bytes < PTRDIFF_MAX) {
             inputs[i].data = mmi_onnx_take(arena, 1, inputs[i].bytes);
         }
     }

@@ -69,7 +69,7 @@ static mm_status run_step(struct run *run, const struct onnx_step *step, void **
 static mm_status place_unwanted(struct run *run, const struct onnx_steps *steps, mm_error *err) {
     for (uint32_t i = 0; i < run->attached->prepared->model.main->output_count; i++) {
         uint64_t bytes = steps->outputs[i].bytes;
-        if (!(run->outputs[i].flags & MM_OUTPUT_UNWANTED) || bytes == 0) {
+        if (!(run->outputs[i].flags & MM_VALUE_UNWANTED) || bytes == 0) {
             continue;
         }
         run->outputs[i].data = run->exec->scratch_more(run->exec, bytes);

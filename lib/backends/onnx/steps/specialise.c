@@ -73,7 +73,7 @@ static mm_status know_input(struct walk *walk, uint32_t i, const mm_value *input
     if (fact->tensor.bytes > 0) {
         fact->place = (struct onnx_place){.base = ONNX_AT_INPUT, .index = i};
     }
-    if (model->inputs[i].flags & MM_VALUE_SPECIALISES && input->bytes == fact->tensor.bytes) {
+    if (model->inputs[i].flags & MM_VALUE_INFO_SHAPE_INPUT && input->bytes == fact->tensor.bytes) {
         void *copy = mmi_onnx_take_data(walk->keep, fact->tensor.bytes);
         if (!copy) {
             return no_memory(err);

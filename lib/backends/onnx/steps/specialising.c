@@ -70,7 +70,7 @@ mm_status mmi_onnx_mark_specialising(struct onnx_model *model, mm_error *err) {
     } while (marks.changed);
     for (uint32_t i = 0; i < model->main->input_count; i++) {
         if (is_needed(&marks, model->main->inputs[i]) && can_specialise(&model->inputs[i])) {
-            model->inputs[i].flags |= MM_VALUE_SPECIALISES;
+            model->inputs[i].flags |= MM_VALUE_INFO_SHAPE_INPUT;
         }
     }
     return MM_OK;

@@ -50,7 +50,7 @@ struct onnx_steps {
 mm_status mmi_onnx_specialise(const struct onnx_prepared *prepared, const mm_services *services,
                               const mm_value *inputs, struct onnx_steps *steps, mm_error *err);
 
-/* Mark the inputs whose elements decide shapes or branches (MM_VALUE_SPECIALISES). */
+/* Mark the inputs whose elements decide shapes or branches (MM_VALUE_INFO_SHAPE_INPUT). */
 mm_status mmi_onnx_mark_specialising(struct onnx_model *model, mm_error *err);
 
 /* An instance as the steps see it. */
