@@ -272,7 +272,7 @@ mm_mesh *bench_mesh(uint64_t budget_bytes, const char *cache_dir, uint32_t map_c
 void bench_evict(mm_mesh *mesh, mm_model model) {
     mm_error err;
     mm_model_info info = MM_MODEL_INFO_INIT;
-    if (mm_evict(mesh, model, SECOND_NS, &err) != MM_OK) {
+    if (mm_evict(mesh, model, mm_deadline_after(SECOND_NS), &err) != MM_OK) {
         die("evict", err.text);
     }
     if (mm_model_info_get(mesh, model, &info) != MM_OK || info.state != MM_STATE_COLD) {

@@ -106,7 +106,7 @@ static mm_mesh *open_mesh(const char *cache, uint32_t map) {
 
 static double time_load(mm_mesh *mesh, mm_model model) {
     mm_error err;
-    if (mm_evict(mesh, model, 0, &err) != MM_OK) {
+    if (mm_evict(mesh, model, MM_NO_WAIT, &err) != MM_OK) {
         die(err.text);
     }
     double begun_ms = now_ms();

@@ -67,7 +67,7 @@ static mm_status infer_once(mm_mesh *mesh, mm_model model, const struct inputs *
 /* Evict to NONE, then load: the artifact is known, so this is what a cold request waits for. */
 static mm_status time_cold(mm_mesh *mesh, mm_model model, const struct inputs *inputs,
                            struct times *times, mm_error *err) {
-    mm_status status = mm_evict(mesh, model, UINT64_C(1000000000), err);
+    mm_status status = mm_evict(mesh, model, mm_deadline_after(UINT64_C(1000000000)), err);
     uint64_t begun_ns = now_ns();
     if (status == MM_OK) {
         status = mm_load(mesh, model, NULL, NULL, err);

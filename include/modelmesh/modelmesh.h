@@ -12,7 +12,7 @@
  *     spec.source = "models/ocr.onnx";
  *     mm_register(mesh, &spec, &model, NULL);           // microseconds; touches no file
  *     mm_infer(mesh, model, &request, &response, &err); // loads it if it is cold
- *     mm_evict(mesh, model, 0, NULL);                   // rarely needed: room is made by itself
+ *     mm_evict(mesh, model, MM_NO_WAIT, NULL);          // rarely needed: room is made by itself
  *     mm_mesh_free(&mesh);
  *
  * Words. A model is a registered name and its settings; a version is its content; an instance is
@@ -39,10 +39,11 @@
  * call in the child about a mesh or an op is MM_FORKED; what returns nothing does nothing. free of
  * NULL does nothing.
  *
- * Time. deadline_ns is a point on CLOCK_MONOTONIC; 0 = none. One that has passed is MM_DEADLINE at
- * once, and nothing was started. It bounds the caller's waiting, not the load (which goes on for
- * the next one) and not a kernel that runs. MM_NO_WAIT = answer only if the model is resident and
- * free. */
+ * Time. deadline_ns is a point on CLOCK_MONOTONIC, in every call: mm_deadline_after(ns) makes one.
+ * 0 = none: wait without bound. One that has passed is MM_DEADLINE at once, and nothing was
+ * started. It bounds the caller's waiting, not the load (which goes on for the next one) and not a
+ * kernel that runs. MM_NO_WAIT = only what can be had at once: MM_NOT_RESIDENT when the model (or
+ * what is wanted of it) is not there, MM_BUSY when it is in use. */
 
 #include <modelmesh/types.h>
 
@@ -59,7 +60,9 @@ typedef struct mm_model {
     uint64_t id;
 } mm_model;
 
-#define MM_NO_WAIT UINT64_C(1)
+#define MM_NO_WAIT UINT64_C(1) /* as deadline_ns */
+/* The deadline that is `ns` from now on CLOCK_MONOTONIC; UINT64_MAX when that is too far. */
+MM_API uint64_t mm_deadline_after(uint64_t ns);
 #define MM_NAME_BYTES 256 /* room for a model's name, the final NUL included */
 
 /* ---- Mesh ----------------------------------------------------------------------------------- */
@@ -138,18 +141,18 @@ MM_API mm_status mm_mesh_create(const mm_mesh_options *options, mm_mesh **mesh, 
 
 /* Three verbs end a mesh. close: never blocks, may be repeated; new calls, waiters and queued ops
  * end MM_CLOSED, running inferences finish. stop (blocks): close, then wait until all of it has
- * ended and our threads are joined; MM_DEADLINE after timeout_ns (0 = no bound; may be repeated),
- * MM_BUSY from inside a backend's infer or a callback. free (blocks): stop without bound, then
- * frees and sets *mesh NULL; MM_BUSY, pointer kept, from inside an infer or a callback. No other
- * call may be on its way in or out during free. Open ops, bindings and responses survive it: ops
- * are complete, bindings are MM_CLOSED. */
+ * ended and our threads are joined; may be repeated. MM_BUSY for MM_NO_WAIT while something runs,
+ * and from inside a backend's infer or a callback. free (blocks): stop without bound, then frees
+ * and sets *mesh NULL; MM_BUSY, pointer kept, from inside an infer or a callback. No other call may
+ * be on its way in or out during free. Open ops, bindings and responses survive it: ops are
+ * complete, bindings are MM_CLOSED. */
 MM_API mm_status mm_mesh_close(mm_mesh *mesh);
-MM_API mm_status mm_mesh_stop(mm_mesh *mesh, uint64_t timeout_ns);
+MM_API mm_status mm_mesh_stop(mm_mesh *mesh, uint64_t deadline_ns);
 MM_API mm_status mm_mesh_free(mm_mesh **mesh);
 
 /* Move a device's budget. Growing takes effect at once. Shrinking evicts what policy chooses until
- * the rest fits (blocks until their memory is back); what is leased or pinned stands in the way:
- * MM_BUSY, and the old budget holds. */
+ * the rest fits (blocks until their memory is back, which is work, not a wait). What is leased or
+ * pinned is not waited for: MM_BUSY, and the old budget holds. */
 MM_API mm_status mm_device_set_budget(mm_mesh *mesh, const char *device, uint64_t budget_bytes,
                                       mm_error *err);
 
@@ -325,7 +328,7 @@ MM_API void mm_binding_free(mm_binding *binding);
 typedef struct mm_async {
     uint32_t struct_size;
     uint32_t flags;       /* MM_ASYNC_* */
-    uint64_t deadline_ns; /* mm_load, mm_prepare: 0 = none. mm_infer_async uses the request's */
+    uint64_t deadline_ns; /* mm_load, mm_prepare; mm_infer_async uses the request's */
     int32_t priority;     /* mm_load, mm_prepare */
     uint32_t reserved;
     /* Called exactly once, when the op is complete: on one thread of the mesh, no lock held, never
@@ -352,10 +355,10 @@ MM_API mm_status mm_load(mm_mesh *mesh, mm_model model, const mm_async *async, m
 MM_API mm_status mm_prepare(mm_mesh *mesh, mm_model model, const mm_async *async, mm_op **op,
                             mm_error *err);
 
-/* Wait (blocks) for completion: the op's status, with its error; MM_PENDING when the timeout passed
- * (0: no bound). */
-MM_API mm_status mm_op_wait(mm_op *op, uint64_t timeout_ns, mm_error *err);
-/* The same without waiting: MM_PENDING or the op's status. */
+/* Wait (blocks) for completion: the op's status, with its error. MM_PENDING when the deadline came
+ * first: MM_DEADLINE would be the op's own. */
+MM_API mm_status mm_op_wait(mm_op *op, uint64_t deadline_ns, mm_error *err);
+/* The same with MM_NO_WAIT: MM_PENDING or the op's status. */
 MM_API mm_status mm_op_poll(mm_op *op, mm_error *err);
 /* Ask it to end. Completes MM_CANCELLED unless it is done first or runs in a backend's infer. A
  * load that others wait for goes on. */
@@ -391,11 +394,11 @@ MM_API int mm_ops_eventfd(mm_mesh *mesh);
 
 /* ---- Residency ------------------------------------------------------------------------------ */
 
-/* Unload now: ends detached, pages returned. Cold: MM_OK. timeout_ns 0: if it is idle, else MM_BUSY
- * and nothing changed. > 0 (blocks): refuse new leases and wait for the running ones; on timeout
- * MM_BUSY and it serves on. A model that is loading is waited for in the same way. MM_PINNED: unpin
- * it first. MM_BUSY from inside its own infer. */
-MM_API mm_status mm_evict(mm_mesh *mesh, mm_model model, uint64_t timeout_ns, mm_error *err);
+/* Unload now: ends detached, pages returned. Cold: MM_OK. (blocks): refuses new leases and waits
+ * for the running ones; at the deadline MM_DEADLINE, and it serves on. A model that is loading is
+ * waited for in the same way. MM_NO_WAIT: only if it is idle, else MM_BUSY and nothing changed.
+ * MM_PINNED: unpin it first. MM_BUSY from inside its own infer. */
+MM_API mm_status mm_evict(mm_mesh *mesh, mm_model model, uint64_t deadline_ns, mm_error *err);
 
 typedef struct mm_victim {
     char name[MM_NAME_BYTES];

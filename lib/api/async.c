@@ -40,8 +40,9 @@ static mm_status read_async(const mm_async *from, mm_async *async, mm_error *err
 }
 
 static struct mmi_request async_request(mm_model model, const mm_async *async) {
-    return (struct mmi_request){
-        .id = model.id, .deadline_ns = async->deadline_ns, .priority = async->priority};
+    struct mmi_request core_request = mmi_core_request(model, async->deadline_ns);
+    core_request.priority = async->priority;
+    return core_request;
 }
 
 static mm_status operation_new(mm_mesh *mesh, const mm_async *async,

@@ -104,7 +104,7 @@ mm_status mm_model_describe(mm_mesh *mesh, mm_model model, uint64_t deadline_ns,
     if (!description) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "description: NULL");
     }
-    struct mmi_request core_request = {.id = model.id, .deadline_ns = deadline_ns};
+    struct mmi_request core_request = mmi_core_request(model, deadline_ns);
     MMI_TRY(mmi_check_frame(mesh, &core_request.nested, err));
     struct mmi_opened *opened;
     MMI_TRY(mmi_request_prepared(&mesh->res, &core_request, false, &opened, err));

@@ -35,12 +35,10 @@ mm_status mmi_check_frame(const mm_mesh *mesh, bool *nested, mm_error *err) {
 }
 
 struct mmi_request mmi_request_of(mm_model model, const mm_request *request, bool nested) {
-    bool no_wait = request->deadline_ns == MM_NO_WAIT;
-    return (struct mmi_request){.id = model.id,
-                                .deadline_ns = no_wait ? 0 : request->deadline_ns,
-                                .priority = request->priority,
-                                .no_wait = no_wait,
-                                .nested = nested};
+    struct mmi_request core_request = mmi_core_request(model, request->deadline_ns);
+    core_request.priority = request->priority;
+    core_request.nested = nested;
+    return core_request;
 }
 
 mm_status mmi_run_admitted(mm_mesh *mesh, const struct mmi_request *core_request,

@@ -338,13 +338,13 @@ mm_status mm_mesh_close(mm_mesh *mesh) {
     return MM_OK;
 }
 
-mm_status mm_mesh_stop(mm_mesh *mesh, uint64_t timeout_ns) {
+mm_status mm_mesh_stop(mm_mesh *mesh, uint64_t deadline_ns) {
     MMI_TRY(mmi_enter(mesh, NULL));
     if (inside(mesh)) {
         return MM_BUSY;
     }
-    mmi_residency_close(&mesh->res);
-    return mmi_residency_stop(&mesh->res, timeout_ns);
+    bool no_wait = deadline_ns == MM_NO_WAIT;
+    return mmi_residency_stop(&mesh->res, no_wait ? 0 : deadline_ns, no_wait);
 }
 
 mm_status mm_mesh_free(mm_mesh **mesh) {

@@ -46,6 +46,13 @@ static inline mm_status mmi_enter(const mm_mesh *mesh, mm_error *err) {
     return MM_OK;
 }
 
+/* What a call wants of the core: MM_NO_WAIT is read here, once for all. */
+static inline struct mmi_request mmi_core_request(mm_model model, uint64_t deadline_ns) {
+    bool no_wait = deadline_ns == MM_NO_WAIT;
+    return (struct mmi_request){
+        .id = model.id, .deadline_ns = no_wait ? 0 : deadline_ns, .no_wait = no_wait};
+}
+
 /* A caller's struct of another header version: copies what it has, the rest is 0. false:
  * struct_size is 0 or absurd. */
 bool mmi_read_options(void *to, size_t bytes, const void *from, uint32_t struct_size);

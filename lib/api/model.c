@@ -225,7 +225,8 @@ mm_status mm_set_class(mm_mesh *mesh, mm_model model, int32_t evict_class) {
     return set(mesh, model, NULL, &internal);
 }
 
-mm_status mm_evict(mm_mesh *mesh, mm_model model, uint64_t timeout_ns, mm_error *err) {
+mm_status mm_evict(mm_mesh *mesh, mm_model model, uint64_t deadline_ns, mm_error *err) {
     MMI_TRY(mmi_enter(mesh, err));
-    return mmi_model_evict(&mesh->res, model.id, timeout_ns, err);
+    struct mmi_request request = mmi_core_request(model, deadline_ns);
+    return mmi_model_evict(&mesh->res, &request, err);
 }

@@ -10,9 +10,9 @@ static mm_status enter(const mm_op *op, mm_error *err) {
     return mmi_op_forked(op, err) ? MM_FORKED : MM_OK;
 }
 
-mm_status mm_op_wait(mm_op *op, uint64_t timeout_ns, mm_error *err) {
+mm_status mm_op_wait(mm_op *op, uint64_t deadline_ns, mm_error *err) {
     MMI_TRY(enter(op, err));
-    return mmi_op_wait(op, timeout_ns, err);
+    return mmi_op_wait(op, deadline_ns, err); /* MM_NO_WAIT is long past: it polls */
 }
 
 mm_status mm_op_poll(mm_op *op, mm_error *err) {

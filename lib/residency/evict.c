@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leaving on somebody's word: evict, a smaller budget, idle time, a lost device. */
-#include <residency/core.h>
+#include <residency/request.h>
 
 #include <base/checked.h>
 
@@ -60,7 +60,7 @@ static mm_status evict_now(struct mmi_residency *res, struct mmi_model *model,
     return MM_OK;
 }
 
-/* Until this instance is gone; MM_BUSY at the deadline. */
+/* Until this instance is gone. */
 static mm_status wait_gone(struct mmi_residency *res, struct mmi_model *model,
                            struct mmi_instance *instance, uint64_t deadline_ns, mm_error *err) {
     pthread_cond_t wake;
@@ -86,7 +86,7 @@ static mm_status wait_loaded(struct mmi_residency *res, struct mmi_model *model,
     if (status == MM_OK) {
         mmi_waiter_block(res, &waiter);
         if (waiter.status == MM_DEADLINE) {
-            status = mmi_fail(err, MM_BUSY, "a load goes on");
+            status = mmi_error_copy(err, &waiter.error);
         }
     }
     pthread_cond_destroy(&wake);
@@ -95,52 +95,46 @@ static mm_status wait_loaded(struct mmi_residency *res, struct mmi_model *model,
 
 /* One step towards NONE; MM_PENDING: look again. */
 static mm_status evict_step(struct mmi_residency *res, struct mmi_model *model,
-                            uint64_t deadline_ns, mm_error *err) {
+                            const struct mmi_request *request, mm_error *err) {
     struct mmi_instance *instance = model->current->instance;
-    if (!deadline_ns) {
+    if (request->no_wait) {
         MMI_TRY(evict_now(res, model, instance, err));
     } else if (mmi_instance_state(instance) == MMI_LOADING) {
-        MMI_TRY(wait_loaded(res, model, deadline_ns, err));
+        MMI_TRY(wait_loaded(res, model, request->deadline_ns, err));
         return MM_PENDING;
     } else {
         mmi_instance_leave(res, instance, MMI_REASON_REQUEST, true, NULL);
     }
     /* The instance may be gone at any moment from here on; the waiter is ended then. */
-    MMI_TRY(wait_gone(res, model, instance, deadline_ns, err));
+    MMI_TRY(wait_gone(res, model, instance, request->deadline_ns, err));
     return MM_OK;
 }
 
-static mm_status evict_locked(struct mmi_residency *res, uint64_t id, uint64_t timeout_ns,
+static mm_status evict_locked(struct mmi_residency *res, const struct mmi_request *request,
                               mm_error *err) {
-    uint64_t deadline_ns = timeout_ns ? mmi_add_cap(mmi_now(&res->env->clock), timeout_ns) : 0;
     for (;;) {
-        struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
-        if (!model) {
-            return mmi_no_model(id, err);
-        }
-        if (atomic_load(&res->closed)) {
-            return mmi_fail(err, MM_CLOSED, "the mesh is closed");
-        }
+        struct mmi_model *model = NULL;
+        MMI_TRY(mmi_request_check(res, request, &model, err));
         if (model->settings.pinned) {
             return mmi_fail(err, MM_PINNED, "model %s: pinned", mmi_model_name(model));
         }
         if (!model->current->instance) {
             return MM_OK;
         }
-        if (mmi_frame_inside(res, id)) {
+        if (mmi_frame_inside(res, request->id)) {
             return in_use(model, err);
         }
-        mm_status status = evict_step(res, model, deadline_ns, err);
+        mm_status status = evict_step(res, model, request, err);
         if (status != MM_PENDING) {
             return status;
         }
     }
 }
 
-mm_status mmi_model_evict(struct mmi_residency *res, uint64_t id, uint64_t timeout_ns,
+mm_status mmi_model_evict(struct mmi_residency *res, const struct mmi_request *request,
                           mm_error *err) {
     mmi_res_lock(res);
-    mm_status status = evict_locked(res, id, timeout_ns, err);
+    mm_status status = evict_locked(res, request, err);
     mmi_res_unlock(res);
     return status;
 }

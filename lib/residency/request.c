@@ -107,6 +107,13 @@ static bool is_hit(const struct mmi_model *model) {
     return state == MMI_READY || state == MMI_DRAINING || state == MMI_RECLAIMABLE;
 }
 
+/* No wait is needed for it: mmi_advance gives it at once. */
+static bool is_there(const struct mmi_model *model, enum mmi_wait_kind kind) {
+    return kind == MMI_WAIT_PREPARED
+               ? model->current->state == MMI_VERSION_PREPARED && !model->replacing
+               : is_hit(model);
+}
+
 static void count_arrival(struct mmi_residency *res, struct mmi_model *model, bool hit) {
     if (hit) {
         return; /* counted by its lease */
@@ -132,8 +139,8 @@ static void refuse_nested(struct mmi_residency *res, struct mmi_waiter *waiter) 
     }
 }
 
-static mm_status check_request(struct mmi_residency *res, const struct mmi_request *request,
-                               struct mmi_model **model, mm_error *err) {
+mm_status mmi_request_check(struct mmi_residency *res, const struct mmi_request *request,
+                            struct mmi_model **model, mm_error *err) {
     if (atomic_load(&res->closed)) {
         return mmi_fail(err, MM_CLOSED, "the mesh is closed");
     }
@@ -153,7 +160,7 @@ mm_status mmi_request_enter(struct mmi_residency *res, struct mmi_waiter *waiter
                             const struct mmi_request *request, bool retry, bool *hit,
                             mm_error *err) {
     struct mmi_model *model = NULL;
-    MMI_TRY(check_request(res, request, &model, err));
+    MMI_TRY(mmi_request_check(res, request, &model, err));
     if (retry) {
         mmi_failure_clear(&res->env->alloc, &model->current->failure);
     }
@@ -161,8 +168,9 @@ mm_status mmi_request_enter(struct mmi_residency *res, struct mmi_waiter *waiter
     if (waiter->kind == MMI_WAIT_LEASE) {
         count_arrival(res, model, *hit);
     }
-    if (request->no_wait && !*hit && waiter->kind != MMI_WAIT_PREPARED) {
-        return mmi_fail(err, MM_NOT_RESIDENT, "model %s: not resident", mmi_model_name(model));
+    if (request->no_wait && !is_there(model, waiter->kind)) {
+        return mmi_fail(err, MM_NOT_RESIDENT, "model %s: not %s", mmi_model_name(model),
+                        waiter->kind == MMI_WAIT_PREPARED ? "prepared" : "resident");
     }
     waiter->model = model;
     waiter->priority = request->priority;
@@ -317,7 +325,7 @@ mm_status mmi_request_update_enter(struct mmi_residency *res, struct mmi_waiter 
                                    const struct mmi_request *request, struct mmi_version *version,
                                    bool replace, mm_error *err) {
     struct mmi_model *model = NULL;
-    mm_status status = check_request(res, request, &model, err);
+    mm_status status = mmi_request_check(res, request, &model, err);
     if (status != MM_OK) {
         mmi_version_unref(res, version);
         return status;

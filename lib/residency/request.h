@@ -6,6 +6,9 @@
 
 #include <residency/core.h>
 
+/* MM_CLOSED, MM_STALE_HANDLE, MM_INVALID_ARGUMENT, MM_DEADLINE; else the model. */
+mm_status mmi_request_check(struct mmi_residency *res, const struct mmi_request *request,
+                            struct mmi_model **model, mm_error *err);
 /* The waiter waits, or has ended already, or a failure comes back and it never waited. */
 mm_status mmi_request_enter(struct mmi_residency *res, struct mmi_waiter *waiter,
                             const struct mmi_request *request, bool retry, bool *hit,

@@ -297,8 +297,14 @@ static bool threads_ended(struct mmi_residency *res) {
     return true;
 }
 
-mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t timeout_ns) {
-    uint64_t deadline_ns = timeout_ns ? mmi_add_cap(mmi_now(&res->env->clock), timeout_ns) : 0;
+static bool has_passed(const struct mmi_residency *res, uint64_t deadline_ns) {
+    return deadline_ns && mmi_now(&res->env->clock) >= deadline_ns;
+}
+
+mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t deadline_ns, bool no_wait) {
+    if (has_passed(res, deadline_ns)) {
+        return MM_DEADLINE;
+    }
     mmi_residency_close(res);
     mmi_res_lock(res);
     mm_status status = MM_OK;
@@ -308,8 +314,8 @@ mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t timeout_ns) {
         if (res->instances == 0 && res->jobs == 0 && threads_ended(res)) {
             break;
         }
-        if (deadline_ns && mmi_now(&res->env->clock) >= deadline_ns) {
-            status = MM_DEADLINE;
+        if (no_wait || has_passed(res, deadline_ns)) {
+            status = no_wait ? MM_BUSY : MM_DEADLINE;
             break;
         }
         mmi_lock_wait(&res->lock, &res->quiet, &res->env->clock, deadline_ns);

@@ -107,8 +107,9 @@ struct mmi_residency {
 mm_status mmi_residency_init(struct mmi_residency *res, const struct mmi_env *env,
                              const struct mmi_residency_config *config, mm_error *err);
 void mmi_residency_close(struct mmi_residency *res);
-/* MM_OK; MM_DEADLINE. After close. */
-mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t timeout_ns);
+/* Closes first, unless the deadline has passed already. MM_OK; MM_DEADLINE; MM_BUSY: no_wait, and
+ * something runs. */
+mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t deadline_ns, bool no_wait);
 void mmi_residency_fini(struct mmi_residency *res); /* after a complete stop, or a failed init */
 
 /* ---- Models --------------------------------------------------------------------------------- */
@@ -132,7 +133,7 @@ struct mmi_request {
     uint64_t id;
     uint64_t deadline_ns; /* 0 = none */
     int32_t priority;
-    bool no_wait;
+    bool no_wait; /* only what is there: else MM_NOT_RESIDENT, MM_BUSY */
     bool nested;
 };
 
@@ -258,7 +259,7 @@ static inline bool mmi_frame_inside(const struct mmi_residency *res, uint64_t mo
 
 /* ---- Memory --------------------------------------------------------------------------------- */
 
-mm_status mmi_model_evict(struct mmi_residency *res, uint64_t id, uint64_t timeout_ns,
+mm_status mmi_model_evict(struct mmi_residency *res, const struct mmi_request *request,
                           mm_error *err);
 mm_status mmi_device_budget(struct mmi_residency *res, const char *device, uint64_t budget_bytes,
                             mm_error *err);

@@ -12,9 +12,10 @@ static void expire(struct mmi_residency *res, struct mmi_timer *timer, uint64_t 
              waiter->model ? mmi_model_name(waiter->model) : "");
     if (waiter->kind == MMI_WAIT_GONE) {
         mmi_evict_expired(res, waiter->instance);
-        mmi_fail(&error, MM_BUSY, "model %s: still in use", mmi_model_name(waiter->model));
+        mmi_fail(&error, MM_DEADLINE, "model %s: still in use when the deadline passed",
+                 mmi_model_name(waiter->model));
     }
-    mmi_waiter_end(res, waiter, (mm_status)error.status, &error);
+    mmi_waiter_end(res, waiter, MM_DEADLINE, &error);
 }
 
 /* Behind all of the same priority. */

@@ -130,10 +130,9 @@ mm_status mmi_op_poll(struct mm_op *op, mm_error *err) {
     return op->status;
 }
 
-mm_status mmi_op_wait(struct mm_op *op, uint64_t timeout_ns, mm_error *err) {
+mm_status mmi_op_wait(struct mm_op *op, uint64_t deadline_ns, mm_error *err) {
     struct mmi_completions *completions = op->completions;
     const struct mmi_clock *clock = &completions->env.clock;
-    uint64_t deadline_ns = timeout_ns > 0 ? mmi_add_cap(mmi_now(clock), timeout_ns) : 0;
     mmi_lock(&completions->lock);
     while (!atomic_load(&op->complete) && (deadline_ns == 0 || mmi_now(clock) < deadline_ns)) {
         mmi_lock_wait(&completions->lock, &op->completed, clock, deadline_ns);

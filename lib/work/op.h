@@ -67,7 +67,7 @@ void *mmi_op_work(const struct mm_op *op);
 /* The caller's side; see modelmesh.h. In a child of the process that made it: MM_FORKED, nothing
  * is done. */
 bool mmi_op_forked(const struct mm_op *op, mm_error *err);
-mm_status mmi_op_wait(struct mm_op *op, uint64_t timeout_ns, mm_error *err);
+mm_status mmi_op_wait(struct mm_op *op, uint64_t deadline_ns, mm_error *err);
 mm_status mmi_op_poll(struct mm_op *op, mm_error *err);
 void mmi_op_cancel(struct mm_op *op);
 void mmi_op_progress(const struct mm_op *op, int32_t *stage, uint32_t *permille,

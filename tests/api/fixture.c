@@ -128,6 +128,10 @@ void fixture_advance(struct fixture *f, uint64_t ns) {
     world_advance(&f->world, ns);
 }
 
+uint64_t fixture_after(const struct fixture *f, uint64_t ns) {
+    return mmi_now(&f->mesh->env.clock) + ns;
+}
+
 mm_model_spec fixture_spec(struct fixture *f, const char *name, const char *backend,
                            const char *lines) {
     bool nested = strcmp(backend, "echo-nested") == 0;

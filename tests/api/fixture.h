@@ -43,6 +43,8 @@ void fixture_open_with(struct fixture *f, const mm_mesh_options *options, unsign
 /* Frees the mesh; asserts that nothing is left. */
 void fixture_close(struct fixture *f);
 void fixture_advance(struct fixture *f, uint64_t ns);
+/* The deadline that is `ns` from now on the clock of the mesh. */
+uint64_t fixture_after(const struct fixture *f, uint64_t ns);
 
 /* A spec of a model with these script lines (without the magic), kept alive by the fixture.
  * backend: "echo", "gated" or "echo-nested". */

@@ -72,7 +72,7 @@ static void test_bindings(void **state) {
         assert_string_equal(response.outputs[0].name, "z");
         assert_memory_equal(response.outputs[1].data, x, 16);
         mm_response_free(&response);
-        assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+        assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_OK);
     }
     mm_model_spec spec = fixture_spec(&f, NULL, "echo", "weights_bytes 1m\nio two\n");
     assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &f.err), MM_OK);
@@ -277,6 +277,17 @@ static void test_crowd(void **state) {
 
 /* ---- The mesh -------------------------------------------------------------------------------- */
 
+static void test_deadline_after(void **state) {
+    (void)state;
+    struct mmi_clock clock;
+    mmi_clock_init(&clock, NULL, NULL);
+    uint64_t before_ns = mmi_now(&clock);
+    uint64_t deadline_ns = mm_deadline_after(MS);
+    assert_in_range(deadline_ns - MS, before_ns, mmi_now(&clock));
+    assert_true(mm_deadline_after(UINT64_MAX) == UINT64_MAX);
+    assert_true(mm_deadline_after(UINT64_MAX - 1) == UINT64_MAX);
+}
+
 /* close: waiters end MM_CLOSED, running inferences finish, new calls are refused; stop with a
  * bound. */
 static void test_close_and_stop(void **state) {
@@ -297,7 +308,7 @@ static void test_close_and_stop(void **state) {
     assert_int_equal(mm_mesh_close(f.mesh), MM_OK);
     assert_int_equal(caller_join(&on_loading), MM_CLOSED);
     assert_int_equal(fixture_infer(&f, loading, 2), MM_CLOSED);
-    assert_int_equal(mm_mesh_stop(f.mesh, MS), MM_DEADLINE);
+    assert_int_equal(mm_mesh_stop(f.mesh, mm_deadline_after(MS)), MM_DEADLINE);
     gate_open(&f, MMI_ECHO_ATTACH);
     gate_open(&f, MMI_ECHO_INFER);
     assert_int_equal(caller_join(&on_running), MM_OK);
@@ -333,7 +344,7 @@ static void test_fork(void **state) {
         mm_mesh *kept = f.mesh;
         mm_model found;
         bool good = fixture_infer(&f, model, -1) == MM_FORKED &&
-                    mm_evict(f.mesh, model, 0, NULL) == MM_FORKED &&
+                    mm_evict(f.mesh, model, MM_NO_WAIT, NULL) == MM_FORKED &&
                     mm_find(f.mesh, "m", &found) == MM_FORKED &&
                     mm_mesh_close(f.mesh) == MM_FORKED && mm_mesh_free(&kept) == MM_FORKED &&
                     kept && (!CHILD_MAY_START_THREADS || own_mesh_in_child());
@@ -402,7 +413,7 @@ static mm_status call_back(void *user) {
     f->gate.inside = NULL; /* once */
     mm_mesh *mesh = f->mesh;
     inside->infer = fixture_infer(f, inside->other, -1);
-    inside->evict = mm_evict(f->mesh, inside->own, 0, NULL);
+    inside->evict = mm_evict(f->mesh, inside->own, MM_NO_WAIT, NULL);
     inside->stop = mm_mesh_stop(f->mesh, 0);
     inside->free = mm_mesh_free(&mesh);
     return MM_OK;
@@ -454,9 +465,10 @@ int main(void) {
         cmocka_unit_test(test_bindings),       cmocka_unit_test(test_unregister),
         cmocka_unit_test(test_stale_handles),  cmocka_unit_test(test_async),
         cmocka_unit_test(test_cancel),         cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_close_and_stop), cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_no_threads),     cmocka_unit_test(test_two_meshes),
-        cmocka_unit_test(test_from_inside),    cmocka_unit_test(test_nested_miss),
+        cmocka_unit_test(test_deadline_after), cmocka_unit_test(test_close_and_stop),
+        cmocka_unit_test(test_fork),           cmocka_unit_test(test_no_threads),
+        cmocka_unit_test(test_two_meshes),     cmocka_unit_test(test_from_inside),
+        cmocka_unit_test(test_nested_miss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

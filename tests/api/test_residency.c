@@ -24,7 +24,7 @@ static void test_cold_then_hot(void **state) {
     assert_int_equal(info.loads, 1);
     assert_int_equal(info.requests, 2);
     assert_int_equal(info.hits, 1);
-    assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+    assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_OK);
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_COLD);
     assert_int_equal(fixture_device(&f, 0).used_bytes, 0);
     fixture_close(&f);
@@ -99,7 +99,7 @@ static void test_pins(void **state) {
     fixture_advance(&f, 1000 * MS);
     assert_int_equal(fixture_infer(&f, b, -1), MM_ALL_PINNED);
     assert_true(f.err.needed_bytes >= 9 * MIB);
-    assert_int_equal(mm_evict(f.mesh, a, 0, &f.err), MM_PINNED);
+    assert_int_equal(mm_evict(f.mesh, a, MM_NO_WAIT, &f.err), MM_PINNED);
     assert_int_equal(fixture_info(&f, a).state, MM_STATE_READY);
     assert_int_equal(mm_unpin(f.mesh, a), MM_OK);
     assert_int_equal(fixture_infer(&f, b, -1), MM_OK);
@@ -168,23 +168,24 @@ static void test_single_flight(void **state) {
     fixture_close(&f);
 }
 
-/* Evict: 0 = if idle, else MM_BUSY and unchanged; > 0 waits, and on timeout it serves on. */
+/* Evict: MM_NO_WAIT = if idle, else MM_BUSY and unchanged; else it waits, and at the deadline the
+ * model serves on. */
 static void test_evict_busy(void **state) {
     (void)state;
     struct fixture f;
     fixture_open(&f, NULL);
     mm_model model = fixture_add_gated(&f, "m", "weights_bytes 1m\nseed 5\n");
-    assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+    assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_OK);
     gate_close(&f, MMI_ECHO_INFER);
     struct caller caller = {0};
     caller_start(&caller, &f, model, 5, 0);
     gate_wait(&f, MMI_ECHO_INFER, 1);
-    assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_BUSY);
+    assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_BUSY);
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_READY);
     assert_int_equal(fixture_info(&f, model).leases, 1);
     gate_open(&f, MMI_ECHO_INFER);
     assert_int_equal(caller_join(&caller), MM_OK);
-    assert_int_equal(mm_evict(f.mesh, model, 1000 * MS, &f.err), MM_OK);
+    assert_int_equal(mm_evict(f.mesh, model, fixture_after(&f, 1000 * MS), &f.err), MM_OK);
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_COLD);
     fixture_close(&f);
 }
@@ -197,7 +198,8 @@ struct evictor {
 
 static void *run_evictor(void *ctx) {
     struct evictor *evictor = ctx;
-    evictor->status = mm_evict(evictor->f->mesh, evictor->model, 100 * MS, NULL);
+    evictor->status =
+        mm_evict(evictor->f->mesh, evictor->model, fixture_after(evictor->f, 100 * MS), NULL);
     return NULL;
 }
 
@@ -206,7 +208,7 @@ static bool is_draining(void *ctx) {
     return fixture_info(evictor->f, evictor->model).state == MM_STATE_DRAINING;
 }
 
-static void test_evict_times_out(void **state) {
+static void test_evict_at_its_deadline(void **state) {
     (void)state;
     struct fixture f;
     fixture_open(&f, NULL);
@@ -223,7 +225,7 @@ static void test_evict_times_out(void **state) {
     wait_queued(&f, 2);
     fixture_advance(&f, 200 * MS);
     pthread_join(thread, NULL);
-    assert_int_equal(evictor.status, MM_BUSY);
+    assert_int_equal(evictor.status, MM_DEADLINE);
     gate_open(&f, MMI_ECHO_INFER);
     assert_int_equal(caller_join(&running), MM_OK);
     assert_int_equal(caller_join(&queued), MM_OK);
@@ -465,7 +467,7 @@ static void test_no_growth(void **state) {
     for (int round = 0; round < 100; round++) {
         for (int i = 0; i < 3; i++) {
             assert_int_equal(fixture_infer(&f, m[i], -1), MM_OK);
-            assert_int_equal(mm_evict(f.mesh, m[i], 0, &f.err), MM_OK);
+            assert_int_equal(mm_evict(f.mesh, m[i], MM_NO_WAIT, &f.err), MM_OK);
         }
         if (round == 1) {
             live = world_live_bytes(&f.world);
@@ -487,7 +489,7 @@ int main(void) {
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_single_flight),
         cmocka_unit_test(test_evict_busy),
-        cmocka_unit_test(test_evict_times_out),
+        cmocka_unit_test(test_evict_at_its_deadline),
         cmocka_unit_test(test_grace_and_drain),
         cmocka_unit_test(test_activations),
         cmocka_unit_test(test_failures),

@@ -9,7 +9,7 @@
 static void play_life(struct stage *stage) {
     mm_mesh *mesh = stage->mesh;
     if (!stage_add(stage, 0) || !stage_ask(stage, 0, 0, NULL) ||
-        !stage_step(stage, "evict", mm_evict(mesh, stage->models[0], 0, &stage->err)) ||
+        !stage_step(stage, "evict", mm_evict(mesh, stage->models[0], MM_NO_WAIT, &stage->err)) ||
         !stage_ask(stage, 0, 0, NULL) || !stage_add(stage, 1)) {
         return;
     }
@@ -174,7 +174,7 @@ static void play_descriptions(struct stage *stage) {
         for (unsigned i = 0; i < 2; i++) {
             if ((round == 0 && !stage_add(stage, i)) || !stage_ask(stage, i, 0, NULL) ||
                 !stage_step(stage, "evict",
-                            mm_evict(stage->mesh, stage->models[i], 0, &stage->err))) {
+                            mm_evict(stage->mesh, stage->models[i], MM_NO_WAIT, &stage->err))) {
                 return;
             }
         }

@@ -166,6 +166,10 @@ void fixture_advance(struct fixture *f, uint64_t ns) {
     world_advance(&f->world, ns);
 }
 
+uint64_t fixture_after(const struct fixture *f, uint64_t ns) {
+    return mmi_now(&f->mesh->env.clock) + ns;
+}
+
 /* ---- Models ---------------------------------------------------------------------------------- */
 
 static const char *magic_of(const char *backend) {

@@ -58,6 +58,8 @@ void fixture_open(struct fixture *f, const mm_mesh_options *options);
 /* Frees the mesh. Asserts that it could be, that no lease was left before, that nothing leaked. */
 void fixture_close(struct fixture *f);
 void fixture_advance(struct fixture *f, uint64_t ns);
+/* The deadline that is `ns` from now on the clock of the mesh. */
+uint64_t fixture_after(const struct fixture *f, uint64_t ns);
 
 /* Options of a device, and a mesh of them. */
 mm_device_options fixture_host(const char *name, uint64_t budget_bytes);

@@ -46,7 +46,7 @@ static void test_no_thread_is_started(void **state) {
         assert_int_equal(scene_hit(&f, other), 3);
         assert_int_equal(mm_load(f.mesh, large, NULL, NULL, &f.err), MM_OK);
         assert_int_equal(scene_hit(&f, large), 1);
-        assert_int_equal(mm_evict(f.mesh, large, 0, &f.err), MM_OK);
+        assert_int_equal(mm_evict(f.mesh, large, MM_NO_WAIT, &f.err), MM_OK);
         assert_int_equal(threads_here(), before);
         fixture_close(&f);
     }

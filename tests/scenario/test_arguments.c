@@ -217,7 +217,7 @@ static void rows_of_handles(struct fixture *f, mm_mesh *mesh, mm_model no, mm_st
     ROW(wanted, word, mm_bind(mesh, no, NULL, 0, NULL, 0, &binding, err));
     ROW(wanted, word, mm_load(mesh, no, NULL, NULL, err));
     ROW(wanted, word, mm_prepare(mesh, no, NULL, NULL, err));
-    ROW(wanted, word, mm_evict(mesh, no, 0, err));
+    ROW(wanted, word, mm_evict(mesh, no, MM_NO_WAIT, err));
     ROW(wanted, word, mm_plan_load(mesh, no, &plan, err));
     ROW(wanted, NULL, mm_model_info_get(mesh, no, &info));
 }
@@ -475,6 +475,8 @@ static void test_arguments_of_calls_without_a_mesh(void **state) {
     note("mm_status_name");
     assert_string_equal(mm_status_text(99), "unknown status");
     note("mm_status_text");
+    assert_true(mm_deadline_after(UINT64_MAX) == UINT64_MAX);
+    note("mm_deadline_after");
     assert_non_null(mm_version());
     note("mm_version");
     assert_non_null(mm_abi_table(NULL, NULL));

@@ -115,7 +115,7 @@ static void test_op_wait_gives_status_and_error(void **state) {
     assert_memory_equal(job.response.outputs[0].data, job.x, sizeof(job.x));
     assert_ptr_equal(mm_op_user(job.op), &job);
     assert_ok(&f, mm_op_poll(job.op, &f.err));
-    assert_ok(&f, mm_op_wait(job.op, 1, &f.err)); /* as often as one likes */
+    assert_ok(&f, mm_op_wait(job.op, MM_NO_WAIT, &f.err)); /* as often as one likes */
     job_fini(&job);
     job_init(&job, &f);
     job.async.callback = NULL;
@@ -137,14 +137,14 @@ static void test_op_wait_gives_status_and_error(void **state) {
 
 struct op_waiter {
     mm_op *op;
-    uint64_t timeout_ns;
+    uint64_t deadline_ns;
     mm_status status;
     _Atomic bool ended;
 };
 
 static void *run_op_waiter(void *ctx) {
     struct op_waiter *waiter = ctx;
-    waiter->status = mm_op_wait(waiter->op, waiter->timeout_ns, NULL);
+    waiter->status = mm_op_wait(waiter->op, waiter->deadline_ns, NULL);
     atomic_store(&waiter->ended, true);
     return NULL;
 }
@@ -153,8 +153,8 @@ static bool has_ended(void *ctx) {
     return atomic_load(&((struct op_waiter *)ctx)->ended);
 }
 
-/* "MM_PENDING when the timeout passed": the op goes on */
-static void test_op_wait_times_out_and_the_op_goes_on(void **state) {
+/* "MM_PENDING when the deadline came first": the op goes on */
+static void test_op_wait_ends_at_its_deadline_and_the_op_goes_on(void **state) {
     (void)state;
     struct fixture f;
     fixture_open(&f, NULL);
@@ -165,7 +165,7 @@ static void test_op_wait_times_out_and_the_op_goes_on(void **state) {
     assert_ok(&f, mm_load(f.mesh, model, NULL, &op, &f.err));
     assert_int_equal(mm_op_poll(op, NULL), MM_PENDING);
     gate_wait_arrived(&gate, 1);
-    struct op_waiter waiter = {.op = op, .timeout_ns = S_NS};
+    struct op_waiter waiter = {.op = op, .deadline_ns = fixture_after(&f, S_NS)};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, run_op_waiter, &waiter), 0);
     fixture_pass_time_until(&f, has_ended, &waiter);
@@ -353,14 +353,15 @@ static void test_a_callback_may_free_its_op(void **state) {
 static mm_status call_all(struct job *job) {
     struct fixture *f = job->f;
     mm_mesh *mesh = f->mesh;
-    if (mm_mesh_stop(mesh, 1) != MM_BUSY || mm_mesh_free(&mesh) != MM_BUSY || mesh != f->mesh) {
+    if (mm_mesh_stop(mesh, MM_NO_WAIT) != MM_BUSY || mm_mesh_free(&mesh) != MM_BUSY ||
+        mesh != f->mesh) {
         return MM_INVALID_STATE;
     }
     mm_model model;
     mm_status status = mm_find(mesh, "m", &model);
     struct asker asker = {.f = f, .model = model};
     status = status == MM_OK ? asker_ask(&asker) : status;
-    status = status == MM_OK ? mm_evict(mesh, model, S_NS, NULL) : status;
+    status = status == MM_OK ? mm_evict(mesh, model, fixture_after(f, S_NS), NULL) : status;
     status = status == MM_OK ? mm_load(mesh, model, NULL, NULL, NULL) : status; /* blocks */
     return status;
 }
@@ -551,7 +552,7 @@ static void test_deadlines_of_async_requests(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_op_wait_gives_status_and_error),
-        cmocka_unit_test(test_op_wait_times_out_and_the_op_goes_on),
+        cmocka_unit_test(test_op_wait_ends_at_its_deadline_and_the_op_goes_on),
         cmocka_unit_test(test_progress_names_every_stage),
         cmocka_unit_test(test_cancel_ends_what_waits_and_not_what_runs),
         cmocka_unit_test(test_cancel_leaves_a_load_that_others_wait_for),

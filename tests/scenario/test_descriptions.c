@@ -52,7 +52,7 @@ static void test_a_description_stays_open_under_the_budget(void **state) {
     gate_count(&f, &opened, MMI_ECHO_OPEN, "o");
     for (int i = 0; i < 3; i++) {
         assert_ok(&f, fixture_infer(&f, model));
-        assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+        assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
         assert_true(fixture_info(&f, model).description_bytes > 0);
         assert_true(fixture_stats(&f).description_bytes > 0);
     }
@@ -77,7 +77,7 @@ static void test_a_description_beyond_the_budget_closes_and_reopens(void **state
         before = gate_arrived(&opened);
         assert_ok(&f, fixture_infer(&f, model)); /* resident: it stays open */
         assert_int_equal(gate_arrived(&opened), before);
-        assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+        assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
         assert_int_equal(fixture_info(&f, model).description_bytes, 0);
         assert_int_equal(fixture_stats(&f).description_bytes, 0);
     }
@@ -240,7 +240,7 @@ static void test_warm_shapes_are_made_with_the_load(void **state) {
     assert_int_equal(gate_arrived(&sizes), 2);
     assert_ok(&f, infer_rows(&f, model, 4));
     assert_int_equal(gate_arrived(&sizes), 3);
-    assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
     assert_ok(&f, mm_load(f.mesh, model, NULL, NULL, &f.err));
     assert_int_equal(gate_arrived(&sizes), 3); /* they stayed with the description */
     fixture_close(&f);
@@ -343,14 +343,14 @@ static void test_one_binding_serves_many_requests(void **state) {
         assert_int_equal(pthread_create(&askers[i].thread, NULL, run_bound, &askers[i]), 0);
     }
     for (int i = 0; i < 20; i++) {
-        mm_status status = mm_evict(f.mesh, model, 0, &f.err);
+        mm_status status = mm_evict(f.mesh, model, MM_NO_WAIT, &f.err);
         assert_true(status == MM_OK || status == MM_BUSY);
     }
     for (int i = 0; i < 3; i++) {
         pthread_join(askers[i].thread, NULL);
         assert_int_equal(askers[i].status, MM_OK);
     }
-    assert_ok(&f, mm_evict(f.mesh, model, S_NS, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
     assert_ok(&f, ask_bound(&askers[0], &f.err));
     mm_model_spec spec = fixture_spec(&f, "m", "echo", "io two\nweights_bytes 32k\nseed 9\n");
     assert_ok(&f, mm_update(f.mesh, model, &spec, 0, NULL, &f.err));

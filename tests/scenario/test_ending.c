@@ -14,7 +14,8 @@ struct eviction {
 
 static mm_status evict_in_time(void *ctx) {
     struct eviction *eviction = ctx;
-    return mm_evict(eviction->f->mesh, eviction->model, 3600 * 1000 * MS, NULL);
+    return mm_evict(eviction->f->mesh, eviction->model,
+                    fixture_after(eviction->f, 3600 * 1000 * MS), NULL);
 }
 
 static void assert_closed(struct fixture *f, mm_model model) {
@@ -37,8 +38,8 @@ static void assert_closed(struct fixture *f, mm_model model) {
     spec.name = NULL;
     assert_int_equal(mm_update(f->mesh, model, &spec, 0, NULL, NULL), MM_CLOSED);
     assert_int_equal(mm_update(f->mesh, model, &spec, 0, &op, NULL), MM_CLOSED);
+    assert_int_equal(mm_evict(f->mesh, model, MM_NO_WAIT, NULL), MM_CLOSED);
     assert_int_equal(mm_evict(f->mesh, model, 0, NULL), MM_CLOSED);
-    assert_int_equal(mm_evict(f->mesh, model, MS, NULL), MM_CLOSED);
     assert_int_equal(mm_device_set_budget(f->mesh, "host", 64 * MIB, NULL), MM_CLOSED);
     assert_int_equal(mm_model_describe(f->mesh, model, 0, &description, NULL), MM_CLOSED);
     assert_int_equal(mm_bind(f->mesh, model, NULL, 0, NULL, 0, &binding, NULL), MM_CLOSED);
@@ -110,17 +111,22 @@ static void test_close_ends_what_waits_and_lets_finish_what_runs(void **state) {
 
 struct stopping {
     struct fixture *f;
-    uint64_t timeout_ns;
+    uint64_t deadline_ns;
 };
 
 static mm_status stop(void *ctx) {
     struct stopping *stopping = ctx;
-    return mm_mesh_stop(stopping->f->mesh, stopping->timeout_ns);
+    return mm_mesh_stop(stopping->f->mesh, stopping->deadline_ns);
 }
 
-/* "stop joins, may be repeated": with a bound that passes, by two threads at once, and once
+static bool is_closed(void *ctx) {
+    const struct fixture *f = ctx;
+    return atomic_load(&f->mesh->res.closed);
+}
+
+/* "stop joins, may be repeated": with a deadline that passes, by two threads at once, and once
  * more. */
-static void test_stop_waits_as_long_as_it_was_told(void **state) {
+static void test_stop_waits_until_its_deadline(void **state) {
     (void)state;
     struct fixture f;
     fixture_open(&f, NULL);
@@ -131,8 +137,9 @@ static void test_stop_waits_as_long_as_it_was_told(void **state) {
     ask_init(&ask, &f, model);
     call_ask(&asking, &ask);
     gate_wait(&f, MMI_ECHO_INFER, 1);
-    struct stopping soon = {&f, 5 * MS}, whenever = {&f, 0};
+    struct stopping soon = {&f, fixture_after(&f, 5 * MS)}, whenever = {&f, 0};
     call_start(&bounded, stop, &soon);
+    wait_until(is_closed, &f); /* it has begun */
     assert_int_equal(call_join_with_time(&bounded, &f), MM_DEADLINE);
     assert_closed(&f, model); /* stop begins with close */
     call_start(&calls[0], stop, &whenever);
@@ -143,9 +150,33 @@ static void test_stop_waits_as_long_as_it_was_told(void **state) {
     assert_int_equal(call_join(&calls[0]), MM_OK);
     assert_int_equal(call_join(&calls[1]), MM_OK);
     assert_int_equal(mm_mesh_stop(f.mesh, 0), MM_OK);
-    assert_int_equal(mm_mesh_stop(f.mesh, 1), MM_OK);
+    assert_int_equal(mm_mesh_stop(f.mesh, MM_NO_WAIT), MM_OK);
     mm_op *op;
     assert_int_equal(mm_ops_next(f.mesh, &op), MM_CLOSED);
+    ask_done(&ask);
+    fixture_close(&f);
+}
+
+/* A deadline that has passed starts nothing; MM_NO_WAIT closes, and stops if nothing runs. */
+static void test_stop_at_once(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_add_gated(&f, "m", "weights_bytes 1m\nseed 1\n");
+    gate_close(&f, MMI_ECHO_INFER);
+    struct ask ask;
+    struct call asking;
+    ask_init(&ask, &f, model);
+    call_ask(&asking, &ask);
+    gate_wait(&f, MMI_ECHO_INFER, 1);
+    assert_int_equal(mm_mesh_stop(f.mesh, fixture_after(&f, 0)), MM_DEADLINE);
+    assert_false(is_closed(&f));
+    assert_int_equal(mm_mesh_stop(f.mesh, MM_NO_WAIT), MM_BUSY);
+    assert_closed(&f, model);
+    gate_open(&f, MMI_ECHO_INFER);
+    assert_int_equal(call_join(&asking), MM_OK);
+    assert_int_equal(mm_mesh_stop(f.mesh, 0), MM_OK);
+    assert_int_equal(mm_mesh_stop(f.mesh, MM_NO_WAIT), MM_OK);
     ask_done(&ask);
     fixture_close(&f);
 }
@@ -165,7 +196,7 @@ static mm_status end_from_inside(void *user) {
     }
     inside->kept = inside->f->mesh;
     inside->stop = mm_mesh_stop(inside->f->mesh, 0);
-    inside->stop_soon = mm_mesh_stop(inside->f->mesh, 1);
+    inside->stop_soon = mm_mesh_stop(inside->f->mesh, MM_NO_WAIT);
     inside->free = mm_mesh_free(&inside->kept);
     return MM_OK;
 }
@@ -391,7 +422,8 @@ static void test_close_in_the_middle_of_traffic(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_close_ends_what_waits_and_lets_finish_what_runs),
-        cmocka_unit_test(test_stop_waits_as_long_as_it_was_told),
+        cmocka_unit_test(test_stop_waits_until_its_deadline),
+        cmocka_unit_test(test_stop_at_once),
         cmocka_unit_test(test_stop_and_free_from_inside_an_infer_are_refused),
         cmocka_unit_test(test_close_from_inside_an_infer_works),
         cmocka_unit_test(test_stop_and_free_from_inside_a_callback_are_refused),

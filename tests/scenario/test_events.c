@@ -179,7 +179,7 @@ static void test_every_eviction_has_its_reason(void **state) {
     mm_model model;
     assert_int_equal(mm_register(f.mesh, &spec, &model, &f.err), MM_OK);
     assert_int_equal(scene_seed(&f, model), 1);
-    assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+    assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_OK);
     assert_int_equal(fixture_events(&f, "evict model=m ", "reason=request"), 1);
     assert_int_equal(scene_seed(&f, model), 1);
     fixture_advance(&f, 3600 * 1000 * MS + MS);

@@ -8,14 +8,14 @@
 struct evictor {
     struct fixture *f;
     mm_model model;
-    uint64_t timeout_ns;
+    uint64_t deadline_ns;
     pthread_t thread;
     mm_status status;
 };
 
 static void *run_evictor(void *ctx) {
     struct evictor *evictor = ctx;
-    evictor->status = mm_evict(evictor->f->mesh, evictor->model, evictor->timeout_ns, NULL);
+    evictor->status = mm_evict(evictor->f->mesh, evictor->model, evictor->deadline_ns, NULL);
     return NULL;
 }
 
@@ -36,12 +36,12 @@ static void test_evict_returns_the_pages(void **state) {
     mm_model model = fixture_gated(&f, "m", "weights_bytes 8m\nversion d\n");
     struct gate detach;
     gate_count(&f, &detach, MMI_ECHO_DETACH, "d");
-    assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err)); /* cold */
-    assert_ok(&f, mm_evict(f.mesh, model, S_NS, &f.err));
-    for (uint64_t timeout_ns = 0; timeout_ns <= S_NS; timeout_ns += S_NS) {
+    assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err)); /* cold */
+    assert_ok(&f, mm_evict(f.mesh, model, fixture_after(&f, S_NS), &f.err));
+    for (uint64_t deadline_ns = 0; deadline_ns <= MM_NO_WAIT; deadline_ns++) {
         assert_ok(&f, fixture_infer(&f, model));
         assert_true(fixture_device(&f, "host").used_bytes >= 8 * MIB);
-        assert_ok(&f, mm_evict(f.mesh, model, timeout_ns, &f.err));
+        assert_ok(&f, mm_evict(f.mesh, model, deadline_ns, &f.err));
         assert_int_equal(fixture_info(&f, model).state, MM_STATE_COLD);
         assert_int_equal(fixture_info(&f, model).weights_bytes, 8 * MIB); /* as prepared */
         assert_int_equal(fixture_device(&f, "host").used_bytes, 0);
@@ -50,11 +50,11 @@ static void test_evict_returns_the_pages(void **state) {
     assert_int_equal(gate_arrived(&detach), 2);
     assert_int_equal(fixture_events_of(&f, "detach", "m"), 2);
     assert_int_equal(fixture_info(&f, model).evictions, 2);
-    assert_status(&f, mm_evict(f.mesh, (mm_model){1234567}, 0, &f.err), MM_STALE_HANDLE);
+    assert_status(&f, mm_evict(f.mesh, (mm_model){1234567}, MM_NO_WAIT, &f.err), MM_STALE_HANDLE);
     fixture_close(&f);
 }
 
-/* "timeout 0: if idle, else MM_BUSY and unchanged" */
+/* "MM_NO_WAIT: only if it is idle, else MM_BUSY and nothing changed" */
 static void test_evict_at_once_leaves_a_busy_model_unchanged(void **state) {
     (void)state;
     struct fixture f;
@@ -66,11 +66,11 @@ static void test_evict_at_once_leaves_a_busy_model_unchanged(void **state) {
     struct asker asker = {.f = &f, .model = model};
     asker_start(&asker);
     gate_wait_arrived(&attach, 1);
-    assert_status(&f, mm_evict(f.mesh, model, 0, &f.err), MM_BUSY); /* loading */
+    assert_status(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_BUSY); /* loading */
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_LOADING);
     gate_open(&attach);
     gate_wait_arrived(&infer, 1);
-    assert_status(&f, mm_evict(f.mesh, model, 0, &f.err), MM_BUSY); /* in use */
+    assert_status(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_BUSY); /* in use */
     assert_non_null(strstr(f.err.text, "model m"));
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_READY);
     gate_open(&infer);
@@ -82,7 +82,22 @@ static void test_evict_at_once_leaves_a_busy_model_unchanged(void **state) {
     fixture_close(&f);
 }
 
-/* "> 0: refuse new leases and wait"; who came meanwhile waits for the next load */
+/* "One that has passed is MM_DEADLINE at once, and nothing was started": idle or cold. */
+static void test_evict_after_its_deadline_starts_nothing(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_echo(&f, "m", "");
+    assert_status(&f, mm_evict(f.mesh, model, WORLD_START_NS - 1, &f.err), MM_DEADLINE);
+    assert_ok(&f, fixture_infer(&f, model));
+    assert_status(&f, mm_evict(f.mesh, model, WORLD_START_NS - 1, &f.err), MM_DEADLINE);
+    assert_non_null(strstr(f.err.text, "model m"));
+    assert_int_equal(fixture_info(&f, model).state, MM_STATE_READY);
+    assert_int_equal(fixture_info(&f, model).evictions, 0);
+    fixture_close(&f);
+}
+
+/* "refuses new leases and waits"; who came meanwhile waits for the next load */
 static void test_evict_waits_for_those_that_run(void **state) {
     (void)state;
     struct fixture f;
@@ -93,7 +108,7 @@ static void test_evict_waits_for_those_that_run(void **state) {
     struct asker runs = {.f = &f, .model = model}, late = runs;
     asker_start(&runs);
     gate_wait_arrived(&infer, 1);
-    struct evictor evictor = {.f = &f, .model = model, .timeout_ns = S_NS};
+    struct evictor evictor = {.f = &f, .model = model, .deadline_ns = fixture_after(&f, S_NS)};
     evictor_start(&evictor);
     fixture_until_state(&f, model, MM_STATE_DRAINING);
     asker_start(&late);
@@ -110,8 +125,8 @@ static void test_evict_waits_for_those_that_run(void **state) {
     fixture_close(&f);
 }
 
-/* "> 0: ... back to READY on timeout"; who queued meanwhile is served without a load */
-static void test_evict_that_times_out_changes_nothing(void **state) {
+/* "at the deadline MM_DEADLINE, and it serves on"; who queued meanwhile is served without a load */
+static void test_evict_serves_on_at_the_deadline(void **state) {
     (void)state;
     struct fixture f;
     fixture_open(&f, NULL);
@@ -122,18 +137,18 @@ static void test_evict_that_times_out_changes_nothing(void **state) {
     asker_start(&runs);
     gate_wait_arrived(&infer, 1);
     /* Two at once: the longer one keeps it draining. */
-    struct evictor brief = {.f = &f, .model = model, .timeout_ns = S_NS};
-    struct evictor patient = {.f = &f, .model = model, .timeout_ns = 2 * S_NS};
+    struct evictor brief = {.f = &f, .model = model, .deadline_ns = fixture_after(&f, S_NS)};
+    struct evictor patient = {.f = &f, .model = model, .deadline_ns = fixture_after(&f, 2 * S_NS)};
     evictor_start(&brief);
     evictor_start(&patient);
     fixture_until_queued(&f, model, 2);
     asker_start(&late);
     fixture_until_queued(&f, model, 3);
     fixture_advance(&f, S_NS);
-    assert_int_equal(evictor_join(&brief), MM_BUSY);
+    assert_int_equal(evictor_join(&brief), MM_DEADLINE);
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_DRAINING);
     fixture_advance(&f, S_NS);
-    assert_int_equal(evictor_join(&patient), MM_BUSY);
+    assert_int_equal(evictor_join(&patient), MM_DEADLINE);
     gate_wait_arrived(&infer, 2); /* the late one, beside the first */
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_READY);
     gate_open(&infer);
@@ -155,13 +170,13 @@ static void test_evict_waits_for_a_load(void **state) {
     mm_op *op;
     assert_ok(&f, mm_load(f.mesh, model, NULL, &op, &f.err));
     gate_wait_arrived(&attach, 1);
-    struct evictor brief = {.f = &f, .model = model, .timeout_ns = S_NS};
-    struct evictor patient = {.f = &f, .model = model, .timeout_ns = 60 * S_NS};
+    struct evictor brief = {.f = &f, .model = model, .deadline_ns = fixture_after(&f, S_NS)};
+    struct evictor patient = {.f = &f, .model = model, .deadline_ns = fixture_after(&f, 60 * S_NS)};
     evictor_start(&brief);
     evictor_start(&patient);
     fixture_until_queued(&f, model, 3);
     fixture_advance(&f, S_NS);
-    assert_int_equal(evictor_join(&brief), MM_BUSY);
+    assert_int_equal(evictor_join(&brief), MM_DEADLINE);
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_LOADING);
     gate_open(&attach);
     assert_status(&f, mm_op_wait(op, 0, &f.err), MM_OK);
@@ -184,15 +199,15 @@ static void test_evict_of_a_pinned_model(void **state) {
     struct asker asker = {.f = &f, .model = model};
     asker_start(&asker);
     gate_wait_arrived(&infer, 1);
-    assert_status(&f, mm_evict(f.mesh, model, 0, &f.err), MM_PINNED);
-    assert_status(&f, mm_evict(f.mesh, model, S_NS, &f.err), MM_PINNED);
+    assert_status(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_PINNED);
+    assert_status(&f, mm_evict(f.mesh, model, fixture_after(&f, S_NS), &f.err), MM_PINNED);
     gate_open(&infer);
     assert_int_equal(asker_join(&asker), MM_OK);
-    assert_status(&f, mm_evict(f.mesh, model, 0, &f.err), MM_PINNED);
-    assert_status(&f, mm_evict(f.mesh, model, S_NS, &f.err), MM_PINNED);
+    assert_status(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_PINNED);
+    assert_status(&f, mm_evict(f.mesh, model, fixture_after(&f, S_NS), &f.err), MM_PINNED);
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_READY);
     assert_int_equal(mm_unpin(f.mesh, model), MM_OK);
-    assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
     fixture_close(&f);
 }
 
@@ -221,7 +236,7 @@ static void test_only_policy_eviction_rests_in_reclaimable(void **state) {
     fixture_until_state(&f, busy, MM_STATE_DRAINING);
     int32_t state_of_idle = fixture_info(&f, idle).state;
     assert_true(state_of_idle != MM_STATE_READY);
-    assert_ok(&f, mm_evict(f.mesh, idle, 0, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, idle, MM_NO_WAIT, &f.err));
     assert_int_equal(fixture_info(&f, idle).state, MM_STATE_COLD);
     gate_open(&infer);
     assert_int_equal(asker_join(&runs), MM_OK);
@@ -241,12 +256,12 @@ struct inside {
 static mm_status evict_inside(void *user, mm_error *err) {
     struct inside *in = user;
     (void)err;
-    in->self_now = mm_evict(in->f->mesh, in->self, 0, NULL);
-    in->self_later = mm_evict(in->f->mesh, in->self, S_NS, NULL);
-    in->other_now = mm_evict(in->f->mesh, in->other, 0, NULL);
+    in->self_now = mm_evict(in->f->mesh, in->self, MM_NO_WAIT, NULL);
+    in->self_later = mm_evict(in->f->mesh, in->self, fixture_after(in->f, S_NS), NULL);
+    in->other_now = mm_evict(in->f->mesh, in->other, MM_NO_WAIT, NULL);
     if (in->outer.id) {
-        in->outer_now = mm_evict(in->f->mesh, in->outer, 0, NULL);
-        in->outer_later = mm_evict(in->f->mesh, in->outer, S_NS, NULL);
+        in->outer_now = mm_evict(in->f->mesh, in->outer, MM_NO_WAIT, NULL);
+        in->outer_later = mm_evict(in->f->mesh, in->outer, fixture_after(in->f, S_NS), NULL);
     }
     return MM_OK;
 }
@@ -308,8 +323,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_evict_returns_the_pages),
         cmocka_unit_test(test_evict_at_once_leaves_a_busy_model_unchanged),
+        cmocka_unit_test(test_evict_after_its_deadline_starts_nothing),
         cmocka_unit_test(test_evict_waits_for_those_that_run),
-        cmocka_unit_test(test_evict_that_times_out_changes_nothing),
+        cmocka_unit_test(test_evict_serves_on_at_the_deadline),
         cmocka_unit_test(test_evict_waits_for_a_load),
         cmocka_unit_test(test_evict_of_a_pinned_model),
         cmocka_unit_test(test_only_policy_eviction_rests_in_reclaimable),

@@ -97,7 +97,7 @@ static void test_a_success_forgets_the_failure(void **state) {
     assert_int_equal(fixture_info(&f, model).error.status, MM_OK);
     assert_int_equal(fixture_info(&f, model).retry_after_ns, 0);
     assert_int_equal(fixture_events_of(&f, "load_failed", "m"), 2);
-    assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
     assert_ok(&f, fixture_infer(&f, model));
     fixture_close(&f);
 }

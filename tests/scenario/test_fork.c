@@ -69,8 +69,8 @@ static void call_about_models(void *ctx) {
     CHECK(mm_load(mesh, model, NULL, &op, &err) == MM_FORKED);
     CHECK(mm_prepare(mesh, model, NULL, NULL, &err) == MM_FORKED);
     CHECK(mm_prepare(mesh, model, NULL, &op, &err) == MM_FORKED);
+    CHECK(mm_evict(mesh, model, MM_NO_WAIT, &err) == MM_FORKED);
     CHECK(mm_evict(mesh, model, 0, &err) == MM_FORKED);
-    CHECK(mm_evict(mesh, model, MS, &err) == MM_FORKED);
     CHECK(!op && !found.id);
 }
 
@@ -123,7 +123,7 @@ static void call_about_the_mesh(void *ctx) {
     CHECK(mm_backend_load(mesh, "/nowhere.so", &err) == MM_FORKED);
     CHECK(mm_mesh_close(mesh) == MM_FORKED);
     CHECK(mm_mesh_stop(mesh, 0) == MM_FORKED);
-    CHECK(mm_mesh_stop(mesh, 1) == MM_FORKED);
+    CHECK(mm_mesh_stop(mesh, MM_NO_WAIT) == MM_FORKED);
     CHECK(mm_mesh_free(&mesh) == MM_FORKED);
     CHECK(mesh == family->f.mesh);
 }
@@ -135,7 +135,7 @@ static void call_about_operations(void *ctx) {
     mm_error err = {0};
     CHECK(mm_op_poll(family->load, &err) == MM_FORKED);
     CHECK(err.status == MM_FORKED);
-    CHECK(mm_op_wait(family->load, 1, NULL) == MM_FORKED);
+    CHECK(mm_op_wait(family->load, MM_NO_WAIT, NULL) == MM_FORKED);
     CHECK(mm_op_wait(family->load, 0, NULL) == MM_FORKED);
     CHECK(mm_op_progress(family->load, &progress) == MM_FORKED);
     mm_op_cancel(family->load);
@@ -265,7 +265,7 @@ static void test_child_removes_no_file(void **state) {
     assert_true(entries > 0);
     assert_int_equal(in_child(end_politely, &family), 0);
     assert_int_equal(count_files(family.cache, ""), entries);
-    assert_int_equal(mm_evict(family.f.mesh, family.model, 0, &family.f.err), MM_OK);
+    assert_int_equal(mm_evict(family.f.mesh, family.model, MM_NO_WAIT, &family.f.err), MM_OK);
     assert_int_equal(scene_seed(&family.f, family.model), 1);
     assert_int_equal(fixture_stats(&family.f).prepares, 2); /* it and the blocked one, once each */
     family_close(&family, &scratch);
@@ -282,7 +282,7 @@ static mm_status keep_it_busy(void *ctx) {
     struct traffic *traffic = ctx;
     while (!atomic_load(&traffic->stop)) {
         assert_int_equal(scene_seed(traffic->f, traffic->model), 1);
-        assert_int_equal(mm_evict(traffic->f->mesh, traffic->model, 0, NULL), MM_OK);
+        assert_int_equal(mm_evict(traffic->f->mesh, traffic->model, MM_NO_WAIT, NULL), MM_OK);
     }
     return MM_OK;
 }

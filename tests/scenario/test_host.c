@@ -29,7 +29,7 @@ static void test_allocator_covers_metadata_and_outputs(void **state) {
     ask_init(&ask, &f, model);
     assert_int_equal(ask_infer(&ask), MM_OK);
     assert_true(world_live_bytes(&f.world) - fixture_stats(&f).metadata_bytes >= apart + 32);
-    assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+    assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_OK);
     assert_true(fixture_stats(&f).metadata_bytes < 3 * MIB + before);
     assert_int_equal(mm_mesh_free(&f.mesh), MM_OK);
     assert_int_equal(ask_seed(&ask), 1); /* "valid after free of the mesh" */

@@ -55,7 +55,7 @@ static void play_refused(struct scene *scene) {
     struct fixture *f = &scene->f;
     struct asker asker = {.f = f, .model = scene->other};
     scene->infer = asker_ask(&asker);
-    scene->evict_own = mm_evict(f->mesh, scene->own, 0, NULL);
+    scene->evict_own = mm_evict(f->mesh, scene->own, MM_NO_WAIT, NULL);
     scene->stop = mm_mesh_stop(f->mesh, 0);
     scene->kept = f->mesh;
     scene->free_ = mm_mesh_free(&scene->kept);
@@ -90,10 +90,10 @@ static void test_inside_a_nested_backend_infer_works(void **state) {
 }
 
 static void play_evict_waiting(struct scene *scene) {
-    scene->evict_own = mm_evict(scene->f.mesh, scene->own, S_NS, NULL);
+    scene->evict_own = mm_evict(scene->f.mesh, scene->own, fixture_after(&scene->f, S_NS), NULL);
 }
 
-/* "evict itself: MM_BUSY", also with a timeout: at once, for nobody moves the clock here */
+/* "evict itself: MM_BUSY", also with a deadline: at once, for nobody moves the clock here */
 static void test_inside_evict_of_itself_does_not_wait(void **state) {
     (void)state;
     struct scene scene;
@@ -143,7 +143,7 @@ static void play_changing(struct scene *scene) {
     assert_int_equal(mm_pin(f->mesh, scene->own), MM_OK);
     assert_int_equal(mm_unpin(f->mesh, scene->own), MM_OK);
     assert_int_equal(mm_set_class(f->mesh, scene->own, MM_CLASS_LOW), MM_OK);
-    assert_ok(f, mm_evict(f->mesh, scene->other, 0, &f->err));
+    assert_ok(f, mm_evict(f->mesh, scene->other, MM_NO_WAIT, &f->err));
     assert_int_equal(weather_state(f, scene->other), MM_STATE_COLD);
     assert_status(f, mm_device_set_budget(f->mesh, "host", 4 * MIB, &f->err), MM_BUSY);
     assert_ok(f, mm_device_set_budget(f->mesh, "host", 18 * MIB, &f->err));
@@ -198,7 +198,7 @@ static void test_nested_miss_that_would_wait_for_a_drain_is_busy(void **state) {
     assert_int_equal(scene.infer, MM_BUSY);
     assert_int_equal(weather_state(&scene.f, scene.own), MM_STATE_READY);
     assert_int_equal(fixture_events_of(&scene.f, "drain", "own"), 0);
-    assert_ok(&scene.f, mm_evict(scene.f.mesh, scene.own, 0, &scene.f.err));
+    assert_ok(&scene.f, mm_evict(scene.f.mesh, scene.own, MM_NO_WAIT, &scene.f.err));
     assert_ok(&scene.f, fixture_infer(&scene.f, scene.cold)); /* it is nothing to remember */
     fixture_close(&scene.f);
 }

@@ -206,9 +206,9 @@ static void test_calls_of_a_backend_that_is_not_nested_are_refused(void **state)
 static void evict_own(struct inside *inside) {
     mm_mesh *mesh = inside->f->mesh;
     mm_error err = {0};
-    assert_int_equal(mm_evict(mesh, inside->own, 0, &err), MM_BUSY);
+    assert_int_equal(mm_evict(mesh, inside->own, MM_NO_WAIT, &err), MM_BUSY);
     assert_int_equal(err.status, MM_BUSY);
-    inside->status = mm_evict(mesh, inside->own, 3600 * 1000 * MS, NULL); /* does not wait */
+    inside->status = mm_evict(mesh, inside->own, 0, NULL); /* does not wait */
 }
 
 /* "evict itself: MM_BUSY", with and without a bound; it is READY still. */
@@ -222,7 +222,7 @@ static void test_evicting_itself_is_busy(void **state) {
         assert_int_equal(scene_seed(&f, inside.own), 1);
         assert_int_equal(inside.status, MM_BUSY);
         assert_int_equal(scene_hit(&f, inside.own), 1);
-        assert_int_equal(mm_evict(f.mesh, inside.own, 0, &f.err), MM_OK);
+        assert_int_equal(mm_evict(f.mesh, inside.own, MM_NO_WAIT, &f.err), MM_OK);
         fixture_close(&f);
     }
 }
@@ -233,7 +233,7 @@ static void evict_the_outer(struct inside *inside) {
         infer_other(inside); /* whose infer comes here again */
         return;
     }
-    inside->status = mm_evict(f->mesh, inside->own, 3600 * 1000 * MS, NULL);
+    inside->status = mm_evict(f->mesh, inside->own, fixture_after(f, 3600 * 1000 * MS), NULL);
     assert_int_equal(inside->status, MM_BUSY);
 }
 

@@ -195,7 +195,7 @@ static void test_a_pin_is_a_flag_that_survives_reload(void **state) {
      * returns. */
     assert_int_equal(mm_unpin(f.mesh, a), MM_OK);
     assert_int_equal(mm_unpin(f.mesh, a), MM_OK);
-    assert_ok(&f, mm_evict(f.mesh, a, 0, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, a, MM_NO_WAIT, &f.err));
     assert_int_equal(mm_pin(f.mesh, a), MM_OK);
     assert_ok(&f, mm_load(f.mesh, a, NULL, NULL, &f.err));
     assert_int_equal(fixture_info(&f, a).pinned, 1);
@@ -247,7 +247,7 @@ static void test_preload_loads_right_after_registering(void **state) {
     assert_true(asker.flags & MM_RESPONSE_HIT);
     assert_int_equal(fixture_info(&f, model).loads, 1);
     /* It is no pin: it leaves like any other and does not come back by itself. */
-    assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_COLD);
     fixture_close(&f);
 }

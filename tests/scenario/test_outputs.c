@@ -153,7 +153,7 @@ static void test_owned_outputs_outlive_instance_and_mesh(void **state) {
     assert_ok(&f, infer(&f, model, &request, &response));
     assert_true(response.flags & MM_RESPONSE_ARRAY);
     assert_status(&f, infer(&f, model, &request, &response), MM_INVALID_STATE); /* not freed */
-    assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
     assert_int_equal(mm_mesh_free(&f.mesh), MM_OK);
     assert_int_equal(response.output_count, 2);
     assert_string_equal(response.outputs[0].name, "y");

@@ -89,7 +89,7 @@ static void test_a_harmed_source_does_not_change_the_answers(void **state) {
         harms[i].harm(&o);
         assert_ok(&o.f, fixture_infer(&o.f, o.model));
         assert_int_equal(fixture_info(&o.f, o.model).loads, 1);
-        assert_ok(&o.f, mm_evict(o.f.mesh, o.model, 0, &o.f.err));
+        assert_ok(&o.f, mm_evict(o.f.mesh, o.model, MM_NO_WAIT, &o.f.err));
         assert_ok(&o.f, fixture_infer(&o.f, o.model));
         assert_int_equal(fixture_info(&o.f, o.model).loads, 2);
         outside_close(&o);
@@ -100,7 +100,7 @@ static void test_a_harmed_source_does_not_change_the_answers(void **state) {
 static void crowd_out(struct outside *o) {
     mm_model other = weather_model(&o->f, "other", 3, 9);
     assert_ok(&o->f, fixture_infer(&o->f, other));
-    assert_ok(&o->f, mm_evict(o->f.mesh, o->model, 0, &o->f.err));
+    assert_ok(&o->f, mm_evict(o->f.mesh, o->model, MM_NO_WAIT, &o->f.err));
     assert_int_equal(fixture_info(&o->f, o->model).artifact_bytes, 0);
 }
 
@@ -177,7 +177,7 @@ static void test_a_wall_clock_a_year_back_changes_nothing(void **state) {
         atomic_store(&wall_moved_s, years[i] * YEAR_S);
         assert_int_equal(weather_state(&o.f, ttl), MM_STATE_READY);
         assert_ok(&o.f, fixture_infer(&o.f, o.model));
-        assert_ok(&o.f, mm_evict(o.f.mesh, o.model, 0, &o.f.err));
+        assert_ok(&o.f, mm_evict(o.f.mesh, o.model, MM_NO_WAIT, &o.f.err));
         assert_ok(&o.f, fixture_infer(&o.f, o.model));
         assert_int_equal(fixture_info(&o.f, broken).retry_after_ns, retry_ns);
         assert_status(&o.f, fixture_infer(&o.f, broken), MM_IO);

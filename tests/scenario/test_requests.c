@@ -245,7 +245,7 @@ static void test_no_handle_is_not_a_stale_one(void **state) {
         mm_op *op = NULL;
         assert_status(&f, fixture_infer(&f, models[i]), wanted[i]);
         assert_status(&f, mm_load(f.mesh, models[i], NULL, NULL, &f.err), wanted[i]);
-        assert_status(&f, mm_evict(f.mesh, models[i], 0, &f.err), wanted[i]);
+        assert_status(&f, mm_evict(f.mesh, models[i], MM_NO_WAIT, &f.err), wanted[i]);
         assert_status(&f, mm_unregister(f.mesh, models[i], &f.err), wanted[i]);
         assert_status(&f, mm_plan_load(f.mesh, models[i], &plan, &f.err), wanted[i]);
         assert_int_equal(mm_model_info_get(f.mesh, models[i], &info), wanted[i]);
@@ -334,6 +334,40 @@ static mm_status ask_now(struct fixture *f, mm_model model, uint32_t *flags) {
     f->err = asker.err;
     *flags = asker.flags;
     return asker.status;
+}
+
+static void expect_no_wait(struct fixture *f, mm_model model, mm_status prepared,
+                           mm_status loaded) {
+    mm_async async = MM_ASYNC_INIT;
+    mm_model_description *description = NULL;
+    mm_op *op;
+    async.deadline_ns = MM_NO_WAIT;
+    assert_status(f, mm_model_describe(f->mesh, model, MM_NO_WAIT, &description, &f->err),
+                  prepared);
+    mm_description_free(description);
+    assert_status(f, mm_prepare(f->mesh, model, &async, NULL, &f->err), prepared);
+    assert_status(f, mm_load(f->mesh, model, &async, NULL, &f->err), loaded);
+    assert_ok(f, mm_load(f->mesh, model, &async, &op, &f->err));
+    assert_status(f, mm_op_wait(op, 0, &f->err), loaded);
+    mm_op_free(op);
+}
+
+/* "MM_NO_WAIT = only what can be had at once": nothing is started for it */
+static void test_no_wait_starts_nothing(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_echo(&f, "m", "seed 1\n");
+    expect_no_wait(&f, model, MM_NOT_RESIDENT, MM_NOT_RESIDENT);
+    assert_non_null(strstr(f.err.text, "model m"));
+    assert_int_equal(fixture_info(&f, model).prepared, 0);
+    assert_ok(&f, mm_prepare(f.mesh, model, NULL, NULL, &f.err));
+    expect_no_wait(&f, model, MM_OK, MM_NOT_RESIDENT);
+    assert_int_equal(fixture_info(&f, model).state, MM_STATE_COLD);
+    assert_ok(&f, mm_load(f.mesh, model, NULL, NULL, &f.err));
+    expect_no_wait(&f, model, MM_OK, MM_OK);
+    assert_int_equal(fixture_info(&f, model).loads, 1);
+    fixture_close(&f);
 }
 
 /* "MM_NO_WAIT = only if hot" */
@@ -516,7 +550,7 @@ static void test_hits_never_go_down(void **state) {
     assert_int_equal(fixture_infer(&f, model), MM_OK);
     assert_int_equal(fixture_info(&f, model).hits, 1);
     assert_int_equal(fixture_stats(&f).hits, 1);
-    assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+    assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_OK);
     struct gate gate;
     gate_shut(&f, &gate, MMI_ECHO_INFER, "o");
     struct asker asker = {.f = &f, .model = model};
@@ -545,6 +579,7 @@ int main(void) {
         cmocka_unit_test(test_a_past_deadline_starts_nothing),
         cmocka_unit_test(test_the_load_goes_on_after_the_waiter_left),
         cmocka_unit_test(test_a_running_kernel_outlives_its_deadline),
+        cmocka_unit_test(test_no_wait_starts_nothing),
         cmocka_unit_test(test_no_wait_answers_only_if_hot),
         cmocka_unit_test(test_no_wait_does_not_wait_for_scratch),
         cmocka_unit_test(test_blocking_infer_ends_by_unregister),

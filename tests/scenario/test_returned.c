@@ -49,7 +49,7 @@ static void test_own_memory_is_estimated_then_reported(void **state) {
     assert_true(info.own_bytes >= 4 * MIB && info.own_bytes <= 4 * MIB + 4096);
     /* What it says is charged, in pages: a little more than the estimate. */
     assert_int_equal(fixture_device(&f, "host").used_bytes, 4 * MIB + 4096);
-    assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
     assert_int_equal(fixture_device(&f, "host").used_bytes, 0);
     fixture_close(&f);
 }
@@ -94,7 +94,7 @@ static void test_own_memory_beyond_its_estimate_is_retried_once(void **state) {
     assert_int_equal(weather_state(&f, idle), MM_STATE_COLD);
     assert_int_equal(fixture_events_of(&f, "load_begin", "m"), 2);
     /* The next load knows. */
-    assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
     assert_ok(&f, fixture_infer(&f, model));
     assert_int_equal(fixture_events_of(&f, "load_begin", "m"), 3);
     fixture_close(&f);
@@ -135,12 +135,12 @@ static void test_leaks_are_shown_and_charged(void **state) {
     for (int i = 1; i <= 2; i++) {
         assert_ok(&f, fixture_infer(&f, model));
         assert_int_equal(fixture_device(&f, "host").leaked_bytes, leaked);
-        assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+        assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
         leaked = fixture_device(&f, "host").leaked_bytes;
         assert_true(leaked >= (uint64_t)i * 512 * 1024 && leaked < (uint64_t)i * 513 * 1024);
         assert_int_equal(fixture_events(&f, "leak", "model=m", "reason=echo"), i);
         assert_ok(&f, i == 1 ? fixture_infer(&f, fits) : MM_OK);
-        assert_ok(&f, mm_evict(f.mesh, fits, 0, &f.err));
+        assert_ok(&f, mm_evict(f.mesh, fits, MM_NO_WAIT, &f.err));
     }
     assert_true(fixture_infer(&f, all) != MM_OK); /* 16 MiB are no more to be had */
     assert_true(f.err.available_bytes <= 16 * MIB);
@@ -173,7 +173,7 @@ static void check_rss_returns(const char *backend, const char *script) {
     for (int i = 0; i < 3; i++) {
         assert_ok(&f, fixture_infer(&f, model));
         assert_true(rss_anon_bytes() >= before + 31 * MIB);
-        assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
+        assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
         assert_true(rss_anon_bytes() <= before + MIB);
     }
     fixture_close(&f);
@@ -233,7 +233,7 @@ static void turn_over(struct fixture *f, const mm_model models[MIX], const char 
         fixture_advance(f, MS_NS);
     }
     for (int i = 0; i < MIX; i++) {
-        assert_ok(f, mm_evict(f->mesh, models[i], S_NS, &f->err));
+        assert_ok(f, mm_evict(f->mesh, models[i], 0, &f->err));
     }
     assert_ok(f, mm_device_set_budget(f->mesh, device, 10 * MIB, &f->err));
     assert_ok(f, mm_device_set_budget(f->mesh, device, 12 * MIB, &f->err));

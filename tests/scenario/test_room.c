@@ -107,7 +107,7 @@ static void test_reserve_follows_the_residents(void **state) {
     assert_ok(&f, fixture_infer(&f, b)); /* measured: 1 + 4 MiB */
     assert_int_equal(fixture_device(&f, "host").reserve_bytes, 5 * MIB);
     assert_int_equal(fixture_info(&f, b).activation_bytes, 5 * MIB);
-    assert_ok(&f, mm_evict(f.mesh, b, 0, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, b, MM_NO_WAIT, &f.err));
     assert_int_equal(fixture_device(&f, "host").reserve_bytes, 2 * MIB);
     /* 1 MiB of weights and 2 of reserve are kept: 13 fit, 14 do not without a's leaving. */
     mm_model fits = weather_model(&f, "fits", 13, 3);
@@ -115,7 +115,7 @@ static void test_reserve_follows_the_residents(void **state) {
     assert_int_equal(fixture_stats(&f).evictions, 1);
     assert_ok(&f, fixture_infer(&f, a)); /* the reserve was really there */
     assert_int_equal(fixture_stats(&f).evictions, 1);
-    assert_ok(&f, mm_evict(f.mesh, fits, 0, &f.err));
+    assert_ok(&f, mm_evict(f.mesh, fits, MM_NO_WAIT, &f.err));
     fixture_advance(&f, MS_NS);
     mm_model more = weather_model(&f, "more", 14, 4);
     assert_ok(&f, fixture_infer(&f, more));
@@ -497,7 +497,7 @@ struct reclaim {
 
 static void *evict_a(void *ctx) {
     struct reclaim *reclaim = ctx;
-    mm_evict(reclaim->f.mesh, reclaim->a, 1000 * S_NS, NULL);
+    mm_evict(reclaim->f.mesh, reclaim->a, 0, NULL);
     return NULL;
 }
 

@@ -22,7 +22,7 @@ static void assert_stale(struct fixture *f, mm_model model) {
     assert_int_equal(fixture_infer(f, model, -1), MM_STALE_HANDLE);
     assert_int_equal(mm_unregister(f->mesh, model, &f->err), MM_STALE_HANDLE);
     assert_int_equal(mm_load(f->mesh, model, NULL, NULL, &f->err), MM_STALE_HANDLE);
-    assert_int_equal(mm_evict(f->mesh, model, 0, &f->err), MM_STALE_HANDLE);
+    assert_int_equal(mm_evict(f->mesh, model, MM_NO_WAIT, &f->err), MM_STALE_HANDLE);
     assert_int_equal(mm_pin(f->mesh, model), MM_STALE_HANDLE);
     assert_int_equal(mm_set_class(f->mesh, model, MM_CLASS_LOW), MM_STALE_HANDLE);
     assert_int_equal(mm_model_info_get(f->mesh, model, &info), MM_STALE_HANDLE);
@@ -155,7 +155,8 @@ struct eviction {
 
 static mm_status evict_in_time(void *ctx) {
     struct eviction *eviction = ctx;
-    return mm_evict(eviction->f->mesh, eviction->model, 3600 * 1000 * MS, NULL);
+    return mm_evict(eviction->f->mesh, eviction->model,
+                    fixture_after(eviction->f, 3600 * 1000 * MS), NULL);
 }
 
 /* "waiters MM_UNREGISTERED": for their turn, for an update, for an eviction. */

@@ -316,7 +316,7 @@ static void test_replace_of_one_that_loads_again(void **state) {
     gate_close(&f, MMI_ECHO_PREPARE);
     mm_op *op = update_async(&f, model, MM_UPDATE_REPLACE, "gated", "weights_bytes 64m\nseed 2\n");
     gate_wait(&f, MMI_ECHO_PREPARE, 2);
-    assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+    assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_OK);
     gate_close(&f, MMI_ECHO_ATTACH);
     struct ask queued;
     struct call call;
@@ -382,7 +382,7 @@ static void test_changed_signature_makes_bindings_stale(void **state) {
             ask_wait_called(&ask);
             ask.called = 0;
             ask_done(&ask);
-            assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+            assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_OK);
         }
         assert_int_equal(fixture_info(&f, model).state, MM_STATE_COLD); /* loaded for nobody */
     }

@@ -25,8 +25,8 @@ static mm_mesh_options forgetful(void) {
 
 /* Evicted, and its artifact pushed out by another's. */
 static void forget(struct fixture *f, mm_model model, mm_model other) {
-    assert_int_equal(mm_evict(f->mesh, model, 0, &f->err), MM_OK);
-    assert_int_equal(mm_evict(f->mesh, other, 0, &f->err), MM_OK);
+    assert_int_equal(mm_evict(f->mesh, model, MM_NO_WAIT, &f->err), MM_OK);
+    assert_int_equal(mm_evict(f->mesh, other, MM_NO_WAIT, &f->err), MM_OK);
     assert_int_equal(scene_seed(f, other), 9);
     assert_true(fixture_stats(f).artifact_bytes <= MIB * 3 / 2);
 }
@@ -49,10 +49,10 @@ static void test_changed_source_is_seen_by_update_only(void **state) {
     assert_int_equal(scene_seed(&f, model), 1);
     scratch_text(&scratch, "m.echo", TWO);
     assert_int_equal(scene_hit(&f, model), 1);
-    assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+    assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_OK);
     assert_int_equal(scene_seed(&f, model), 1);
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(mm_evict(f.mesh, model, 0, &f.err), MM_OK);
+    assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_OK);
     assert_int_equal(scene_seed(&f, model), 1);
     assert_int_equal(fixture_stats(&f).prepares, 1);
     scratch_text(&scratch, "m.echo", TWO);

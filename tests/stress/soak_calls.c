@@ -55,7 +55,8 @@ static const mm_status of_load[] = {MM_STALE_HANDLE, MM_UNREGISTERED, MM_IO, MM_
 static const mm_status of_prepare[] = {MM_STALE_HANDLE, MM_UNREGISTERED, MM_CANCELLED, MM_OK};
 static const mm_status of_update[] = {MM_STALE_HANDLE, MM_UNREGISTERED, MM_IO,
                                       MM_TOO_LARGE,    MM_CANCELLED,    MM_OK};
-static const mm_status of_evict[] = {MM_STALE_HANDLE, MM_UNREGISTERED, MM_BUSY, MM_PINNED, MM_OK};
+static const mm_status of_evict[] = {MM_STALE_HANDLE, MM_UNREGISTERED, MM_BUSY,
+                                     MM_DEADLINE,     MM_PINNED,       MM_OK};
 static const mm_status of_budget[] = {MM_BUSY, MM_OK};
 static const mm_status of_look[] = {MM_STALE_HANDLE, MM_OK};
 static const mm_status of_plan[] = {MM_BUSY, MM_TOO_LARGE, MM_ALL_PINNED, MM_OK};
@@ -328,7 +329,7 @@ static void do_cancel(struct client *client) {
 static void do_wait(struct client *client) {
     struct async *async = &client->ops[below(client, OPEN_OPS)];
     if (async->op) {
-        mm_op_wait(async->op, chance(client, 50) ? FIELD_MS : 0, NULL);
+        mm_op_wait(async->op, chance(client, 50) ? soak_now(client) + FIELD_MS : 0, NULL);
     }
 }
 
@@ -391,8 +392,9 @@ static void do_evict(struct client *client) {
         return;
     }
     mm_error err;
-    uint64_t timeout_ns = chance(client, 50) ? 0 : below(client, WAIT_NS);
-    mm_status status = mm_evict(soak->field.mesh, target.model, timeout_ns, &err);
+    uint64_t deadline_ns =
+        chance(client, 50) ? MM_NO_WAIT : soak_now(client) + below(client, WAIT_NS);
+    mm_status status = mm_evict(soak->field.mesh, target.model, deadline_ns, &err);
     expect_status(soak, "evict", status, of_evict, &err);
     if (target.name < FIXED && status != MM_PINNED) {
         field_trouble(&soak->field, "evict of a pinned model: %s", mm_status_name(status));

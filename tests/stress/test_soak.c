@@ -105,7 +105,7 @@ static void expect_empty_devices(struct soak *soak) {
         mm_model model = soak->entries[name].model;
         if (model.id != 0) {
             assert_int_equal(mm_unpin(mesh, model), MM_OK);
-            assert_int_equal(mm_evict(mesh, model, 0, NULL), MM_OK);
+            assert_int_equal(mm_evict(mesh, model, MM_NO_WAIT, NULL), MM_OK);
         }
     }
     mm_device_stats devices[3];

@@ -117,17 +117,19 @@ static void *flow_main(void *ctx) {
     return NULL;
 }
 
-static void test_wait_with_a_timeout(void **state) {
+static void test_wait_with_a_deadline(void **state) {
     (void)state;
     struct scene scene;
     scene_init(&scene);
     struct mm_op *op = plain_op(&scene);
     pthread_t thread;
     struct flow flow = {.world = &scene.world};
+    uint64_t deadline_ns = mmi_now(&scene.world.env.clock) + 999;
     pthread_create(&thread, NULL, flow_main, &flow);
     mm_error err;
-    assert_int_equal(mmi_op_wait(op, 999, &err), MM_PENDING);
+    assert_int_equal(mmi_op_wait(op, deadline_ns, &err), MM_PENDING);
     assert_int_equal(err.status, MM_PENDING);
+    assert_int_equal(mmi_op_wait(op, deadline_ns, NULL), MM_PENDING); /* it has passed */
     atomic_store(&flow.over, true);
     pthread_join(thread, NULL);
     mmi_op_complete(op, MM_OK, NULL);
@@ -520,7 +522,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_result),
         cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_wait_with_a_timeout),
+        cmocka_unit_test(test_wait_with_a_deadline),
         cmocka_unit_test(test_many_waiters),
         cmocka_unit_test(test_discard),
         cmocka_unit_test(test_callbacks_in_order_once),
