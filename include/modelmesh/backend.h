@@ -2,14 +2,14 @@
 #ifndef MODELMESH_BACKEND_H
 #define MODELMESH_BACKEND_H
 
-/* For authors of backends: the code that understands one or more model formats and runs them.
+/* For authors of backends. A backend is the code that understands one or more model formats.
  *
- * A backend is one constant table, mm_backend. It has no globals, starts no threads of its own
- * unless it says so, and links nothing of the library: what it needs comes in as services. Clone
+ * It is one constant table, mm_backend. It has no globals, starts no threads of its own unless it
+ * says so, and links nothing of the library: what it needs is passed in as services. Copy
  * lib/backends/null to begin; tests/conformance runs the same suite over every backend.
  *
- * The life of what a backend makes, from the outside in. The host allocates each state, zeroed,
- * with the sizes that the table names, and never moves it.
+ * The objects of a backend and their lifetimes, outermost first. The host allocates each state,
+ * zeroed, with the sizes that the table names, and never moves it.
  *
  *  state      one per mesh       init ... fini
  *  artifact   one per content    prepare: source -> description + weights. Slow, once, kept on disk
@@ -19,7 +19,7 @@
  *  instance   one per model and  attach ... detach: the weights are in a region of device memory
  *             device
  *
- * The law before the table
+ * Rules for every slot of the table
  *   - No slot is called with a lock of the library held. Every slot may be called from any thread,
  *     and different objects at the same time. What may not overlap on one object is said at the
  *     slot.
@@ -76,7 +76,7 @@ typedef struct mm_services {
     void (*parallel_for)(void *host, uint64_t count, void (*body)(void *ctx, uint64_t i),
                          void *ctx);
     uint32_t threads; /* most threads that parallel_for uses, the caller included; >= 1 */
-    /* deepest nesting that a parser may follow; 64 unless the host said else */
+    /* deepest nesting that a parser may follow; 64 by default */
     uint32_t limits_nesting;
     uint64_t cpu_features; /* MM_CPU_*: what kernels may use */
 } mm_services;
@@ -90,32 +90,32 @@ enum {
 
 /* ---- Prepare -------------------------------------------------------------------------------- */
 
-/* The bytes of a model where they came from: a file, or the main file of a folder, with its
- * siblings. Not thread-safe: one thread at a time per source. */
+/* The original bytes of a model: a file, or the main file of a folder, with its siblings. Not
+ * thread-safe: one thread at a time per source. */
 typedef struct mm_source {
     void *ctx;
     const char *name; /* for messages: the path or address */
     uint64_t bytes;
     /* Exactly `count` bytes from `offset`, or a failure (MM_INVALID_MODEL past the end). */
     mm_status (*read)(void *ctx, uint64_t offset, void *to, uint64_t count, mm_error *err);
-    /* A sibling by relative name. Names that leave the folder ("..", absolute, through a link) are
-     * refused with MM_INVALID_MODEL. The sibling stays open until the source is done with. */
+    /* Open a sibling by relative name. Names that leave the folder ("..", absolute, through a link)
+     * are refused with MM_INVALID_MODEL. The sibling stays open as long as the source. */
     mm_status (*open)(void *ctx, const char *relative, struct mm_source *sibling, mm_error *err);
 } mm_source;
 
 /* Where prepare puts what it made. */
 typedef struct mm_sink {
     void *ctx;
-    /* The description: bytes that open will get back. Exactly once, any time before the end. */
+    /* The description: bytes that open will get back. Call exactly once, at any time. */
     mm_status (*describe)(void *ctx, const void *bytes, uint64_t count, mm_error *err);
     /* The size of the weights, once, before the first call of `weights`: room is made for all. */
     mm_status (*expect)(void *ctx, uint64_t weights_bytes, mm_error *err);
     /* The next weights, in the order in which a run first needs them. Padding is the backend's. */
     mm_status (*weights)(void *ctx, const void *bytes, uint64_t count, mm_error *err);
-    /* A group ends here: a stretch of weights that a run can wait for by itself. The end of the
-     * weights closes the last one. */
+    /* Ends a group: a stretch of weights that a run can wait for on its own. The last group ends
+     * with the weights. */
     mm_status (*group)(void *ctx, mm_error *err);
-    /* True when nobody wants the result any more: return MM_CANCELLED soon. */
+    /* True once nobody wants the result any more: return MM_CANCELLED soon. */
     bool (*cancelled)(void *ctx);
     /* 0 .. 1000, shown to whoever waits. */
     void (*progress)(void *ctx, uint32_t permille);
@@ -137,11 +137,10 @@ typedef struct mm_artifact {
 } mm_artifact;
 
 enum {
-    MM_DESCRIPTION_SERIAL =
-        1u << 0 /* infer on one instance must not overlap itself: the host queues */
+    MM_DESCRIPTION_SERIAL = 1u << 0 /* one infer at a time on one instance: the host queues */
 };
 
-/* What open tells. Pointers are the backend's and stay valid until close. */
+/* What open reports. Pointers are the backend's and stay valid until close. */
 typedef struct mm_description {
     uint32_t struct_size;
     uint32_t flags; /* MM_DESCRIPTION_* */
@@ -151,7 +150,7 @@ typedef struct mm_description {
     uint64_t weights_bytes;    /* size of the region to attach to; 0 = none needed */
     uint64_t activation_bytes; /* estimate for a typical request, before a first run measured it */
     uint64_t own_bytes;        /* MM_BACKEND_OWN_MEMORY: estimate of what attach will take */
-    /* what this open model takes of host memory; 0 = what the services' allocator saw */
+    /* host memory of this open model; 0 = what was allocated through the services */
     uint64_t open_bytes;
     int32_t batch_axis; /* axis of every input that counts independent items; -1 = none */
     uint32_t metadata_count;
@@ -169,7 +168,7 @@ enum {
 /* What one signature costs. The arrays are the host's, zeroed, in the order of the description. */
 typedef struct mm_size {
     uint64_t activation_bytes; /* scratch of one run */
-    uint64_t state_bytes;      /* host memory of the signature state; 0 = what the allocator saw */
+    uint64_t state_bytes;      /* host memory of the signature state; 0 = as counted */
     mm_value *outputs;         /* [output_count]: dtype, rank, shape, bytes; data is NULL */
     uint8_t *exactness;        /* [output_count]: MM_SIZE_* */
 } mm_size;
@@ -196,19 +195,19 @@ typedef struct mm_region {
 
 /* ---- Infer ---------------------------------------------------------------------------------- */
 
-/* One run: the place to run in and what the backend may call meanwhile. Used by one thread at a
- * time, apart from what parallel_for's bodies read. */
+/* The context of one run: memory, and what the backend may call. Used by one thread at a time;
+ * bodies of parallel_for may read it. */
 typedef struct mm_exec {
     void *host;
     void *signature; /* made by size for exactly these shapes */
     void *scratch;   /* activation_bytes of it, aligned to 256; contents undefined */
     uint64_t scratch_bytes;
     void *stream; /* CUDA; else NULL */
-    /* More scratch than the signature said, for shapes known only while running; gone after the
-     * run. NULL: no room; return MM_NO_ROOM_FOR_ACTIVATIONS. */
+    /* More scratch than the signature asked for, for shapes known only during the run; freed after
+     * it. NULL: no room; return MM_NO_ROOM_FOR_ACTIVATIONS. */
     void *(*scratch_more)(struct mm_exec *exec, uint64_t bytes);
-    /* Memory for output `index` of which size did not know the bytes exactly; the caller's buffer
-     * if it is large enough. NULL: return MM_BUFFER_TOO_SMALL (the host knows why and how much). */
+    /* Memory for output `index` when size did not know its bytes exactly; the caller's buffer if it
+     * is large enough. NULL: return MM_BUFFER_TOO_SMALL (the host knows why, and the need). */
     void *(*output)(struct mm_exec *exec, uint32_t index, uint64_t bytes);
     /* Memory for offsets, items and their data inside an output; owned by the response. */
     void *(*output_part)(struct mm_exec *exec, uint64_t bytes);
@@ -221,8 +220,8 @@ enum {
     /* keeps weights in memory of its own (another runtime): estimates in own_bytes, reports through
      * the own_bytes slot */
     MM_BACKEND_OWN_MEMORY = 1u << 1,
-    /* allocates by malloc behind the allocator's back: the host trims after detach and charges what
-     * does not come back */
+    /* allocates by malloc, outside the allocator: the host trims after detach and charges what is
+     * not given back */
     MM_BACKEND_MALLOC = 1u << 2
 };
 
@@ -259,9 +258,9 @@ typedef struct mm_backend {
                       mm_error *err);
     void (*close)(void *model);
 
-    /* Input shapes -> what a run will need. inputs: [input_count] in the order of the description,
-     * an absent optional one with kind MM_OPTIONAL and item_count 0; data is readable only for
-     * those flagged MM_VALUE_INFO_SHAPE_INPUT. dtype, rank and fixed axes were checked. */
+    /* Input shapes -> what a run will need. inputs: [input_count] in the order of the description;
+     * an absent optional one has kind MM_OPTIONAL and item_count 0. Only inputs flagged
+     * MM_VALUE_INFO_SHAPE_INPUT have readable data. dtype, rank and fixed axes were checked. */
     mm_status (*size)(void *model, void *signature, const mm_value *inputs, mm_size *out,
                       mm_error *err);
     void (*size_done)(void *signature); /* (optional) */

@@ -15,29 +15,27 @@
  *     mm_evict(mesh, model, MM_NO_WAIT, NULL);          // rarely needed: room is made by itself
  *     mm_mesh_free(&mesh);
  *
- * Words. A model is a registered name and its settings; a version is its content; an instance is
+ * Terms. A model is a registered name and its settings; a version is its content; an instance is
  * one version resident on one device. A request to a resident model is a hit and takes no lock. A
- * request to a cold one waits for the load, which is shared by all who wait. When memory is short,
- * the least recently used instances leave: never one in use, never one being loaded, never a pinned
- * one.
+ * request to a cold one waits for the load, which all waiters share. When memory is short, the
+ * least recently used instances are evicted: never one that is in use, being loaded, or pinned.
  *
- * Threads. Every call on a mesh may be made from any thread at any time, except mm_mesh_free, and
- * except two calls that use one op, response or binding while one of them changes it. mm_infer on
- * one model from many threads runs in parallel, unless the model's description says that it is
- * serial; then the requests queue. Blocking calls are marked (blocks); all others return within
+ * Threads. Every call on a mesh may be made from any thread at any time, except mm_mesh_free. An
+ * op, response or binding must not be used by one call while another changes it. mm_infer on one
+ * model from many threads runs in parallel, unless the model's description says that it is serial;
+ * then the requests queue. Blocking calls are marked (blocks); all others return within
  * microseconds.
  *
  * Memory. Every array, string and struct given to a call is read until it returns (async: until the
  * completion was observed, also after a cancel) and copied if it is needed longer. Text that comes
- * out is copied into the caller's memory. Text calls return the bytes needed, the final NUL
- * included; with room for fewer they write what fits, NUL-terminated; NULL with 0 asks for the
- * need.
+ * out is copied into the caller's memory. Text calls return the bytes needed, including the final
+ * NUL; with less room they write what fits, NUL-terminated. NULL with 0 only asks for the size.
  *
  * Errors. A call that can fail for more than a bad handle takes an mm_error last; NULL is fine. Out
  * parameters are written on success only, unless said otherwise. Any NULL where none is allowed,
- * and any value out of range, is MM_INVALID_ARGUMENT with the parameter's name. After a fork every
- * call in the child about a mesh or an op is MM_FORKED; what returns nothing does nothing. free of
- * NULL does nothing.
+ * and any value out of range, is MM_INVALID_ARGUMENT with the parameter's name. In a forked child
+ * every call about a mesh or an op is MM_FORKED; calls that return nothing do nothing. free of NULL
+ * does nothing.
  *
  * Time. deadline_ns is a point on CLOCK_MONOTONIC, in every call: mm_deadline_after(ns) makes one.
  * 0 = none: wait without bound. One that has passed is MM_DEADLINE at once, and nothing was
@@ -69,7 +67,7 @@ MM_API uint64_t mm_deadline_after(uint64_t ns);
 
 #define MM_THREADS_NONE UINT32_MAX
 
-/* One memory that can hold models. */
+/* A memory that can hold models. */
 typedef struct mm_device_options {
     uint32_t struct_size;
     uint32_t reserved;
@@ -87,38 +85,38 @@ enum { MM_MAP_AUTO = 0, MM_MAP_NEVER = 1 }; /* cache entries may be memory-mappe
 typedef struct mm_mesh_options {
     uint32_t struct_size;
     uint32_t reserved;
-    /* NULL: one "host" with half of the smaller of MemAvailable and the cgroup's limit;
-     * mm_device_stats tells */
+    /* NULL: one "host" whose budget is half of MemAvailable or of the cgroup's limit, whichever is
+     * smaller; mm_device_stats shows it */
     const mm_device_options *devices;
     uint32_t device_count;         /* at most 64 */
-    uint32_t map_cache;            /* MM_MAP_*; off by itself on network file systems */
+    uint32_t map_cache;            /* MM_MAP_*; never on network file systems */
     const mm_allocator *allocator; /* NULL: malloc */
     mm_log log;                    /* line NULL: no log */
     const mm_parallel *parallel;   /* the host's parallel_for; NULL: threads of the mesh */
     uint32_t compute_threads;      /* for one inference, the caller included; 0: CPUs allowed */
-    /* Any of the next three MM_THREADS_NONE: no thread of ours at all. Loads run on the caller;
-     * calls that need a thread (async, TTL, preload) are MM_UNSUPPORTED. */
+    /* If any of the next three is MM_THREADS_NONE, the mesh has no threads: loads run on the
+     * caller; calls that need a thread (async, TTL, preload) are MM_UNSUPPORTED. */
     uint32_t infer_threads;    /* async inferences at once; 0: CPUs allowed */
     uint32_t load_threads;     /* loads at once; 0: 2 */
     uint32_t prepare_threads;  /* preparations at once; 0: 1 */
     const char *thread_prefix; /* names are <prefix>-load-0; at most 7 bytes; NULL: "mm" */
     const int *cpus;           /* affinity of our threads; NULL: inherited */
     uint32_t cpu_count;
-    /* 1: hand evicted bytes back at once instead of when they are wanted; 0: no */
+    /* 1: free evicted bytes at once; 0: when they are needed */
     uint32_t idle_evict;
     const char *policy; /* NULL: "lru" */
-    /* prepared models; NULL: in memory, under the budget below. The caller's own and 0700, else
-     * MM_CACHE_NOT_OWNED; made if it is missing */
+    /* folder of prepared models; NULL: in memory, under the budget below. Must belong to the caller
+     * and be 0700, else MM_CACHE_NOT_OWNED; created if it is missing */
     const char *cache_dir;
     uint64_t cache_budget_bytes; /* of cache_dir; 0: no limit */
-    /* prepared models in memory; 0: a quarter of the smaller of MemAvailable and the cgroup's
-     * limit */
+    /* prepared models in memory; 0: a quarter of MemAvailable or of the cgroup's limit, whichever
+     * is smaller */
     uint64_t artifact_budget_bytes;
     /* open descriptions and signatures of models that are not resident; 0: 64 MiB */
     uint64_t description_budget_bytes;
     /* source bytes being prepared at once; one model always may; 0: 1 GiB */
     uint64_t prepare_budget_bytes;
-    /* a load that only leased models could make room for drains them after this long; 0: 10 ms */
+    /* a load that needs the room of models in use drains them after this long; 0: 10 ms */
     uint64_t drain_grace_ns;
     /* a loaded model stays at least this long; 0: twice its own load time, at most 100 ms */
     uint64_t min_residency_ns;
@@ -139,12 +137,12 @@ MM_API void mm_mesh_options_init(mm_mesh_options *options);
 /* Make a mesh and its threads. options NULL: all defaults. */
 MM_API mm_status mm_mesh_create(const mm_mesh_options *options, mm_mesh **mesh, mm_error *err);
 
-/* Three verbs end a mesh. close: never blocks, may be repeated; new calls, waiters and queued ops
+/* Three calls end a mesh. close: never blocks, may be repeated; new calls, waiters and queued ops
  * end MM_CLOSED, running inferences finish. stop (blocks): close, then wait until all of it has
  * ended and our threads are joined; may be repeated. MM_BUSY for MM_NO_WAIT while something runs,
  * and from inside a backend's infer or a callback. free (blocks): stop without bound, then frees
  * and sets *mesh NULL; MM_BUSY, pointer kept, from inside an infer or a callback. No other call may
- * be on its way in or out during free. Open ops, bindings and responses survive it: ops are
+ * be in progress during free. Open ops, bindings and responses survive it: ops are
  * complete, bindings are MM_CLOSED. */
 MM_API mm_status mm_mesh_close(mm_mesh *mesh);
 MM_API mm_status mm_mesh_stop(mm_mesh *mesh, uint64_t deadline_ns);
@@ -162,7 +160,7 @@ typedef enum mm_class {
     MM_CLASS_DEFAULT = 0, /* normal */
     MM_CLASS_LOW = 1,     /* leaves first */
     MM_CLASS_NORMAL = 2,
-    MM_CLASS_HIGH = 3, /* leaves only for its own class */
+    MM_CLASS_HIGH = 3, /* evicted only for its own class */
     MM_CLASS_MAX = 0x7fffffff
 } mm_class;
 
@@ -178,8 +176,8 @@ typedef struct mm_model_spec {
     /* path of a file, or of a folder with model.onnx or 1/model.onnx. Not looked at before the
      * first load */
     const char *source;
-    /* instead of source: the model's bytes in the caller's memory, valid until the model is
-     * unregistered or updated and idle; else NULL */
+    /* instead of source: the model's bytes in the caller's memory, valid until the model was
+     * unregistered or updated and its last request has ended; else NULL */
     const void *data;
     uint64_t data_bytes;
     const char *format;        /* NULL: by suffix, then by the first bytes */
@@ -192,10 +190,10 @@ typedef struct mm_model_spec {
     uint32_t max_queued;       /* requests that wait for this model; 0: the mesh's */
     uint64_t idle_ttl_ns;      /* evict after this long without a request; 0: never */
     uint64_t min_residency_ns; /* 0: the mesh's */
-    /* Shapes that are made ready with each load, so that the first request of such a shape pays
-     * nothing: "x=1x3x640x640,mask=1x640;x=8x3x640x640", ';' between requests. Inputs left out are
-     * absent if optional, else of their fixed shape; a shape input cannot be named. What the model
-     * does not take is skipped, and logged. NULL: none */
+    /* Shapes to prepare with each load, so that the first request of such a shape is not slower:
+     * "x=1x3x640x640,mask=1x640;x=8x3x640x640", ';' between requests. Inputs left out are absent if
+     * optional, else of their fixed shape; a shape input cannot be named. A shape that the model
+     * does not take is skipped and logged. NULL: none */
     const char *warm_up;
 } mm_model_spec;
 #define MM_MODEL_SPEC_INIT MM_INIT(mm_model_spec)
@@ -208,17 +206,17 @@ MM_API mm_status mm_register(mm_mesh *mesh, const mm_model_spec *spec, mm_model 
 enum {
     MM_UPDATE_REPLACE = 1u << 0 /* if both do not fit, unload the old first */
 };
-/* Point the model to new content (a version is its content). name NULL or the model's own; the
- * spec's other fields replace the old ones. The handle stays.
- * Cold: only re-pointed. Resident: the new version loads beside the old, then takes over; queued
- * requests take the new, running ones finish on the old. Both do not fit: MM_TOO_LARGE and the old
- * serves on, unless MM_UPDATE_REPLACE. Any failure of the new: the old serves on.
- * op NULL: (blocks) until it is decided; else *op completes then. */
+/* Point the model to new content (a version is its content). name: NULL or the model's own; the
+ * spec's other fields replace the old ones. The handle stays valid. Cold: only re-pointed.
+ * Resident: the new version loads beside the old, then takes over; queued requests use the new,
+ * running ones finish on the old. If both do not fit: MM_TOO_LARGE and the old stays in service,
+ * unless MM_UPDATE_REPLACE. If the new one fails in any way, the old stays in service. op NULL:
+ * (blocks) until it is decided; else *op completes then. */
 MM_API mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, uint32_t flags,
                            mm_op **op, mm_error *err);
 
-/* The name is free at return; waiters end MM_UNREGISTERED, running requests finish, the memory
- * follows them. The source may be deleted after return. */
+/* The name is free at return; waiters end MM_UNREGISTERED, running requests finish, then the memory
+ * is freed. The source may be deleted after return. */
 MM_API mm_status mm_unregister(mm_mesh *mesh, mm_model model, mm_error *err);
 
 /* Name to handle, tens of nanoseconds. MM_NOT_FOUND. */
@@ -288,14 +286,14 @@ typedef struct mm_response {
     mm_value *outputs; /* the caller's array, or NULL */
     uint32_t output_capacity;
     uint32_t output_count; /* written */
-    uint64_t wait_ns;      /* written for misses: time until the model could run; 0 for hits */
+    uint64_t wait_ns;      /* written: for a miss, time until the model could run; for a hit 0 */
     void *owned;           /* the library's */
 } mm_response;
 #define MM_RESPONSE_INIT MM_INIT(mm_response)
 MM_API void mm_response_free(mm_response *response);
 
 /* Run a model (blocks), loading it if it is cold. Ends by answer, error, deadline, unregister or
- * close. At most 64 KiB of the caller's stack, besides what the backend's kernels take. Statuses
+ * close. Takes at most 64 KiB of the caller's stack, plus what the backend's kernels take. Statuses
  * beyond the usual ones: MM_NOT_RESIDENT (MM_NO_WAIT and cold), MM_OVERLOADED, MM_TOO_LARGE,
  * MM_ALL_PINNED, MM_NO_ROOM_FOR_ACTIVATIONS (the instance stays, smaller requests run),
  * MM_DEVICE_LOST (retry), MM_INVALID_STATE (called from a backend's infer that did not declare
@@ -324,7 +322,7 @@ MM_API void mm_binding_free(mm_binding *binding);
 
 /* ---- Operations ----------------------------------------------------------------------------- */
 
-/* How an asynchronous call tells its end. */
+/* How the end of an asynchronous call is reported. */
 typedef struct mm_async {
     uint32_t struct_size;
     uint32_t flags;       /* MM_ASYNC_* */
@@ -360,8 +358,8 @@ MM_API mm_status mm_prepare(mm_mesh *mesh, mm_model model, const mm_async *async
 MM_API mm_status mm_op_wait(mm_op *op, uint64_t deadline_ns, mm_error *err);
 /* The same with MM_NO_WAIT: MM_PENDING or the op's status. */
 MM_API mm_status mm_op_poll(mm_op *op, mm_error *err);
-/* Ask it to end. Completes MM_CANCELLED unless it is done first or runs in a backend's infer. A
- * load that others wait for goes on. */
+/* Request cancellation. Completes MM_CANCELLED unless it is done first or runs in a backend's
+ * infer. A load that others wait for goes on. */
 MM_API void mm_op_cancel(mm_op *op);
 typedef enum mm_stage {
     MM_STAGE_QUEUED = 0,
@@ -382,8 +380,7 @@ typedef struct mm_progress {
 #define MM_PROGRESS_INIT MM_INIT(mm_progress)
 MM_API mm_status mm_op_progress(mm_op *op, mm_progress *progress);
 MM_API void *mm_op_user(mm_op *op); /* async.user */
-/* Done with the handle. If the op still runs it is detached: it goes on, its callback still
- * comes. */
+/* Give up the handle. An op that still runs goes on, and its callback is still called. */
 MM_API void mm_op_free(mm_op *op);
 
 /* Next completed op that was started with MM_ASYNC_QUEUE, in order of completion; MM_NONE when
@@ -409,21 +406,21 @@ typedef struct mm_victim {
 } mm_victim;
 typedef struct mm_plan {
     uint32_t struct_size;
-    int32_t status; /* MM_OK: would load now; MM_BUSY: after waiting; MM_TOO_LARGE, MM_ALL_PINNED */
+    int32_t status;        /* MM_OK: would load now; MM_BUSY: later; MM_TOO_LARGE, MM_ALL_PINNED */
     char device[64];       /* where it would go; "" when nowhere */
     uint64_t needed_bytes; /* weights and activations, as rounded there */
     uint64_t free_bytes;   /* of the device, now */
     uint32_t estimated;    /* 1: never prepared, the size is a guess from the source */
-    uint32_t resident;     /* 1: it is there already; nobody would leave */
+    uint32_t resident;     /* 1: it is resident already; nobody would leave */
     mm_victim *victims;    /* the caller's array, or NULL */
     uint32_t victim_capacity;
     uint32_t victim_count; /* written: how many would leave, also beyond the capacity */
 } mm_plan;
 #define MM_PLAN_INIT MM_INIT(mm_plan)
-/* What would leave if this model were loaded now. Changes nothing. */
+/* What would be evicted if this model were loaded now. Changes nothing. */
 MM_API mm_status mm_plan_load(mm_mesh *mesh, mm_model model, mm_plan *plan, mm_error *err);
 
-/* ---- Looking -------------------------------------------------------------------------------- */
+/* ---- Information ---------------------------------------------------------------------------- */
 
 typedef enum mm_model_state {
     MM_STATE_COLD = 0,
@@ -433,7 +430,7 @@ typedef enum mm_model_state {
     MM_STATE_DRAINING = 4,
     MM_STATE_RECLAIMABLE = 5, /* evicted, its bytes not wanted yet: comes back without I/O */
     MM_STATE_UNLOADING = 6,
-    MM_STATE_FAILED = 7, /* retry_after_ns tells until when */
+    MM_STATE_FAILED = 7, /* until retry_after_ns has passed */
     MM_STATE_MAX = 0x7fffffff
 } mm_model_state;
 
@@ -474,7 +471,7 @@ typedef struct mm_device_stats {
     uint64_t scratch_bytes; /* held for activations now */
     uint64_t reserve_bytes; /* kept free for them: the largest high-water mark among residents */
     uint64_t peak_bytes;    /* most ever used */
-    uint64_t leaked_bytes;  /* did not come back after detach; charged to the backend */
+    uint64_t leaked_bytes;  /* not freed by the backend after detach; charged to the device */
     uint64_t loads, evictions;
     uint32_t instances;
     uint32_t reserved;
@@ -488,7 +485,7 @@ typedef struct mm_mesh_stats {
     uint64_t loads, load_failures, evictions, revivals, refusals, prepares;
     uint64_t bytes_loaded;
     uint64_t queued; /* requests waiting now */
-    /* through the allocator, but for what may outlive the mesh: outputs, descriptions, ops */
+    /* through the allocator, except what may outlive the mesh: outputs, descriptions, ops */
     uint64_t metadata_bytes;
     uint64_t description_bytes; /* under description_budget_bytes */
     uint64_t artifact_bytes;    /* under artifact_budget_bytes */
@@ -516,7 +513,7 @@ typedef enum mm_event_kind {
     MM_EVENT_LOAD_END = 7,
     MM_EVENT_LOAD_FAILED = 8,
     MM_EVENT_DRAIN = 9,
-    MM_EVENT_EVICT = 10, /* chosen to leave; `other` is who it leaves for */
+    MM_EVENT_EVICT = 10, /* evicted; `other` is for whom */
     MM_EVENT_REVIVE = 11,
     MM_EVENT_SWITCH = 12, /* a new version took over */
     MM_EVENT_REFUSE = 13,
@@ -574,7 +571,7 @@ MM_API mm_status mm_backend_register(mm_mesh *mesh, const struct mm_backend *bac
 /* The same from a shared object with the symbol of MM_BACKEND_ENTRY_NAME. Never closed again. */
 MM_API mm_status mm_backend_load(mm_mesh *mesh, const char *path, mm_error *err);
 
-/* ---- Other ---------------------------------------------------------------------------------- */
+/* ---- DLPack and ABI ------------------------------------------------------------------------- */
 
 /* DLPack (dmlc/dlpack 1.0, DLManagedTensorVersioned), without a copy. from: the value borrows the
  * tensor's memory and has no name; host memory and compact row-major strides only, else

@@ -30,8 +30,8 @@
 #define MM_API
 #endif
 
-/* The start value of an options struct: all zero but struct_size. What the INIT macros are made of;
- * C++17 has no designated initialisers. */
+/* The initial value of an options struct: all zero but struct_size. The INIT macros use it; C++17
+ * has no designated initialisers. */
 #ifdef __cplusplus
 extern "C++" {
 template <typename Options> inline Options mm_init_() {
@@ -200,9 +200,9 @@ MM_API const char *mm_status_text(int32_t status);
 /* "MM_PINNED", ...; "MM_?" for an unknown value. Static text. */
 MM_API const char *mm_status_name(int32_t status);
 
-/* One input or output of a model as it is declared. An axis of -1 is free; axis_names[i] is then
- * its symbolic name, or NULL. Declared shapes of real files sometimes lie: what is returned is
- * computed. */
+/* One input or output as the model declares it. An axis of -1 is free; axis_names[i] is then its
+ * symbolic name, or NULL. Real files sometimes declare wrong shapes: outputs have the shape that
+ * was computed. */
 typedef struct mm_value_info {
     const char *name;
     int32_t kind;   /* mm_kind */
@@ -222,9 +222,9 @@ enum {
 
 /* ---- Services of the host ------------------------------------------------------------------- */
 
-/* Allocator. Thread-safe; `align` is a power of two; the size comes back on free. It serves
- * metadata and outputs, not mapped regions and not third-party libraries. It must outlive every
- * response that was allocated through it. It may not call into the library, throw or longjmp. */
+/* Allocator. Thread-safe; `align` is a power of two; free gets the size back. It serves metadata
+ * and outputs, not mapped regions and not third-party libraries. It must outlive every response
+ * that was allocated through it. It may not call into the library, throw or longjmp. */
 typedef struct mm_allocator {
     void *user;
     void *(*alloc)(void *user, size_t bytes, size_t align); /* NULL = out of memory; bytes >= 1 */
@@ -247,8 +247,8 @@ typedef struct mm_log {
     uint32_t reserved;
 } mm_log;
 
-/* Run body(ctx, i) for every i in [0, count), on several threads if it likes, and return when all
- * are done. `threads` is what the mesh was told to use at most. */
+/* Run body(ctx, i) for every i in [0, count), on several threads or not, and return when all are
+ * done. `threads`: the most that the mesh may use. */
 typedef struct mm_parallel {
     void *user;
     void (*run)(void *user, uint32_t threads, uint64_t count, void (*body)(void *ctx, uint64_t i),

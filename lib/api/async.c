@@ -150,7 +150,7 @@ static void infer_ended(struct mmi_pending *pending) {
         mmi_pending_queue_locked(pending, &operation->task, operation->core_request.deadline_ns);
         return;
     }
-    if (pending->opened) { /* it was checked no more */
+    if (pending->opened) { /* the check was not reached */
         mmi_res_drop_locked(&operation->mesh->res, pending->opened);
     }
     mmi_count(&operation->mesh->res.counters, MMI_COUNT_FAILED, 1);
@@ -207,7 +207,7 @@ static void simple_ended(struct mmi_pending *pending) {
     operation_end_locked(operation, pending->status, &pending->error);
 }
 
-/* From inside a backend's call nothing may be waited for. */
+/* A call that blocks is refused inside a backend's call. */
 static mm_status check_blocking(const mm_mesh *mesh, mm_error *err) {
     if (mmi_frame_of(&mesh->res)) {
         return mmi_fail(err, MM_INVALID_STATE, "this would block inside a backend's call");

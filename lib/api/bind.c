@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* The declared values of one side. */
+/* The declared inputs, or outputs. */
 struct side {
     const char *what; /* "input" */
     const mm_value_info *infos;

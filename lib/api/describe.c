@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A model's description as one block of memory that outlives everything. */
+/* A model's description as one block of memory, independent of the mesh. */
 #include <api/infer.h>
 
 #include <base/checked.h>
@@ -12,7 +12,7 @@ struct block {
     mm_model_description description;
 };
 
-/* Two walks over the same code: the first counts, the second copies. */
+/* The same code runs twice: first it counts, then it copies. */
 struct copier {
     unsigned char *at; /* NULL: count */
     size_t bytes;

@@ -34,7 +34,7 @@ static const struct {
 };
 #define TYPES (sizeof(types) / sizeof(types[0]))
 
-/* Row-major without gaps. The stride of an axis of one element says nothing. */
+/* Row-major without gaps. The stride of an axis of length 1 is ignored. */
 static bool compact(const DLTensor *tensor) {
     uint64_t expected = 1;
     for (int32_t i = tensor->ndim; tensor->strides && i-- > 0;) {
@@ -138,7 +138,7 @@ mm_status mm_value_to_dlpack(const mm_value *value, void (*release)(void *user),
     if (!exported) {
         return mmi_fail(err, MM_NO_MEMORY, "DLPack: out of memory");
     }
-    /* Some readers of the ABI want strides also where there is nothing to say. */
+    /* Some consumers want strides even for compact tensors. */
     uint64_t stride = 1;
     for (uint32_t i = value->rank; i-- > 0;) {
         exported->shape[i] = value->shape[i];

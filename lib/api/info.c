@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is known of models, devices, plans, decisions and caches. */
+/* Information on models, devices, plans, decisions and caches. */
 #include <api/mesh.h>
 
 #include <artifact/verify.h>
@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-/* Into a caller's struct, which may be older and shorter; its struct_size, which was read by
- * mmi_read_options before, stays. */
+/* Into a caller's struct, which may be shorter (an older header). Its struct_size, checked before
+ * by mmi_read_options, is kept. */
 static void write_struct(void *to, void *from, size_t bytes) {
     uint32_t room;
     memcpy(&room, to, sizeof(room));
@@ -222,7 +222,7 @@ uint64_t mm_event_text(const mm_event *event, char *text, uint64_t room) {
     }
     struct mmi_event copy;
     memcpy(&copy, event, sizeof(copy));
-    /* The caller's, so it may have been anywhere. */
+    /* From the caller: may not be terminated. */
     copy.model[sizeof(copy.model) - 1] = copy.other[sizeof(copy.other) - 1] = '\0';
     copy.device[sizeof(copy.device) - 1] = copy.policy[sizeof(copy.policy) - 1] = '\0';
     copy.reason[sizeof(copy.reason) - 1] = '\0';

@@ -70,9 +70,9 @@ static mm_status check_options(const mm_mesh_options *options, mm_error *err) {
     return check_devices(options, err);
 }
 
-/* ---- The world ------------------------------------------------------------------------------ */
+/* ---- Environment ---------------------------------------------------------------------------- */
 
-/* On top of the host's allocator: what goes through it is counted. */
+/* Wraps the host's allocator and counts its bytes. */
 static void *counted_alloc(void *user, size_t bytes, size_t align) {
     mm_mesh *mesh = user;
     void *memory = mesh->host.alloc(mesh->host.user, bytes, align);
@@ -196,7 +196,7 @@ static uint64_t identity_of(const mm_mesh *mesh) {
     return mmi_hash64(key, sizeof(key), 0);
 }
 
-/* ---- Parts ---------------------------------------------------------------------------------- */
+/* ---- Creation ------------------------------------------------------------------------------- */
 
 static void artifact_dropped(void *user, const char *what, uint64_t bytes, mm_status why) {
     mm_mesh *mesh = user;
@@ -325,9 +325,9 @@ mm_status mm_mesh_create(const mm_mesh_options *options, mm_mesh **mesh, mm_erro
     return mmi_mesh_create(options, NULL, mesh, err);
 }
 
-/* ---- The end -------------------------------------------------------------------------------- */
+/* ---- Close, stop, free ---------------------------------------------------------------------- */
 
-/* From inside a backend's call or a callback nothing can be waited for. */
+/* Inside a backend's call or a callback a wait would deadlock. */
 static bool inside(const mm_mesh *mesh) {
     return mmi_frame_of(&mesh->res) || mmi_completions_is_current(mesh->res.completions);
 }

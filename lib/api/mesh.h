@@ -18,14 +18,14 @@ struct mm_mesh {
     mm_allocator host; /* what the caller gave; env.alloc counts on top of it */
     _Atomic uint64_t metadata_bytes;
     mmi_fork_page *parent; /* the completion queue's */
-    uint64_t identity;     /* no other mesh has it, also not one that lies here later */
+    uint64_t identity;     /* unique, even if another mesh gets this address later */
     struct mmi_pool *pool;
     struct mmi_registry *registry;
     struct mmi_store *store;
-    int *cpus; /* copy of the option, [env.cpu_count] */
+    int *cpus; /* [env.cpu_count], copied from the options */
 };
 
-/* What tests put in place of the world. */
+/* What tests replace: clock and faults. */
 struct mmi_world {
     uint64_t (*now)(void *user);                /* NULL = the real clock */
     int (*fault)(void *user, const char *what); /* as in base/env.h */

@@ -139,7 +139,7 @@ mm_status mmi_read_spec(const mm_model_spec *from, bool update,
     return MM_OK;
 }
 
-/* What a spec asks of this mesh. */
+/* Checks a spec against this mesh. */
 static mm_status check_for_mesh(const mm_mesh *mesh, const struct mmi_registration *registration,
                                 mm_error *err) {
     const char *device = registration->spec.device;

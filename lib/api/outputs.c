@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where outputs go: straight to the caller's buffers when all sizes are known before the run; else
- * to memory of the response first, so that a buffer that proves too small costs nobody half a
- * result. */
+ * to memory of the response first, so that a buffer that is too small never holds half a result. */
 #include <api/request.h>
 
 #include <base/checked.h>
@@ -32,8 +31,7 @@ static void *own(struct mmi_sink *sink, uint64_t bytes) {
     return block->memory;
 }
 
-/* Nothing of the library's is left in it; the caller's array stays, its borrowed memory does
- * not. */
+/* Remove everything that is the library's; the caller's array stays. */
 void mm_response_free(mm_response *response) {
     if (!response) {
         return;
@@ -70,7 +68,7 @@ static bool simple(const mm_value *value) {
     return value->kind == MM_TENSOR && value->dtype != MM_STRING;
 }
 
-/* Every need goes back to the caller. */
+/* Reports every needed size to the caller. */
 static mm_status too_small(const struct mmi_sink *sink, uint32_t k, mm_error *err) {
     const struct mmi_call *call = sink->call;
     mm_value *buffers = sink->response->outputs;
@@ -139,7 +137,7 @@ static mm_status begin(void *ctx, const mm_description *description, const mm_si
     return MM_OK;
 }
 
-/* Asked for by the backend, which cannot tell why there is nothing. */
+/* Called by the backend; the reason for NULL is kept here. */
 static void *during_run(struct mmi_sink *sink, uint64_t bytes) {
     void *memory = own(sink, bytes);
     sink->no_memory |= memory == NULL;
@@ -155,7 +153,7 @@ static void *part(void *ctx, uint64_t bytes) {
     return during_run(ctx, bytes);
 }
 
-/* A buffer for strings is two: the text and where each begins. */
+/* A buffer for strings has two parts: text and offsets. */
 static mm_status check_offsets(const struct mmi_sink *sink, mm_error *err) {
     const struct mmi_call *call = sink->call;
     for (uint32_t k = 0; k < call->wanted_count; k++) {
@@ -183,7 +181,7 @@ mm_status mmi_sink_begin(struct mmi_sink *sink, struct mmi_call *call, mm_respon
     return response->outputs ? check_offsets(sink, err) : MM_OK;
 }
 
-/* ---- After it ------------------------------------------------------------------------------- */
+/* ---- After the run -------------------------------------------------------------------------- */
 
 static bool fits(const mm_value *buffer, const mm_value *value) {
     if (value->kind != MM_TENSOR || buffer->bytes < value->bytes) {

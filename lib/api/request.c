@@ -23,7 +23,7 @@ mm_status mmi_read_request(const mm_request *from, mm_request *request, mm_error
     return MM_OK;
 }
 
-/* ---- Room ----------------------------------------------------------------------------------- */
+/* ---- Memory for values ---------------------------------------------------------------------- */
 
 static mm_status make_room(struct mmi_call *call, mm_error *err) {
     const mm_description *description = &call->opened->description;

@@ -2,7 +2,7 @@
 #ifndef MMI_API_REQUEST_H
 #define MMI_API_REQUEST_H
 
-/* A request against a description: names to positions, values checked, outputs given room. */
+/* A request matched with a description: names to positions, values checked, memory for outputs. */
 
 #include <api/mesh.h>
 
@@ -31,7 +31,7 @@ struct mmi_call {
     uint32_t order_room[MMI_CALL_VALUES];
 };
 
-/* A copy of the request struct as far as this header knows it. */
+/* Copy the request struct, as far as this header knows it. */
 mm_status mmi_read_request(const mm_request *from, mm_request *request, mm_error *err);
 /* Map and check. On failure nothing is held. */
 mm_status mmi_call_begin(struct mmi_call *call, const mm_mesh *mesh, uint64_t model_id,
@@ -45,7 +45,7 @@ struct mmi_sink {
     mm_response *response;
     mm_allocator host;
     bool direct;    /* results go straight to the caller's buffers */
-    bool no_memory; /* a backend got none for an output: whatever it says, that is why it failed */
+    bool no_memory; /* an output got no memory: the failure, whatever the backend returns */
 };
 mm_status mmi_sink_begin(struct mmi_sink *sink, struct mmi_call *call, mm_response *response,
                          const mm_allocator *host, mm_error *err);

@@ -116,7 +116,7 @@ mm_status mmi_value_check_slow(const mm_value *value, const char *what, mm_error
     return check(value, what, 0, err);
 }
 
-/* ---- What a model wants --------------------------------------------------------------------- */
+/* ---- Values against a model ----------------------------------------------------------------- */
 
 static const char *kind_text(int32_t kind) {
     static const char *const texts[] = {"tensor", "sequence", "optional", "map"};

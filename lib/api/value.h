@@ -2,12 +2,12 @@
 #ifndef MMI_API_VALUE_H
 #define MMI_API_VALUE_H
 
-/* Is a caller's value well formed, and is it what a model wants? Called for every input of every
- * request: the good path of a plain tensor is inline and a few nanoseconds. */
+/* Is a caller's value well formed, and does it match what a model declares? Called for every input
+ * of every request: for a plain, valid tensor it is inline and takes a few nanoseconds. */
 
 #include <base/status.h>
 
-/* The ways of everything that is no plain tensor: strings, what holds values, what is wrong. */
+/* For everything else: strings, packed types, sequences, optionals, maps, and errors. */
 mm_status mmi_value_check_slow(const mm_value *value, const char *what, mm_error *err);
 mm_status mmi_value_matches_slow(const mm_value *value, const mm_value_info *info, mm_error *err);
 
@@ -15,7 +15,7 @@ mm_status mmi_value_matches_slow(const mm_value *value, const mm_value_info *inf
 #define MMI_DTYPES (MM_I2 + 1)
 extern const uint8_t mmi_element_bytes[MMI_DTYPES];
 
-/* A tensor of numbers that is as it should be. Packed ones go the slow way. */
+/* A valid tensor of unpacked numbers. */
 static inline bool mmi_value_plain(const mm_value *value) {
     if (value->kind != MM_TENSOR || (uint32_t)value->dtype >= MMI_DTYPES ||
         value->rank > MM_MAX_RANK || !value->data) {
@@ -51,9 +51,9 @@ static inline bool mmi_tensor_fits(const mm_value *value, const mm_value_info *i
     return true;
 }
 
-/* A value that was checked, against the input that it is for: kind, element type, rank and fixed
- * axes; of what holds values, the element type of all inside. An optional input takes what it
- * would hold, or an MM_OPTIONAL of nothing. MM_INVALID_ARGUMENT with got and wanted. */
+/* Does a well-formed value match the input it is for: kind, element type, rank and fixed axes; for
+ * containers the element type of all inside. An optional input takes what it would hold, or an
+ * empty MM_OPTIONAL. MM_INVALID_ARGUMENT says what was got and wanted. */
 static inline mm_status mmi_value_matches(const mm_value *value, const mm_value_info *info,
                                           mm_error *err) {
     bool plain = info->kind == MM_TENSOR && mmi_tensor_fits(value, info);

@@ -98,8 +98,8 @@ static mm_status hold_memory(struct mmi_artifact *artifact, mm_error *err) {
     return there ? MM_OK : mmi_fail(err, MM_NONE, "weights: dropped from memory");
 }
 
-/* The file may have been removed, or written anew by another process: the same content then, since
- * preparing is deterministic, but that is checked, not believed. */
+/* The file may have been removed, or rewritten by another process. Preparing is deterministic, so
+ * the content should be the same; it is checked all the same. */
 static mm_status hold_file(struct mmi_artifact *artifact, mm_error *err) {
     struct mmi_store *store = artifact->store;
     char path[PATH_MAX];

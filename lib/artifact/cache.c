@@ -20,7 +20,7 @@
 #define FUSE_MAGIC 0x65735546
 #define LONGEST_NAME 96
 
-/* Pages of these can vanish or change under a mapping when the other side has a bad day. */
+/* File systems whose mapped pages can vanish or change when the server fails. */
 static bool is_network(const char *path) {
     static const uint32_t magics[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC,  CIFS_SUPER_MAGIC,
                                       SMB2_SUPER_MAGIC, FUSE_MAGIC,       V9FS_MAGIC,
@@ -169,7 +169,8 @@ int mmi_cache_create(const struct mmi_cache *cache, char *path, int *fd) {
         error = mmi_io_open(cache->env, AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, fd);
     } while (error == EEXIST);
     if (error == 0) {
-        flock(*fd, LOCK_EX | LOCK_NB); /* nobody else knows the file; unlocked it is only swept */
+        /* Nobody else knows the file yet. Without a lock it may be swept, no more. */
+        flock(*fd, LOCK_EX | LOCK_NB);
     } else {
         *fd = -1;
     }

@@ -9,7 +9,7 @@
  *   <random>.tmp                being written, locked by its writer; unlocked it is a leftover
  *   lock                        locked while the directory is counted and room is taken
  *
- * The time of modification of these files is no time. In `lock` its seconds count the uses of
+ * The modification times of these files are not times. In `lock` the seconds count the uses of
  * entries; in an entry the seconds are the count at its last use, so the smallest left longest ago,
  * and the nanoseconds are a mark of the boot in which its checksums were last checked. Writing both
  * is one call and needs no index; a later write to the file takes the mark away by itself. Where
@@ -48,11 +48,11 @@ int mmi_cache_create(const struct mmi_cache *cache, char *path, int *fd);
 
 /* Was it checked in this boot, and not written since? */
 bool mmi_cache_is_marked(const struct mmi_cache *cache, const struct stat *stat);
-/* A use of the file, whose checksums are known to be right. before: what it was, to save a write
+/* Note a use of the file, whose checksums are known to be right. before: its stat, to save a write
  * when nothing would change; NULL = not known. false: it will count as unchecked. */
 bool mmi_cache_mark(const struct mmi_cache *cache, int fd, const struct stat *before);
 
-/* ---- What is in it (scan.c) ----------------------------------------------------------------- */
+/* ---- Contents of the directory (scan.c) ----------------------------------------------------- */
 
 enum mmi_cache_kind {
     MMI_CACHE_OTHER, /* not ours; never listed */
@@ -80,8 +80,9 @@ void mmi_cache_file_path(const struct mmi_cache *cache, const struct mmi_cache_f
 /* The key in an entry's name. */
 struct mmi_key mmi_cache_key_of(const struct mmi_cache_file *file);
 
-/* Unlink the least recently used until need_bytes more are within the budget. ENOSPC: all of them
- * would not do; none is touched. The directory is locked. list is updated, *freed_bytes grows. */
+/* Unlink the least recently used entries until need_bytes more fit the budget. ENOSPC: unlinking
+ * all would not do, and none is touched. The directory is locked. list is updated, *freed_bytes
+ * grows. */
 int mmi_cache_make_room(const struct mmi_cache *cache, struct mmi_cache_list *list,
                         uint64_t need_bytes, uint64_t *freed_bytes);
 /* Remove what dead writers left. The directory is locked. Returns how many. */

@@ -49,8 +49,7 @@ void mmi_entry_seal(struct mmi_entry_header *header, uint8_t page[MMI_ENTRY_PAGE
     memcpy(page, header, sizeof(*header));
 }
 
-/* What cannot be read is as damaged as what reads wrong; only the lack of something of ours is no
- * word about the file. */
+/* An unreadable file counts as damaged, unless we lack memory or descriptors. */
 static mm_status read_failed(const char *path, int error, mm_error *err) {
     if (error == ENODATA) {
         return mmi_fail(err, MM_CORRUPT, "%s: shorter than it says", path);

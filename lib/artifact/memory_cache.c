@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weights in memory, under a budget of their own. The list `kept` is the policy: least recently
- * used first, and who is held is passed over. */
+/* Weights in memory, under their own budget. The list memory_lru is the policy: least recently used
+ * first, skipping what is held. */
 #include <artifact/state.h>
 
 #include <base/checked.h>
@@ -33,7 +33,7 @@ static uint64_t unheld_bytes(struct mmi_store *store) {
     return bytes;
 }
 
-/* Take the first unheld ones out of the store until `bytes` fit, into `leaving`. */
+/* Move the first unheld ones to `leaving` until `bytes` fit. */
 static void choose(struct mmi_store *store, uint64_t bytes, struct mmi_list *leaving) {
     MMI_LIST_EACH(node, &store->memory_lru) {
         if (mmi_add_cap(store->memory_bytes, bytes) <= store->memory_budget_bytes) {
@@ -50,7 +50,7 @@ static void choose(struct mmi_store *store, uint64_t bytes, struct mmi_list *lea
     }
 }
 
-/* Nobody holds them and nobody will: only the descriptions may still be in use. */
+/* They are not held and never will be: only their descriptions may still be in use. */
 static void drop(struct mmi_store *store, struct mmi_list *leaving) {
     for (struct mmi_list *node; (node = mmi_list_pop(leaving)) != NULL;) {
         struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);

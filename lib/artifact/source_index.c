@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The index source -> content: one record per source, found by device and inode of its main file. A
- * file each in the cache directory, written aside and renamed, so that two processes need no lock
- * and one damaged record costs one hashing. Not synced: what a power cut leaves of it fails its
+/* The index source -> content: one record per source, found by device and inode of its main file.
+ * In the cache directory each is a file, written aside and renamed: processes need no lock, and a
+ * damaged record costs one hashing. Not synced: what a power cut leaves of it fails its
  * checksum. */
 #include <artifact/state.h>
 

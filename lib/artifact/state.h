@@ -13,7 +13,7 @@
 
 #define MMI_STORE_BUCKETS 1024u /* chains of 100 at 100,000 models */
 
-/* A file whose checksums were found right but which could not be marked so. */
+/* A file whose checksums are right, but which could not be marked as checked. */
 struct mmi_vouched {
     ino_t inode;
     struct timespec modified;
@@ -28,7 +28,7 @@ struct mmi_store {
     void *user;
 
     struct mmi_lock lock;  /* guards all below, and what says so in an artifact */
-    uint64_t memory_bytes; /* weights kept, and room promised to writers */
+    uint64_t memory_bytes; /* weights kept, and bytes reserved by writers */
     struct mmi_list
         memory_lru; /* artifacts in memory, least recently used first; one reference each */
     struct mmi_list memory_by_key[MMI_STORE_BUCKETS];
@@ -59,7 +59,7 @@ struct mmi_artifact {
 struct mmi_artifact *mmi_artifact_new(const struct mmi_env *env, struct mmi_store *store);
 void mmi_artifact_fill(struct mmi_artifact *artifact, const struct mmi_entry_header *header,
                        uint8_t *tail);
-/* Status of a damaged or missing file as find and hold tell it: MM_NONE, with a line in the log. */
+/* A damaged or missing file as find and hold report it: MM_NONE, and a line in the log. */
 mm_status mmi_store_absent(const struct mmi_store *store, mm_status status, const mm_error *why);
 /* The entry in the cache directory, checked: as find, but MM_CORRUPT. */
 mm_status mmi_store_load(struct mmi_store *store, const struct mmi_key *key,
@@ -75,18 +75,18 @@ int mmi_store_make_room(struct mmi_store *store, uint64_t need_bytes, uint64_t *
 
 /* ---- Weights in memory (memory_cache.c) ----------------------------------------------------- */
 
-/* Room under the memory budget; drops the least recently used that nobody holds, if that does.
- * MM_NO_SPACE with both numbers. */
+/* Reserve bytes of the memory budget, dropping the least recently used unheld artifacts if that
+ * suffices. MM_NO_SPACE with both numbers. */
 mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, mm_error *err);
 void mmi_memory_cache_unreserve(struct mmi_store *store, uint64_t bytes);
 /* With a reference; NULL: not there. */
 struct mmi_artifact *mmi_memory_cache_find(struct mmi_store *store, const struct mmi_key *key);
-/* The caller's reference goes in, one comes out: of the artifact, or of the one that was there
- * before it. Its room was reserved. */
+/* Takes the caller's reference; returns one of the artifact, or of the one that was there first.
+ * Its bytes were reserved. */
 struct mmi_artifact *mmi_memory_cache_add(struct mmi_store *store, struct mmi_artifact *artifact);
 void mmi_memory_cache_close(struct mmi_store *store);
 
-/* ---- The index (source_index.c) ------------------------------------------------------------- */
+/* ---- Index of sources (source_index.c) ------------------------------------------------------ */
 
 void mmi_source_index_close(struct mmi_store *store);
 

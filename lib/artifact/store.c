@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- Life ----------------------------------------------------------------------------------- */
+/* ---- Open and close ------------------------------------------------------------------------- */
 
 static void init_lists(struct mmi_store *store) {
     mmi_list_init(&store->memory_lru);
@@ -16,7 +16,7 @@ static void init_lists(struct mmi_store *store) {
     }
 }
 
-/* What cannot be counted or removed now (a read-only directory) is so later: no failure. */
+/* In a read-only directory nothing can be counted or removed: no failure. */
 static void take_stock(struct mmi_store *store) {
     int lock;
     struct mmi_cache_list list;

@@ -17,7 +17,7 @@ struct walk {
 
 static mm_status list_all(struct walk *walk, mm_error *err) {
     int lock;
-    /* Read-only, there is nothing to lock and nothing to sweep. */
+    /* Read-only: nothing to lock or sweep. */
     mmi_cache_lock(&walk->cache, &lock);
     int error = mmi_cache_list(&walk->cache, &walk->list);
     if (error == 0 && lock >= 0) {

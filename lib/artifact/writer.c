@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- Where the weights go ------------------------------------------------------------------- */
+/* ---- Storing weights ------------------------------------------------------------------------ */
 
 static mm_status begin_memory(struct mmi_writer *writer, mm_error *err) {
     struct mmi_store *store = writer->store;
@@ -31,8 +31,8 @@ static void end_memory(struct mmi_writer *writer) {
     }
 }
 
-/* The disk said no: go on in memory with all that was taken so far. Lack of descriptors or memory
- * is not the disk's fault and passes: that is told as it is. */
+/* The disk failed: go on in memory with everything taken so far. Lack of descriptors or memory is
+ * temporary and not the disk's fault: it is reported as it is. */
 static mm_status go_to_memory(struct mmi_writer *writer, int error, mm_error *err) {
     struct mmi_store *store = writer->store;
     if (error == EMFILE || error == ENFILE || error == ENOMEM) {
@@ -164,7 +164,7 @@ static void sink_progress(void *ctx, uint32_t permille) {
     }
 }
 
-/* ---- Life ----------------------------------------------------------------------------------- */
+/* ---- Open and abort ------------------------------------------------------------------------- */
 
 mm_status mmi_writer_open(struct mmi_store *store, const struct mmi_writer_config *config,
                           struct mmi_writer **out, mm_error *err) {
@@ -205,7 +205,7 @@ void mmi_writer_abort(struct mmi_writer *writer) {
 
 /* ---- Commit --------------------------------------------------------------------------------- */
 
-/* The sink's rules that only the end can tell. */
+/* The sink's rules that can be checked only at the end. */
 static mm_status complete(struct mmi_writer *writer, mm_error *err) {
     if (!writer->described) {
         return broken_rule(err, "no description");

@@ -24,7 +24,7 @@ struct mmi_writer {
     int fd; /* on disk; else -1 */
     char path[PATH_MAX];
     uint8_t *piece;      /* [piece_room]: what is not in the file yet */
-    uint64_t piece_room; /* a whole piece, or all that will come */
+    uint64_t piece_room; /* a whole piece, or less if the weights are smaller */
     uint64_t piece_bytes;
     uint64_t flushed_bytes; /* in the file, full pieces but for the last */
     uint64_t *checksums;    /* [layout.pieces] */

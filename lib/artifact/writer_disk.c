@@ -129,7 +129,7 @@ int mmi_disk_publish(struct mmi_writer *writer, bool replace) {
         return error;
     }
     writer->path[0] = '\0';
-    /* When this fails, a power cut may take the whole entry away, no more. */
+    /* If this fails, a power cut may lose the entry, no more. */
     mmi_io_sync_folder(store->env, store->cache.path);
     mmi_lock(&store->lock);
     store->cache_bytes += writer->layout.file_bytes;

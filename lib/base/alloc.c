@@ -11,7 +11,7 @@ static void *malloc_alloc(void *user, size_t bytes, size_t align) {
     if (align <= _Alignof(max_align_t)) {
         return malloc(bytes);
     }
-    /* C11 asks for a multiple of the alignment. */
+    /* C11 wants a multiple of the alignment. */
     return mmi_round_up(bytes, align, &rounded) ? aligned_alloc(align, rounded) : NULL;
 }
 
@@ -63,7 +63,7 @@ bool mmi_grow(const mm_allocator *a, void **items, size_t *capacity, size_t need
     if (need <= *capacity) {
         return true;
     }
-    /* A doubling that would overflow is no use: mmi_alloc refuses what does not fit. */
+    /* If doubling overflows, mmi_alloc refuses. */
     size_t grown = mmi_max_u64(mmi_max_u64(need, 8), *capacity <= SIZE_MAX / 2 ? *capacity * 2 : 0);
     void *moved = mmi_alloc(a, grown, item_bytes);
     if (!moved) {

@@ -2,7 +2,7 @@
 #ifndef MMI_BASE_ALLOC_H
 #define MMI_BASE_ALLOC_H
 
-/* The host's allocator, and the few shapes in which the library asks it. */
+/* The host's allocator, and the few ways in which the library calls it. */
 
 #include <modelmesh/types.h>
 
@@ -14,7 +14,7 @@ extern const mm_allocator mmi_malloc_allocator;
 /* Zeroed; NULL when out of memory or when count * bytes overflows. count and bytes >= 1. */
 void *mmi_alloc(const mm_allocator *a, size_t count, size_t bytes);
 void *mmi_alloc_aligned(const mm_allocator *a, size_t bytes, size_t align); /* zeroed */
-/* `bytes` is what was asked: count * bytes. NULL memory does nothing. */
+/* `bytes`: the total that was allocated, count * bytes. NULL memory does nothing. */
 void mmi_free(const mm_allocator *a, void *memory, size_t bytes);
 
 /* Copy of a string, or NULL when out of memory. mmi_free_text(NULL) does nothing. */

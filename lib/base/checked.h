@@ -2,7 +2,7 @@
 #ifndef MMI_BASE_CHECKED_H
 #define MMI_BASE_CHECKED_H
 
-/* Arithmetic on sizes that says when it does not fit. true = the result is right. */
+/* Arithmetic on sizes that reports overflow. true = the result is right. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,7 +21,7 @@ static inline bool mmi_round_up(uint64_t value, uint64_t step, uint64_t *out) {
     *out &= ~(step - 1);
     return true;
 }
-/* Sum that sticks at UINT64_MAX, for totals that are only compared and shown. */
+/* Sum that saturates at UINT64_MAX, for totals that are only compared and shown. */
 static inline uint64_t mmi_add_cap(uint64_t a, uint64_t b) {
     uint64_t sum;
     return mmi_add(a, b, &sum) ? sum : UINT64_MAX;

@@ -5,7 +5,7 @@
 /* Time as an argument. Two scales:
  *   now    nanoseconds of CLOCK_MONOTONIC, for deadlines and everything shown;
  *   ticks  the cycle counter where it is invariant (else now), for the hot path; ordered across
- *          threads, converted to nanoseconds only when somebody looks.
+ *          threads, converted to nanoseconds only when shown.
  * A fake clock (tests) supplies both. */
 
 #include <pthread.h>

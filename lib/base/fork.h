@@ -2,8 +2,7 @@
 #ifndef MMI_BASE_FORK_H
 #define MMI_BASE_FORK_H
 
-/* Is this still the process that made it? One load, no system call: the kernel wipes the page in
- * every child. */
+/* Detects a forked child. One load, no system call: the kernel zeroes the page in every child. */
 
 #include <base/status.h>
 

@@ -28,7 +28,7 @@ static void note_taking(const struct mmi_lock *lock) {
     held.locks[held.count++] = lock;
 }
 
-/* Its place among the held ones; held.count when it is not there. */
+/* Its index among the held locks; held.count when it is not held. */
 static size_t place_of(const struct mmi_lock *lock) {
     size_t place = 0;
     while (place < held.count && held.locks[place] != lock) {

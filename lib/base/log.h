@@ -4,7 +4,7 @@
 
 #include <modelmesh/types.h>
 
-/* Make one line for the host's sink if its level asks for it. Never called with a lock held. */
+/* Send one line to the host's sink, if its level allows. Never called with a lock held. */
 __attribute__((format(printf, 3, 4))) void mmi_log(const mm_log *log, mm_log_level level,
                                                    const char *format, ...);
 

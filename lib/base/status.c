@@ -14,7 +14,7 @@ static void fill(mm_error *err, mm_status status, uint64_t needed_bytes, uint64_
     err->available_bytes = available_bytes;
 }
 
-/* One line, also where a name in it has several. */
+/* One line, even if a name in it has line breaks. */
 static void write_text(mm_error *err, const char *format, va_list args) {
     vsnprintf(err->text, sizeof(err->text), format, args);
     for (char *at = err->text; *at; at++) {

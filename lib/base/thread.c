@@ -16,7 +16,7 @@ void mmi_tls_number(struct mmi_tls *number) {
     number->shard = 1 + atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % MMI_MAX_SHARDS;
 }
 
-/* What a new thread takes over from its starter. */
+/* Passed to a new thread. */
 struct birth {
     void (*run)(void *ctx);
     void *ctx;
@@ -68,7 +68,7 @@ static int create(const struct mmi_env *env, pthread_t *id, struct birth *birth)
     }
     errnum = set_affinity(&attr, env);
     if (!errnum) {
-        /* The child is born with every signal blocked: no handler of the host ever runs on it. */
+        /* The thread starts with every signal blocked: no handler of the host ever runs on it. */
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);

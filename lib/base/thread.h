@@ -23,7 +23,7 @@ mm_status mmi_thread_start(const struct mmi_env *env, struct mmi_thread *thread,
 void mmi_thread_join(struct mmi_thread *thread);
 
 /* All that the library keeps per thread. */
-struct mmi_frame; /* residency: the backend call that this thread is inside of */
+struct mmi_frame; /* residency: the backend call that this thread is in */
 struct mmi_tls {
     unsigned shard;                /* 1 + this thread's number; 0 = not numbered yet */
     const struct mmi_frame *frame; /* innermost; NULL = none */

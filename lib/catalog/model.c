@@ -48,7 +48,7 @@ struct name_query {
     uint64_t hash, id;
 };
 
-/* Of the caller's own bytes: a copy would be read back before it is whole. */
+/* On the caller's bytes: reading back a fresh copy would stall. */
 static uint64_t word_at(const struct name_query *query, size_t i) {
     uint64_t word = query->last;
     if (i < query->words) {
@@ -69,8 +69,8 @@ static bool ask_for(struct name_query *query, const struct mmi_catalog *catalog,
     return length < NAME_BYTES;
 }
 
-/* The id is read around the name: a model that changed hands meanwhile is no match. Each load is
- * ordered before the next; the writer stores id 0, the words, the new id. */
+/* The id is read before and after the name: a model that changed hands meanwhile does not match.
+ * Each load is ordered before the next; the writer stores id 0, the words, the new id. */
 static bool same_name(void *ctx, uint32_t number) {
     struct name_query *query = ctx;
     struct mmi_model *model = mmi_catalog_number(query->catalog, number);
@@ -111,7 +111,7 @@ struct mmi_model *mmi_catalog_next(const struct mmi_catalog *catalog,
     return NULL;
 }
 
-/* A number nobody has: one that was given back, else a new one. NULL = out of memory. */
+/* A free number: a returned one, else a new one. NULL = out of memory. */
 static struct mmi_model *take_number(struct mmi_catalog *catalog) {
     if (catalog->first_free != NO_NUMBER) {
         struct mmi_model *model = mmi_catalog_number(catalog, catalog->first_free);
@@ -145,8 +145,8 @@ static void give_number(struct mmi_catalog *catalog, struct mmi_model *model) {
     catalog->first_free = model->number;
 }
 
-/* A life begins with empty lists and counters. The atomics are stored one by one: stale handles
- * look. */
+/* A new model starts with empty lists and counters. The atomics are stored one by one: stale
+ * handles may read them. */
 static void begin_life(struct mmi_model *model) {
     atomic_store(&model->hot_word, 0);
     atomic_store(&model->hot_slot, NULL);

@@ -20,7 +20,7 @@ struct mmi_slot;
 #define MMI_NAME_WORDS 32u /* 255 bytes and a NUL */
 
 struct mmi_model {
-    /* The way of a hit. */
+    /* The hit path. */
     _Alignas(64) _Atomic uint64_t id;  /* 0 = nobody */
     struct mmi_slot *_Atomic hot_slot; /* residency's: where to try for a lease ... */
     _Atomic uint64_t hot_word;         /* ... and the word that grants it; 0 = not resident */
@@ -36,7 +36,7 @@ struct mmi_model {
     struct mmi_version *current; /* never NULL while registered */
     struct mmi_version *next;    /* loading beside it; NULL = no update goes on */
     bool replace;                /* the old may leave first if both do not fit */
-    bool replacing;              /* it is leaving, or left, for that */
+    bool replacing;              /* it is leaving, or has left, for that */
 
     struct mmi_list
         waiters; /* residency's: requests and ops that wait for it, highest priority first */

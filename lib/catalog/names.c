@@ -23,7 +23,7 @@ static uint32_t number_of(uint64_t word) {
     return (uint32_t)word - 2;
 }
 
-/* ---- Life ----------------------------------------------------------------------------------- */
+/* ---- Tables --------------------------------------------------------------------------------- */
 
 static struct mmi_names_table *table_new(const mm_allocator *alloc, size_t capacity) {
     struct mmi_names_table *table =
@@ -58,7 +58,7 @@ void mmi_names_fini(struct mmi_names *names) {
     *names = (struct mmi_names){.alloc = names->alloc};
 }
 
-/* ---- Looking -------------------------------------------------------------------------------- */
+/* ---- Find ----------------------------------------------------------------------------------- */
 
 static uint32_t look(const struct mmi_names_table *table, uint64_t hash, mmi_names_match match,
                      void *ctx) {
@@ -86,7 +86,7 @@ uint32_t mmi_names_find(const struct mmi_names *names, uint64_t hash, mmi_names_
     }
 }
 
-/* ---- Changing ------------------------------------------------------------------------------- */
+/* ---- Add and remove ------------------------------------------------------------------------- */
 
 static void put(struct mmi_names_table *table, uint64_t word) {
     size_t i = place_of(table, word);
@@ -96,8 +96,8 @@ static void put(struct mmi_names_table *table, uint64_t word) {
     atomic_store_explicit(&table->words[i], word, memory_order_release);
 }
 
-/* An empty table. One that was in use before is emptied under readers that are late: they are told
- * by `sweeps`, which each word of it is stored after. */
+/* An empty table. One that was in use before is emptied under late readers: they notice by
+ * `sweeps`, which is stored before any of its words. */
 static struct mmi_names_table *take_empty(struct mmi_names *names, size_t capacity) {
     struct mmi_names_table *table = names->spare;
     if (!table || table->mask + 1 != capacity) {
@@ -129,7 +129,7 @@ bool mmi_names_reserve(struct mmi_names *names) {
     if (2 * (names->used + 1) <= table->mask + 1) {
         return true;
     }
-    size_t capacity = table->mask + 1; /* never less: readers may stand in the larger ones */
+    size_t capacity = table->mask + 1; /* never smaller: readers may be in the larger ones */
     while (capacity < 4 * (names->live + 1)) {
         capacity *= 2;
     }

@@ -6,11 +6,11 @@
  * {hash tag, number + 2}. The names themselves lie with the models: the caller compares, so a word
  * that is out of date does no harm. Writers are serialised by the caller.
  *
- * A reader may stand in a table that was replaced meanwhile. One that was outgrown stays as it is
+ * A reader may be in a table that was replaced meanwhile. One that was outgrown stays as it is
  * until the end (all of them together are no larger than the one in use): what is missing there was
  * missing when the reader came. One that was swept of removed words is used again by the next
- * sweep, and may be empty under the reader: so who finds nothing looks whether a sweep went by, and
- * looks again. */
+ * sweep, and may be emptied under the reader: a reader that finds nothing checks whether a sweep
+ * took place, and if so searches again. */
 
 #include <base/alloc.h>
 

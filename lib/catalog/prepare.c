@@ -144,7 +144,7 @@ static bool same_content(const struct preparation *p, const struct mmi_key *key)
     return p->key.content.low == key->content.low && p->key.content.high == key->content.high;
 }
 
-/* What was good when it was prepared first cannot be bad now and be the same. */
+/* It was valid when it was first prepared: if it is invalid now, it has changed. */
 static bool spoiled(struct preparation *p, mm_status status) {
     bool bad = status == MM_INVALID_MODEL || status == MM_UNSUPPORTED;
     return bad && p->version->keyed && hash_source(p, &p->key.content, NULL) == MM_OK &&

@@ -69,7 +69,7 @@ static void walk_inputs(struct walk *walk, const mm_description *description,
     walk->equal = walk->equal && walk->words == walk->compare_words;
 }
 
-/* ---- The slots ------------------------------------------------------------------------------ */
+/* ---- Slots ---------------------------------------------------------------------------------- */
 
 static size_t signatures_bytes(uint32_t capacity) {
     return sizeof(struct mmi_signatures) + capacity * sizeof(struct mmi_signature);
@@ -136,9 +136,9 @@ struct mmi_signature *mmi_signature_find(struct mmi_signatures *signatures,
     return NULL;
 }
 
-/* ---- Making --------------------------------------------------------------------------------- */
+/* ---- New signatures ------------------------------------------------------------------------- */
 
-/* Inputs as size may see them: no data but that of small shape inputs. */
+/* Inputs as size sees them: no data except that of small shape inputs. */
 static void hide_data(const mm_description *description, const mm_value *inputs, mm_value *shown) {
     for (uint32_t i = 0; i < description->input_count; i++) {
         shown[i] = inputs[i];

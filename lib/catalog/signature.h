@@ -25,7 +25,7 @@ struct mmi_signature {
     uint64_t bytes;             /* host memory of all of it */
     _Atomic uint64_t last_used; /* ticks; for replacement */
     bool all_exact;
-    bool shared; /* in a slot; else the one user's own */
+    bool shared; /* in a slot; else owned by its one user */
 };
 
 struct mmi_signatures {

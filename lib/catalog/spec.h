@@ -2,7 +2,8 @@
 #ifndef MMI_CATALOG_SPEC_H
 #define MMI_CATALOG_SPEC_H
 
-/* What a version is made from: the source's half of a model's spec, copied. One block of memory. */
+/* What a version is made from: the part of a model's spec that decides its content, copied into one
+ * block of memory. */
 
 #include <base/alloc.h>
 
@@ -16,7 +17,7 @@ struct mmi_spec {
     size_t block_bytes;
 };
 
-/* How a model wants to be treated. */
+/* The other part: how to treat the model. */
 struct mmi_settings {
     uint32_t evict_class;                 /* 0 low, 1 normal, 2 high */
     uint32_t max_concurrency, max_queued; /* 0 = no limit; 0 = the mesh's */

@@ -2,7 +2,7 @@
 #ifndef MMI_CATALOG_VERSION_H
 #define MMI_CATALOG_VERSION_H
 
-/* One version of a model: its content, and what was found out about it.
+/* One version of a model: its content, and what is known of it.
  *
  *   UNPREPARED --> PREPARING --> PREPARED          the description is open
  *        ^             |  |          |
@@ -11,9 +11,9 @@
  *   PREPARING -> UNPREPARED: cancelled. PREPARED -> UNPREPARED: the description was closed for lack
  *   of room; the key is kept, so the way back is short.
  *
- * Everything here is under the residency lock, but for mmi_version_open, mmi_prepared_discard and
- * mmi_opened_close, which take long and want no lock. What an mmi_opened shows
- * stays as it is while it has users. */
+ * Everything here is under the residency lock, except mmi_version_open, mmi_prepared_discard and
+ * mmi_opened_close, which take long and are called without it. An mmi_opened does not change while
+ * it has users. */
 
 #include <artifact/store.h>
 #include <base/list.h>
@@ -32,7 +32,7 @@ enum mmi_version_state {
     MMI_VERSION_BAD
 };
 
-/* An open description. It stays while it has users, also when its version has another by now. */
+/* An open description. It lives while it has users, even if its version has another one by now. */
 struct mmi_opened {
     struct mmi_version *version; /* each user holds a reference to it */
     uint32_t users;
@@ -57,7 +57,7 @@ struct mmi_failure {
 };
 
 struct mmi_version {
-    uint32_t refs; /* the model, users of descriptions, handed-out work */
+    uint32_t refs; /* the model, users of descriptions, jobs */
     uint64_t number;
     struct mmi_spec *spec;
     struct mmi_settings settings; /* become the model's when this version does */
@@ -66,9 +66,9 @@ struct mmi_version {
     struct mmi_opened *opened;  /* PREPARED only */
     struct mmi_list closable;   /* linked: PREPARED without users, least recently used first */
     uint64_t closable_bytes;    /* counted while linked */
-    _Atomic bool abandoned;     /* nobody wants it any more: a preparation may stop */
+    _Atomic bool abandoned;     /* no longer needed: a preparation may stop */
     _Atomic uint32_t prepare_permille;
-    /* Found out once, kept when the description is closed. */
+    /* Kept when the description is closed. */
     bool keyed;
     bool bare; /* the backend has no prepare: there is no key */
     struct mmi_key key;
@@ -96,7 +96,7 @@ mm_status mmi_failure_get(const struct mmi_failure *failure, uint64_t now_ns, mm
 
 /* ---- Without a lock ------------------------------------------------------------------------- */
 
-/* What one preparation found out; mmi_version_commit moves it into the version. */
+/* The result of one preparation; mmi_version_commit moves it into the version. */
 struct mmi_prepared {
     struct mmi_opened *opened;
     bool keyed, bare, made; /* made: the backend's prepare ran */
@@ -118,7 +118,7 @@ struct mmi_preparer {
 void mmi_preparer_init(struct mmi_preparer *preparer);
 void mmi_preparer_fini(struct mmi_preparer *preparer);
 
-/* Told and asked while preparing. */
+/* Callbacks during a preparation. */
 struct mmi_prepare_watch {
     bool (*cancelled)(void *user);
     void (*progress)(void *user, uint32_t permille);

@@ -12,7 +12,7 @@ struct shape {
     int64_t axes[MM_MAX_RANK];
 };
 
-/* ---- The text ------------------------------------------------------------------------------- */
+/* ---- Parsing -------------------------------------------------------------------------------- */
 
 static bool read_axis(const char **at, int64_t *axis) {
     uint64_t value = 0;
@@ -60,9 +60,9 @@ mm_status mmi_warm_check(const char *text, mm_error *err) {
     }
 }
 
-/* ---- Against a model ------------------------------------------------------------------------ */
+/* ---- Matching a model ----------------------------------------------------------------------- */
 
-/* A tensor of this shape for that input. false: it takes no such one. */
+/* A tensor of this shape for that input. false: the input does not take it. */
 static bool put(const mm_value_info *info, uint32_t rank, const int64_t *axes, mm_value *value) {
     bool takes = info->kind == MM_TENSOR && !(info->flags & MM_VALUE_INFO_SHAPE_INPUT) &&
                  (info->rank < 0 || (uint32_t)info->rank == rank);

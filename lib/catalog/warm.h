@@ -9,7 +9,7 @@
 
 #include <modelmesh/backend.h>
 
-/* Is it of that form? MM_INVALID_ARGUMENT with the place that is not. */
+/* Checks the form. MM_INVALID_ARGUMENT names the place that is wrong. */
 mm_status mmi_warm_check(const char *text, mm_error *err);
 
 /* One request of a checked text, from *at, which moves behind it. inputs: [input_count] get kinds,

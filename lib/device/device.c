@@ -119,7 +119,7 @@ void mmi_device_close(struct mmi_device *device) {
     mmi_free(&device->env->alloc, device, sizeof(*device));
 }
 
-/* ---- What every kind does alike -------------------------------------------------------------- */
+/* ---- Shared by all kinds -------------------------------------------------------------------- */
 
 mm_status mmi_device_gone(const struct mmi_device *device, mm_error *err) {
     return mmi_fail(err, MM_DEVICE_LOST, "device %s was lost", device->name);
@@ -141,8 +141,9 @@ mm_status mmi_device_enter(struct mmi_device *device, mm_error *err) {
 }
 
 void mmi_region_unmap(struct mmi_region *region) {
-    /* The kernel merges neighbouring ranges into one mapping; taking the middle out makes two, and
-     * fails where a process may have no more of them. Addresses are lost then, memory is not. */
+    /* The kernel merges neighbouring mappings. Unmapping the middle of one makes two, which fails
+     * when the process has as many mappings as it may. Then the addresses are lost, but not the
+     * memory. */
     if (region->range_bytes > 0 && munmap(region->base, region->range_bytes) != 0) {
         (void)madvise(region->base, region->range_bytes, MADV_DONTNEED);
     }

@@ -37,19 +37,20 @@ struct mmi_device_ops {
     /* Copy in: region[offset .. offset + bytes) = from. */
     mm_status (*write)(struct mmi_region *region, uint64_t offset, const void *from, uint64_t bytes,
                        mm_error *err);
-    /* Where a file may be read straight to. The slot or the answer (lost) is NULL: use write. */
+    /* The place in host memory to read a file into directly. NULL (the slot, or the result when the
+     * device is lost): use write. */
     void *(*window)(struct mmi_region *region, uint64_t offset, uint64_t bytes);
     /* Host only, else NULL: range backed by a file's pages, read-only. The descriptor may be closed
      * after return. file_offset is a multiple of 4096. MM_CORRUPT: the file ends before. */
     mm_status (*map_file)(struct mmi_device *device, int fd, uint64_t file_offset, uint64_t bytes,
                           struct mmi_region *region, mm_error *err);
-    /* The budget moved; sim grows what stands behind it: before the arena gives out new chunks. */
+    /* The budget changes; called before the arena gives out new chunks. sim grows its memory. */
     mm_status (*resize)(struct mmi_device *device, uint64_t budget_bytes, mm_error *err);
     void (*close)(struct mmi_device *device);
 };
 
 struct mmi_device {
-    mm_device pub; /* what backends see; pub.name = name */
+    mm_device pub; /* shown to backends; pub.name = name */
     const struct mmi_device_ops *ops;
     const struct mmi_env *env;
     char name[64];

@@ -13,7 +13,7 @@ extern const struct mmi_device_ops mmi_sim_ops;
 mm_status mmi_sim_open(struct mmi_device *device, const struct mmi_device_config *config,
                        mm_error *err);
 
-/* First step of every call that may fail: a lost device refuses, the fault hook is asked. */
+/* First step of every call that may fail: refuses on a lost device, calls the fault hook. */
 mm_status mmi_device_enter(struct mmi_device *device, mm_error *err);
 /* MM_DEVICE_LOST, with the device's name. */
 mm_status mmi_device_gone(const struct mmi_device *device, mm_error *err);

@@ -11,8 +11,8 @@
 
 /* The host: the kernel is the page table. A region is one mapping, anonymous or of a file. */
 
-/* From here on a fresh region is filled more than twice as fast in huge pages: most of the time is
- * page faults. They lie inside the region, so no page is taken that was not asked for. */
+/* From this size on, huge pages make filling a fresh region more than twice as fast: most of the
+ * time goes to page faults. They lie inside the region, so no extra page is taken. */
 #define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
 
 static mm_status host_map(struct mmi_device *device, const struct mmi_block *block,
@@ -25,7 +25,7 @@ static mm_status host_map(struct mmi_device *device, const struct mmi_block *blo
                               device->name, block->charged_bytes);
     }
     if (block->charged_bytes >= HUGE_PAGE_BYTES) {
-        (void)madvise(base, block->charged_bytes, MADV_HUGEPAGE); /* a wish: may be switched off */
+        (void)madvise(base, block->charged_bytes, MADV_HUGEPAGE); /* advice only */
     }
     *region = (struct mmi_region){
         .device = device, .base = base, .bytes = block->bytes, .range_bytes = block->charged_bytes};
@@ -68,13 +68,13 @@ static mm_status host_write(struct mmi_region *region, uint64_t offset, const vo
     return MM_OK;
 }
 
-/* Cannot fail and is no call of the device; a lost one sends its caller to write, which says so. */
+/* Cannot fail. On a lost device NULL: the caller falls back to write, which reports it. */
 static void *host_window(struct mmi_region *region, uint64_t offset, uint64_t bytes) {
     mmi_region_check(region, offset, bytes);
     return atomic_load(&region->device->lost) ? NULL : region->base + offset;
 }
 
-/* The budget is a counter; nothing stands behind it. */
+/* The budget is only a counter. */
 static mm_status host_resize(struct mmi_device *device, uint64_t budget_bytes, mm_error *err) {
     (void)budget_bytes;
     return mmi_device_enter(device, err);

@@ -14,7 +14,7 @@
 #define TEXT_BYTES 8192 /* longer than any of these files; the rest of a longer one is not needed */
 #define LEAST_BUDGET_BYTES (UINT64_C(64) << 20)
 
-/* Where a version of control groups keeps its numbers. */
+/* Where each version of cgroups keeps its numbers. */
 struct layout {
     const char *mount;
     const char *limits[2];
@@ -28,7 +28,7 @@ static const struct layout v1 = {
     .usage = "memory.usage_in_bytes",
     .droppable = "total_inactive_file",
 };
-/* Above memory.high the kernel throttles: as bad a place to live as above memory.max. */
+/* Above memory.high the kernel throttles: treated as a limit like memory.max. */
 static const struct layout v2 = {
     .mount = "/sys/fs/cgroup",
     .limits = {"memory.max", "memory.high"},

@@ -2,7 +2,7 @@
 #ifndef MMI_DEVICE_MEMORY_INFO_H
 #define MMI_DEVICE_MEMORY_INFO_H
 
-/* How much memory this process could still take, as the kernel tells it. */
+/* How much memory this process could still take, according to the kernel. */
 
 #include <stdint.h>
 

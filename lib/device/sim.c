@@ -32,7 +32,7 @@ struct sim {
     int memory; /* the file; -1 = none */
     uint64_t ns_per_mib, load_delay_ns;
     struct mmi_lock lock; /* guards all below */
-    pthread_cond_t time;  /* never signalled: whoever waits on it waits for the clock */
+    pthread_cond_t time;  /* never signalled: waits on it end by the clock */
     struct window *windows;
     uint32_t chunk_count;
 };
@@ -54,7 +54,7 @@ static mm_status wait_for(struct mmi_device *device, uint64_t delay_ns, mm_error
     return atomic_load(&device->lost) ? mmi_device_gone(device, err) : MM_OK;
 }
 
-/* A product beyond 64 bits is hours away: for ever. */
+/* A product beyond 64 bits is hours away: treat as never. */
 static uint64_t copy_ns(const struct sim *sim, uint64_t bytes) {
     uint64_t product;
     return mmi_mul(bytes, sim->ns_per_mib, &product) ? product >> 20 : UINT64_MAX;

@@ -2,7 +2,7 @@
 #ifndef MMI_MEMORY_ARENA_H
 #define MMI_MEMORY_ARENA_H
 
-/* Bookkeeping of one device's memory: who holds what, what is free, what a set of leavers would
+/* Bookkeeping of one device's memory: who holds what, what is free, and what a set of victims would
  * free. Numbers only; no byte of the memory is touched and no driver is called.
  *
  * Two kinds of arena, one interface:

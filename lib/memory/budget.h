@@ -2,8 +2,8 @@
 #ifndef MMI_MEMORY_BUDGET_H
 #define MMI_MEMORY_BUDGET_H
 
-/* A limit on bytes that are only counted: descriptions and steps of evicted models, artifacts in
- * memory. Who is refused decides what to do about it. Not thread-safe: the caller serialises. */
+/* A limit on bytes that are only counted: descriptions of evicted models, artifacts in memory. The
+ * caller decides what to do when it is refused. Not thread-safe: the caller serialises. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,11 +2,10 @@
 #ifndef MMI_OBSERVE_COUNTERS_H
 #define MMI_OBSERVE_COUNTERS_H
 
-/* What a mesh has done, counted since it was made. Zeroed = nothing yet. Relaxed adds from any
- * thread; a snapshot is not one instant, but no counter in it ever goes back.
- *
- * The hot path counts one thing, hits, on a shard that the caller names. Requests are not counted
- * but summed, hits + misses, so that the parts always add up. */
+/* What a mesh has done since it was created. Zeroed = nothing yet. Relaxed adds from any thread; a
+ * snapshot is not atomic, but no counter in it ever goes back. The hot path counts one thing, hits,
+ * on a shard that the caller names. Requests are not counted but summed, hits + misses, so that the
+ * parts always add up. */
 
 #include <observe/events.h>
 

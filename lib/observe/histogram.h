@@ -23,7 +23,7 @@ struct mmi_histogram_counts {
 };
 
 void mmi_histogram_add(struct mmi_histogram *histogram, uint64_t ns);
-/* Not one instant: an add that goes on meanwhile may show in the sum alone or the bucket alone. */
+/* Not atomic: a concurrent add may show in the sum alone or in the bucket alone. */
 void mmi_histogram_read(const struct mmi_histogram *histogram, struct mmi_histogram_counts *counts);
 
 /* The value that a share q (0 to 1) of all lies at or below: exact to the bucket, linear within it.

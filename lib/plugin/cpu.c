@@ -5,8 +5,8 @@
 
 #include <cpuid.h>
 
-/* The builtins ask the operating system too (it must save the wide registers); not every compiler
- * knows F16C by name, and it needs no more of the system than AVX2 does. */
+/* The builtins also check that the operating system saves the wide registers. Not every compiler
+ * knows F16C by name; it needs nothing of the system beyond AVX2. */
 static bool has_f16c(void) {
     unsigned eax, ebx, ecx, edx;
     return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) != 0;

@@ -2,7 +2,7 @@
 #ifndef MMI_PLUGIN_LIST_H
 #define MMI_PLUGIN_LIST_H
 
-/* Inside the plugin room: the list of backends, and the check of a table. */
+/* Private to this module: the list of backends, and the check of a table. */
 
 #include <base/list.h>
 #include <base/lock.h>

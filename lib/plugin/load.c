@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A bare name is looked for where the system keeps libraries; a path can be asked for directly,
- * which tells a missing file from one that does not load. */
+/* A bare name is searched for in the system's library folders. A path can be tested directly, which
+ * distinguishes a missing file from one that does not load. */
 static mm_status open_failed(const char *path, mm_error *err) {
     const char *reason = dlerror();
     bool missing = !strchr(path, '/') || access(path, F_OK) != 0;

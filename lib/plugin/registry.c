@@ -88,7 +88,7 @@ void mmi_registry_free(struct mmi_registry *registry) {
         return;
     }
     while (!mmi_list_empty(&registry->entries)) {
-        /* The last one first: a backend may rest on an earlier one. */
+        /* Last one first: a backend may depend on an earlier one. */
         struct mmi_list *node = registry->entries.prev;
         struct mmi_registry_entry *entry = MMI_CONTAINER(node, struct mmi_registry_entry, link);
         mmi_list_remove(node);
@@ -144,7 +144,7 @@ static mm_status run_init(struct mmi_registry_entry *entry, mm_error *err) {
         return MM_OK;
     }
     mmi_assert_no_locks();
-    mm_error why = {0}; /* a backend always gets somewhere to write, and may forget to */
+    mm_error why = {0}; /* a backend always gets an error to fill, and may fail to */
     mm_status status = table->init(entry->backend.state, &entry->backend.services, &why);
     if (status != MM_OK) {
         if (why.text[0] == '\0') {

@@ -2,7 +2,7 @@
 #ifndef MMI_PLUGIN_REGISTRY_H
 #define MMI_PLUGIN_REGISTRY_H
 
-/* Backends of one mesh: checked once, found by name or format, never closed before the mesh is. */
+/* Backends of one mesh: checked once, found by name or format, open as long as the mesh. */
 
 #include <base/env.h>
 #include <base/status.h>

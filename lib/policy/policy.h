@@ -10,7 +10,7 @@
 enum mmi_candidate_state {
     MMI_CANDIDATE_IDLE,        /* READY, no lease */
     MMI_CANDIDATE_LEASED,      /* READY, in use now */
-    MMI_CANDIDATE_DRAINING,    /* on its way out: its bytes come without asking */
+    MMI_CANDIDATE_DRAINING,    /* on its way out: its bytes will be free anyway */
     MMI_CANDIDATE_RECLAIMABLE, /* its bytes count as free */
     MMI_CANDIDATE_LOADING      /* cannot leave now, but will be READY later */
 };
@@ -21,7 +21,7 @@ struct mmi_candidate {
     uint8_t state;          /* enum mmi_candidate_state */
     uint8_t evict_class;    /* 0 low, 1 normal, 2 high */
     bool pinned;            /* its model is pinned */
-    bool self;              /* of the model that asks: never its own victim */
+    bool self;              /* of the requesting model: never its own victim */
     uint64_t last_used;     /* ticks; larger = later */
     uint64_t bytes;         /* charged on this device */
     uint64_t load_cost_ns;  /* what a reload would cost; 0 = unknown */

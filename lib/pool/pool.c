@@ -11,7 +11,7 @@
 
 #define SPIN_NS 20000u
 #define LOOKS_PER_YIELD 16u
-/* A range is cut into this many pieces per thread, so that a thread that loses its CPU holds up
+/* A range is cut into this many pieces per thread, so that a thread that loses its CPU delays
  * little. */
 #define PIECES_PER_THREAD 32u
 
@@ -48,11 +48,11 @@ struct mmi_pool {
     _Atomic uint32_t sleepers; /* workers asleep on it, or about to be */
     uint32_t worker_count;     /* that did start; written before STARTED */
     uint32_t room;             /* of jobs and workers: threads - 1 */
-    struct job *jobs;          /* [room]: more at once could not be helped anyway */
+    struct job *jobs;          /* [room]: more could not be helped at once */
     struct worker *workers;    /* [room] */
 };
 
-/* ---- Waiting --------------------------------------------------------------------------------- */
+/* ---- Spin and sleep ------------------------------------------------------------------------- */
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t seen) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
@@ -80,16 +80,16 @@ static bool spin(const struct mmi_pool *pool, const _Atomic uint32_t *word, uint
             }
             relax();
         }
-        sched_yield(); /* who is waited for may wait for this very CPU */
+        sched_yield(); /* the other thread may need this very CPU */
     } while (mmi_now(&pool->clock) < end_ns);
     return false;
 }
 
-/* ---- Working --------------------------------------------------------------------------------- */
+/* ---- Workers -------------------------------------------------------------------------------- */
 
 static bool take_piece(struct job *job, int32_t *left) {
     if (atomic_load_explicit(&job->left, memory_order_relaxed) <= 0) {
-        return false; /* most looks end here, and write nothing */
+        return false; /* the common case: nothing is written */
     }
     /* Whatever job stands here by now: a positive count is a piece of it, and it cannot end
      * before this piece does. Acquire: the owner wrote the rest of the job before. */
@@ -144,8 +144,8 @@ static void worker_main(void *ctx) {
         }
         mmi_tls()->frame = NULL;
         if (!spin(pool, &pool->posted, posted)) {
-            /* Announced before the kernel looks at `posted` again: either it sees the new job,
-             * or the poster sees the sleeper. */
+            /* Set before the kernel reads `posted` again: either it sees the new job, or the poster
+             * sees the sleeper. */
             atomic_fetch_add(&pool->sleepers, 1);
             futex_wait(&pool->posted, posted);
             atomic_fetch_sub(&pool->sleepers, 1);
@@ -153,7 +153,7 @@ static void worker_main(void *ctx) {
     }
 }
 
-/* ---- Calling --------------------------------------------------------------------------------- */
+/* ---- Callers -------------------------------------------------------------------------------- */
 
 /* The first caller starts the workers; whoever comes meanwhile does not wait for that. True when
  * there are any. */
@@ -243,7 +243,7 @@ static void run_shared(struct mmi_pool *pool, uint64_t count, void (*body)(void 
     atomic_store_explicit(&job->owned, false, memory_order_release);
 }
 
-/* ---- The host's threads ---------------------------------------------------------------------- */
+/* ---- The host's parallel_for ---------------------------------------------------------------- */
 
 struct host_call {
     void (*body)(void *ctx, uint64_t i);
@@ -272,7 +272,7 @@ static void run_on_host(struct mmi_pool *pool, uint64_t count, void (*body)(void
     mmi_tls()->backend_bytes += atomic_load(&call.backend_bytes);
 }
 
-/* ---- The module's interface ------------------------------------------------------------------ */
+/* ---- Interface ------------------------------------------------------------------------------ */
 
 void mmi_pool_run(struct mmi_pool *pool, uint64_t count, void (*body)(void *ctx, uint64_t i),
                   void *ctx) {

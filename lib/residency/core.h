@@ -6,13 +6,13 @@
  *
  * One lock guards all of it (and the catalog); what is atomic says so. No backend, device or user
  * code runs under it: what must call out is put on a list, and mmi_res_unlock works the lists off
- * after it has let go.
+ * after releasing it.
  *
  *   hot.h         a hit: lookup and lease, no lock
- *   residency.c   making and unmaking the whole
- *   instance.c    the chart of the instance; leaving, coming back, detaching
+ *   residency.c   init, close, stop, fini; the lock
+ *   instance.c    states of an instance: ready, leaving, coming back, detaching
  *   waiter.c      who waits, and how a wait ends
- *   demand.c      from a wish to a load: prepare, queue, give leases
+ *   demand.c      from a request to a load: prepare, queue, give leases
  *   make_room.c   victim plans, placement, granting memory
  *   load.c        moving bytes, attaching
  *   execute.c     one run: signature, scratch, backend
@@ -70,27 +70,27 @@ struct mmi_waiter {
     bool waiting, done;
     mm_status status;
     mm_error error;
-    /* How the owner learns it: a blocked caller by its condition, an operation by a call under the
-     * lock that may only submit a task. */
+    /* How the owner is notified: a blocked caller by its condition, an operation by a call under
+     * the lock that may only submit a task. */
     pthread_cond_t *wake;
     void (*ended)(struct mmi_waiter *waiter);
     struct mm_op *op; /* is notified of progress; NULL = nobody */
-    /* A blocked caller may be asked to do the work itself. */
+    /* Work that a blocked caller is to do itself. */
     struct mmi_job *job;
 };
-/* Put it in its place and set its deadline. MM_OVERLOADED, MM_NO_MEMORY: it does not wait. */
+/* Queue it by priority and set its deadline. MM_OVERLOADED, MM_NO_MEMORY: it does not wait. */
 mm_status mmi_waiter_add(struct mmi_residency *res, struct mmi_waiter *waiter,
                          struct mmi_list *list, uint64_t deadline_ns, mm_error *err);
 /* End it. error NULL: a status alone. */
 void mmi_waiter_end(struct mmi_residency *res, struct mmi_waiter *waiter, mm_status status,
                     const mm_error *error);
-/* Block until it ended, doing work that it is asked to do. Locked before and after. */
+/* Block until it ended, doing the jobs that it is given. Locked before and after. */
 void mmi_waiter_block(struct mmi_residency *res, struct mmi_waiter *waiter);
 /* Notify the ops among a model's waiters of its progress. */
 void mmi_waiters_notify(struct mmi_residency *res, struct mmi_model *model);
 /* The highest priority among a model's waiters, or `fallback`. */
 int32_t mmi_waiters_priority(const struct mmi_model *model, int32_t fallback);
-/* End all waiters of a model that want what only a load (or a preparation) gives. */
+/* End all waiters of a model that need a load or a preparation. */
 void mmi_waiters_fail(struct mmi_residency *res, struct mmi_model *model, mm_status status,
                       const mm_error *error);
 
@@ -132,7 +132,7 @@ struct mmi_instance {
     struct mmi_timer timer; /* LOADING: grace or min residency of others; READY: idle time */
     enum mmi_reason reason; /* DRAINING, RECLAIMABLE: why it leaves */
     char other[64];         /* ... and for whom */
-    bool taken;             /* its bytes are promised: it goes on to DETACHING, no way back */
+    bool taken;             /* its bytes are promised: it will be detached, and cannot come back */
 
     /* Loading. */
     struct mmi_job job;
@@ -140,9 +140,9 @@ struct mmi_instance {
     int32_t priority;
     uint64_t sequence;    /* order of arrival */
     uint64_t round;       /* of scheduling that looked at it last */
-    uint64_t begun_ns;    /* when it had its memory: waiting for that is no load time */
-    uint64_t starved_ns;  /* since when only leased ones would do; 0 = not */
-    uint64_t extra_bytes; /* wider plan after an out of memory */
+    uint64_t begun_ns;    /* when it got its memory: the wait before is not load time */
+    uint64_t starved_ns;  /* since when only leased victims would do; 0 = not */
+    uint64_t extra_bytes; /* planned for in addition after an out of memory */
     bool retried, queued, for_update;
     _Atomic bool cancelled;
     _Atomic uint64_t done_bytes;
@@ -165,15 +165,15 @@ struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_mode
                                       struct mmi_version *version);
 /* LOADING -> NONE or FAILED -> NONE: nothing is attached or mapped. */
 void mmi_instance_free(struct mmi_residency *res, struct mmi_instance *instance);
-/* LOADING -> READY: leases may be had, by those who wait first. */
+/* LOADING -> READY: leases are given, first to those who wait. */
 void mmi_instance_ready(struct mmi_residency *res, struct mmi_instance *instance);
-/* READY -> DRAINING (-> RECLAIMABLE -> DETACHING as it goes), or on from RECLAIMABLE. taken: its
- * bytes are wanted for good, it cannot come back. other: for whom, NULL = nobody. */
+/* READY -> DRAINING (then on to RECLAIMABLE and DETACHING), or on from RECLAIMABLE. taken: its
+ * bytes are needed, it cannot come back. other: for whom, NULL = nobody. */
 void mmi_instance_leave(struct mmi_residency *res, struct mmi_instance *instance,
                         enum mmi_reason reason, bool taken, const char *other);
 /* DRAINING or RECLAIMABLE -> READY. */
 void mmi_instance_revive(struct mmi_residency *res, struct mmi_instance *instance);
-/* What a settle of its slot brought about. */
+/* Acts on the result of a settle of its slot. */
 void mmi_instance_settled(struct mmi_residency *res, struct mmi_instance *instance,
                           enum mmi_settled settled);
 /* RECLAIMABLE -> DETACHING, for a new holder: memory back to the arena now; the new holder's job
@@ -189,7 +189,7 @@ void mmi_instance_publish(struct mmi_residency *res, struct mmi_instance *instan
 void mmi_instance_unpublish(struct mmi_instance *instance);
 uint64_t mmi_instance_idle_ns(const struct mmi_residency *res, const struct mmi_instance *instance);
 
-/* ---- Demand --------------------------------------------------------------------------------- */
+/* ---- Preparing and loading ------------------------------------------------------------------ */
 
 /* Do the next thing that this model's waiters need: prepare, revive, load, give leases, fail. */
 void mmi_advance(struct mmi_residency *res, struct mmi_model *model);
@@ -217,17 +217,16 @@ void mmi_opened_drop(struct mmi_residency *res, struct mmi_opened *opened); /* u
 void mmi_opened_close_soon(struct mmi_residency *res, struct mmi_version *version);
 void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version); /* one reference */
 
-/* ---- Room ----------------------------------------------------------------------------------- */
+/* ---- Making room ---------------------------------------------------------------------------- */
 
-/* Look at every load that waits for memory, in order, and do what can be done. */
+/* Go through the loads that wait for memory, in order, and start those that can. */
 void mmi_schedule(struct mmi_residency *res);
-/* Plan for one device. need_bytes 0 with shrink_bytes > 0: how to get the used bytes down by so
- * much. */
+/* Plan for one device. bytes 0 with shrink_bytes > 0: how to reduce the used bytes by that much. */
 struct mmi_need {
     uint64_t bytes;            /* the block, as asked */
     uint64_t activation_bytes; /* of the newcomer, for the reserve */
     uint64_t shrink_bytes;
-    bool scratch; /* the block is scratch: the reserve need not stay free besides */
+    bool scratch; /* the block is scratch: it may use the reserve */
     uint8_t evict_class;
     const struct mmi_model *self; /* never its own victim; NULL = nobody */
 };
@@ -238,7 +237,7 @@ struct mmi_instance *mmi_room_victim(struct mmi_residency *res, uint32_t index);
  * device_count. The chosen one is planned last, so that mmi_room_victim speaks of it. */
 size_t mmi_room_placements(struct mmi_residency *res, const struct mmi_version *version,
                            const struct mmi_need *need, struct mmi_placement *placements);
-/* Some device that it could use, and that holds the need when empty (NULL = any), is promised to an
+/* A device that it could use, and that fits the need when empty (NULL = any), is promised to an
  * earlier load. */
 bool mmi_room_promised(const struct mmi_residency *res, const struct mmi_version *version,
                        const struct mmi_need *need);
@@ -252,12 +251,12 @@ void mmi_room_refusal(struct mmi_residency *res, const struct mmi_model *model,
 
 /* ---- Scratch -------------------------------------------------------------------------------- */
 
-/* Idle scratch goes until no more than keep_bytes is held. true = some went. */
+/* Free idle scratch until no more than keep_bytes is held. true = some was freed. */
 bool mmi_scratch_trim(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t keep_bytes);
 void mmi_scratch_changed(struct mmi_residency *res, struct mmi_devstate *dev);
 void mmi_scratch_unmap_all(struct mmi_devstate *dev);
 
-/* ---- Others --------------------------------------------------------------------------------- */
+/* ---- Other ---------------------------------------------------------------------------------- */
 
 void mmi_load_run(struct mmi_job *job);
 void mmi_warm_up(struct mmi_residency *res, const struct mmi_instance *instance); /* no lock */
@@ -268,8 +267,8 @@ mm_status mmi_signature_get(struct mmi_residency *res, struct mmi_opened *opened
 /* End the operations that wait for a thread with MM_CLOSED. */
 void mmi_pendings_close(struct mmi_residency *res);
 void mmi_device_lost(struct mmi_residency *res, struct mmi_devstate *dev);
-/* version: the caller's reference goes over. MM_OK: decided, only re-pointed. MM_PENDING: to be
- * loaded beside the old one; add a waiter to model->updating, then mmi_update_go_on. */
+/* Takes the caller's reference to version. MM_OK: done, only re-pointed. MM_PENDING: to be loaded
+ * beside the old one; add a waiter to model->updating, then call mmi_update_go_on. */
 mm_status mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
                            struct mmi_version *version, bool replace);
 void mmi_update_go_on(struct mmi_residency *res, struct mmi_model *model);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a wish to a load. mmi_advance looks at what a model's waiters want and at where its version
- * and instance stand, and takes the next step; whoever changes either calls it again. */
+/* From a request to a load. mmi_advance compares what a model's waiters want with the states of its
+ * version and instance, and takes the next step. Whoever changes one of these calls it again. */
 #include <residency/core.h>
 
 #include <base/checked.h>
@@ -41,7 +41,7 @@ void mmi_opened_close_soon(struct mmi_residency *res, struct mmi_version *versio
     version->state = MMI_VERSION_UNPREPARED;
     if (opened->users == 0) {
         mmi_list_push_back(&res->closing, &opened->closing);
-    } /* else its last user does */
+    } /* else the last user closes it */
 }
 
 void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version) {
@@ -100,7 +100,7 @@ static void prepare_ended(struct prepare_job *prepare, mm_status status,
         mmi_version_commit(version, prepared);
         mmi_count(&res->counters, MMI_COUNT_PREPARES, prepared->made);
         mmi_histogram_add(&res->prepare_time, version->prepare_ns);
-        mmi_opened_hold(res, version); /* and drop: unused so far, so it counts as closable */
+        mmi_opened_hold(res, version); /* hold and drop: unused so far, so it becomes closable */
         mmi_opened_drop(res, version->opened);
     } else if (status == MM_CANCELLED) {
         version->state = MMI_VERSION_UNPREPARED;
@@ -187,7 +187,7 @@ mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
     return MM_OK;
 }
 
-/* ---- Advancing ------------------------------------------------------------------------------ */
+/* ---- Next step of a model ------------------------------------------------------------------- */
 
 static void end_prepared(struct mmi_residency *res, struct mmi_model *model) {
     MMI_LIST_EACH(node, &model->waiters) {
@@ -213,7 +213,7 @@ static void end_resident(struct mmi_residency *res, struct mmi_model *model) {
     model->wanted = false;
 }
 
-/* The remembered failure still holds. */
+/* A remembered failure is still in force. */
 static bool refused(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_version *version = model->current;
     uint64_t now_ns = mmi_now(&res->env->clock);
@@ -372,7 +372,7 @@ void mmi_load_cancel(struct mmi_residency *res, struct mmi_instance *instance) {
         mmi_schedule(res);
     } else if (!instance->job.claimed && res->config.threads &&
                mmi_executor_remove(res->load_executor, &instance->job.task)) {
-        /* Its victims wait to be detached by it: let them go the ordinary way. */
+        /* It was to detach its victims: let whoever unlocks do it. */
         mmi_list_move_all(&res->detaching, &instance->victims);
         res->jobs--;
         mmi_instance_free(res, instance);

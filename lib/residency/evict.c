@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Leaving on somebody's word: evict, a smaller budget, idle time, a lost device. */
+/* Evictions that no load asks for: mm_evict, a smaller budget, idle time, a lost device. */
 #include <residency/request.h>
 
 #include <base/checked.h>
@@ -9,7 +9,7 @@
 
 /* ---- Evict ---------------------------------------------------------------------------------- */
 
-/* READY again; whoever queued meanwhile is served. */
+/* READY again; serves those who queued meanwhile. */
 static void take_back(struct mmi_residency *res, struct mmi_instance *instance) {
     if (mmi_instance_state(instance) == MMI_DRAINING) {
         mmi_instance_revive(res, instance);
@@ -31,7 +31,7 @@ static mm_status in_use(const struct mmi_model *model, mm_error *err) {
     return mmi_fail(err, MM_BUSY, "model %s: in use", mmi_model_name(model));
 }
 
-/* Idle or not at all. */
+/* Only if it is idle. */
 static mm_status evict_now(struct mmi_residency *res, struct mmi_model *model,
                            struct mmi_instance *instance, mm_error *err) {
     enum mmi_instance_state state = mmi_instance_state(instance);
@@ -47,7 +47,7 @@ static mm_status evict_now(struct mmi_residency *res, struct mmi_model *model,
     }
     mmi_instance_unpublish(instance);
     enum mmi_settled settled = mmi_slot_drain(instance->slot);
-    if (settled == MMI_UNSETTLED) { /* a lease came in between: as if nothing had been */
+    if (settled == MMI_UNSETTLED) { /* a lease came in between: undo */
         mmi_slot_revive(instance->slot);
         mmi_instance_publish(res, instance);
         return in_use(model, err);
@@ -60,7 +60,7 @@ static mm_status evict_now(struct mmi_residency *res, struct mmi_model *model,
     return MM_OK;
 }
 
-/* Until this instance is gone. */
+/* Wait until this instance is gone. */
 static mm_status wait_gone(struct mmi_residency *res, struct mmi_model *model,
                            struct mmi_instance *instance, uint64_t deadline_ns, mm_error *err) {
     pthread_cond_t wake;
@@ -76,7 +76,7 @@ static mm_status wait_gone(struct mmi_residency *res, struct mmi_model *model,
     return status;
 }
 
-/* Until a load that goes on has ended, however. */
+/* Wait until a load in progress has ended, successfully or not. */
 static mm_status wait_loaded(struct mmi_residency *res, struct mmi_model *model,
                              uint64_t deadline_ns, mm_error *err) {
     pthread_cond_t wake;
@@ -105,7 +105,7 @@ static mm_status evict_step(struct mmi_residency *res, struct mmi_model *model,
     } else {
         mmi_instance_leave(res, instance, MMI_REASON_REQUEST, true, NULL);
     }
-    /* The instance may be gone at any moment from here on; the waiter is ended then. */
+    /* From here on the instance may go at any moment, which ends the waiter. */
     MMI_TRY(wait_gone(res, model, instance, request->deadline_ns, err));
     return MM_OK;
 }
@@ -139,7 +139,7 @@ mm_status mmi_model_evict(struct mmi_residency *res, const struct mmi_request *r
     return status;
 }
 
-/* ---- Idle time ------------------------------------------------------------------------------ */
+/* ---- Idle time to live ---------------------------------------------------------------------- */
 
 void mmi_idle_fire(struct mmi_residency *res, struct mmi_timer *timer, uint64_t now_ns) {
     struct mmi_instance *instance = MMI_CONTAINER(timer, struct mmi_instance, timer);
@@ -216,7 +216,7 @@ mm_status mmi_device_budget(struct mmi_residency *res, const char *device, uint6
     if (!dev) {
         return mmi_fail(err, MM_NOT_FOUND, "no device %s", device);
     }
-    /* What stands behind the budget grows before it does. */
+    /* The device grows before its budget does. */
     MMI_TRY(dev->device->ops->resize(dev->device, budget_bytes, err));
     mmi_res_lock(res);
     mm_status status = atomic_load(&res->closed) ? mmi_fail(err, MM_CLOSED, "the mesh is closed")
@@ -225,11 +225,11 @@ mm_status mmi_device_budget(struct mmi_residency *res, const char *device, uint6
     return status;
 }
 
-/* ---- A lost device -------------------------------------------------------------------------- */
+/* ---- Lost devices --------------------------------------------------------------------------- */
 
 void mmi_device_lost(struct mmi_residency *res, struct mmi_devstate *dev) {
     if (!atomic_load(&dev->device->lost)) {
-        return; /* only a backend said so */
+        return; /* only a backend claims so */
     }
     MMI_LIST_EACH(node, &dev->instances) {
         struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);

@@ -82,9 +82,9 @@ mm_status mmi_signature_expect(struct mmi_residency *res, struct mmi_opened *ope
     return MM_OK;
 }
 
-/* ---- Running -------------------------------------------------------------------------------- */
+/* ---- Runs ----------------------------------------------------------------------------------- */
 
-/* The high-water mark of one run counts for the reserve from now on. */
+/* From now on the reserve covers this run's high-water mark. */
 static void measured(struct mmi_residency *res, struct mmi_instance *instance, uint64_t bytes) {
     bool known = atomic_load_explicit(&instance->measured, memory_order_relaxed);
     if (known && bytes <= atomic_load_explicit(&instance->activation_bytes, memory_order_relaxed)) {
@@ -113,7 +113,7 @@ static mm_status call_backend(struct run *run, struct mmi_instance *instance, mm
     mm_status status = table->infer(instance->state, &run->exec, run->work->inputs,
                                     run->work->values, err ? err : &local);
     tls->frame = frame.outer;
-    if (status != MM_OK && run->lost) { /* whatever the backend made of it */
+    if (status != MM_OK && run->lost) { /* whatever status the backend returned */
         return mmi_fail(err, MM_DEVICE_LOST, "device %s was lost", instance->dev->device->name);
     }
     return status;

@@ -11,7 +11,7 @@
 
 #include <residency/core.h>
 
-/* Slow: someone has to look at a slot that is on its way out. */
+/* Slow path: settle a slot that is draining. */
 void mmi_settle_slot(struct mmi_residency *res, struct mmi_slot *slot);
 
 static inline void mmi_lease_back(struct mmi_residency *res, const struct mmi_lease *lease) {

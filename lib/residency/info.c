@@ -16,7 +16,7 @@ enum {
     STATE_FAILED
 };
 
-/* Derived from the two charts, stored nowhere. */
+/* Derived from the states of version and instance. */
 static int32_t state_of(const struct mmi_version *version, uint64_t now_ns) {
     if (version->instance) {
         switch (mmi_instance_state(version->instance)) {
@@ -72,8 +72,8 @@ static void fill_version(const struct mmi_version *version, struct mmi_model_inf
     }
 }
 
-/* A miss that runs is granted, and served only at its end: until then the difference is too small
- * by one. What was reported once stays true, so a counter never goes down. */
+/* A running miss is counted in `granted` at once, in `served` only at its end: until then the
+ * difference is too small by one. A reported number stays, so a counter never goes down. */
 static uint64_t hits_of(uint64_t *reported, uint64_t served, uint64_t granted) {
     *reported = mmi_max_u64(*reported, mmi_sub_floor(served, granted));
     return *reported;
@@ -192,7 +192,7 @@ void mmi_mesh_info_get(struct mmi_residency *res, struct mmi_mesh_info *info) {
     info->counts.requests = info->counts.hits + info->counts.counts[MMI_COUNT_MISSES];
 }
 
-/* ---- What would leave ----------------------------------------------------------------------- */
+/* ---- Plans ---------------------------------------------------------------------------------- */
 
 static mm_status status_of(enum mmi_verdict verdict) {
     switch (verdict) {
@@ -246,7 +246,7 @@ static void fill_plan(struct mmi_residency *res, const struct mmi_model *model,
     info->needed_bytes = mmi_add_cap(need.bytes, need.activation_bytes);
     struct mmi_placement placements[MMI_MAX_DEVICES];
     size_t chosen = mmi_room_placements(res, version, &need, placements);
-    bool promised = mmi_room_promised(res, version, &need); /* then it comes after earlier loads */
+    bool promised = mmi_room_promised(res, version, &need); /* then it is after earlier loads */
     if (chosen == res->device_count) {
         bool too_large = !promised && mmi_room_promised(res, version, NULL);
         info->status = promised ? MM_BUSY : too_large ? MM_TOO_LARGE : MM_DEVICE_LOST;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The chart of the instance. Every edge is one function here or one call in load.c:
+/* The states of an instance. Every transition is one function here or one call in load.c:
  *
  *   NONE -> LOADING          mmi_instance_new        a load was asked for
  *   LOADING -> READY         mmi_instance_ready      bytes are there, the backend attached
@@ -53,7 +53,7 @@ struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_mode
     return instance;
 }
 
-/* What every way out shares: from now on there is no such instance. */
+/* Common to every end: the instance is freed. */
 static void forget(struct mmi_residency *res, struct mmi_instance *instance) {
     struct mmi_version *version = instance->version;
     struct mmi_opened *opened = instance->opened;
@@ -82,7 +82,7 @@ void mmi_instance_free(struct mmi_residency *res, struct mmi_instance *instance)
     forget(res, instance);
 }
 
-/* ---- Coming --------------------------------------------------------------------------------- */
+/* ---- Becoming ready ------------------------------------------------------------------------- */
 
 void mmi_instance_publish(struct mmi_residency *res, struct mmi_instance *instance) {
     struct mmi_model *model = instance->model;
@@ -146,7 +146,7 @@ void mmi_instance_revive(struct mmi_residency *res, struct mmi_instance *instanc
     mmi_instance_publish(res, instance);
 }
 
-/* ---- Going ---------------------------------------------------------------------------------- */
+/* ---- Leaving -------------------------------------------------------------------------------- */
 
 uint64_t mmi_instance_idle_ns(const struct mmi_residency *res,
                               const struct mmi_instance *instance) {
@@ -209,7 +209,7 @@ void mmi_instance_settled(struct mmi_residency *res, struct mmi_instance *instan
         } else {
             uint64_t id = atomic_load(&model->id);
             mmi_schedule(res);
-            /* Who asked for it meanwhile comes after who its bytes were wanted for. */
+            /* First the load that its bytes were for, then those who requested it meanwhile. */
             if (mmi_catalog_get(&res->catalog, id) == model) {
                 mmi_advance(res, model);
             }
@@ -250,7 +250,8 @@ void mmi_instance_detach(struct mmi_residency *res, struct mmi_instance *instanc
     }
 }
 
-/* What the backend allocated for it and did not free stays in use: it counts against the device. */
+/* What the backend allocated for it and did not free is still in use: it is charged to the
+ * device. */
 static void charge_leak(struct mmi_residency *res, struct mmi_instance *instance) {
     if (instance->backend_bytes <= 0) {
         return;

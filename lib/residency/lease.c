@@ -22,7 +22,7 @@ static void store_state(struct mmi_slot *slot, enum mmi_instance_state state) {
     atomic_store_explicit(&slot->st, word_of(slot, state), memory_order_seq_cst);
 }
 
-/* ---- The table ------------------------------------------------------------------------------ */
+/* ---- Slots ---------------------------------------------------------------------------------- */
 
 static size_t slot_bytes(const struct mmi_slots *slots) {
     return sizeof(struct mmi_slot) + slots->shard_count * sizeof(struct mmi_shard);

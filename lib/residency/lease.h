@@ -13,7 +13,7 @@
  *   settle   locked: if DRAINING or LOST, and every shard, read one by one, is 0: store what's next
  *   revive   locked: if DRAINING or RECLAIMABLE: store READY
  *
- * Why it holds. Every access to a word or a count is seq_cst, so all of them lie in one order.
+ * Why it is correct. Every access to a word or a count is seq_cst, so all of them lie in one order.
  *   1. No lease outlives its bytes. Let a scan find a shard at 0. An add before that was undone
  *      before. An add after it comes after the store of DRAINING too, so the load that follows the
  *      add finds the word not READY, and the add is undone. A shard once found at 0 stays without a
@@ -22,10 +22,10 @@
  *      two: the next DRAINING is stored later, so the scan behind it finds the subtraction.
  *      DRAINING or LOST: the thread scans itself. The lock orders the scans, so the last one finds
  *      all zeros, and only one of them stores what is next.
- *   3. No lease on a stranger. A word holds the slot's number and generation, so no two lives of
- *      any slots ever share one, and a word kept too long is refused. Until it is undone, its add
- *      may hold up a drain of the slot's new tenant: hence a refused acquire may have to settle as
- *      well.
+ *   3. No lease on another instance. A word holds the slot's number and generation, so no two lives
+ *      of any slots ever share one, and a word kept too long is refused. Until it is undone, its
+ *      add may hold up a drain of the slot's new tenant: hence a refused acquire may have to settle
+ *      as well.
  * Counts are never reset or moved: threads migrate, so a lease remembers its shard. */
 
 #include <base/alloc.h>
@@ -34,7 +34,7 @@
 
 #include <stdatomic.h>
 
-/* The life of an instance. Who may take which edge: the chart of the instance. */
+/* States of an instance; for the transitions see instance.c. */
 enum mmi_instance_state {
     MMI_NONE,        /* the slot is free */
     MMI_LOADING,     /* bytes are on their way */
@@ -151,15 +151,15 @@ static inline bool mmi_lease_release(const struct mmi_lease *lease, uint64_t tic
 
 /* ---- Locked --------------------------------------------------------------------------------- */
 
-/* What a scan brought about. Who gets one of the last two has the next step to do. */
+/* The result of a scan. Whoever gets one of the last two must take the next step. */
 enum mmi_settled {
     MMI_UNSETTLED,           /* nothing: in use still, or no drain going on */
     MMI_SETTLED_RECLAIMABLE, /* it was DRAINING, is RECLAIMABLE */
     MMI_SETTLED_DETACHING    /* it was LOST, is DETACHING: the caller takes its bytes, unlocked */
 };
 
-/* A lease without asking: for waiters, just before or after READY is stored, and for a load that
- * must not lose its place while it moves bytes. State LOADING or READY. */
+/* A lease that is not refused: for waiters, just before or after READY is stored, and for a load
+ * that must stay while it moves bytes. State LOADING or READY. */
 void mmi_lease_grant(struct mmi_slot *slot, unsigned shard, struct mmi_lease *lease);
 
 /* From LOADING. last_used becomes `ticks`. Returns the word that acquires from now on. */
@@ -168,20 +168,20 @@ uint64_t mmi_slot_ready(struct mmi_slot *slot, uint64_t ticks);
 enum mmi_settled mmi_slot_drain(struct mmi_slot *slot);
 /* From LOADING, READY, DRAINING, RECLAIMABLE. A loader that holds no lease is not waited for. */
 enum mmi_settled mmi_slot_lost(struct mmi_slot *slot);
-/* From any state, also when the slot has a new tenant by now. */
+/* From any state, even if the slot has a new tenant by now. */
 enum mmi_settled mmi_slot_settle(struct mmi_slot *slot);
 /* false = neither DRAINING nor RECLAIMABLE. The ready word is the one of before. */
 bool mmi_slot_revive(struct mmi_slot *slot);
 /* The edges that concern no lease, to LOADING, DETACHING or FAILED. */
 void mmi_slot_move(struct mmi_slot *slot, enum mmi_instance_state state);
 
-/* ---- From anywhere: a snapshot, for plans and for show -------------------------------------- */
+/* ---- Without the lock: a snapshot, for plans and for show ----------------------------------- */
 
 static inline enum mmi_instance_state mmi_slot_state(const struct mmi_slot *slot) {
     return (enum mmi_instance_state)(atomic_load_explicit(&slot->st, memory_order_relaxed) &
                                      MMI_WORD_STATE);
 }
-/* Leases out, an acquire that is about to be refused among them. */
+/* Leases out, including an acquire that is about to be refused. */
 uint64_t mmi_slot_leases(const struct mmi_slot *slot);
 /* Leases given back so far, by all tenants of the slot, modulo 2^32 a shard. */
 uint64_t mmi_slot_uses(const struct mmi_slot *slot);

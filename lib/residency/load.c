@@ -11,7 +11,7 @@
 
 #include <base/checked.h>
 
-#define PIECE_BYTES (UINT64_C(4) << 20) /* between two looks at whether it is still wanted */
+#define PIECE_BYTES (UINT64_C(4) << 20) /* copied between two checks for cancellation */
 
 static void detach_victims(struct mmi_residency *res, struct mmi_instance *instance) {
     struct mmi_list *node;
@@ -178,9 +178,9 @@ static mm_status load(struct mmi_residency *res, struct mmi_instance *instance, 
     return status;
 }
 
-/* ---- The end, under the lock ---------------------------------------------------------------- */
+/* ---- Completion, under the lock ------------------------------------------------------------- */
 
-/* What its backend took beyond the estimate must fit as well. false: it does not. */
+/* Charge what the backend took beyond its estimate. false: it does not fit. */
 static bool charge_own(struct mmi_instance *instance) {
     uint64_t bytes = mmi_max_u64(instance->own_bytes, instance->opened->description.weights_bytes);
     instance->version->own_bytes = instance->own_bytes;
@@ -197,7 +197,7 @@ static bool charge_own(struct mmi_instance *instance) {
     return false;
 }
 
-/* As much again as the weights, or what the device has beyond what is needed anyway. */
+/* As much again as the weights, or all that the device has beyond the need. */
 static uint64_t wider_by(const struct mmi_instance *instance) {
     const struct mmi_arena *arena = instance->dev->device->arena;
     const struct mmi_version *version = instance->version;
@@ -209,7 +209,7 @@ static uint64_t wider_by(const struct mmi_instance *instance) {
     return mmi_min_u64(weights, beyond);
 }
 
-/* The device had less than its budget says: plan for more than is needed, once. */
+/* The device has less memory than its budget says: plan for more than is needed, once. */
 static bool retry_wider(struct mmi_residency *res, struct mmi_instance *instance,
                         mm_status status) {
     if (status != MM_NO_MEMORY || instance->retried || atomic_load(&instance->cancelled)) {
@@ -223,7 +223,7 @@ static bool retry_wider(struct mmi_residency *res, struct mmi_instance *instance
     return true;
 }
 
-/* The prepared bytes are gone: from the source again, or MM_SOURCE_CHANGED. */
+/* The prepared bytes are gone: prepare again (MM_SOURCE_CHANGED if the source is another). */
 static void prepare_again(struct mmi_residency *res, struct mmi_instance *instance) {
     struct mmi_version *version = instance->version;
     struct mmi_model *model = instance->model;
@@ -268,7 +268,7 @@ static void failed(struct mmi_residency *res, struct mmi_instance *instance, mm_
         bool current = model && model->current == instance->version;
         mmi_instance_free(res, instance);
         if (current && mmi_catalog_get(&res->catalog, id) == model) {
-            mmi_advance(res, model); /* somebody may have come meanwhile */
+            mmi_advance(res, model); /* a new request may have come meanwhile */
         }
         return;
     }

@@ -219,7 +219,7 @@ void mmi_room_refusal(struct mmi_residency *res, const struct mmi_model *model,
     }
     uint64_t bytes = mmi_add_cap(need->bytes, need->activation_bytes);
     bool too_large = placements[chosen].plan.verdict == MMI_PLAN_TOO_LARGE;
-    if (too_large) { /* for all of them: the largest says what could have been had */
+    if (too_large) { /* too large for all: report the largest */
         chosen = largest_placement(res, placements, chosen);
     }
     const struct mmi_device *device = res->devices[chosen].device;
@@ -249,7 +249,7 @@ static struct mmi_need need_of(const struct mmi_instance *instance) {
         .self = instance->model};
 }
 
-/* Small and mapped loads take less time than waking a thread. */
+/* Small and mapped loads are faster than waking a thread. */
 static bool quick(const struct mmi_instance *instance) {
     if (instance->dev->device->pub.kind != MM_DEVICE_HOST) {
         return false;
@@ -258,7 +258,7 @@ static bool quick(const struct mmi_instance *instance) {
     return in_file || instance->opened->description.weights_bytes <= QUICK_BYTES;
 }
 
-/* Memory changes hands: from the victims, all RECLAIMABLE, to the newcomer. */
+/* Give the memory of the victims, all RECLAIMABLE, to the newcomer. */
 static void grant(struct mmi_residency *res, struct mmi_instance *instance,
                   struct mmi_devstate *dev, const struct mmi_plan_output *plan) {
     struct mmi_need need = need_of(instance);
@@ -322,7 +322,7 @@ static void look_again_at(struct mmi_residency *res, struct mmi_instance *instan
     mmi_timer_set(res, &instance->timer, at_ns);
 }
 
-/* Only leased ones would do: after a grace they drain, so that the load is not starved. */
+/* Only leased victims would do: after a grace they drain, so that the load is not starved. */
 static void starve(struct mmi_residency *res, struct mmi_instance *instance,
                    const struct mmi_plan_output *plan) {
     uint64_t now_ns = mmi_now(&res->env->clock);
@@ -346,7 +346,7 @@ static bool fits_as_it_is(const struct mmi_residency *res, const struct mmi_plac
            placements[chosen].plan.victim_count == 0;
 }
 
-/* Scratch that is kept only to save time goes before any model does. */
+/* Idle scratch is freed before any model leaves. */
 static bool trim_all(struct mmi_residency *res, uint64_t activation_bytes) {
     bool trimmed = false;
     for (size_t i = 0; i < res->device_count; i++) {
@@ -390,8 +390,8 @@ static bool try_grant(struct mmi_residency *res, struct mmi_instance *instance) 
         starve(res, instance, &placements[chosen].plan);
         break;
     case MMI_PLAN_HELD:
-        atomic_store(&dev->scratch_wanted,
-                     true); /* before the look at who runs: one sees the other */
+        /* Before checking who runs: one sees the other. */
+        atomic_store(&dev->scratch_wanted, true);
         if (mmi_scratch_trim(res, dev, 0)) {
             res->schedule_again = true;
             break;
@@ -402,7 +402,7 @@ static bool try_grant(struct mmi_residency *res, struct mmi_instance *instance) 
     case MMI_PLAN_PINNED:
     case MMI_PLAN_TOO_LARGE: {
         if (mmi_room_promised(res, instance->version, &need)) {
-            return false; /* a device that is promised to an earlier load may do, later */
+            return false; /* a device promised to an earlier load may do later */
         }
         mm_error error;
         mmi_room_refusal(res, instance->model, &need, placements, chosen, &error);
@@ -441,7 +441,7 @@ static struct mmi_instance *next_load(struct mmi_residency *res, uint64_t round)
 void mmi_schedule(struct mmi_residency *res) {
     res->schedule_again = true;
     if (res->scheduling) {
-        return; /* whoever is at it goes round once more */
+        return; /* the running call goes round once more */
     }
     res->scheduling = true;
     while (res->schedule_again) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Waiting for an operation: what request.c does for blocked callers, with a call at the end. */
+/* Requests of operations: as in request.c for blocked callers, but ending with a callback. */
 #include <residency/hot.h>
 
 #include <residency/request.h>
@@ -8,7 +8,7 @@ struct pending_waiter {
     struct mmi_waiter waiter; /* first */
     struct mmi_pending *pending;
     uint64_t model_id, deadline_ns;
-    struct mmi_timer queue_timer; /* while a task waits for a thread */
+    struct mmi_timer queue_timer; /* set while a task waits for a thread */
     struct mmi_task *task;        /* NULL = none does */
     struct mmi_list in_executor;  /* the same, for close */
     bool no_wait;
@@ -67,7 +67,7 @@ void mmi_pending_fini(struct mmi_pending *pending) {
     mmi_res_unlock(res);
 }
 
-/* ---- For models ----------------------------------------------------------------------------- */
+/* ---- Waiting for a model -------------------------------------------------------------------- */
 
 /* There is a lease: now the run slot. */
 static void pending_run_slot(struct mmi_pending *pending) {
@@ -145,7 +145,7 @@ static void enter_locked(struct mmi_pending *pending, const struct mmi_request *
     if (status != MM_OK) {
         pending->error = error;
         finish(pending, status);
-    } /* else it may be gone already */
+    } /* else `pending` may be gone already */
 }
 
 static void pending_enter(struct mmi_pending *pending, const struct mmi_request *request,
@@ -188,9 +188,9 @@ void mmi_pending_update(struct mmi_pending *pending, const struct mmi_request *r
     mmi_res_unlock(res);
 }
 
-/* ---- For a thread --------------------------------------------------------------------------- */
+/* ---- Waiting for a thread ------------------------------------------------------------------- */
 
-/* Out of the executor again; false: it runs already. */
+/* Take it out of the executor; false: it runs already. */
 static bool unqueue(struct mmi_pending *pending) {
     struct pending_waiter *own = pending->own;
     struct mmi_residency *res = pending->res;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How requests get what they need: at once, blocking, or with a call when it is there. */
+/* How requests get what they need: at once, or by waiting. */
 #include <residency/request.h>
 #include <residency/hot.h>
 
@@ -36,7 +36,7 @@ static void hand_out_run_slots(struct mmi_residency *res, struct mmi_instance *i
 
 static void give_run_slot(struct mmi_residency *res, struct mmi_instance *instance) {
     atomic_fetch_sub(&instance->running, 1);
-    /* After the subtraction: one sees the other. */
+    /* After the subtraction: either we see the waiter, or it sees the free slot. */
     if (atomic_load(&instance->run_slot_waiting) > 0) {
         mmi_res_lock(res);
         hand_out_run_slots(res, instance);
@@ -83,7 +83,7 @@ bool mmi_admission_try(struct mmi_residency *res, uint64_t id, struct mmi_admiss
         return true;
     }
     admission->run_slot = try_run_slot(admission->instance);
-    /* Without a run slot it was no use of the model. */
+    /* Without a run slot it does not count as a use. */
     if (!admission->run_slot && mmi_lease_undo(admission->lease.slot, admission->lease.shard)) {
         mmi_settle_slot(res, admission->lease.slot);
     }
@@ -97,7 +97,7 @@ mm_status mmi_no_model(uint64_t id, mm_error *err) {
                     id ? "the model of this handle was unregistered" : "model: no handle");
 }
 
-/* Resident, or as good as. */
+/* Resident, or can be revived. */
 static bool is_hit(const struct mmi_model *model) {
     const struct mmi_instance *instance = model->current->instance;
     if (!instance || instance->taken) {
@@ -107,7 +107,7 @@ static bool is_hit(const struct mmi_model *model) {
     return state == MMI_READY || state == MMI_DRAINING || state == MMI_RECLAIMABLE;
 }
 
-/* No wait is needed for it: mmi_advance gives it at once. */
+/* Available without a wait: mmi_advance gives it at once. */
 static bool is_there(const struct mmi_model *model, enum mmi_wait_kind kind) {
     return kind == MMI_WAIT_PREPARED
                ? model->current->state == MMI_VERSION_PREPARED && !model->replacing
@@ -176,7 +176,8 @@ mm_status mmi_request_enter(struct mmi_residency *res, struct mmi_waiter *waiter
     waiter->priority = request->priority;
     MMI_TRY(mmi_waiter_add(res, waiter, &model->waiters, request->deadline_ns, err));
     waiter->counts_as_miss = waiter->kind == MMI_WAIT_LEASE && !*hit;
-    bool nested = request->nested; /* a pending one may be gone after this, its request too */
+    /* Read now: a pending waiter may be gone after mmi_advance, and its request too. */
+    bool nested = request->nested;
     mmi_waiters_notify(res, model);
     mmi_advance(res, model);
     if (nested) { /* a blocked caller's: it is still there */

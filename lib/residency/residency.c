@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making and unmaking the whole; the lock, and what is done after letting go of it. */
+/* Init, close, stop and fini; the lock, and the work that is done after releasing it. */
 #include <residency/core.h>
 
 #include <base/checked.h>
@@ -65,7 +65,7 @@ static void close_descriptions(struct mmi_residency *res) {
     }
 }
 
-/* One thing that must be done without the lock. false: nothing is left. */
+/* Do one thing that must be done without the lock. false: nothing is left. */
 static bool work_once(struct mmi_residency *res) {
     struct mmi_list *node;
     if ((node = mmi_list_pop(&res->detaching))) {
@@ -117,7 +117,7 @@ void mmi_res_unlock(struct mmi_residency *res) {
     mmi_unlock(&res->lock);
 }
 
-/* ---- Making --------------------------------------------------------------------------------- */
+/* ---- Init ----------------------------------------------------------------------------------- */
 
 static uint64_t tick(void *ctx, uint64_t now_ns) {
     struct mmi_residency *res = ctx;
@@ -148,7 +148,7 @@ static mm_status start_threads(struct mmi_residency *res, mm_error *err) {
     return mmi_executor_start(res->prepare_executor, err);
 }
 
-/* Those that there are: a failed start left some out. */
+/* Only those that exist: a start may have failed halfway. */
 static void stop_threads(struct mmi_residency *res) {
     struct mmi_executor *executors[] = {res->prepare_executor, res->load_executor,
                                         res->infer_executor};
@@ -229,7 +229,7 @@ mm_status mmi_residency_init(struct mmi_residency *res, const struct mmi_env *en
     return status;
 }
 
-/* ---- Unmaking ------------------------------------------------------------------------------- */
+/* ---- Close, stop, fini ---------------------------------------------------------------------- */
 
 static void close_version(struct mmi_residency *res, struct mmi_version *version) {
     if (!version) {

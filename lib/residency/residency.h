@@ -2,8 +2,8 @@
 #ifndef MMI_RESIDENCY_RESIDENCY_H
 #define MMI_RESIDENCY_RESIDENCY_H
 
-/* The core: which model is in which memory, who may use it, who leaves. What the public verbs
- * stand on; they validate, call this, and fill results. */
+/* The core: which model is in which memory, who may use it, who leaves. The public calls validate,
+ * call this, and fill results. */
 
 #include <catalog/model.h>
 #include <device/device.h>
@@ -21,7 +21,7 @@
 
 /* Scratch memory of one run at a time. */
 struct mmi_exec_slot {
-    _Alignas(64) _Atomic uint32_t busy; /* 1: somebody's; exchanged, not locked */
+    _Alignas(64) _Atomic uint32_t busy; /* 1: taken; exchanged, not locked */
     _Atomic uint64_t bytes;             /* usable; 0 = no memory behind it */
     struct mmi_block block;             /* with busy held, under the lock */
     struct mmi_region region;           /* with busy held */
@@ -88,17 +88,17 @@ struct mmi_residency {
     uint32_t queued;             /* waiters */
     uint64_t sequence;           /* loads so far */
     uint64_t round;              /* of scheduling */
-    uint32_t jobs;               /* running without the lock, and calls that hold on to something */
+    uint32_t jobs;               /* running without the lock, or calls that stop must wait for */
     pthread_cond_t quiet;        /* jobs or instances became fewer */
     bool joining, joined;        /* the threads, by the first stop */
     uint64_t instances;          /* that exist */
-    uint64_t served, granted;    /* sums of models' that are gone; see mmi_model */
+    uint64_t served, granted;    /* sums over models that are gone; see mmi_model */
     uint64_t hits;               /* as last reported */
     struct mmi_candidate *candidates; /* room for all instances: planning allocates nothing */
     struct mmi_instance **planned;
     uint32_t *victims;
     bool *released;
-    size_t plan_capacity[4]; /* of these four arrays: one may have grown when the next could not */
+    size_t plan_capacity[4]; /* of these four arrays; they grow one by one */
     bool scheduling, schedule_again;
     uint64_t log_cursor; /* of events that the host's log has seen */
     bool logging;
@@ -223,8 +223,8 @@ struct mmi_work {
 };
 mm_status mmi_execute(struct mmi_residency *res, struct mmi_admission *admission,
                       const struct mmi_work *work, mm_error *err);
-/* Before a first run: what this request will need takes the place of the backend's estimate, so
- * that the load is planned for it. */
+/* Before a first run: replace the backend's estimate by what this request will need, so that the
+ * load is planned for it. */
 mm_status mmi_signature_expect(struct mmi_residency *res, struct mmi_opened *opened,
                                const mm_value *inputs, mm_error *err);
 /* Size for given inputs without a run; the result is copied into values and exactness. */
@@ -232,7 +232,7 @@ mm_status mmi_signature_sizes(struct mmi_residency *res, struct mmi_opened *open
                               const mm_value *inputs, mm_value *values, uint8_t *exactness,
                               mm_error *err);
 
-/* The backend call that this thread is inside of. */
+/* The backend call that this thread is in. */
 struct mmi_frame {
     const struct mmi_frame *outer;
     const struct mmi_residency *res;
@@ -247,8 +247,7 @@ static inline const struct mmi_frame *mmi_frame_of(const struct mmi_residency *r
     return frame;
 }
 
-/* This thread is inside of a run of that model, perhaps through others: it would wait for
- * itself. */
+/* This thread is in a run of that model, perhaps through others: it would wait for itself. */
 static inline bool mmi_frame_inside(const struct mmi_residency *res, uint64_t model_id) {
     const struct mmi_frame *frame = mmi_tls()->frame;
     while (frame && (frame->res != res || frame->model_id != model_id)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory for activations. Each device has exec slots; a run takes one whose memory is large enough
- * by an exchange, without a lock. What is held is charged to the arena. Idle slots keep their
- * memory while nobody wants the room; beyond the reserve they lose it before any model leaves. */
+/* Memory for activations. Each device has exec slots; a run takes one with enough memory by an
+ * atomic exchange, without a lock. What is held is charged to the arena. Idle slots keep their
+ * memory until it is needed; beyond the reserve they lose it before any model leaves. */
 #include <residency/scratch.h>
 
 #include <base/checked.h>
@@ -63,12 +63,12 @@ bool mmi_scratch_trim(struct mmi_residency *res, struct mmi_devstate *dev, uint6
     return trimmed;
 }
 
-/* Does a run or a load wait for scratch that others run on? */
+/* Does a run or a load wait for scratch that other runs hold? */
 static bool is_wanted(const struct mmi_devstate *dev) {
     return atomic_load(&dev->scratch_waiters) > 0 || atomic_load(&dev->scratch_wanted);
 }
 
-/* Locked: runs that wait look again, loads too. */
+/* Locked: waiting runs and loads try again. */
 void mmi_scratch_changed(struct mmi_residency *res, struct mmi_devstate *dev) {
     atomic_store(&dev->scratch_wanted, false);
     pthread_cond_broadcast(&dev->scratch_freed);
@@ -84,7 +84,7 @@ void mmi_scratch_unmap_all(struct mmi_devstate *dev) {
     }
 }
 
-/* ---- Room ----------------------------------------------------------------------------------- */
+/* ---- Making room ---------------------------------------------------------------------------- */
 
 struct scratch_request {
     struct mmi_residency *res;
@@ -130,7 +130,8 @@ static enum mmi_verdict displace(const struct scratch_request *request) {
     const char *other = name_of(request);
     struct mmi_list leaving;
     mmi_list_init(&leaving);
-    for (size_t i = 0; i < plan.victim_count; i++) { /* leaving may plan anew: note them first */
+    for (size_t i = 0; i < plan.victim_count;
+         i++) { /* leaving may start another plan: note the victims first */
         mmi_list_push_back(&leaving, &mmi_room_victim(res, plan.victims[i])->queue);
     }
     struct mmi_list *node;
@@ -141,7 +142,7 @@ static enum mmi_verdict displace(const struct scratch_request *request) {
     return plan.verdict;
 }
 
-/* Locked, after a trim: what is still held is of runs, which will give it back. */
+/* Locked, after a trim: what is still held belongs to runs, which will give it back. */
 static bool others_run(const struct mmi_devstate *dev) {
     return dev->scratch_bytes > 0;
 }
@@ -199,7 +200,7 @@ static mm_status make_room(const struct scratch_request *request, uint64_t deadl
     }
 }
 
-/* ---- Getting and giving --------------------------------------------------------------------- */
+/* ---- Get and give --------------------------------------------------------------------------- */
 
 static mm_status get_slow(struct mmi_residency *res, struct mmi_scratch *scratch, uint64_t bytes,
                           uint64_t deadline_ns, mm_error *err) {
@@ -305,7 +306,7 @@ void mmi_scratch_give(struct mmi_residency *res, struct mmi_scratch *scratch) {
     bool changed = scratch->more != NULL;
     give_more(res, scratch);
     if (scratch->slot) {
-        /* Before the look at who waits: one of the two sees the other (both seq_cst). */
+        /* Before reading the waiters: one of the two sees the other (both seq_cst). */
         atomic_store(&scratch->slot->busy, 0);
     }
     if (changed || (scratch->slot && is_wanted(dev))) {

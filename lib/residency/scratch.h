@@ -15,7 +15,7 @@ struct mmi_scratch_more {
 struct mmi_scratch {
     struct mmi_devstate *dev;
     const struct mmi_instance *instance; /* for whom; leased */
-    bool no_wait;                        /* for others that run: MM_BUSY */
+    bool no_wait;                        /* do not wait for other runs: MM_BUSY */
     struct mmi_exec_slot *slot;          /* NULL: no memory was needed */
     struct mmi_scratch_more *more;
     uint64_t more_bytes;

@@ -62,7 +62,7 @@ mm_status mmi_model_set(struct mmi_residency *res, uint64_t id, const bool *pinn
     return model ? MM_OK : mmi_no_model(id, NULL);
 }
 
-/* ---- Letting go of a version ---------------------------------------------------------------- */
+/* ---- Abandoning a version ------------------------------------------------------------------- */
 
 static void end_all(struct mmi_residency *res, struct mmi_list *waiters, mm_status status,
                     const mm_error *error) {
@@ -71,7 +71,7 @@ static void end_all(struct mmi_residency *res, struct mmi_list *waiters, mm_stat
     }
 }
 
-/* No model points to it any more: its instance goes when its leases do. */
+/* No model points to it any more: its instance is detached after its last lease. */
 static void abandon(struct mmi_residency *res, struct mmi_version *version, enum mmi_reason reason,
                     mm_status status) {
     struct mmi_instance *instance = version->instance;
@@ -171,7 +171,7 @@ void mmi_update_failed(struct mmi_residency *res, struct mmi_model *model, mm_st
     model->replacing = false;
     abandon(res, next, MMI_REASON_UPDATE, MM_CANCELLED);
     end_all(res, &model->updating, (mm_status)shown.status, &shown);
-    mmi_advance(res, model); /* the old one again, for who waits */
+    mmi_advance(res, model); /* those who wait get the old one */
 }
 
 void mmi_update_go_on(struct mmi_residency *res, struct mmi_model *model) {
@@ -180,7 +180,7 @@ void mmi_update_go_on(struct mmi_residency *res, struct mmi_model *model) {
     if (!next || next->instance) {
         return;
     }
-    if (model->replacing && old) { /* whatever ends it comes back here */
+    if (model->replacing && old) { /* its end leads back here */
         mmi_instance_leave(res, old, MMI_REASON_UPDATE, true, mmi_model_name(model));
         return;
     }
@@ -209,7 +209,7 @@ mm_status mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
     struct mmi_instance *instance = model->current->instance;
     if ((!instance || mmi_instance_state(instance) != MMI_READY) && !model->replacing) {
         switch_version(res, model, version);
-        mmi_advance(res, model); /* who waited for the old one takes the new */
+        mmi_advance(res, model); /* those who waited for the old one get the new */
         return MM_OK;
     }
     model->next = version;

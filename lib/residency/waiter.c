@@ -93,7 +93,7 @@ void mmi_waiter_block(struct mmi_residency *res, struct mmi_waiter *waiter) {
             mmi_res_lock(res);
             continue;
         }
-        mmi_work_off(res); /* nobody sleeps on what it should have done */
+        mmi_work_off(res); /* do pending work before sleeping */
         if (waiter->done || waiter->job) {
             continue;
         }
@@ -153,7 +153,7 @@ void mmi_waiters_fail(struct mmi_residency *res, struct mmi_model *model, mm_sta
     }
 }
 
-/* To a blocked caller among these. */
+/* Give the job to a blocked caller among these. */
 static bool hand_over(const struct mmi_residency *res, struct mmi_list *waiters,
                       struct mmi_job *job) {
     MMI_LIST_EACH(node, waiters) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a spec wants warm is made with the load, so that no request pays for it. */
+/* Signatures that spec.warm_up names are made with the load, so that no request is slowed down. */
 #include <residency/core.h>
 
 #include <catalog/warm.h>

@@ -32,8 +32,8 @@ bool mmi_identity_of(int fd, struct mmi_file_identity *identity) {
     return true;
 }
 
-/* A file that changed within this tick may change again without a sign of it. A time from the
- * future is no such case: the next change would bear another one. */
+/* A file that changed within this tick may change again with the same time. A time in the future is
+ * safe: the next change would get another one. */
 static bool may_change_unseen(const struct mmi_file_identity *identity) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);

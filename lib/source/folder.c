@@ -35,7 +35,7 @@ static bool is_file(const char *path) {
     return stat(path, &status) == 0 && S_ISREG(status.st_mode);
 }
 
-/* The number that a folder is called by; -1: by none. */
+/* The number that is the folder's name; -1: it is no number. */
 static int64_t number_of(const char *name) {
     size_t length = strspn(name, "0123456789");
     return length == 0 || length > 18 || name[length] != '\0' ? -1 : atoll(name);

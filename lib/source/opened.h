@@ -13,7 +13,7 @@ struct mmi_opened_file {
     int fd;           /* -1: data */
     const uint8_t *data;
     struct mmi_file_identity found;    /* at the opening */
-    struct mmi_file_identity identity; /* what is told: found, or without changed_ns */
+    struct mmi_file_identity identity; /* as reported: found, or without changed_ns */
     mm_source reader;
 };
 
@@ -33,7 +33,7 @@ void mmi_source_drop_last(struct mmi_source *source);
 mm_status mmi_source_open_file(struct mmi_source *source, const char *location, mm_error *err);
 mm_status mmi_source_open_memory(struct mmi_source *source, const void *data, uint64_t data_bytes,
                                  mm_error *err);
-/* The identity that an open file has now; false = it cannot be told. */
+/* The identity that an open file has now; false = unknown. */
 bool mmi_identity_of(int fd, struct mmi_file_identity *identity);
 
 /* folder.c. The main file of `location`, a file or a folder, into path[0 .. room). */

@@ -4,7 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* ---- The queue ------------------------------------------------------------------------------- */
+/* ---- Queue ---------------------------------------------------------------------------------- */
 
 /* Readable or not is set anew at every change: the host may have read the descriptor meanwhile. */
 static void show_queue(struct mmi_completions *completions) {
@@ -19,7 +19,7 @@ static void show_queue(struct mmi_completions *completions) {
     } else {
         moved = read(completions->fd, &count, sizeof(count));
     }
-    (void)moved; /* full is readable, empty is not: both are what is wanted */
+    (void)moved; /* EAGAIN is fine: a full one is readable, an empty one is not */
 }
 
 int mmi_completions_eventfd(struct mmi_completions *completions) {
@@ -105,7 +105,7 @@ bool mmi_completions_is_current(const struct mmi_completions *completions) {
     return pthread_equal(atomic_load(&completions->self), pthread_self());
 }
 
-/* ---- Life ------------------------------------------------------------------------------------ */
+/* ---- Creation and end ----------------------------------------------------------------------- */
 
 mm_status mmi_completions_new(const struct mmi_env *env, struct mmi_completions **completions,
                               mm_error *err) {

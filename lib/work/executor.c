@@ -15,12 +15,12 @@ struct mmi_executor {
     uint32_t queued;        /* tasks in the queue */
     uint32_t max;           /* threads */
     uint32_t started;       /* handles in `threads` to join */
-    uint32_t alive, running; /* threads that will look at the queue again; those inside a task */
+    uint32_t alive, running; /* threads not yet ended; of them, those inside a task */
     bool stopping;
     struct mmi_thread threads[];
 };
 
-/* ---- The queue ------------------------------------------------------------------------------- */
+/* ---- Queue ---------------------------------------------------------------------------------- */
 
 static struct mmi_task *of_node(struct mmi_list *node) {
     return MMI_CONTAINER(node, struct mmi_task, node);
@@ -61,7 +61,7 @@ static void dequeue(struct mmi_executor *executor, struct mmi_task *task) {
     executor->queued--;
 }
 
-/* ---- The threads ----------------------------------------------------------------------------- */
+/* ---- Threads -------------------------------------------------------------------------------- */
 
 static void executor_main(void *ctx) {
     struct mmi_executor *executor = ctx;
@@ -154,7 +154,7 @@ uint32_t mmi_executor_threads(struct mmi_executor *executor) {
     return alive;
 }
 
-/* ---- Life ------------------------------------------------------------------------------------ */
+/* ---- Creation and end ----------------------------------------------------------------------- */
 
 static size_t executor_bytes(uint32_t threads) {
     return sizeof(struct mmi_executor) + threads * sizeof(struct mmi_thread);
@@ -179,7 +179,7 @@ mm_status mmi_executor_new(const struct mmi_env *env, const char *role, uint32_t
 
 void mmi_executor_stop(struct mmi_executor *executor) {
     mmi_lock(&executor->lock);
-    executor->stopping = true; /* from here on `started` stands still */
+    executor->stopping = true; /* from here on `started` does not change */
     pthread_cond_broadcast(&executor->submitted);
     mmi_unlock(&executor->lock);
     for (uint32_t i = 0; i < executor->started; i++) {

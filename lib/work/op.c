@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-/* ---- Life ------------------------------------------------------------------------------------ */
+/* ---- Creation and end ----------------------------------------------------------------------- */
 
 mm_status mmi_op_new(struct mmi_completions *completions, const struct mmi_op_config *config,
                      struct mm_op **op, mm_error *err) {
@@ -82,7 +82,7 @@ void mmi_op_complete(struct mm_op *op, mm_status status, const mm_error *error) 
     mmi_completions_announce(completions, op);
     bool called_back = op->config.callback != NULL;
     mmi_unlock(&completions->lock);
-    if (!called_back) { /* else the work's reference went to the completions */
+    if (!called_back) { /* else the completion queue has the work's reference */
         mmi_op_unref(op);
     }
 }

@@ -56,7 +56,7 @@ mm_status mmi_op_new(struct mmi_completions *completions, const struct mmi_op_co
  * thread, under any lock of a lower rank than MMI_RANK_OPS. */
 void mmi_op_complete(struct mm_op *op, mm_status status, const mm_error *error);
 bool mmi_op_cancelled(const struct mm_op *op);
-/* Seen by mmi_op_progress at once, each number by itself; they stay as they are at completion. */
+/* Seen by mmi_op_progress at once, each number on its own; kept at completion. */
 void mmi_op_set_stage(struct mm_op *op, int32_t stage);
 void mmi_op_set_progress(struct mm_op *op, uint32_t permille, uint64_t done_bytes,
                          uint64_t total_bytes);

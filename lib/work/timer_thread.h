@@ -10,8 +10,8 @@
 
 struct mmi_timer_thread;
 
-/* tick(ctx, now) does what is due and returns the next time to be called, 0 = none. No lock
- * held. What was armed while it ran stands beside what it returns: the earlier one counts. */
+/* tick(ctx, now) does what is due and returns the next time to be called, 0 = none. No lock held.
+ * If a time was armed while it ran, the earlier of the two counts. */
 mm_status mmi_timer_thread_new(const struct mmi_env *env,
                                uint64_t (*tick)(void *ctx, uint64_t now_ns), void *ctx,
                                struct mmi_timer_thread **timer_thread, mm_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MM_THREADS_NONE: semantics.md 2, row "threads of ours". */
+/* MM_THREADS_NONE: a mesh without threads of its own. */
 #include "scene.h"
 
 #include <dirent.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of a mesh: semantics.md 2, row "close, stop, free". */
+/* The end of a mesh: close, stop, free. */
 #include "scene.h"
 
 #include <sched.h>

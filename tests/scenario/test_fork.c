@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A fork: semantics.md 2, row "fork". */
+/* A fork: every call in the child is refused. */
 #include "scene.h"
 
 #include <support/scratch.h>

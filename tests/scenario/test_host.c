@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the host lends and gets back: semantics.md 2, rows "allocator" and "threads of ours"; two
- * meshes in one process. */
+/* What the host lends and gets back: allocator and threads; two meshes in one process. */
 #include "scene.h"
 
 #include <support/scratch.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From inside a backend's infer: semantics.md 3, and row "async" of 2. */
+/* Calls from inside a backend's infer. */
 #include "scene.h"
 
 /* What one call from inside came to. */

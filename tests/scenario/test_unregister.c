@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of a model: semantics.md 2, row "unregister". */
+/* The end of a model: unregister. */
 #include "scene.h"
 
 #include <support/scratch.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* New versions of a model: semantics.md 2, row "update". */
+/* New versions of a model: update. */
 #include "scene.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A version is its content: semantics.md 2, row "version". And registering looks at nothing. */
+/* A version is its content; registering looks at no file. */
 #include "scene.h"
 
 #include <support/scratch.h>

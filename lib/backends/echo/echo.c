@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/echo/state.h>
 
-/* Three tables with the same slots. They differ in what they say of themselves. */
+/* Three tables with the same slots and different flags. */
 
 static mm_status init(struct echo_state *state, const mm_services *services, const char *magic) {
     state->services = services;

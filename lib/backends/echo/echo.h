@@ -41,12 +41,10 @@ extern const mm_backend mmi_backend_echo_own;    /* MM_BACKEND_OWN_MEMORY, MM_BA
 /* What z[0] is for intact weights. */
 int64_t mmi_echo_checksum(uint64_t seed, uint64_t weights_bytes);
 
-/* For tests: be asked at the beginning of a slot, with the script's `version` ("" = none). May
- * block, count, call the mesh, and fail the slot by any status but MM_OK (detach cannot fail).
- *
- * A copy of a table above with a name of its own and an init that hands the hooks to mmi_echo_init
- * is a backend whose every move the test commands. (Not by a config text: whoever may write that
- * could have any address called.) */
+/* For tests: called at the beginning of a slot, with the script's `version` ("" = none). May block,
+ * count, call the mesh, and fail the slot by any status but MM_OK (detach cannot fail). Copy a
+ * table above, give it a name of its own and an init that passes the hooks to mmi_echo_init. (Not
+ * through config: whoever may write that text could have any address called.) */
 enum mmi_echo_slot {
     MMI_ECHO_PREPARE,
     MMI_ECHO_OPEN,

@@ -15,7 +15,7 @@
 
 static struct echo_block *take_block(const struct echo_state *state, uint64_t payload_bytes) {
     if (payload_bytes > MOST_OWN_BYTES) {
-        return NULL; /* it is touched: a slip of the pen must not bring the machine down */
+        return NULL; /* a typo in a script must not exhaust the machine */
     }
     uint64_t bytes = payload_bytes + sizeof(struct echo_block);
     struct echo_block *block =

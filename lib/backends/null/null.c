@@ -32,8 +32,8 @@ struct null_instance {
     struct null_model *model; /* and, with weights: the region, valid until detach */
 };
 
-/* 3. State. Once per mesh. Keep the services; probe here for what may be missing on this machine.
- * */
+/* 3. State. Once per mesh. Keep the services; check here for what may be missing on this
+ * machine. */
 static mm_status null_init(void *state_, const mm_services *services, mm_error *err) {
     struct null_state *state = state_;
     (void)err;
