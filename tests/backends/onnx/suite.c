@@ -13,7 +13,7 @@
 
 #include <backends/onnx/format/load.h>
 #include <backends/onnx/format/loading.h>
-#include <backends/onnx/graph/adapt.h>
+#include <backends/onnx/graph/upgrade.h>
 #include <backends/onnx/operators/operator.h>
 #include <base/alloc.h>
 #include <base/status.h>
@@ -106,7 +106,7 @@ static const struct onnx_node *find_unknown(struct onnx_model *model,
     for (uint32_t i = 0; i < graph->node_count && !unknown; i++) {
         struct onnx_node *node = graph->nodes[i];
         if (node->domain[0] == '\0') {
-            mmi_onnx_adapt(model, node, NULL); /* some had another name */
+            mmi_onnx_upgrade(model, node, NULL); /* some had another name */
         }
         bool known =
             mmi_onnx_find_operator(node->domain, node->type) || strcmp(node->type, "Constant") == 0;

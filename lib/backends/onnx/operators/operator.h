@@ -6,7 +6,7 @@
  * kernel in plain C that is right for every type. One constant per operator, in a file a family;
  * operators.def lists them all. Fast kernels are in cpu/, which may take over single cases.
  *
- * Semantics are those of the newest opset (onnx.ai, "Operators"); `read` and adapt.c bring older
+ * Semantics are those of the newest opset (onnx.ai, "Operators"); `read` and upgrade.c bring older
  * ones to that form. */
 
 #include <backends/onnx/graph/graph.h>
