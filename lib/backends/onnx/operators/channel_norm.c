@@ -14,7 +14,8 @@
 /* ---- Moments --------------------------------------------------------------------------------- */
 
 static double sum_of(int32_t dtype, const void *from, uint64_t count, double mean, bool squares) {
-    const struct onnx_folds *folds = squares ? &mmi_onnx_fold_squares : &mmi_onnx_fold_sum;
+    const struct onnx_reducers *reducers =
+        squares ? &mmi_onnx_reducer_squares : &mmi_onnx_reducer_sum;
     double sum = 0;
     for (uint64_t i = 0; i < count; i += ONNX_CHUNK) {
         union onnx_chunk numbers, centred;
@@ -24,7 +25,7 @@ static double sum_of(int32_t dtype, const void *from, uint64_t count, double mea
         for (uint64_t j = 0; j < n; j++) {
             centred.f64[j] = x[j] - mean;
         }
-        folds->row[ONNX_F64](&sum, NULL, &centred, n);
+        reducers->row[ONNX_F64](&sum, NULL, &centred, n);
     }
     return sum;
 }
