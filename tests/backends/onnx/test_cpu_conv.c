@@ -18,9 +18,9 @@ static bool fits(const struct shape *s, uint32_t i) {
 }
 
 /* Sizes that are often 1, often small, sometimes larger. */
-static int64_t size(struct comparison *c, int64_t most) {
+static int64_t size(struct comparison *c, int64_t max) {
     int64_t kind = compare_below(c, 4);
-    return 1 + (kind == 0 ? 0 : compare_below(c, kind == 3 ? most : (most + 3) / 4));
+    return 1 + (kind == 0 ? 0 : compare_below(c, kind == 3 ? max : (max + 3) / 4));
 }
 
 static struct shape random_shape(struct comparison *c) {

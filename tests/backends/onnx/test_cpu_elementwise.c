@@ -39,7 +39,7 @@ static double exact(uint8_t kind, double x) {
     }
 }
 
-/* The greatest relative error of one function, where results are normal floats. */
+/* The maximum relative error of one function, where results are normal floats. */
 static double worst_error(const struct onnx_simd *simd, uint8_t kind) {
     const struct onnx_instruction code = {.kind = kind};
     double worst = 0;

@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-static mm_status fold(struct bench *bench, uint64_t most_bytes) {
+static mm_status fold(struct bench *bench, uint64_t max_bytes) {
     struct onnx_pass_context context = {.services = &bench->services,
-                                        .most_constant_bytes = most_bytes};
+                                        .max_constant_bytes = max_bytes};
     return mmi_onnx_fold_constants(&bench->model, &context, &bench->err);
 }
 

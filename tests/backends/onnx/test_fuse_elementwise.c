@@ -254,12 +254,12 @@ static void test_no_layer_norm(void **state) {
 
 /* ---- Random graphs through all passes */
 
-#define MOST_VALUES 24
+#define MAX_VALUES 24
 
 /* Values [2, 4, 5, 5] and [2, 4, 1, 1], and a node of each kind that makes one of them of one. */
 struct pool {
-    uint32_t values[MOST_VALUES];
-    bool small[MOST_VALUES];
+    uint32_t values[MAX_VALUES];
+    bool small[MAX_VALUES];
     uint32_t count;
 };
 
@@ -345,14 +345,14 @@ static uint32_t build_random(struct bench *bench) {
     pool.values[0] = bench_input(bench, MM_F32, "2 4 5 5");
     pool.values[1] = bench_input(bench, MM_F32, "2 4 1 1");
     pool.small[1] = true;
-    while (pool.count < MOST_VALUES) {
+    while (pool.count < MAX_VALUES) {
         bool small = test_random_below(&bench->seed, 6) == 0;
         uint32_t value = small ? random_small(bench, &pool) : random_large(bench, &pool);
         pool.small[pool.count] = small;
         pool.values[pool.count++] = value;
     }
-    bench_output(bench, pool.values[MOST_VALUES - 1]);
-    bench_output(bench, pool.values[MOST_VALUES - 1 - test_random_below(&bench->seed, 12)]);
+    bench_output(bench, pool.values[MAX_VALUES - 1]);
+    bench_output(bench, pool.values[MAX_VALUES - 1 - test_random_below(&bench->seed, 12)]);
     return pool.count;
 }
 

@@ -90,19 +90,19 @@ static mm_status check_counts(struct onnx_node *node, const struct onnx_operator
     while (node->input_count > 0 && node->inputs[node->input_count - 1] == ONNX_NO_VALUE) {
         node->input_count--;
     }
-    uint32_t needed = op->most_inputs == ONNX_ANY_NUMBER ? node->input_count : op->least_inputs;
+    uint32_t needed = op->max_inputs == ONNX_ANY_NUMBER ? node->input_count : op->min_inputs;
     for (uint32_t i = 0; i < needed && i < node->input_count; i++) {
         if (node->inputs[i] == ONNX_NO_VALUE) {
             return mmi_fail(err, MM_INVALID_MODEL, "its input %u is left out", i);
         }
     }
-    if (node->input_count < op->least_inputs || node->input_count > op->most_inputs) {
+    if (node->input_count < op->min_inputs || node->input_count > op->max_inputs) {
         return mmi_fail(err, MM_INVALID_MODEL, "%u inputs, %u to %u wanted", node->input_count,
-                        op->least_inputs, op->most_inputs);
+                        op->min_inputs, op->max_inputs);
     }
-    if (node->output_count < op->least_outputs || node->output_count > op->most_outputs) {
+    if (node->output_count < op->min_outputs || node->output_count > op->max_outputs) {
         return mmi_fail(err, MM_INVALID_MODEL, "%u outputs, %u to %u wanted", node->output_count,
-                        op->least_outputs, op->most_outputs);
+                        op->min_outputs, op->max_outputs);
     }
     return MM_OK;
 }

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum start { ZERO, ONE, LOWEST, GREATEST };
+enum start { ZERO, ONE, TYPE_MIN, TYPE_MAX };
 enum finish { AS_IT_IS, MEAN, ROOT, LOGARITHM };
 
 struct reduction {
@@ -138,10 +138,10 @@ struct chunk {
 static void reduce_row(const struct job *job, onnx_reducer reducer, const uint8_t *from,
                        struct chunk *chunk, uint64_t row) {
     bool native = mmi_onnx_number_type(job->number) == job->dtype;
-    uint64_t most = native ? job->inner : ONNX_CHUNK;
+    uint64_t max = native ? job->inner : ONNX_CHUNK;
     for (uint64_t at = 0, count; at < job->inner; at += count) {
         union onnx_chunk numbers;
-        count = mmi_min_u64(most, job->inner - at);
+        count = mmi_min_u64(max, job->inner - at);
         reducer(&chunk->sums.u64[row], &chunk->shifts[row],
                 mmi_onnx_load_as(job->number, job->dtype, from + at * job->width, count, &numbers),
                 count);
@@ -182,12 +182,12 @@ static bool is_float(const struct job *job) {
 static uint64_t start_of(enum start start, int32_t dtype) {
     uint32_t unused = 64 - 8 * mmi_onnx_element_bytes(dtype);
     bool is_signed = ONNX_SIGNED >> dtype & 1;
-    uint64_t least = is_signed ? (uint64_t)(INT64_MIN >> unused) : 0;
+    uint64_t min = is_signed ? (uint64_t)(INT64_MIN >> unused) : 0;
     switch (start) {
-    case LOWEST:
-        return least;
-    case GREATEST:
-        return dtype == MM_BOOL ? 1 : is_signed ? ~least : UINT64_MAX >> unused;
+    case TYPE_MIN:
+        return min;
+    case TYPE_MAX:
+        return dtype == MM_BOOL ? 1 : is_signed ? ~min : UINT64_MAX >> unused;
     default:
         return start == ONE;
     }
@@ -233,7 +233,7 @@ static void reduce_chunk(const struct job *job, const struct onnx_reducers *redu
 static void make_chunk(const struct job *job, const struct reduction *reduction,
                        struct chunk *chunk) {
     if (reduction->shifts) {
-        start_sums(job, LOWEST, chunk);
+        start_sums(job, TYPE_MIN, chunk);
         reduce_chunk(job, &mmi_onnx_reducer_max, chunk);
         for (uint64_t i = 0; i < chunk->count; i++) {
             chunk->shifts[i] = isfinite(chunk->sums.f64[i]) ? chunk->sums.f64[i] : 0;
@@ -259,9 +259,9 @@ static void run(const struct onnx_call *call, const struct reduction *reduction)
     int32_t sum_type = is_float(&job) ? MM_F64 : mmi_onnx_number_type(job.number);
     struct chunk chunk = {.first = 0};
     for (; chunk.first < elements; chunk.first += chunk.count) {
-        uint64_t most =
+        uint64_t max =
             job.inner_reduced ? elements - chunk.first : job.inner - chunk.first % job.inner;
-        chunk.count = mmi_min_u64(most, ONNX_CHUNK);
+        chunk.count = mmi_min_u64(max, ONNX_CHUNK);
         make_chunk(&job, reduction, &chunk);
         mmi_onnx_convert(sum_type, &chunk.sums, chunk.count, job.dtype,
                          (uint8_t *)call->out[0] + chunk.first * job.width);
@@ -280,10 +280,10 @@ static void run(const struct onnx_call *call, const struct reduction *reduction)
     }                                                                                              \
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
-        .least_inputs = 1,                                                                         \
-        .most_inputs = 2,                                                                          \
-        .least_outputs = 1,                                                                        \
-        .most_outputs = 1,                                                                         \
+        .min_inputs = 1,                                                                           \
+        .max_inputs = 2,                                                                           \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct onnx_reduce),                                                \
         .shaping_inputs = 1u << 1,                                                                 \
         .read = read,                                                                              \
@@ -294,8 +294,8 @@ static void run(const struct onnx_call *call, const struct reduction *reduction)
 REDUCE(ReduceSum, ONNX_REALS, &mmi_onnx_reducer_sum, ZERO, AS_IT_IS, false, false)
 REDUCE(ReduceMean, ONNX_REALS, &mmi_onnx_reducer_sum, ZERO, MEAN, true, false)
 REDUCE(ReduceProd, ONNX_REALS, &mmi_onnx_reducer_product, ONE, AS_IT_IS, false, false)
-REDUCE(ReduceMax, ONNX_REALS | ONNX_BOOL, &mmi_onnx_reducer_max, LOWEST, AS_IT_IS, false, false)
-REDUCE(ReduceMin, ONNX_REALS | ONNX_BOOL, &mmi_onnx_reducer_min, GREATEST, AS_IT_IS, false, false)
+REDUCE(ReduceMax, ONNX_REALS | ONNX_BOOL, &mmi_onnx_reducer_max, TYPE_MIN, AS_IT_IS, false, false)
+REDUCE(ReduceMin, ONNX_REALS | ONNX_BOOL, &mmi_onnx_reducer_min, TYPE_MAX, AS_IT_IS, false, false)
 REDUCE(ReduceL1, ONNX_REALS, &mmi_onnx_reducer_abs, ZERO, AS_IT_IS, false, false)
 REDUCE(ReduceL2, ONNX_REALS, &mmi_onnx_reducer_squares, ZERO, ROOT, true, false)
 REDUCE(ReduceSumSquare, ONNX_REALS, &mmi_onnx_reducer_squares, ZERO, AS_IT_IS, false, false)

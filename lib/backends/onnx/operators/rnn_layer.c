@@ -51,9 +51,9 @@ static double function_of(const struct onnx_rnn_function *f, double x) {
 
 /* clip: values beyond it, on both sides, count as it. */
 static void apply(const struct onnx_rnn_function *f, float clip, double *values, uint64_t count) {
-    double most = (double)clip;
+    double max = (double)clip;
     for (uint64_t i = 0; i < count; i++) {
-        values[i] = function_of(f, within(values[i], -most, most));
+        values[i] = function_of(f, within(values[i], -max, max));
     }
 }
 

@@ -5,14 +5,14 @@
 #include <base/status.h>
 
 /* Total size of new constants: this, or this many times those of the file. */
-#define MOST_BYTES (UINT64_C(1) << 30)
-#define MOST_TIMES 4
+#define MAX_BYTES (UINT64_C(1) << 30)
+#define MAX_FACTOR 4
 
 /* A result is kept if it is small, or not much larger than its inputs, or a weight, because kernels
  * want those constant. A large array made from a small one (a mask, a range) is faster to compute
  * than to read from disk. */
 #define SMALL_BYTES (UINT64_C(64) << 10)
-#define MOST_GROWTH 1024
+#define MAX_GROWTH 1024
 
 struct folding {
     struct onnx_model *model;
@@ -77,7 +77,7 @@ static bool worth_keeping(const struct folding *f, const struct onnx_node *node,
         to = mmi_add_cap(to, x->outputs[i].bytes);
     }
     return to <= f->bytes_left &&
-           (to <= SMALL_BYTES || to / MOST_GROWTH <= from || is_weight(f, node));
+           (to <= SMALL_BYTES || to / MAX_GROWTH <= from || is_weight(f, node));
 }
 
 /* ---- One node -------------------------------------------------------------------------------- */
@@ -225,16 +225,15 @@ static mm_status fold_graph(struct folding *f, struct onnx_graph *graph, mm_erro
     return MM_OK;
 }
 
-static uint64_t most_bytes(const struct onnx_model *model,
-                           const struct onnx_pass_context *context) {
+static uint64_t max_bytes(const struct onnx_model *model, const struct onnx_pass_context *context) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < model->value_count; i++) {
         const struct onnx_tensor *constant = model->values[i].constant;
         bytes = mmi_add_cap(bytes, constant ? constant->bytes : 0);
     }
-    uint64_t usual = bytes > UINT64_MAX / MOST_TIMES ? UINT64_MAX : bytes * MOST_TIMES;
-    usual = mmi_max_u64(usual, MOST_BYTES);
-    return context->most_constant_bytes ? context->most_constant_bytes : usual;
+    uint64_t usual = bytes > UINT64_MAX / MAX_FACTOR ? UINT64_MAX : bytes * MAX_FACTOR;
+    usual = mmi_max_u64(usual, MAX_BYTES);
+    return context->max_constant_bytes ? context->max_constant_bytes : usual;
 }
 
 mm_status mmi_onnx_fold_constants(struct onnx_model *model, const struct onnx_pass_context *context,
@@ -242,7 +241,7 @@ mm_status mmi_onnx_fold_constants(struct onnx_model *model, const struct onnx_pa
     struct folding f = {.model = model,
                         .context = context,
                         .value_count = model->value_count,
-                        .bytes_left = most_bytes(model, context)};
+                        .bytes_left = max_bytes(model, context)};
     mmi_onnx_arena_init(&f.work, model->arena->allocator);
     f.weights = mmi_onnx_take(&f.work, model->value_count, sizeof(*f.weights));
     mm_status status = f.weights ? MM_OK : mmi_onnx_no_room(err);

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#define MOST_NODES 8 /* of an activation */
+#define MAX_NODES 8 /* of an activation */
 
 /* ---- Which activation a program is ----------------------------------------------------------- */
 
@@ -82,7 +82,7 @@ static bool read_activation(const struct onnx_program *program,
 struct epilogue {
     const struct onnx_rewrite *rewrite;
     uint32_t root;
-    struct onnx_node *nodes[MOST_NODES];
+    struct onnx_node *nodes[MAX_NODES];
     uint32_t count;
 };
 
@@ -118,7 +118,7 @@ static bool depends_on(const struct epilogue *epilogue, const struct onnx_node *
 static bool extend(struct epilogue *epilogue) {
     const struct onnx_rewrite *rewrite = epilogue->rewrite;
     const struct onnx_graph *graph = rewrite->uses.of[epilogue->root].graph;
-    for (uint32_t i = 0; i <= epilogue->count && epilogue->count < MOST_NODES; i++) {
+    for (uint32_t i = 0; i <= epilogue->count && epilogue->count < MAX_NODES; i++) {
         const struct onnx_use *use = &rewrite->uses.of[value_at(epilogue, i)];
         for (uint32_t j = 0; j < use->count; j++) {
             struct onnx_node *node = use->users[j].node;

@@ -4,7 +4,7 @@
 #include <backends/onnx/passes/rewrite.h>
 #include <base/status.h>
 
-#define MOST_NODES 9
+#define MAX_NODES 9
 
 /* A LayerNormalization of the last axis, decomposed as exporters do for opsets below 17:
  *
@@ -17,7 +17,7 @@ struct match {
     const struct onnx_graph *graph;
     uint32_t x, scale, bias; /* bias ONNX_NO_VALUE: none */
     float epsilon;
-    struct onnx_node *nodes[MOST_NODES]; /* all that matched; the last one makes the result */
+    struct onnx_node *nodes[MAX_NODES]; /* all that matched; the last one makes the result */
     uint32_t count;
 };
 

@@ -15,7 +15,7 @@ struct onnx_pass_context {
     bool (*cancelled)(void *ctx); /* NULL: never */
     void *cancelled_ctx;
     /* Constant folding adds at most this; 0: 1 GiB, or 4 times the constants of the file if more */
-    uint64_t most_constant_bytes;
+    uint64_t max_constant_bytes;
 };
 
 /* All passes, in this order, on the main graph and every branch. After a failure (MM_NO_MEMORY,

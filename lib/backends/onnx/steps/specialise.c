@@ -27,7 +27,7 @@ struct walk {
     struct onnx_memory_plan plan;
     struct onnx_step *steps;
     struct walk_step *marks; /* [count]: beside steps */
-    uint32_t count, capacity, mark_capacity, most_arguments;
+    uint32_t count, capacity, mark_capacity, max_arguments;
 };
 
 /* The part of a step that waits for the memory plan. */
@@ -167,8 +167,8 @@ static mm_status emit(struct walk *walk, const struct onnx_node *node, struct on
         mark->scratch = mmi_onnx_plan_add(&walk->plan, x->scratch_bytes, walk->count);
         made = mark->scratch != ONNX_NO_BUFFER;
     }
-    walk->most_arguments =
-        (uint32_t)mmi_max_u64(walk->most_arguments, (uint64_t)x->input_count + x->output_count);
+    walk->max_arguments =
+        (uint32_t)mmi_max_u64(walk->max_arguments, (uint64_t)x->input_count + x->output_count);
     walk->count++;
     return made ? MM_OK : no_memory(err);
 }
@@ -401,9 +401,9 @@ static mm_status finish(struct walk *walk, struct onnx_steps *steps, mm_error *e
     settle(walk);
     steps->steps = walk->steps;
     steps->count = walk->count;
-    steps->most_arguments = walk->most_arguments;
+    steps->max_arguments = walk->max_arguments;
     steps->pointers_offset = bytes;
-    steps->activation_bytes = bytes + walk->most_arguments * sizeof(void *);
+    steps->activation_bytes = bytes + walk->max_arguments * sizeof(void *);
     return MM_OK;
 }
 
