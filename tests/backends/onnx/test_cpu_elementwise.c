@@ -119,7 +119,7 @@ static void functions_at_their_ends(void **state) {
                 assert_true(isnan(y[0]));
             }
         }
-        /* the smallest floats are no zeros */
+        /* subnormal floats are not flushed to 0 */
         const struct onnx_instruction log_code = {.kind = ONNX_I_LOG};
         const float tiny = 0x1p-149f;
         float y;
@@ -187,7 +187,7 @@ static void instructions_of_no_numbers(void **state) {
     compare_fini(&c);
 }
 
-/* x * sigmoid(x) + y, with y broadcast, large enough to be shared out. */
+/* x * sigmoid(x) + y, with y broadcast, large enough to be split among tasks. */
 static void program_on_several_threads(void **state) {
     (void)state;
     const struct onnx_program program = {.inputs = 2,

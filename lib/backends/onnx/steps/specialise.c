@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/cpu/cpu.h>
 #include <backends/onnx/operators/evaluate.h>
-#include <backends/onnx/steps/steps.h>
 #include <backends/onnx/steps/memory_plan.h>
+#include <backends/onnx/steps/steps.h>
 #include <base/checked.h>
 #include <base/status.h>
 
