@@ -81,7 +81,7 @@ static double direct(mm_mesh *mesh, mm_model model, struct mlp *mlp) {
 }
 
 int main(int argc, char **argv) {
-    static double mesh_us[MOST_ROUNDS], direct_us[MOST_ROUNDS], more_us[MOST_ROUNDS];
+    static double mesh_us[MAX_ROUNDS], direct_us[MAX_ROUNDS], more_us[MAX_ROUNDS];
     int rounds = bench_rounds(argc, argv, 11);
     char folder[64], cache[80];
     struct mlp mlp;

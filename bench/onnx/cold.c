@@ -20,10 +20,10 @@
 enum { MAPPED, COPIED, WAYS };
 
 struct samples {
-    double cost[WAYS][MOST_ROUNDS];                                  /* ms: cold less steady */
-    double warm[MOST_ROUNDS], fresh[MOST_ROUNDS], huge[MOST_ROUNDS]; /* memcpy */
-    double ratio[WAYS][MOST_ROUNDS];                                 /* cost over what is allowed */
-    double steady[MOST_ROUNDS];
+    double cost[WAYS][MAX_ROUNDS];                                /* ms: cold less steady */
+    double warm[MAX_ROUNDS], fresh[MAX_ROUNDS], huge[MAX_ROUNDS]; /* memcpy */
+    double ratio[WAYS][MAX_ROUNDS];                               /* cost over what is allowed */
+    double steady[MAX_ROUNDS];
 };
 
 static void *map_fresh(size_t bytes) {

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-#define MOST_ERROR 2e-6 /* relative to the sum of sizes, roughly */
+#define MAX_ERROR 2e-6 /* relative to the sum of sizes, roughly */
 #define ROUNDS 9
 #define ROUND_NS 5e6
 
@@ -97,7 +97,7 @@ static float *run(const struct node *node, onnx_kernel kernel, uint64_t scratch_
 static bool same(const struct node *node, const float *got, const float *wanted) {
     double terms = node->work / (double)node->output.elements / 2;
     for (uint64_t i = 0; got && wanted && i < node->output.elements; i++) {
-        if (!(fabs((double)got[i] - (double)wanted[i]) <= MOST_ERROR * (terms + 1))) {
+        if (!(fabs((double)got[i] - (double)wanted[i]) <= MAX_ERROR * (terms + 1))) {
             return false;
         }
     }

@@ -61,7 +61,7 @@ static double hot_p50_while_loading(struct scene *scene) {
 }
 
 static void measure(struct scene *scene, const char *way, int rounds) {
-    static double alone[MOST_ROUNDS], beside[MOST_ROUNDS], ratio[MOST_ROUNDS];
+    static double alone[MAX_ROUNDS], beside[MAX_ROUNDS], ratio[MAX_ROUNDS];
     uint64_t before = atomic_load(&scene->loaded);
     for (int i = 0; i < rounds; i++) {
         alone[i] = 1e3 * hot_p50(scene);

@@ -323,7 +323,7 @@ const char *spread(double *values, int count) {
 
 int bench_rounds(int argc, char **argv, int usual) {
     int rounds = argc > 1 ? atoi(argv[1]) : usual;
-    if (rounds < 1 || rounds > MOST_ROUNDS) {
+    if (rounds < 1 || rounds > MAX_ROUNDS) {
         die("rounds", "1 to 1000");
     }
     return rounds;

@@ -39,11 +39,11 @@ double now_ms(void);
 _Noreturn void die(const char *what, const char *why);
 /* Sorted in place, so that [0] and [count - 1] are the range. */
 double median(double *values, int count);
-/* "median [least-most]"; valid until the fourth next call. */
+/* "median [min-max]"; valid until the fourth next call. */
 const char *spread(double *values, int count);
 /* argv[1] as a number of rounds. */
 int bench_rounds(int argc, char **argv, int usual);
 
-#define MOST_ROUNDS 1000
+#define MAX_ROUNDS 1000
 
 #endif

@@ -7,7 +7,7 @@
  *   format/     the file: protobuf wire format, every length checked
  *   graph/      values and nodes; operators resolved to the newest opset
  *   operators/  each one's shapes and plain kernel; operators.def lists them
- *   passes/     fold, clean, scale, fuse, pack: once, when the model is prepared
+ *   passes/     rewrite the graph: fold, clean, fuse, pack; once, when the model is prepared
  *   steps/      the artifact's description; steps per signature; running them
  *   cpu/        fast kernels */
 

@@ -152,11 +152,11 @@ static bool try(const struct comparison *c, struct attempt *attempt) {
     return true;
 }
 
-static bool alike(float got, float wanted, double most) {
+static bool alike(float got, float wanted, double max) {
     if (isnan(wanted) || isinf(wanted)) {
         return isnan(wanted) ? isnan(got) : got == wanted;
     }
-    return fabs((double)got - (double)wanted) <= most;
+    return fabs((double)got - (double)wanted) <= max;
 }
 
 static void compare(const struct comparison *c, const struct attempt *got,

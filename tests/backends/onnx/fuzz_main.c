@@ -9,10 +9,10 @@
 
 #include <support/scratch.h>
 
-#define MOST_BYTES (1 << 16)
+#define MAX_BYTES (1 << 16)
 
 struct file {
-    uint8_t bytes[MOST_BYTES];
+    uint8_t bytes[MAX_BYTES];
     size_t count;
 };
 

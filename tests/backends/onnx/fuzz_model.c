@@ -10,7 +10,7 @@
 #include <backends/onnx/onnx.h>
 #include <conformance/host.h>
 
-#define MOST_ELEMENTS 4096 /* of an input */
+#define MAX_ELEMENTS 4096 /* of an input */
 
 static const struct sample sample = {.backend = "onnx", .name = "fuzz"};
 
@@ -19,11 +19,11 @@ static bool has_small_inputs(const struct life *life) {
     for (uint32_t i = 0; i < life->description.input_count; i++) {
         const mm_value_info *info = &life->description.inputs[i];
         uint64_t elements = 1;
-        for (int32_t axis = 0; axis < info->rank && elements <= MOST_ELEMENTS; axis++) {
+        for (int32_t axis = 0; axis < info->rank && elements <= MAX_ELEMENTS; axis++) {
             uint64_t length = info->shape[axis] < 0 ? 2 : (uint64_t)info->shape[axis];
-            elements = length <= MOST_ELEMENTS ? elements * length : UINT64_MAX;
+            elements = length <= MAX_ELEMENTS ? elements * length : UINT64_MAX;
         }
-        if (elements > MOST_ELEMENTS) {
+        if (elements > MAX_ELEMENTS) {
             return false;
         }
     }

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#define MOST_LEAVES 4096
-#define MOST_DEPTH 32
+#define MAX_LEAVES 4096
+#define MAX_DEPTH 32
 
 /* A number or text of a message. */
 struct leaf {
@@ -16,7 +16,7 @@ struct leaf {
 
 struct leaves {
     const uint8_t *file;
-    struct leaf all[MOST_LEAVES];
+    struct leaf all[MAX_LEAVES];
     size_t count;
 };
 
@@ -41,9 +41,9 @@ static bool collect(struct leaves *leaves, size_t at, size_t end, uint32_t depth
 /* What looks like a message is one; else it is a text. */
 static void collect_bytes(struct leaves *leaves, size_t at, size_t end, uint32_t depth) {
     size_t before = leaves->count;
-    if (depth >= MOST_DEPTH || !collect(leaves, at, end, depth + 1)) {
+    if (depth >= MAX_DEPTH || !collect(leaves, at, end, depth + 1)) {
         leaves->count = before;
-        if (before < MOST_LEAVES) {
+        if (before < MAX_LEAVES) {
             leaves->all[leaves->count++] = (struct leaf){at, end - at, 2};
         }
     }
@@ -68,7 +68,7 @@ static bool collect(struct leaves *leaves, size_t at, size_t end, uint32_t depth
             }
             collect_bytes(leaves, next, next + length, depth);
             next += length;
-        } else if (leaves->count < MOST_LEAVES) {
+        } else if (leaves->count < MAX_LEAVES) {
             leaves->all[leaves->count++] = (struct leaf){value, next - value, wire};
         }
         at = next;

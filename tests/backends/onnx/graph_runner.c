@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_NODES 512
-#define MOST_OUTPUTS 8
-#define MOST_LIST 16
+#define MAX_NODES 512
+#define MAX_OUTPUTS 8
+#define MAX_LIST 16
 #define OPSET 20
 
 /* ---- Building */
@@ -31,9 +31,9 @@ static void *take(struct bench *bench, uint64_t count, uint64_t bytes) {
 
 static struct onnx_graph *new_graph(struct bench *bench) {
     struct onnx_graph *graph = take(bench, 1, sizeof(*graph));
-    graph->nodes = take(bench, MOST_NODES, sizeof(*graph->nodes));
-    graph->inputs = take(bench, MOST_OUTPUTS, sizeof(*graph->inputs));
-    graph->outputs = take(bench, MOST_OUTPUTS, sizeof(*graph->outputs));
+    graph->nodes = take(bench, MAX_NODES, sizeof(*graph->nodes));
+    graph->inputs = take(bench, MAX_OUTPUTS, sizeof(*graph->inputs));
+    graph->outputs = take(bench, MAX_OUTPUTS, sizeof(*graph->outputs));
     return graph;
 }
 
@@ -51,8 +51,8 @@ void bench_init(struct bench *bench, uint64_t seed) {
     bench->model.nesting = 64;
     bench->model.opset = OPSET;
     bench->model.main = bench->graph = new_graph(bench);
-    bench->model.inputs = take(bench, MOST_OUTPUTS, sizeof(*bench->model.inputs));
-    bench->model.outputs = take(bench, MOST_OUTPUTS, sizeof(*bench->model.outputs));
+    bench->model.inputs = take(bench, MAX_OUTPUTS, sizeof(*bench->model.inputs));
+    bench->model.outputs = take(bench, MAX_OUTPUTS, sizeof(*bench->model.outputs));
 }
 
 void bench_fini(struct bench *bench) {
@@ -91,7 +91,7 @@ static uint32_t new_value(struct bench *bench, const char *prefix) {
 uint32_t bench_input(struct bench *bench, int32_t dtype, const char *shape) {
     uint32_t value = new_value(bench, "x");
     struct onnx_graph *main = bench->model.main;
-    assert_true(main->input_count < MOST_OUTPUTS);
+    assert_true(main->input_count < MAX_OUTPUTS);
     mm_value_info *info = &bench->model.inputs[main->input_count];
     info->name = bench->model.values[value].name;
     info->dtype = dtype;
@@ -102,7 +102,7 @@ uint32_t bench_input(struct bench *bench, int32_t dtype, const char *shape) {
 
 void bench_output(struct bench *bench, uint32_t value) {
     struct onnx_graph *main = bench->model.main;
-    assert_true(main->output_count < MOST_OUTPUTS);
+    assert_true(main->output_count < MAX_OUTPUTS);
     bench->model.outputs[main->output_count].name = bench->model.values[value].name;
     bench->model.outputs[main->output_count].rank = -1;
     main->outputs[main->output_count++] = value;
@@ -171,9 +171,9 @@ uint32_t bench_bool(struct bench *bench, bool value) {
 
 /* "1,2]", "0.5,2.0]" or "Tanh,Relu]". */
 static void read_list(struct bench *bench, char *text, struct onnx_attribute *attribute) {
-    int64_t *ints = take(bench, MOST_LIST, sizeof(*ints));
-    float *floats = take(bench, MOST_LIST, sizeof(*floats));
-    const char **texts = take(bench, MOST_LIST, sizeof(*texts));
+    int64_t *ints = take(bench, MAX_LIST, sizeof(*ints));
+    float *floats = take(bench, MAX_LIST, sizeof(*floats));
+    const char **texts = take(bench, MAX_LIST, sizeof(*texts));
     bool number = strchr("-.0123456789", *text), whole = !strpbrk(text, ".e");
     attribute->type = !number ? ONNX_ATTRIBUTE_STRINGS
                       : whole ? ONNX_ATTRIBUTE_INTS
@@ -184,7 +184,7 @@ static void read_list(struct bench *bench, char *text, struct onnx_attribute *at
     for (char *next; (next = strpbrk(text, ",]")); text = next + 1) {
         uint64_t i = attribute->count++;
         *next = '\0';
-        assert_true(i < MOST_LIST);
+        assert_true(i < MAX_LIST);
         ints[i] = strtoll(text, NULL, 10);
         floats[i] = strtof(text, NULL);
         texts[i] = text;
@@ -227,12 +227,12 @@ void bench_attributes(struct bench *bench, const char *text, struct onnx_node *n
 static struct onnx_node *add_node(struct bench *bench, const struct onnx_operator *op,
                                   const uint32_t *inputs, size_t input_count) {
     struct onnx_node *node =
-        mmi_onnx_new_node(&bench->model, op, (uint32_t)input_count, MOST_OUTPUTS);
+        mmi_onnx_new_node(&bench->model, op, (uint32_t)input_count, MAX_OUTPUTS);
     assert_non_null(node);
     memcpy(node->inputs, inputs, input_count * sizeof(*inputs));
     node->outputs[0] = new_value(bench, "v");
     node->output_count = 1;
-    assert_true(bench->graph->node_count < MOST_NODES);
+    assert_true(bench->graph->node_count < MAX_NODES);
     bench->graph->nodes[bench->graph->node_count++] = node;
     return node;
 }
@@ -260,7 +260,7 @@ struct onnx_node *bench_last(const struct bench *bench) {
 
 uint32_t bench_more_output(struct bench *bench) {
     struct onnx_node *node = bench_last(bench);
-    assert_true(node->output_count < MOST_OUTPUTS);
+    assert_true(node->output_count < MAX_OUTPUTS);
     return node->outputs[node->output_count++] = new_value(bench, "v");
 }
 
@@ -438,7 +438,7 @@ static void run_or_fail(struct bench *bench, const struct onnx_tensor *inputs,
 
 void bench_apply(struct bench *bench, bench_pass pass, double tolerance) {
     const struct onnx_graph *main = bench->model.main;
-    struct onnx_tensor inputs[MOST_OUTPUTS], before[MOST_OUTPUTS], after[MOST_OUTPUTS];
+    struct onnx_tensor inputs[MAX_OUTPUTS], before[MAX_OUTPUTS], after[MAX_OUTPUTS];
     for (uint32_t i = 0; i < main->input_count; i++) {
         const mm_value_info *info = &bench->model.inputs[i];
         char shape[64] = "";

@@ -84,7 +84,7 @@ static uint32_t read_tensors(struct one_node *one, const char *text, struct onnx
     uint32_t count = 0;
     text = skip_blanks(text);
     while (*text) {
-        assert_true(count < ONE_MOST);
+        assert_true(count < ONE_MAX);
         text = *text == '-' ? skip_blanks(text + 1) : read_tensor(one, text, &tensors[count]);
         count++;
         assert_true(*text == '|' || *text == '\0');
@@ -132,7 +132,7 @@ void one_fini(struct one_node *one) {
 
 struct onnx_tensor *one_input(struct one_node *one, int32_t dtype, uint32_t rank,
                               const int64_t *shape, const void *data) {
-    assert_true(one->x.input_count < ONE_MOST);
+    assert_true(one->x.input_count < ONE_MAX);
     struct onnx_tensor *tensor = &one->inputs[one->x.input_count++];
     new_tensor(one, tensor, dtype, rank, shape);
     for (uint64_t i = 0; i < tensor->elements && !data; i++) {
@@ -191,7 +191,7 @@ void one_run_out_of_memory(struct one_node *one, uint32_t output_count) {
 void one_expect_near(const char *type, const char *attributes, const char *inputs,
                      const char *outputs, double tolerance) {
     struct one_node one;
-    struct onnx_tensor wanted[ONE_MOST] = {0};
+    struct onnx_tensor wanted[ONE_MAX] = {0};
     one_init(&one, type, attributes);
     one.x.input_count = read_tensors(&one, inputs, one.inputs);
     uint32_t count = read_tensors(&one, outputs, wanted);

@@ -14,13 +14,13 @@
 
 #include "graph_runner.h"
 
-#define ONE_MOST 40 /* inputs, and outputs */
+#define ONE_MAX 40 /* inputs, and outputs */
 
 struct one_node {
     struct bench bench;
     struct onnx_node node;
     const struct onnx_operator *op;
-    struct onnx_tensor inputs[ONE_MOST], outputs[ONE_MOST];
+    struct onnx_tensor inputs[ONE_MAX], outputs[ONE_MAX];
     struct onnx_inference x;
     int64_t opset; /* 25 unless set */
 };

@@ -13,7 +13,7 @@
 
 #include <backends/onnx/format/load.h>
 #include <backends/onnx/format/loading.h>
-#include <backends/onnx/graph/adapt.h>
+#include <backends/onnx/graph/upgrade.h>
 #include <backends/onnx/operators/operator.h>
 #include <base/alloc.h>
 #include <base/status.h>
@@ -29,7 +29,7 @@
 
 #define RELATIVE 1e-3 /* as onnx's own runner compares */
 #define ABSOLUTE 1e-7
-#define MOST_VALUES 64
+#define MAX_VALUES 64
 
 enum verdict { PASSED, FAILED, SKIPPED };
 
@@ -46,8 +46,8 @@ struct test {
     struct onnx_arena arena;
     struct file file; /* the model */
     struct onnx_model model;
-    mm_value inputs[MOST_VALUES];
-    struct onnx_tensor expected[MOST_VALUES];
+    mm_value inputs[MAX_VALUES];
+    struct onnx_tensor expected[MAX_VALUES];
     uint32_t input_count, expected_count;
     mm_error err; /* why it failed or was skipped */
 };
@@ -106,7 +106,7 @@ static const struct onnx_node *find_unknown(struct onnx_model *model,
     for (uint32_t i = 0; i < graph->node_count && !unknown; i++) {
         struct onnx_node *node = graph->nodes[i];
         if (node->domain[0] == '\0') {
-            mmi_onnx_adapt(model, node, NULL); /* some had another name */
+            mmi_onnx_upgrade(model, node, NULL); /* some had another name */
         }
         bool known =
             mmi_onnx_find_operator(node->domain, node->type) || strcmp(node->type, "Constant") == 0;
@@ -157,7 +157,7 @@ static mm_status make_input(struct test *test, uint32_t i, struct onnx_tensor *t
 
 static mm_status load_inputs(struct test *test) {
     struct onnx_tensor tensor;
-    for (uint32_t i = 0; i < test->model.main->input_count && i < MOST_VALUES; i++) {
+    for (uint32_t i = 0; i < test->model.main->input_count && i < MAX_VALUES; i++) {
         mm_status status =
             test->light ? make_input(test, i, &tensor) : read_tensor(test, "input", i, &tensor);
         if (status == MM_NONE) {
@@ -178,7 +178,7 @@ static mm_status load_inputs(struct test *test) {
 
 static mm_status load_values(struct test *test) {
     MMI_TRY(load_inputs(test));
-    for (uint32_t i = 0; i < MOST_VALUES; i++) {
+    for (uint32_t i = 0; i < MAX_VALUES; i++) {
         mm_status status = read_tensor(test, "output", i, &test->expected[i]);
         if (status == MM_NONE) {
             break;

@@ -101,9 +101,9 @@ static void test_stretches(void **state) {
             check_stretch(&operands[1], &output, &inputs[1], at, count);
         }
         for (uint32_t i = 0; i < 8 && output.elements > 0; i++) { /* anywhere */
-            uint64_t at = below(output.elements), most = output.elements - at;
+            uint64_t at = below(output.elements), max = output.elements - at;
             check_stretch(&operands[0], &output, &inputs[0], at,
-                          1 + below(most < ONNX_STRETCH ? most : ONNX_STRETCH));
+                          1 + below(max < ONNX_STRETCH ? max : ONNX_STRETCH));
         }
         bench_fini(&bench);
     }

@@ -23,11 +23,11 @@ static double cast_of(double number, int32_t to) {
         return to == MM_F16 && number >= 65520 ? INFINITY : number;
     }
     double range = ldexp(1, (int)mmi_onnx_element_bytes(to) * 8), whole = trunc(number);
-    double least = ONNX_SIGNED >> to & 1 ? -range / 2 : 0;
-    if (whole < least) {
-        return whole + ceil((least - whole) / range) * range;
+    double min = ONNX_SIGNED >> to & 1 ? -range / 2 : 0;
+    if (whole < min) {
+        return whole + ceil((min - whole) / range) * range;
     }
-    return whole - floor((whole - least) / range) * range;
+    return whole - floor((whole - min) / range) * range;
 }
 
 static void test_all_pairs(void **state) {

@@ -8,12 +8,12 @@
 
 /* ---- Nodes that change nothing */
 
-#define MOST_MORE 4
+#define MAX_MORE 4
 
 /* A node between an input [2, 3] and a Neg. */
 struct sample {
     const char *type, *attributes;
-    const char *more[MOST_MORE]; /* further inputs: "i 0 0" i64, "f 1" f32 without axes, "F 1": [1,
+    const char *more[MAX_MORE]; /* further inputs: "i 0 0" i64, "f 1" f32 without axes, "F 1": [1,
                                     1, 1] */
     bool stays;
 };
@@ -60,8 +60,8 @@ static void test_no_ops(void **state) {
         const struct sample *sample = &samples[i];
         struct bench bench;
         bench_init(&bench, 1);
-        uint32_t inputs[1 + MOST_MORE] = {bench_input(&bench, MM_F32, "2 3")}, count = 1;
-        while (count <= MOST_MORE && sample->more[count - 1]) {
+        uint32_t inputs[1 + MAX_MORE] = {bench_input(&bench, MM_F32, "2 3")}, count = 1;
+        while (count <= MAX_MORE && sample->more[count - 1]) {
             inputs[count] = more_input(&bench, sample->more[count - 1]);
             count++;
         }

@@ -8,7 +8,7 @@
 static uint64_t seed;
 
 struct shape {
-    int64_t images, group, channels, made; /* channels of a group, in and out */
+    int64_t images, group, channels, out_channels; /* channels of a group, in and out */
     int64_t in[2], kernel[2], strides[2], dilations[2], begin[2], end[2];
 };
 
@@ -18,9 +18,9 @@ static bool fits(const struct shape *s, uint32_t i) {
 }
 
 /* Sizes that are often 1, often small, sometimes larger. */
-static int64_t size(struct comparison *c, int64_t most) {
+static int64_t size(struct comparison *c, int64_t max) {
     int64_t kind = compare_below(c, 4);
-    return 1 + (kind == 0 ? 0 : compare_below(c, kind == 3 ? most : (most + 3) / 4));
+    return 1 + (kind == 0 ? 0 : compare_below(c, kind == 3 ? max : (max + 3) / 4));
 }
 
 static struct shape random_shape(struct comparison *c) {
@@ -29,7 +29,7 @@ static struct shape random_shape(struct comparison *c) {
         s.group = 1 + compare_below(c, 6);
     }
     s.channels = compare_below(c, 3) == 0 ? 1 : size(c, 40);
-    s.made = size(c, 20);
+    s.out_channels = size(c, 20);
     for (uint32_t i = 0; i < 2; i++) {
         s.in[i] = size(c, i == 0 ? 20 : 90);
         do {
@@ -69,7 +69,8 @@ static void check_conv(struct comparison *c, const struct shape *s, uint32_t axe
     params.activation = activation;
     compare_start(c, &mmi_onnx_op_Conv, &params);
     c->size_params = &sizes;
-    const int64_t weights[] = {s->made * s->group, s->channels, s->kernel[2 - axes], s->kernel[1]};
+    const int64_t weights[] = {s->out_channels * s->group, s->channels, s->kernel[2 - axes],
+                               s->kernel[1]};
     add_image(c, s, axes);
     compare_input(c, axes + 2, weights, -1, 1);
     if (compare_below(c, 4) > 0) {
@@ -94,7 +95,7 @@ static void conv_of_random_shapes(void **state) {
     compare_fini(&c);
 }
 
-/* Large enough to be shared out: among columns, rows, groups, channels. */
+/* Large enough to be split among tasks: by columns, rows, groups, channels. */
 static void conv_on_several_threads(void **state) {
     (void)state;
     static const struct shape shapes[] = {
@@ -132,7 +133,7 @@ static void every_activation(void **state) {
     compare_fini(&c);
 }
 
-/* Windows that touch have a fast kernel, others have not. */
+/* Only windows with kernel = stride have a fast kernel. */
 static void transpose_of_random_shapes(void **state) {
     (void)state;
     struct comparison c;
@@ -151,11 +152,12 @@ static void transpose_of_random_shapes(void **state) {
         params.activation.kind = i % 3 == 0 ? ONNX_ACT_RELU : ONNX_ACT_NONE;
         compare_start(&c, &mmi_onnx_op_ConvTranspose, &params);
         c.size_params = &sizes;
-        const int64_t weights[] = {s.channels * s.group, s.made, s.kernel[2 - axes], s.kernel[1]};
+        const int64_t weights[] = {s.channels * s.group, s.out_channels, s.kernel[2 - axes],
+                                   s.kernel[1]};
         add_image(&c, &s, axes);
         compare_input(&c, axes + 2, weights, -1, 1);
         if (compare_below(&c, 4) > 0) {
-            COMPARE_INPUT(&c, s.made * s.group);
+            COMPARE_INPUT(&c, s.out_channels * s.group);
         }
         assert_int_equal(compare_run(&c), touches);
     }
@@ -221,7 +223,7 @@ static void global_pools_of_random_shapes(void **state) {
     compare_fini(&c);
 }
 
-/* What is no number is the greatest, and stays. */
+/* NaN propagates through a maximum. */
 static void max_pool_of_no_numbers(void **state) {
     (void)state;
     struct onnx_pool params = {
@@ -256,7 +258,7 @@ static void resize_by_whole_numbers(void **state) {
         c.tolerance = 0;
         assert_true(compare_run(&c));
     }
-    /* not by whole numbers, and not so that all pixels are repeated as often */
+    /* factors that are no integers, or do not repeat all pixels equally often */
     struct onnx_resize params = {.mode = ONNX_RESIZE_NEAREST,
                                  .coordinates = ONNX_RESIZE_ASYMMETRIC,
                                  .nearest = ONNX_RESIZE_FLOOR};
@@ -272,7 +274,7 @@ static void resize_by_whole_numbers(void **state) {
     compare_fini(&c);
 }
 
-/* Types, axes and results that the fast kernels leave to the plain ones. */
+/* Cases without a fast kernel. */
 static void left_to_the_plain_kernels(void **state) {
     (void)state;
     struct onnx_conv conv = {

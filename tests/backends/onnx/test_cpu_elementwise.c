@@ -39,7 +39,7 @@ static double exact(uint8_t kind, double x) {
     }
 }
 
-/* The greatest relative error of one function, where results are normal floats. */
+/* The maximum relative error of one function, where results are normal floats. */
 static double worst_error(const struct onnx_simd *simd, uint8_t kind) {
     const struct onnx_instruction code = {.kind = kind};
     double worst = 0;
@@ -119,7 +119,7 @@ static void functions_at_their_ends(void **state) {
                 assert_true(isnan(y[0]));
             }
         }
-        /* the smallest floats are no zeros */
+        /* subnormal floats are not flushed to 0 */
         const struct onnx_instruction log_code = {.kind = ONNX_I_LOG};
         const float tiny = 0x1p-149f;
         float y;
@@ -187,7 +187,7 @@ static void instructions_of_no_numbers(void **state) {
     compare_fini(&c);
 }
 
-/* x * sigmoid(x) + y, with y broadcast, large enough to be shared out. */
+/* x * sigmoid(x) + y, with y broadcast, large enough to be split among tasks. */
 static void program_on_several_threads(void **state) {
     (void)state;
     const struct onnx_program program = {.inputs = 2,

@@ -47,7 +47,7 @@ static void linear_of_random_shapes(void **state) {
     compare_fini(&c);
 }
 
-/* Shared out by rows, and by columns. */
+/* Split among tasks by rows, and by columns. */
 static void linear_on_several_threads(void **state) {
     (void)state;
     struct comparison c;
@@ -61,7 +61,7 @@ static void linear_on_several_threads(void **state) {
     compare_fini(&c);
 }
 
-/* Two stacks of matrices whose leading axes are the same, 1, or missing. */
+/* Batched matrices whose batch axes are equal, 1, or missing. */
 static void add_stacks(struct comparison *c, int64_t m, int64_t k, int64_t n) {
     int64_t a[5], b[5];
     uint32_t leading = (uint32_t)compare_below(c, 4);
@@ -120,9 +120,8 @@ static void matmul_on_several_threads(void **state) {
     compare_fini(&c);
 }
 
-/* What is no number, or infinite, stays where it is: columns that only fill up a panel do not
- * spread it. */
-static void no_numbers_stay_in_their_row(void **state) {
+/* NaN and infinity do not spread through the padding of a panel. */
+static void nan_stays_in_its_row(void **state) {
     (void)state;
     static const char no_params;
     struct comparison c;
@@ -140,9 +139,9 @@ static void no_numbers_stay_in_their_row(void **state) {
 int main(int argc, char **argv) {
     seed = test_seed(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear_of_random_shapes),      cmocka_unit_test(linear_on_several_threads),
-        cmocka_unit_test(matmul_of_random_shapes),      cmocka_unit_test(matmul_on_several_threads),
-        cmocka_unit_test(no_numbers_stay_in_their_row),
+        cmocka_unit_test(linear_of_random_shapes), cmocka_unit_test(linear_on_several_threads),
+        cmocka_unit_test(matmul_of_random_shapes), cmocka_unit_test(matmul_on_several_threads),
+        cmocka_unit_test(nan_stays_in_its_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,8 +13,8 @@
 
 static uint64_t seed;
 
-static int64_t between(int64_t least, int64_t most) {
-    return least + (int64_t)test_random_below(&seed, (uint64_t)(most - least + 1));
+static int64_t between(int64_t min, int64_t max) {
+    return min + (int64_t)test_random_below(&seed, (uint64_t)(max - min + 1));
 }
 
 /* ---- Written down */

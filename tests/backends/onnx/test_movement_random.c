@@ -26,8 +26,8 @@ static int64_t below(int64_t limit) {
     return limit > 0 ? (int64_t)test_random_below(&seed, (uint64_t)limit) : 0;
 }
 
-static int64_t between(int64_t least, int64_t most) {
-    return least + below(most - least + 1);
+static int64_t between(int64_t min, int64_t max) {
+    return min + below(max - min + 1);
 }
 
 /* A shape of a few thousand elements at most: mostly of 2 or 3 axes, where most kernels differ, now
@@ -187,15 +187,15 @@ static bool source_pad(const struct trial *trial, const int64_t *out, int64_t *i
 
 static void run_pad(struct one_node *one, struct trial *trial) {
     int64_t pads[2 * MM_MAX_RANK], shape[MM_MAX_RANK];
-    int64_t most = trial->rank > 4 ? 1 : 4;
+    int64_t max = trial->rank > 4 ? 1 : 4;
     for (uint32_t i = 0; i < trial->rank; i++) {
         trial->shape[i] += trial->shape[i] == 0; /* nothing to repeat: another test's */
     }
     add_data(one, trial);
     for (uint32_t i = 0; i < trial->rank; i++) {
-        int64_t least = trial->shape[i] > 2 ? -1 : 0;
-        trial->a[i] = pads[i] = between(least, most);
-        trial->b[i] = pads[i + trial->rank] = between(least, most);
+        int64_t min = trial->shape[i] > 2 ? -1 : 0;
+        trial->a[i] = pads[i] = between(min, max);
+        trial->b[i] = pads[i + trial->rank] = between(min, max);
         shape[i] = trial->shape[i] + trial->a[i] + trial->b[i];
     }
     add_ints(one, 2 * trial->rank, pads);

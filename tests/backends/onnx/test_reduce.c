@@ -170,7 +170,7 @@ static void test_reductions(void **state) {
     one_expect_all(reductions, sizeof(reductions) / sizeof(reductions[0]));
 }
 
-/* Integers have a least and a greatest number to begin with. */
+/* Without elements the result is the initial value: for a maximum, the minimum of the type. */
 static void test_empty(void **state) {
     (void)state;
     one_expect("ReduceMax", "", "i8[0] | i64[1] 0", "i8[1] -128");

@@ -4,16 +4,16 @@
 
 #include "loaded.h"
 
-#include <backends/onnx/graph/adapt.h>
+#include <backends/onnx/graph/upgrade.h>
 #include <backends/onnx/operators/operator.h>
 
 #include <string.h>
 
-/* ---- Adapting -------------------------------------------------------------------------------- */
+/* ---- Opset upgrade --------------------------------------------------------------------------- */
 
-/* One node of a model of this opset, after it was adapted. */
-static struct onnx_node *adapted(struct loaded *l, int64_t opset, const char *type,
-                                 const char *inputs, const char *attributes) {
+/* One node of a model of this opset, after it was upgraded. */
+static struct onnx_node *upgraded(struct loaded *l, int64_t opset, const char *type,
+                                  const char *inputs, const char *attributes) {
     struct writer w;
     writer_init(&w, opset);
     writer_input(&w, "x", MM_F32, NULL);
@@ -24,7 +24,7 @@ static struct onnx_node *adapted(struct loaded *l, int64_t opset, const char *ty
     writer_end(&w);
     must_load(l, &w);
     struct onnx_node *node = l->model.main->nodes[0];
-    assert_int_equal(mmi_onnx_adapt(&l->model, node, &l->err), MM_OK);
+    assert_int_equal(mmi_onnx_upgrade(&l->model, node, &l->err), MM_OK);
     return node;
 }
 
@@ -52,7 +52,7 @@ static void test_attributes_that_became_inputs(void **state) {
     loaded_init(&l);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         for (int64_t opset = 7; opset <= cases[i].last + 1; opset++) {
-            struct onnx_node *node = adapted(&l, opset, cases[i].type, "x", cases[i].attributes);
+            struct onnx_node *node = upgraded(&l, opset, cases[i].type, "x", cases[i].attributes);
             assert_string_equal(node->type, cases[i].type);
             if (opset > cases[i].last) {
                 assert_int_equal(node->input_count, 1);
@@ -72,19 +72,19 @@ static void test_clip_and_pad(void **state) {
     (void)state;
     struct loaded l;
     loaded_init(&l);
-    const struct onnx_node *node = adapted(&l, 10, "Clip", "x", "max=6.0");
+    const struct onnx_node *node = upgraded(&l, 10, "Clip", "x", "max=6.0");
     assert_int_equal(node->input_count, 3);
     assert_int_equal(node->inputs[1], ONNX_NO_VALUE);
     assert_floats(mmi_onnx_constant(&l.model, node, 2), (const float[]){6}, 1);
     assert_int_equal(mmi_onnx_constant(&l.model, node, 2)->rank, 0);
-    node = adapted(&l, 7, "Clip", "x", "");
+    node = upgraded(&l, 7, "Clip", "x", "");
     assert_int_equal(node->input_count, 1);
-    node = adapted(&l, 7, "Clip", "x", "max=6.0 min=-1.5");
+    node = upgraded(&l, 7, "Clip", "x", "max=6.0 min=-1.5");
     assert_floats(mmi_onnx_constant(&l.model, node, 1), (const float[]){-1.5F}, 1);
-    node = adapted(&l, 10, "Pad", "x", "pads=[0,1] value=2.5");
+    node = upgraded(&l, 10, "Pad", "x", "pads=[0,1] value=2.5");
     assert_ints(mmi_onnx_constant(&l.model, node, 1), (const int64_t[]){0, 1}, 2);
     assert_floats(mmi_onnx_constant(&l.model, node, 2), (const float[]){2.5F}, 1);
-    node = adapted(&l, 10, "Pad", "x", "pads=[0,1] value=0.0");
+    node = upgraded(&l, 10, "Pad", "x", "pads=[0,1] value=0.0");
     assert_int_equal(node->input_count, 2);
     loaded_fini(&l);
 }
@@ -93,7 +93,7 @@ static void test_resize(void **state) {
     (void)state;
     struct loaded l;
     loaded_init(&l);
-    const struct onnx_node *node = adapted(&l, 8, "Upsample", "x", "scales=[1.0,2.0]");
+    const struct onnx_node *node = upgraded(&l, 8, "Upsample", "x", "scales=[1.0,2.0]");
     assert_string_equal(node->type, "Resize");
     assert_int_equal(node->input_count, 3);
     assert_int_equal(node->inputs[1], ONNX_NO_VALUE);
@@ -104,15 +104,15 @@ static void test_resize(void **state) {
         const char *type, *becomes;
     } cases[] = {{9, "Upsample", "Resize"}, {10, "Resize", "Resize"}};
     for (size_t i = 0; i < 2; i++) {
-        node = adapted(&l, cases[i].opset, cases[i].type, "x grow", "");
+        node = upgraded(&l, cases[i].opset, cases[i].type, "x grow", "");
         assert_string_equal(node->type, cases[i].becomes);
         assert_int_equal(node->input_count, 3);
         assert_int_equal(node->inputs[1], ONNX_NO_VALUE);
         assert_int_equal(node->inputs[2], value_of(&l, "grow"));
     }
-    node = adapted(&l, 11, "Resize", "x grow", "");
+    node = upgraded(&l, 11, "Resize", "x grow", "");
     assert_int_equal(node->input_count, 2);
-    node = adapted(&l, 10, "Upsample", "x grow", ""); /* gone by then */
+    node = upgraded(&l, 10, "Upsample", "x grow", ""); /* removed in opset 10 */
     assert_string_equal(node->type, "Upsample");
     loaded_fini(&l);
 }
@@ -135,7 +135,7 @@ static void test_renamed(void **state) {
     loaded_init(&l);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct onnx_node *node =
-            adapted(&l, cases[i].opset, cases[i].type, cases[i].inputs, "");
+            upgraded(&l, cases[i].opset, cases[i].type, cases[i].inputs, "");
         assert_string_equal(node->type, cases[i].becomes);
         if (strcmp(cases[i].becomes, "Identity") == 0) {
             assert_int_equal(node->input_count, 1);
@@ -222,7 +222,7 @@ static void test_bad_nodes(void **state) {
     l.model.main->nodes[0]->domain = "com.example";
     must_not_resolve(&l, MM_UNSUPPORTED,
                      "there is no operator Identity in domain com.example, opset 13");
-    refuse_node(&l, "Fused", "x", "y", ""); /* not to be had from outside */
+    refuse_node(&l, "Fused", "x", "y", ""); /* ours: no file may use it */
     l.model.main->nodes[0]->domain = "mmi";
     must_not_resolve(&l, MM_UNSUPPORTED, "there is no operator Fused in domain mmi");
     refuse_node(&l, "Reshape", "x", "y", "");
@@ -240,7 +240,7 @@ static void test_bad_nodes(void **state) {
     refuse_node(&l, "Flatten", "x", "y", "axis=0.5");
     must_not_resolve(&l, MM_INVALID_MODEL, "Flatten node 'bad': attribute axis has type 1");
 
-    writer_init(&w, 13); /* without a name it is known by what it makes */
+    writer_init(&w, 13); /* without a name it is called by its output */
     writer_node(&w, "Gelatine", "", "jelly", "");
     writer_end(&w);
     must_load(&l, &w);
@@ -248,7 +248,7 @@ static void test_bad_nodes(void **state) {
     loaded_fini(&l);
 }
 
-/* Trailing inputs that are left out go; a node of which nobody wants anything goes too. */
+/* Trailing inputs that are left out are dropped, and so are nodes whose outputs have no name. */
 static void test_left_out(void **state) {
     (void)state;
     struct loaded l;
@@ -271,7 +271,7 @@ static void test_left_out(void **state) {
 
 /* ---- Branches -------------------------------------------------------------------------------- */
 
-/* If, whose branches give out `then` and `otherwise` values; `takes`: they have an input, too. */
+/* If, whose branches have `then` and `otherwise` outputs; `takes`: and an input. */
 static void write_if(struct writer *w, int then, int otherwise, bool takes) {
     static const char *const names[] = {"then_branch", "else_branch"};
     static const char *const outputs[] = {"a", "b", "c"};
@@ -307,7 +307,7 @@ static void test_branches(void **state) {
     for (int i = 0; i < 2; i++) {
         const struct onnx_graph *branch = node->branches[i];
         assert_non_null(branch);
-        assert_int_equal(branch->node_count, 2); /* the constant is one no more */
+        assert_int_equal(branch->node_count, 2); /* the Constant node is gone */
         assert_int_equal(branch->output_count, 2);
         assert_string_equal(branch->nodes[0]->op->name, "Identity");
         assert_int_equal(branch->nodes[1]->inputs[0], l.model.main->inputs[1]);
@@ -325,7 +325,7 @@ static void test_branches(void **state) {
     must_load(&l, &w);
     must_not_resolve(&l, MM_INVALID_MODEL, "then_branch has 1 inputs and 2 outputs");
 
-    writer_init(&w, 13); /* what is wrong in a branch is told with the node in the branch */
+    writer_init(&w, 13); /* an error names the node inside the branch */
     writer_input(&w, "cond", MM_BOOL, "");
     writer_node(&w, "If", "cond", "y", "");
     for (int i = 0; i < 2; i++) {

@@ -13,8 +13,8 @@
 
 static uint64_t seed;
 
-static int64_t between(int64_t least, int64_t most) {
-    return least + (int64_t)test_random_below(&seed, (uint64_t)(most - least + 1));
+static int64_t between(int64_t min, int64_t max) {
+    return min + (int64_t)test_random_below(&seed, (uint64_t)(max - min + 1));
 }
 
 /* ---- Written down */
@@ -107,8 +107,8 @@ struct trial {
     double *state, *cell, *y; /* of all directions */
 };
 
-static double within(double x, double most) {
-    return x < -most ? -most : x > most ? most : x;
+static double within(double x, double max) {
+    return x < -max ? -max : x > max ? max : x;
 }
 
 static double sigmoid(double x) {
@@ -146,27 +146,27 @@ static void step_lstm(const struct trial *t, int64_t d, const double *gates, dou
     int64_t hidden = t->size[HIDDEN];
     for (int64_t k = 0; k < hidden; k++) {
         const double *p = t->p ? t->p + d * 3 * hidden + k : NULL;
-        double most = (double)t->clip, before = cell[k];
-        double i = sigmoid(within(gates[k] + (p ? p[0] * before : 0), most));
-        double f = sigmoid(within(gates[2 * hidden + k] + (p ? p[2 * hidden] * before : 0), most));
+        double max = (double)t->clip, before = cell[k];
+        double i = sigmoid(within(gates[k] + (p ? p[0] * before : 0), max));
+        double f = sigmoid(within(gates[2 * hidden + k] + (p ? p[2 * hidden] * before : 0), max));
         f = t->coupled ? 1 - i : f;
-        cell[k] = f * before + i * tanh(within(gates[3 * hidden + k], most));
-        double o = sigmoid(within(gates[hidden + k] + (p ? p[hidden] * cell[k] : 0), most));
+        cell[k] = f * before + i * tanh(within(gates[3 * hidden + k], max));
+        double o = sigmoid(within(gates[hidden + k] + (p ? p[hidden] * cell[k] : 0), max));
         state[k] = o * tanh(cell[k]);
     }
 }
 
 static void step_gru(const struct trial *t, int64_t d, const double *input, double *state) {
     int64_t hidden = t->size[HIDDEN];
-    double z[16], r[16], reset[16], next[16], most = (double)t->clip;
+    double z[16], r[16], reset[16], next[16], max = (double)t->clip;
     for (int64_t k = 0; k < hidden; k++) {
-        z[k] = sigmoid(within(input[k] + share_of_state(t, d, state, k), most));
-        r[k] = sigmoid(within(input[hidden + k] + share_of_state(t, d, state, hidden + k), most));
+        z[k] = sigmoid(within(input[k] + share_of_state(t, d, state, k), max));
+        r[k] = sigmoid(within(input[hidden + k] + share_of_state(t, d, state, hidden + k), max));
         reset[k] = t->linear ? state[k] : r[k] * state[k];
     }
     for (int64_t k = 0; k < hidden; k++) {
         double share = share_of_state(t, d, reset, 2 * hidden + k) * (t->linear ? r[k] : 1);
-        next[k] = (1 - z[k]) * tanh(within(input[2 * hidden + k] + share, most)) + z[k] * state[k];
+        next[k] = (1 - z[k]) * tanh(within(input[2 * hidden + k] + share, max)) + z[k] * state[k];
     }
     memcpy(state, next, (size_t)hidden * sizeof(*next));
 }

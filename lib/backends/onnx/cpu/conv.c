@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conv by tiles: what a stretch of results sees is laid out in the scratch, [depth, results], and
- * multiplied by all weights. */
+/* Conv by im2col: blocks of kc x nc of the im2col matrix are packed into the scratch and multiplied
+ * by the weights. */
 #include <backends/onnx/cpu/conv.h>
 #include <base/checked.h>
 
-#define TILE 240
-#define DIRECT_ROWS 24
-/* So few results a channel are better computed one by one. */
-#define DOTS 4
+#define MAX_NC 240
+/* Up to this m packing costs more than it saves, if the image itself is the im2col matrix. */
+#define UNPACKED_MAX_M 24
+/* Up to this n, dot products are faster. */
+#define DOT_MAX_N 4
 
 struct conv {
     const struct onnx_simd *simd;
     const struct onnx_call *call;
     struct onnx_conv_sizes size;
-    bool flat;                              /* each result sees the pixel at its place */
-    bool direct;                            /* so few rows that copying would cost too much */
-    uint64_t tile, tiles, row_parts, block; /* columns of a tile; depth of a block */
-    uint64_t stride;                        /* of the tile's rows */
-    uint64_t tasks, task_floats, seen_bytes;
-    const struct onnx_seen *seen; /* by each row of the window, by each column */
-    float *room;                  /* of the tasks */
+    bool pointwise; /* 1 x 1, stride 1, no padding: the image is the im2col matrix */
+    bool unpacked;  /* B is read from the image where its columns fill whole panels */
+    uint64_t nc, n_blocks, m_blocks, kc;
+    uint64_t b_row_stride; /* of the packed block */
+    uint64_t tasks, task_floats, tap_ranges_bytes;
+    const struct onnx_tap_range *tap_ranges; /* of the rows of the window, then of its columns */
+    float *scratch;                          /* of the tasks */
 };
 
-static bool is_flat(const struct onnx_plane_axis *axis) {
-    return axis->kernel == 1 && axis->stride == 1 && axis->begin == 0 && axis->in == axis->out;
+static bool is_pointwise(const struct onnx_window_axis *axis) {
+    return axis->kernel == 1 && axis->stride == 1 && axis->pad_begin == 0 && axis->in == axis->out;
 }
 
 bool mmi_onnx_conv_sizes(struct onnx_conv_sizes *sizes, const struct onnx_conv *params,
@@ -31,78 +32,75 @@ bool mmi_onnx_conv_sizes(struct onnx_conv_sizes *sizes, const struct onnx_conv *
     struct onnx_placed placed;
     const struct onnx_tensor *image = &inputs[0], *weights = &inputs[1];
     if (mmi_onnx_place_window(&params->window, image, weights->shape + 2, &placed, NULL) != MM_OK ||
-        !mmi_onnx_plane(&placed, &sizes->plane)) {
+        !mmi_onnx_window_2d(&placed, &sizes->window)) {
         return false;
     }
-    const struct onnx_plane_axis *rows = &sizes->plane.rows, *columns = &sizes->plane.columns;
+    const struct onnx_window_axis *rows = &sizes->window.rows, *columns = &sizes->window.columns;
     sizes->activation = params->activation.kind == ONNX_ACT_NONE ? NULL : &params->activation;
     sizes->groups = (uint64_t)params->group;
-    sizes->units = (uint64_t)image->shape[0] * sizes->groups;
+    sizes->gemms = (uint64_t)image->shape[0] * sizes->groups;
     sizes->channels = (uint64_t)weights->shape[1];
-    sizes->rows = (uint64_t)weights->shape[0] / sizes->groups;
-    sizes->depth = sizes->channels * rows->kernel * columns->kernel;
-    sizes->columns = rows->out * columns->out;
-    sizes->in_size = rows->in * columns->in;
-    sizes->work_ns =
-        (double)sizes->units * mmi_onnx_simd_ns(sizes->rows, sizes->columns, sizes->depth);
-    return sizes->units * sizes->rows * sizes->columns > 0 && image->elements > 0 &&
-           weights->elements > 0;
+    sizes->m = (uint64_t)weights->shape[0] / sizes->groups;
+    sizes->k = sizes->channels * rows->kernel * columns->kernel;
+    sizes->n = rows->out * columns->out;
+    sizes->in_pixels = rows->in * columns->in;
+    sizes->work_ns = (double)sizes->gemms * mmi_onnx_sgemm_ns(sizes->m, sizes->n, sizes->k);
+    return sizes->gemms * sizes->m * sizes->n > 0 && image->elements > 0 && weights->elements > 0;
 }
 
-struct onnx_simd_product mmi_onnx_conv_product(const struct onnx_conv_sizes *sizes,
-                                               const struct onnx_call *call, uint64_t unit,
-                                               struct onnx_range rows, struct onnx_range columns) {
+struct onnx_sgemm mmi_onnx_conv_gemm(const struct onnx_conv_sizes *sizes,
+                                     const struct onnx_call *call, uint64_t gemm,
+                                     struct onnx_range rows, struct onnx_range columns) {
     const float *weights = call->in[1];
     const float *bias = mmi_onnx_given(call, 2) ? call->in[2] : NULL;
     float *out = call->out[0];
-    uint64_t row = unit % sizes->groups * sizes->rows + rows.from;
-    uint64_t image_row = unit * sizes->rows + rows.from;
-    return (struct onnx_simd_product){.rows = rows.to - rows.from,
-                                      .columns = columns.to - columns.from,
-                                      .depth = sizes->depth,
-                                      .a = weights + row * sizes->depth,
-                                      .a_row = sizes->depth,
-                                      .a_depth = 1,
-                                      .c = out + image_row * sizes->columns + columns.from,
-                                      .c_row = sizes->columns,
-                                      .row_bias = bias ? bias + row : NULL,
-                                      .activation = sizes->activation};
+    uint64_t row = gemm % sizes->groups * sizes->m + rows.from;
+    uint64_t image_row = gemm * sizes->m + rows.from;
+    return (struct onnx_sgemm){.m = rows.to - rows.from,
+                               .n = columns.to - columns.from,
+                               .k = sizes->k,
+                               .a = weights + row * sizes->k,
+                               .a_row_stride = sizes->k,
+                               .a_k_stride = 1,
+                               .c = out + image_row * sizes->n + columns.from,
+                               .c_row_stride = sizes->n,
+                               .row_bias = bias ? bias + row : NULL,
+                               .activation = sizes->activation};
 }
 
-/* Tiles of the results that have `most` columns, or a little less so that rows of results are not
- * split. */
-static uint64_t tile_of(const struct onnx_conv_sizes *size, uint64_t most) {
-    uint64_t tiles = (size->columns + most - 1) / most;
-    uint64_t each = (size->columns + tiles - 1) / tiles;
-    uint64_t width = size->plane.columns.out, whole = most / width * width;
-    bool aligned = whole >= each && whole % ONNX_PANEL == 0;
-    return aligned ? whole : (each + ONNX_PANEL - 1) / ONNX_PANEL * ONNX_PANEL;
+/* At most max_nc, in blocks of equal size; whole rows of output pixels if they are multiples of
+ * ONNX_NR. */
+static uint64_t choose_nc(const struct onnx_conv_sizes *size, uint64_t max_nc) {
+    uint64_t blocks = (size->n + max_nc - 1) / max_nc;
+    uint64_t each = (size->n + blocks - 1) / blocks;
+    uint64_t width = size->window.columns.out, whole = max_nc / width * width;
+    bool aligned = whole >= each && whole % ONNX_NR == 0;
+    return aligned ? whole : (each + ONNX_NR - 1) / ONNX_NR * ONNX_NR;
 }
 
-/* Tiles, tasks and the scratch of each. */
+/* Block sizes, tasks and the scratch of each task. */
 static void plan(struct conv *conv, const mm_services *services) {
     const struct onnx_conv_sizes *size = &conv->size;
-    const struct onnx_plane *plane = &size->plane;
-    conv->flat = is_flat(&plane->rows) && is_flat(&plane->columns);
-    conv->direct = conv->flat && size->rows <= DIRECT_ROWS;
-    conv->seen_bytes =
-        ((plane->rows.kernel + plane->columns.kernel) * sizeof(*conv->seen) + 63) / 64 * 64;
+    const struct onnx_window_2d *window = &size->window;
+    conv->pointwise = is_pointwise(&window->rows) && is_pointwise(&window->columns);
+    conv->unpacked = conv->pointwise && size->m <= UNPACKED_MAX_M;
+    conv->tap_ranges_bytes =
+        ((window->rows.kernel + window->columns.kernel) * sizeof(*conv->tap_ranges) + 63) / 64 * 64;
     conv->tasks = mmi_onnx_tasks(services, size->work_ns, UINT64_MAX);
-    conv->block = mmi_onnx_simd_block(size->depth);
-    uint64_t share = size->columns / conv->tasks;
-    bool split = size->units < conv->tasks && share >= 4 * ONNX_PANEL;
-    conv->tile = tile_of(size, split ? mmi_min_u64(TILE, share + ONNX_PANEL) : TILE);
-    conv->tiles = (size->columns + conv->tile - 1) / conv->tile;
-    uint64_t units = size->units * conv->tiles;
-    conv->row_parts = mmi_min_u64((conv->tasks + units - 1) / units, size->rows);
-    conv->tasks = mmi_min_u64(conv->tasks, units * conv->row_parts);
-    /* An odd number of cache lines: rows do not all fall on the same places of a cache. */
-    conv->stride = conv->tile / ONNX_PANEL % 2 == 1 ? conv->tile : conv->tile + ONNX_PANEL;
-    conv->task_floats =
-        size->columns <= DOTS ? size->columns * size->depth : conv->stride * conv->block;
+    conv->kc = mmi_onnx_sgemm_kc(size->k);
+    uint64_t share = size->n / conv->tasks;
+    bool split = size->gemms < conv->tasks && share >= 4 * ONNX_NR;
+    conv->nc = choose_nc(size, split ? mmi_min_u64(MAX_NC, share + ONNX_NR) : MAX_NC);
+    conv->n_blocks = (size->n + conv->nc - 1) / conv->nc;
+    uint64_t blocks = size->gemms * conv->n_blocks;
+    conv->m_blocks = mmi_min_u64((conv->tasks + blocks - 1) / blocks, size->m);
+    conv->tasks = mmi_min_u64(conv->tasks, blocks * conv->m_blocks);
+    /* An odd number of cache lines, so that rows do not map to the same cache sets. */
+    conv->b_row_stride = conv->nc / ONNX_NR % 2 == 1 ? conv->nc : conv->nc + ONNX_NR;
+    conv->task_floats = size->n <= DOT_MAX_N ? size->n * size->k : conv->b_row_stride * conv->kc;
 }
 
-/* ---- Laying out */
+/* ---- im2col */
 
 static void clear(float *to, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
@@ -110,13 +108,13 @@ static void clear(float *to, uint64_t count) {
     }
 }
 
-/* What results [columns] see of one channel through one element of the window. */
-static void lay_row(const struct conv *conv, const float *channel, const uint64_t tap[2],
-                    struct onnx_range columns, float *to) {
-    const struct onnx_plane_axis *down = &conv->size.plane.rows,
-                                 *across = &conv->size.plane.columns;
-    const struct onnx_seen *rows = &conv->seen[tap[0]];
-    const struct onnx_seen *inside = &conv->seen[down->kernel + tap[1]];
+/* One row of the im2col matrix: the inputs of one tap of one channel for some output pixels. */
+static void im2col_row(const struct conv *conv, const float *channel, const uint64_t tap[2],
+                       struct onnx_range columns, float *to) {
+    const struct onnx_window_axis *down = &conv->size.window.rows,
+                                  *across = &conv->size.window.columns;
+    const struct onnx_tap_range *rows = &conv->tap_ranges[tap[0]];
+    const struct onnx_tap_range *inside = &conv->tap_ranges[down->kernel + tap[1]];
     uint64_t row = columns.from / across->out, from = columns.from % across->out;
     for (uint64_t at = columns.from; at < columns.to; row++, from = 0) {
         uint64_t end = mmi_min_u64(across->out, from + columns.to - at);
@@ -137,19 +135,19 @@ static void lay_row(const struct conv *conv, const float *channel, const uint64_
     }
 }
 
-/* Rows [depth] of the matrix of pixels of one group's image, those columns. */
-static void lay_out(const struct conv *conv, const float *image, struct onnx_range depth,
-                    struct onnx_range columns, float *to) {
-    uint64_t down = conv->size.plane.rows.kernel, across = conv->size.plane.columns.kernel;
+/* Rows `depth` and some columns of the im2col matrix; each row is padded with 0 to whole panels. */
+static void im2col(const struct conv *conv, const float *image, struct onnx_range depth,
+                   struct onnx_range columns, float *to) {
+    uint64_t down = conv->size.window.rows.kernel, across = conv->size.window.columns.kernel;
     uint64_t tap[2] = {depth.from / across % down, depth.from % across};
-    const float *channel = image + depth.from / across / down * conv->size.in_size;
+    const float *channel = image + depth.from / across / down * conv->size.in_pixels;
     uint64_t count = columns.to - columns.from;
-    uint64_t padding = (ONNX_PANEL - count % ONNX_PANEL) % ONNX_PANEL;
-    for (uint64_t k = depth.from; k < depth.to; k++, to += conv->stride) {
-        if (conv->flat) {
+    uint64_t padding = (ONNX_NR - count % ONNX_NR) % ONNX_NR;
+    for (uint64_t k = depth.from; k < depth.to; k++, to += conv->b_row_stride) {
+        if (conv->pointwise) {
             conv->simd->gather(channel + columns.from, 1, to, count);
         } else {
-            lay_row(conv, channel, tap, columns, to);
+            im2col_row(conv, channel, tap, columns, to);
         }
         clear(to + count, padding);
         if (++tap[1] == across) {
@@ -158,122 +156,122 @@ static void lay_out(const struct conv *conv, const float *image, struct onnx_ran
         }
         if (tap[0] == down) {
             tap[0] = 0;
-            channel += conv->size.in_size;
+            channel += conv->size.in_pixels;
         }
     }
 }
 
 /* ---- Running */
 
-/* One tile of one unit, or some rows of it. */
-struct job {
-    uint64_t unit;
+/* A block of C of one GEMM. */
+struct block {
+    uint64_t gemm;
     struct onnx_range rows, columns;
 };
 
-static struct job job_at(const struct conv *conv, uint64_t i) {
-    uint64_t part = i % conv->row_parts, tile = i / conv->row_parts % conv->tiles;
-    return (struct job){
-        .unit = i / conv->row_parts / conv->tiles,
-        .rows = mmi_onnx_part(conv->size.rows, conv->row_parts, part),
-        .columns = {tile * conv->tile, mmi_min_u64((tile + 1) * conv->tile, conv->size.columns)}};
+static struct block block_at(const struct conv *conv, uint64_t i) {
+    uint64_t m_block = i % conv->m_blocks, n_block = i / conv->m_blocks % conv->n_blocks;
+    return (struct block){
+        .gemm = i / conv->m_blocks / conv->n_blocks,
+        .rows = mmi_onnx_part(conv->size.m, conv->m_blocks, m_block),
+        .columns = {n_block * conv->nc, mmi_min_u64((n_block + 1) * conv->nc, conv->size.n)}};
 }
 
-static void run_tile(const struct conv *conv, const struct job *job, float *room) {
-    const struct onnx_simd_product whole =
-        mmi_onnx_conv_product(&conv->size, conv->call, job->unit, job->rows, job->columns);
-    const float *image = mmi_onnx_conv_image(&conv->size, conv->call, job->unit);
-    for (uint64_t from = 0; from < conv->size.depth; from += conv->block) {
-        struct onnx_range depth = {from, mmi_min_u64(from + conv->block, conv->size.depth)};
-        struct onnx_simd_product part = whole;
-        part.depth = depth.to - depth.from;
+static void run_block(const struct conv *conv, const struct block *block, float *scratch) {
+    const struct onnx_sgemm gemm =
+        mmi_onnx_conv_gemm(&conv->size, conv->call, block->gemm, block->rows, block->columns);
+    const float *image = mmi_onnx_conv_image(&conv->size, conv->call, block->gemm);
+    for (uint64_t from = 0; from < conv->size.k; from += conv->kc) {
+        struct onnx_range depth = {from, mmi_min_u64(from + conv->kc, conv->size.k)};
+        struct onnx_sgemm part = gemm;
+        part.k = depth.to - depth.from;
         part.a += from;
-        if (conv->direct && part.columns % ONNX_PANEL == 0) {
-            part.b = image + from * conv->size.in_size + job->columns.from;
-            part.b_depth = conv->size.in_size;
+        if (conv->unpacked && part.n % ONNX_NR == 0) {
+            part.b = image + from * conv->size.in_pixels + block->columns.from;
+            part.b_k_stride = conv->size.in_pixels;
         } else {
-            lay_out(conv, image, depth, job->columns, room);
-            part.b = room;
-            part.b_depth = conv->stride;
+            im2col(conv, image, depth, block->columns, scratch);
+            part.b = scratch;
+            part.b_k_stride = conv->b_row_stride;
         }
-        part.b_panel = ONNX_PANEL;
-        part.add = from > 0;
-        part.activation = depth.to == conv->size.depth ? whole.activation : NULL;
-        mmi_onnx_simd_multiply_rows(conv->simd, &part);
+        part.b_panel_stride = ONNX_NR;
+        part.accumulate = from > 0;
+        part.activation = depth.to == conv->size.k ? gemm.activation : NULL;
+        mmi_onnx_sgemm_block(conv->simd, &part);
     }
 }
 
-static void run_tiles(void *ctx, uint64_t i) {
+static void run_blocks(void *ctx, uint64_t i) {
     const struct conv *conv = ctx;
-    float *room = conv->room + i * conv->task_floats;
-    uint64_t jobs = conv->size.units * conv->tiles * conv->row_parts;
-    struct onnx_range mine = mmi_onnx_part(jobs, conv->tasks, i);
+    float *scratch = conv->scratch + i * conv->task_floats;
+    uint64_t blocks = conv->size.gemms * conv->n_blocks * conv->m_blocks;
+    struct onnx_range mine = mmi_onnx_part(blocks, conv->tasks, i);
     for (uint64_t at = mine.from; at < mine.to; at++) {
-        struct job job = job_at(conv, at);
-        run_tile(conv, &job, room);
+        struct block block = block_at(conv, at);
+        run_block(conv, &block, scratch);
     }
 }
 
-/* ---- Few results a channel */
+/* ---- Few output pixels */
 
-/* What one result sees of one row of pixels. */
-static void lay_run(const struct conv *conv, const float *pixels, uint64_t column, float *to) {
-    const struct onnx_plane_axis *across = &conv->size.plane.columns;
-    const struct onnx_seen *seen = conv->seen + conv->size.plane.rows.kernel;
+/* The inputs of one output pixel in one row of the window. */
+static void im2row_taps(const struct conv *conv, const float *pixels, uint64_t column, float *to) {
+    const struct onnx_window_axis *across = &conv->size.window.columns;
+    const struct onnx_tap_range *ranges = conv->tap_ranges + conv->size.window.rows.kernel;
     for (uint64_t tap = 0; tap < across->kernel; tap++) {
-        bool inside = column >= seen[tap].from && column < seen[tap].to;
-        to[tap] = inside ? pixels[(int64_t)(column * across->stride) + seen[tap].offset] : 0;
+        bool inside = column >= ranges[tap].from && column < ranges[tap].to;
+        to[tap] = inside ? pixels[(int64_t)(column * across->stride) + ranges[tap].offset] : 0;
     }
 }
 
-/* All that each result sees, result by result: [columns, depth]. */
-static const float *lay_out_results(const struct conv *conv, const float *image, float *room) {
-    if (conv->flat && conv->size.columns == 1) {
+/* The transposed im2col matrix [n, k]. */
+static const float *im2row(const struct conv *conv, const float *image, float *scratch) {
+    if (conv->pointwise && conv->size.n == 1) {
         return image;
     }
-    const struct onnx_plane_axis *down = &conv->size.plane.rows,
-                                 *across = &conv->size.plane.columns;
-    float *to = room;
-    for (uint64_t n = 0; n < conv->size.columns; n++) {
+    const struct onnx_window_axis *down = &conv->size.window.rows,
+                                  *across = &conv->size.window.columns;
+    float *to = scratch;
+    for (uint64_t n = 0; n < conv->size.n; n++) {
         for (uint64_t i = 0; i < conv->size.channels * down->kernel; i++, to += across->kernel) {
-            const struct onnx_seen *rows = &conv->seen[i % down->kernel];
-            const float *channel = image + i / down->kernel * conv->size.in_size;
+            const struct onnx_tap_range *rows = &conv->tap_ranges[i % down->kernel];
+            const float *channel = image + i / down->kernel * conv->size.in_pixels;
             uint64_t row = n / across->out;
             if (row < rows->from || row >= rows->to) {
                 clear(to, across->kernel);
                 continue;
             }
             int64_t pixels = ((int64_t)(row * down->stride) + rows->offset) * (int64_t)across->in;
-            lay_run(conv, channel + pixels, n % across->out, to);
+            im2row_taps(conv, channel + pixels, n % across->out, to);
         }
     }
-    return room;
+    return scratch;
 }
 
-static void run_dots(void *ctx, uint64_t i) {
+static void run_dot_products(void *ctx, uint64_t i) {
     const struct conv *conv = ctx;
-    float *room = conv->room + i * conv->task_floats;
-    for (uint64_t unit = 0; unit < conv->size.units; unit++) {
-        struct job job = {.unit = unit,
-                          .rows = mmi_onnx_part(conv->size.rows, conv->tasks, i),
-                          .columns = {0, conv->size.columns}};
-        const struct onnx_simd_product p =
-            mmi_onnx_conv_product(&conv->size, conv->call, job.unit, job.rows, job.columns);
-        const float *image = mmi_onnx_conv_image(&conv->size, conv->call, job.unit);
-        struct onnx_dots dots = {.rows = p.rows,
-                                 .columns = p.columns,
-                                 .depth = p.depth,
-                                 .a = p.a,
-                                 .x = lay_out_results(conv, image, room),
-                                 .a_row = p.a_row,
-                                 .x_column = p.depth,
-                                 .c = p.c,
-                                 .c_row = p.c_row,
-                                 .c_column = 1,
-                                 .row_bias = p.row_bias};
-        conv->simd->dots(&dots);
+    float *scratch = conv->scratch + i * conv->task_floats;
+    for (uint64_t gemm = 0; gemm < conv->size.gemms; gemm++) {
+        struct block block = {.gemm = gemm,
+                              .rows = mmi_onnx_part(conv->size.m, conv->tasks, i),
+                              .columns = {0, conv->size.n}};
+        const struct onnx_sgemm p =
+            mmi_onnx_conv_gemm(&conv->size, conv->call, block.gemm, block.rows, block.columns);
+        const float *image = mmi_onnx_conv_image(&conv->size, conv->call, block.gemm);
+        struct onnx_dot_products dots = {.m = p.m,
+                                         .n = p.n,
+                                         .k = p.k,
+                                         .a = p.a,
+                                         .x = im2row(conv, image, scratch),
+                                         .a_row_stride = p.a_row_stride,
+                                         .x_row_stride = p.k,
+                                         .c = p.c,
+                                         .c_row_stride = p.c_row_stride,
+                                         .c_column_stride = 1,
+                                         .row_bias = p.row_bias};
+        conv->simd->dot_products(&dots);
         if (p.activation) {
-            conv->simd->activate(p.activation, p.c, p.columns, p.rows, p.columns);
+            conv->simd->activate(p.activation, p.c, p.n, p.m, p.n);
         }
     }
 }
@@ -284,27 +282,27 @@ static mm_status run(const struct onnx_call *call, void (*body)(void *ctx, uint6
     struct conv conv = {.simd = mmi_onnx_simd(call->services->cpu_features), .call = call};
     mmi_onnx_conv_sizes(&conv.size, call->params, call->inputs);
     plan(&conv, call->services);
-    struct onnx_seen *seen = call->scratch;
-    conv.seen = seen;
-    for (uint64_t i = 0; i < conv.size.plane.rows.kernel; i++) {
-        *seen++ = mmi_onnx_plane_seen(&conv.size.plane.rows, i);
+    struct onnx_tap_range *ranges = call->scratch;
+    conv.tap_ranges = ranges;
+    for (uint64_t i = 0; i < conv.size.window.rows.kernel; i++) {
+        *ranges++ = mmi_onnx_tap_range(&conv.size.window.rows, i);
     }
-    for (uint64_t i = 0; i < conv.size.plane.columns.kernel; i++) {
-        *seen++ = mmi_onnx_plane_seen(&conv.size.plane.columns, i);
+    for (uint64_t i = 0; i < conv.size.window.columns.kernel; i++) {
+        *ranges++ = mmi_onnx_tap_range(&conv.size.window.columns, i);
     }
-    conv.room = (float *)((char *)call->scratch + conv.seen_bytes);
+    conv.scratch = (float *)((char *)call->scratch + conv.tap_ranges_bytes);
     mmi_onnx_run_tasks(call->services, conv.tasks, body, &conv);
     return MM_OK;
 }
 
-static mm_status conv_by_tiles(const struct onnx_call *call, mm_error *err) {
+static mm_status conv_im2col(const struct onnx_call *call, mm_error *err) {
     (void)err;
-    return run(call, run_tiles);
+    return run(call, run_blocks);
 }
 
-static mm_status conv_by_dots(const struct onnx_call *call, mm_error *err) {
+static mm_status conv_dot_products(const struct onnx_call *call, mm_error *err) {
     (void)err;
-    return run(call, run_dots);
+    return run(call, run_dot_products);
 }
 
 onnx_kernel mmi_onnx_choose_conv(struct onnx_inference *x, const mm_services *services) {
@@ -312,10 +310,10 @@ onnx_kernel mmi_onnx_choose_conv(struct onnx_inference *x, const mm_services *se
     if (x->inputs[0].dtype != MM_F32 || !mmi_onnx_conv_sizes(&conv.size, x->params, x->inputs)) {
         return NULL;
     }
-    if (conv.size.columns > DOTS) {
-        bool alone = conv.size.channels == 1 && conv.size.groups > 1;
-        onnx_kernel kernel = alone ? mmi_onnx_choose_depthwise(x, services)
-                                   : mmi_onnx_choose_conv_strips(x, services);
+    if (conv.size.n > DOT_MAX_N) {
+        bool depthwise = conv.size.channels == 1 && conv.size.groups > 1;
+        onnx_kernel kernel = depthwise ? mmi_onnx_choose_depthwise(x, services)
+                                       : mmi_onnx_choose_conv_indirect(x, services);
         if (kernel) {
             return kernel;
         }
@@ -323,8 +321,8 @@ onnx_kernel mmi_onnx_choose_conv(struct onnx_inference *x, const mm_services *se
     plan(&conv, services);
     uint64_t bytes;
     if (!mmi_mul(conv.tasks * sizeof(float), conv.task_floats, &bytes) ||
-        !mmi_add(bytes, conv.seen_bytes, &x->scratch_bytes)) {
+        !mmi_add(bytes, conv.tap_ranges_bytes, &x->scratch_bytes)) {
         return NULL;
     }
-    return conv.size.columns <= DOTS ? conv_by_dots : conv_by_tiles;
+    return conv.size.n <= DOT_MAX_N ? conv_dot_products : conv_im2col;
 }

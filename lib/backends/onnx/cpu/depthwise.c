@@ -1,84 +1,85 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conv with one channel a group. */
+/* Depthwise Conv: groups of one input channel. */
 #include <backends/onnx/cpu/conv.h>
-#include <backends/onnx/cpu/strip.h>
+#include <backends/onnx/cpu/padded_rows.h>
 #include <base/checked.h>
 
-#define STRIP_FLOATS (12 * 1024) /* so that it stays near */
+#define PADDED_FLOATS (12 * 1024) /* small enough for the cache */
 
 struct depthwise {
     const struct onnx_simd *simd;
     const struct onnx_call *call;
     const struct onnx_activation *activation;
-    struct onnx_strip strip;
-    uint64_t images, channels, each; /* results, and how many of them share a channel */
+    struct onnx_padded_rows padded;
+    uint64_t images, channels, multiplier; /* output channels; how many share an input channel */
     uint64_t taps, tasks;
     const uint64_t *offsets; /* [taps] */
-    float *room;             /* strip.floats for each task */
+    float *scratch;          /* padded.floats for each task */
 };
 
-static bool measure(struct depthwise *d, const struct onnx_conv *params,
-                    const struct onnx_tensor *inputs, const mm_services *services) {
+static bool plan(struct depthwise *d, const struct onnx_conv *params,
+                 const struct onnx_tensor *inputs, const mm_services *services) {
     struct onnx_placed placed;
-    struct onnx_plane plane;
+    struct onnx_window_2d window;
     const struct onnx_tensor *weights = &inputs[1];
     if (mmi_onnx_place_window(&params->window, &inputs[0], weights->shape + 2, &placed, NULL) !=
             MM_OK ||
-        !mmi_onnx_plane(&placed, &plane) || !mmi_onnx_strip(&plane, 0, STRIP_FLOATS, &d->strip)) {
+        !mmi_onnx_window_2d(&placed, &window) ||
+        !mmi_onnx_padded_rows(&window, 0, PADDED_FLOATS, &d->padded)) {
         return false;
     }
     d->activation = params->activation.kind == ONNX_ACT_NONE ? NULL : &params->activation;
     d->images = (uint64_t)inputs[0].shape[0];
     d->channels = (uint64_t)weights->shape[0];
-    d->each = d->channels / (uint64_t)params->group;
-    d->taps = plane.rows.kernel * plane.columns.kernel;
+    d->multiplier = d->channels / (uint64_t)params->group;
+    d->taps = window.rows.kernel * window.columns.kernel;
     double results =
-        (double)d->images * (double)d->channels * (double)(plane.rows.out * plane.columns.out);
+        (double)d->images * (double)d->channels * (double)(window.rows.out * window.columns.out);
     d->tasks =
         mmi_onnx_tasks(services, results * (double)(d->taps + 8) / 20, d->images * d->channels);
     return true;
 }
 
-/* Rows of results of one channel, one by one. */
-static void weigh_rows(const struct depthwise *d, const struct onnx_slide *slide) {
-    struct onnx_taps taps = {.offsets = d->offsets,
-                             .weights = slide->weights,
-                             .count = d->taps,
-                             .columns = slide->columns,
-                             .bias = slide->bias};
-    for (uint64_t row = 0; row < slide->rows; row++) {
-        taps.from = slide->from + mmi_onnx_strip_row(&d->strip, row);
-        taps.to = slide->to + row * slide->columns;
-        d->simd->weigh(&taps);
+/* For any window: output rows one by one. */
+static void window_rows(const struct depthwise *d, const struct onnx_depthwise *dw) {
+    struct onnx_window_row taps = {.offsets = d->offsets,
+                                   .weights = dw->weights,
+                                   .count = d->taps,
+                                   .columns = dw->columns,
+                                   .bias = dw->bias};
+    for (uint64_t row = 0; row < dw->rows; row++) {
+        taps.from = dw->from + mmi_onnx_padded_row(&d->padded, row);
+        taps.to = dw->to + row * dw->columns;
+        d->simd->window_sum(&taps);
     }
 }
 
-/* All results of one channel. */
-static void run_channel(const struct depthwise *d, uint64_t i, float *room) {
-    const struct onnx_plane *plane = &d->strip.plane;
-    uint64_t in_size = plane->rows.in * plane->columns.in;
+/* One output channel. */
+static void run_channel(const struct depthwise *d, uint64_t i, float *scratch) {
+    const struct onnx_window_2d *window = &d->padded.window;
+    uint64_t in_pixels = window->rows.in * window->columns.in;
     uint64_t channel = i % d->channels;
-    const float *in = (const float *)d->call->in[0] + i / d->each * in_size;
+    const float *in = (const float *)d->call->in[0] + i / d->multiplier * in_pixels;
     const float *bias = mmi_onnx_given(d->call, 2) ? d->call->in[2] : NULL;
-    float *out = (float *)d->call->out[0] + i * plane->rows.out * plane->columns.out;
-    struct onnx_slide slide = {.from = room,
-                               .row = d->strip.row,
-                               .kernel_rows = plane->rows.kernel,
-                               .kernel_columns = plane->columns.kernel,
-                               .stride = plane->rows.stride,
-                               .offsets = d->offsets,
-                               .weights = (const float *)d->call->in[1] + channel * d->taps,
-                               .columns = plane->columns.out,
-                               .bias = bias ? bias[channel] : 0};
-    for (uint64_t first = 0; first < plane->rows.out; first += d->strip.results) {
-        slide.rows = mmi_min_u64(d->strip.results, plane->rows.out - first);
-        slide.to = out + first * slide.columns;
-        mmi_onnx_fill_strip(&d->strip, d->simd, in, first, slide.rows, room);
-        if (plane->rows.dilation != 1 || !d->simd->slide(&slide)) {
-            weigh_rows(d, &slide);
+    float *out = (float *)d->call->out[0] + i * window->rows.out * window->columns.out;
+    struct onnx_depthwise dw = {.from = scratch,
+                                .row_stride = d->padded.row_stride,
+                                .kernel_rows = window->rows.kernel,
+                                .kernel_columns = window->columns.kernel,
+                                .stride = window->rows.stride,
+                                .offsets = d->offsets,
+                                .weights = (const float *)d->call->in[1] + channel * d->taps,
+                                .columns = window->columns.out,
+                                .bias = bias ? bias[channel] : 0};
+    for (uint64_t first = 0; first < window->rows.out; first += d->padded.out_rows) {
+        dw.rows = mmi_min_u64(d->padded.out_rows, window->rows.out - first);
+        dw.to = out + first * dw.columns;
+        mmi_onnx_pad_rows(&d->padded, d->simd, in, first, dw.rows, scratch);
+        if (window->rows.dilation != 1 || !d->simd->depthwise(&dw)) {
+            window_rows(d, &dw);
         }
         if (d->activation) {
-            d->simd->activate(d->activation, slide.to, slide.columns, slide.rows, slide.columns);
+            d->simd->activate(d->activation, dw.to, dw.columns, dw.rows, dw.columns);
         }
     }
 }
@@ -87,26 +88,26 @@ static void run_channels(void *ctx, uint64_t i) {
     const struct depthwise *d = ctx;
     struct onnx_range mine = mmi_onnx_part(d->images * d->channels, d->tasks, i);
     for (uint64_t channel = mine.from; channel < mine.to; channel++) {
-        run_channel(d, channel, d->room + i * d->strip.floats);
+        run_channel(d, channel, d->scratch + i * d->padded.floats);
     }
 }
 
-static mm_status conv_by_channels(const struct onnx_call *call, mm_error *err) {
+static mm_status conv_depthwise(const struct onnx_call *call, mm_error *err) {
     (void)err;
     struct depthwise d = {.simd = mmi_onnx_simd(call->services->cpu_features), .call = call};
-    measure(&d, call->params, call->inputs, call->services);
-    mmi_onnx_strip_offsets(&d.strip, call->scratch);
+    plan(&d, call->params, call->inputs, call->services);
+    mmi_onnx_tap_offsets(&d.padded, call->scratch);
     d.offsets = call->scratch;
-    d.room = (float *)((uint64_t *)call->scratch + d.taps);
+    d.scratch = (float *)((uint64_t *)call->scratch + d.taps);
     mmi_onnx_run_tasks(call->services, d.tasks, run_channels, &d);
     return MM_OK;
 }
 
 onnx_kernel mmi_onnx_choose_depthwise(struct onnx_inference *x, const mm_services *services) {
     struct depthwise d;
-    if (!measure(&d, x->params, x->inputs, services)) {
+    if (!plan(&d, x->params, x->inputs, services)) {
         return NULL;
     }
-    x->scratch_bytes = d.taps * sizeof(*d.offsets) + d.tasks * d.strip.floats * sizeof(float);
-    return conv_by_channels;
+    x->scratch_bytes = d.taps * sizeof(*d.offsets) + d.tasks * d.padded.floats * sizeof(float);
+    return conv_depthwise;
 }

@@ -2,7 +2,7 @@
 #ifndef MMI_BACKENDS_ONNX_CPU_KERNELS_H
 #define MMI_BACKENDS_ONNX_CPU_KERNELS_H
 
-/* A chooser for each operator that has fast kernels; as mmi_onnx_cpu_kernel. */
+/* One for each operator that has fast kernels; as mmi_onnx_cpu_kernel. */
 
 #include <backends/onnx/operators/operator.h>
 

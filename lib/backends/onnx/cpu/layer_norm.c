@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LayerNormalization with a scale and a bias that are the same for all rows. */
+/* LayerNormalization with the same scale and bias for all rows. */
 #include <backends/onnx/cpu/kernels.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
@@ -22,14 +22,14 @@ static void run_rows(void *ctx, uint64_t i) {
     for (uint64_t row = mine.from; row < mine.to; row++) {
         const float *in = r->in + row * r->length;
         float mean = r->simd->sum(in, r->length) / (float)r->length;
-        float variance = r->simd->squares(in, mean, r->length) / (float)r->length;
-        struct onnx_normal normal = {.from = in,
-                                     .mean = mean,
-                                     .inverse = 1 / sqrtf(variance + r->epsilon),
-                                     .scale = r->scale,
-                                     .bias = r->bias,
-                                     .to = r->out + row * r->length,
-                                     .count = r->length};
+        float variance = r->simd->sum_squares(in, mean, r->length) / (float)r->length;
+        struct onnx_normalisation normal = {.from = in,
+                                            .mean = mean,
+                                            .inv_std = 1 / sqrtf(variance + r->epsilon),
+                                            .scale = r->scale,
+                                            .bias = r->bias,
+                                            .to = r->out + row * r->length,
+                                            .count = r->length};
         r->simd->normalise(&normal);
     }
 }
@@ -58,7 +58,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-/* Broadcast to the data it is one row of that length, over and over. */
+/* Whether broadcasting it to the data repeats one row of this length. */
 static bool is_row(const struct onnx_tensor *tensor, const struct onnx_tensor *data,
                    uint64_t length) {
     uint64_t elements = 1;

@@ -1,35 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linear: rows of any leading shape times a matrix in panels. */
+/* Linear: all rows of the input times a matrix in packed panels. */
+#include <backends/onnx/cpu/gemm.h>
 #include <backends/onnx/cpu/kernels.h>
-#include <backends/onnx/cpu/multiply.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <base/checked.h>
 
 struct linear {
     const struct onnx_simd *simd;
-    struct onnx_simd_product whole;
+    struct onnx_sgemm gemm;
     uint64_t tasks;
-    bool by_rows; /* each task has some of the rows, else some of the panels */
+    bool split_m; /* tasks split m; else the panels of n */
 };
 
 static void run_part(void *ctx, uint64_t i) {
     const struct linear *linear = ctx;
-    struct onnx_simd_product part = linear->whole;
-    if (linear->by_rows) {
-        struct onnx_range rows = mmi_onnx_part(part.rows, linear->tasks, i);
-        part.rows = rows.to - rows.from;
-        part.a += rows.from * part.a_row;
-        part.c += rows.from * part.c_row;
+    struct onnx_sgemm part = linear->gemm;
+    if (linear->split_m) {
+        struct onnx_range rows = mmi_onnx_part(part.m, linear->tasks, i);
+        part.m = rows.to - rows.from;
+        part.a += rows.from * part.a_row_stride;
+        part.c += rows.from * part.c_row_stride;
     } else {
-        uint64_t panels = (part.columns + ONNX_PANEL - 1) / ONNX_PANEL;
+        uint64_t panels = (part.n + ONNX_NR - 1) / ONNX_NR;
         struct onnx_range mine = mmi_onnx_part(panels, linear->tasks, i);
-        uint64_t from = mine.from * ONNX_PANEL;
-        part.columns = mmi_min_u64(mine.to * ONNX_PANEL, part.columns) - from;
-        part.b += mine.from * part.b_panel;
+        uint64_t from = mine.from * ONNX_NR;
+        part.n = mmi_min_u64(mine.to * ONNX_NR, part.n) - from;
+        part.b += mine.from * part.b_panel_stride;
         part.c += from;
         part.column_bias = part.column_bias ? part.column_bias + from : NULL;
     }
-    mmi_onnx_simd_multiply(linear->simd, &part);
+    mmi_onnx_sgemm(linear->simd, &part);
 }
 
 static mm_status run(const struct onnx_call *call, mm_error *err) {
@@ -40,24 +40,24 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     uint64_t rows = call->outputs[0].elements / columns;
     bool acts = params->activation.kind != ONNX_ACT_NONE;
     struct linear linear = {.simd = mmi_onnx_simd(call->services->cpu_features),
-                            .whole = {.rows = rows,
-                                      .columns = columns,
-                                      .depth = depth,
-                                      .a = call->in[0],
-                                      .a_row = depth,
-                                      .a_depth = 1,
-                                      .b = call->in[1],
-                                      .b_depth = ONNX_PANEL,
-                                      .b_panel = depth * ONNX_PANEL,
-                                      .c = call->out[0],
-                                      .c_row = columns,
-                                      .column_bias = mmi_onnx_given(call, 2) ? call->in[2] : NULL,
-                                      .activation = acts ? &params->activation : NULL}};
-    double work_ns = mmi_onnx_simd_ns(rows, columns, depth);
-    uint64_t panels = (columns + ONNX_PANEL - 1) / ONNX_PANEL;
+                            .gemm = {.m = rows,
+                                     .n = columns,
+                                     .k = depth,
+                                     .a = call->in[0],
+                                     .a_row_stride = depth,
+                                     .a_k_stride = 1,
+                                     .b = call->in[1],
+                                     .b_k_stride = ONNX_NR,
+                                     .b_panel_stride = depth * ONNX_NR,
+                                     .c = call->out[0],
+                                     .c_row_stride = columns,
+                                     .column_bias = mmi_onnx_given(call, 2) ? call->in[2] : NULL,
+                                     .activation = acts ? &params->activation : NULL}};
+    double work_ns = mmi_onnx_sgemm_ns(rows, columns, depth);
+    uint64_t panels = (columns + ONNX_NR - 1) / ONNX_NR;
     linear.tasks = mmi_onnx_tasks(call->services, work_ns, UINT64_MAX);
-    linear.by_rows = rows >= 16 * linear.tasks;
-    linear.tasks = linear.by_rows ? linear.tasks : mmi_min_u64(linear.tasks, panels);
+    linear.split_m = rows >= 16 * linear.tasks;
+    linear.tasks = linear.split_m ? linear.tasks : mmi_min_u64(linear.tasks, panels);
     mmi_onnx_run_tasks(call->services, linear.tasks, run_part, &linear);
     return MM_OK;
 }

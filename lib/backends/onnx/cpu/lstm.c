@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LSTM with its usual functions, all sequences of the same length. The weights are used as they
- * are, a row for each gate: the input's share of several steps at once, then step by step the
- * state's. */
+/* LSTM with the default activations and sequences of equal length. The gates are the sum of two
+ * products: W times the input, for several steps at once, and R times the state, step by step. */
+#include <backends/onnx/cpu/gemm.h>
 #include <backends/onnx/cpu/kernels.h>
-#include <backends/onnx/cpu/multiply.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <backends/onnx/operators/rnn.h>
 #include <base/checked.h>
@@ -11,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Rows of gates that are computed at once. */
+/* Items (steps times batch) whose W product is computed together. */
 #define CHUNK 64
 
 struct lstm {
@@ -24,9 +23,8 @@ struct lstm {
     float *hidden, *cell; /* [batch][hidden] */
 };
 
-/* Everything but what lies where; returns the floats of scratch, UINT64_MAX on overflow. */
-static uint64_t measure(struct lstm *l, const struct onnx_rnn *rnn,
-                        const struct onnx_tensor *inputs) {
+/* Sizes; returns the floats of scratch, UINT64_MAX on overflow. */
+static uint64_t plan(struct lstm *l, const struct onnx_rnn *rnn, const struct onnx_tensor *inputs) {
     l->size = mmi_onnx_rnn_sizes(rnn, 4, inputs);
     l->rows = 4 * l->size.hidden;
     l->chunk = mmi_min_u64(l->size.steps, (CHUNK + l->size.batch - 1) / l->size.batch);
@@ -37,7 +35,7 @@ static uint64_t measure(struct lstm *l, const struct onnx_rnn *rnn,
     return fits ? gates : UINT64_MAX;
 }
 
-static void place(struct lstm *l, float *scratch) {
+static void set_pointers(struct lstm *l, float *scratch) {
     l->bias = scratch;
     l->gates = l->bias + l->rows;
     l->hidden = l->gates + l->chunk * l->size.batch * l->rows;
@@ -50,7 +48,7 @@ static const float *of_direction(const struct lstm *l, uint32_t input, uint64_t 
                                           : NULL;
 }
 
-/* What is there of the state before the first step, else 0. */
+/* The initial state, or 0. */
 static void start_state(const struct lstm *l, uint32_t input, uint64_t direction, float *state) {
     uint64_t count = l->size.batch * l->size.hidden;
     const float *from = of_direction(l, input, direction, count);
@@ -76,44 +74,44 @@ static void add_biases(const struct lstm *l, uint64_t direction) {
     }
 }
 
-/* Gates of `count` items [count][rows] (+)= weights [rows][depth] times x [count][depth]. */
-struct share {
+/* gates [n][rows] (+)= x [n][k] times weights [rows][k]^T */
+struct gate_gemm {
     const struct lstm *l;
-    struct onnx_dots whole;
+    struct onnx_dot_products all;
     uint64_t tasks;
 };
 
-static void run_rows(void *ctx, uint64_t i) {
-    const struct share *share = ctx;
-    struct onnx_dots part = share->whole;
-    struct onnx_range rows = mmi_onnx_part(part.rows, share->tasks, i);
-    part.rows = rows.to - rows.from;
-    part.a += rows.from * part.a_row;
+static void run_gate_rows(void *ctx, uint64_t i) {
+    const struct gate_gemm *gemm = ctx;
+    struct onnx_dot_products part = gemm->all;
+    struct onnx_range rows = mmi_onnx_part(part.m, gemm->tasks, i);
+    part.m = rows.to - rows.from;
+    part.a += rows.from * part.a_row_stride;
     part.c += rows.from;
     part.row_bias = part.row_bias ? part.row_bias + rows.from : NULL;
-    share->l->simd->dots(&part);
+    gemm->l->simd->dot_products(&part);
 }
 
-static void multiply(const struct lstm *l, const struct onnx_dots *dots) {
-    struct share share = {.l = l, .whole = *dots};
-    double work_ns = mmi_onnx_simd_ns(dots->rows, dots->columns, dots->depth);
-    share.whole.rows = l->rows;
-    share.whole.a_row = share.whole.x_column = dots->depth;
-    share.whole.c_row = 1;
-    share.whole.c_column = l->rows;
-    share.tasks = mmi_onnx_tasks(l->call->services, work_ns, l->rows);
-    mmi_onnx_run_tasks(l->call->services, share.tasks, run_rows, &share);
+static void multiply(const struct lstm *l, const struct onnx_dot_products *dots) {
+    struct gate_gemm gemm = {.l = l, .all = *dots};
+    double work_ns = mmi_onnx_sgemm_ns(dots->m, dots->n, dots->k);
+    gemm.all.m = l->rows;
+    gemm.all.a_row_stride = gemm.all.x_row_stride = dots->k;
+    gemm.all.c_row_stride = 1;
+    gemm.all.c_column_stride = l->rows;
+    gemm.tasks = mmi_onnx_tasks(l->call->services, work_ns, l->rows);
+    mmi_onnx_run_tasks(l->call->services, gemm.tasks, run_gate_rows, &gemm);
 }
 
-/* One step, whose gates have the input's share. */
+/* One step, whose gates hold the W product. */
 static void step(const struct lstm *l, const float *r, float *gates, float *y) {
     uint64_t hidden = l->size.hidden;
-    multiply(l, &(struct onnx_dots){.columns = l->size.batch,
-                                    .depth = hidden,
-                                    .a = r,
-                                    .x = l->hidden,
-                                    .c = gates,
-                                    .add = true});
+    multiply(l, &(struct onnx_dot_products){.n = l->size.batch,
+                                            .k = hidden,
+                                            .a = r,
+                                            .x = l->hidden,
+                                            .c = gates,
+                                            .accumulate = true});
     for (uint64_t i = 0; i < l->size.batch; i++) {
         l->simd->lstm(gates + i * l->rows, l->cell + i * hidden, l->hidden + i * hidden, hidden);
     }
@@ -133,12 +131,13 @@ static void run_direction(const struct lstm *l, uint64_t direction, bool reverse
     for (uint64_t done = 0, count; done < l->size.steps; done += count) {
         count = mmi_min_u64(l->chunk, l->size.steps - done);
         uint64_t first = reverse ? l->size.steps - done - count : done;
-        multiply(l, &(struct onnx_dots){.columns = count * batch,
-                                        .depth = input,
-                                        .a = w,
-                                        .x = (const float *)l->call->in[0] + first * batch * input,
-                                        .c = l->gates,
-                                        .row_bias = l->bias});
+        multiply(l, &(struct onnx_dot_products){.n = count * batch,
+                                                .k = input,
+                                                .a = w,
+                                                .x = (const float *)l->call->in[0] +
+                                                     first * batch * input,
+                                                .c = l->gates,
+                                                .row_bias = l->bias});
         for (uint64_t i = 0; i < count; i++) {
             uint64_t at = reverse ? count - 1 - i : i;
             uint64_t row = (first + at) * l->size.directions + direction;
@@ -153,19 +152,19 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     (void)err;
     const struct onnx_rnn *rnn = call->params;
     struct lstm l = {.simd = mmi_onnx_simd(call->services->cpu_features), .call = call};
-    measure(&l, rnn, call->inputs);
-    place(&l, call->scratch);
+    plan(&l, rnn, call->inputs);
+    set_pointers(&l, call->scratch);
     for (uint64_t i = 0; i < l.size.directions; i++) {
         run_direction(&l, i, i == 1 || rnn->direction == ONNX_RNN_REVERSE);
     }
     return MM_OK;
 }
 
-static bool is_usual(const struct onnx_rnn *rnn, uint64_t directions) {
-    static const int32_t usual[] = {ONNX_RNN_SIGMOID, ONNX_RNN_TANH, ONNX_RNN_TANH};
+static bool has_default_functions(const struct onnx_rnn *rnn, uint64_t directions) {
+    static const int32_t defaults[] = {ONNX_RNN_SIGMOID, ONNX_RNN_TANH, ONNX_RNN_TANH};
     bool is = !rnn->batch_first && !rnn->coupled && isinf(rnn->clip);
     for (uint64_t i = 0; i < 3 * directions; i++) {
-        is = is && rnn->functions[i / 3][i % 3].kind == usual[i % 3];
+        is = is && rnn->functions[i / 3][i % 3].kind == defaults[i % 3];
     }
     return is;
 }
@@ -176,12 +175,12 @@ onnx_kernel mmi_onnx_choose_lstm(struct onnx_inference *x, const mm_services *se
     struct onnx_rnn_sizes size = mmi_onnx_rnn_sizes(rnn, 4, x->inputs);
     struct lstm l;
     if (x->inputs[0].dtype != MM_F32 || mmi_onnx_has(x, ONNX_RNN_LENGTHS) ||
-        mmi_onnx_has(x, ONNX_RNN_P) || !is_usual(rnn, size.directions) || size.batch == 0 ||
-        size.steps == 0 || size.hidden == 0) {
+        mmi_onnx_has(x, ONNX_RNN_P) || !has_default_functions(rnn, size.directions) ||
+        size.batch == 0 || size.steps == 0 || size.hidden == 0) {
         return NULL;
     }
     uint64_t bytes;
-    if (!mmi_mul(measure(&l, rnn, x->inputs), sizeof(float), &bytes)) {
+    if (!mmi_mul(plan(&l, rnn, x->inputs), sizeof(float), &bytes)) {
         return NULL;
     }
     x->scratch_bytes = bytes;

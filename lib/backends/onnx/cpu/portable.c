@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loops with what every machine of the kind has. */
-#include <backends/onnx/cpu/loops_math.h>
-#include <backends/onnx/cpu/loops_product.h>
-#include <backends/onnx/cpu/loops_rows.h>
-#include <backends/onnx/cpu/loops_window.h>
+/* The SIMD loops for the baseline of the architecture. */
+#include <backends/onnx/cpu/simd_math.h>
+#include <backends/onnx/cpu/simd_gemm.h>
+#include <backends/onnx/cpu/simd_rows.h>
+#include <backends/onnx/cpu/simd_window.h>
 
-const struct onnx_simd mmi_onnx_simd_portable = LOOPS;
+const struct onnx_simd mmi_onnx_simd_portable = SIMD_TABLE;
 
 const struct onnx_simd *mmi_onnx_simd(uint64_t cpu_features) {
 #ifdef __x86_64__

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of numbers to one number each: the global pools, and reductions over the last axes. */
+/* Reductions of contiguous rows: the global pools, and reductions over the last axes. */
 #include <backends/onnx/cpu/kernels.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
@@ -19,8 +19,8 @@ static void run_rows(void *ctx, uint64_t i) {
     const struct rows *r = ctx;
     struct onnx_range mine = mmi_onnx_part(r->count, r->tasks, i);
     for (uint64_t row = mine.from; row < mine.to; row++) {
-        float whole = r->reduce(r->in + row * r->length, r->length);
-        r->out[row] = r->mean ? whole / (float)r->length : whole;
+        float value = r->reduce(r->in + row * r->length, r->length);
+        r->out[row] = r->mean ? value / (float)r->length : value;
     }
 }
 
@@ -71,7 +71,7 @@ onnx_kernel mmi_onnx_choose_global_max_pool(struct onnx_inference *x, const mm_s
     return choose(x, run_max);
 }
 
-/* The axes that are reduced are the last ones, or there is nothing between them and the end. */
+/* All axes after the first reduced one are reduced, or have length 1. */
 static bool reduces_rows(const struct onnx_inference *x) {
     const struct onnx_tensor *input = &x->inputs[0];
     const struct onnx_reduce *reduce = x->params;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resize that repeats each pixel a whole number of times, down and across. */
+/* Resize by nearest neighbour with integer factors: each pixel is repeated down and across. */
 #include <backends/onnx/cpu/kernels.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
@@ -11,11 +11,11 @@
 struct repeat {
     const struct onnx_simd *simd;
     const struct onnx_call *call;
-    uint64_t rows, columns, down, across; /* of the image, all channels; how often */
+    uint64_t rows, columns, down, across; /* of the input, all channels; factors */
     uint64_t tasks;
 };
 
-/* How often an axis repeats each element; 0: it does not. */
+/* The integer factor of an axis; 0: it has none. */
 static uint64_t times(const struct onnx_resize *resize, const struct onnx_resize_axis *axis) {
     if (axis->kept) {
         return 1;

@@ -2,47 +2,45 @@
 #ifndef MMI_BACKENDS_ONNX_CPU_SIMD_H
 #define MMI_BACKENDS_ONNX_CPU_SIMD_H
 
-/* The innermost loops, on f32, as a table for each kind of vector. What is written is `to` or `c`;
- * nothing else may overlap it unless a comment allows it. */
+/* The inner loops, on f32, as one table for each instruction set. `to` and `c` are written, and
+ * overlap no input unless a comment allows it. */
 
 #include <backends/onnx/operators/activation.h>
 #include <backends/onnx/operators/fused.h>
 #include <backends/onnx/operators/matmul.h>
 
-/* C [rows, columns] (+)= A [rows, depth] B [depth, columns], then bias and activation. */
-struct onnx_simd_product {
-    uint64_t rows, columns, depth;
+/* C [m, n] (+)= A [m, k] B [k, n], then bias and activation. Strides are in elements, here and
+ * below. */
+struct onnx_sgemm {
+    uint64_t m, n, k;
     const float *a;
-    uint64_t a_row, a_depth; /* strides in elements, here and below */
+    uint64_t a_row_stride, a_k_stride;
+    /* in panels of ONNX_NR columns; of a plain matrix the panel stride is ONNX_NR */
     const float *b;
-    /* `b_panel` from 16 columns to the next 16: 16 for a plain matrix. offsets: [depth] in place
-     * of steps of b_depth; NULL: none */
-    uint64_t b_depth, b_panel;
-    const uint64_t *b_offsets;
+    uint64_t b_k_stride, b_panel_stride;
+    const uint64_t *b_offsets; /* [k], instead of multiples of b_k_stride; NULL: none */
     float *c;
-    uint64_t c_row;
-    bool add; /* to what is in C: this is not the first stretch of the depth */
-    /* with the first stretch; NULL: none */
-    const float *row_bias, *column_bias;
-    /* with the last one; NULL: none */
-    const struct onnx_activation *activation;
+    uint64_t c_row_stride;
+    bool accumulate;                          /* onto C: not the first block of k */
+    const float *row_bias, *column_bias;      /* set with the first block of k; NULL: none */
+    const struct onnx_activation *activation; /* set with the last block of k; NULL: none */
 };
 
-/* C [rows, columns] (+)= A [rows, depth] X [columns, depth]^T: along the depth both lie close. */
-struct onnx_dots {
-    uint64_t rows, columns, depth;
+/* C [m, n] (+)= A [m, k] X [n, k]^T; the stride along k is 1 in both. */
+struct onnx_dot_products {
+    uint64_t m, n, k;
     const float *a, *x;
-    uint64_t a_row, x_column;
+    uint64_t a_row_stride, x_row_stride;
     float *c;
-    uint64_t c_row, c_column;
-    bool add;
+    uint64_t c_row_stride, c_column_stride;
+    bool accumulate;
     const float *row_bias; /* NULL: none */
 };
 
-/* A row of results, each a sum or the greatest of `count` numbers, one from each tap. */
-struct onnx_taps {
+/* A row of outputs of a window: each the sum or maximum of `count` elements, one for each tap. */
+struct onnx_window_row {
     const float *from;
-    /* [count]: tap t of result i is from[offsets[t] + i]; readable up to a multiple of 16 of i */
+    /* [count]: tap t of output i is from[offsets[t] + i]; readable for i up to a multiple of 16 */
     const uint64_t *offsets;
     const float *weights; /* [count] */
     uint64_t count, columns;
@@ -50,34 +48,33 @@ struct onnx_taps {
     float bias;
 };
 
-/* Rows of results of a window that slides over a strip (strip.h), four of which are made together:
- * the strip must go on far enough for that. */
-struct onnx_slide {
+/* Rows of outputs of a depthwise convolution over padded rows (padded_rows.h). They are computed
+ * four at a time: the padded rows must suffice for a multiple of four. */
+struct onnx_depthwise {
     const float *from;
-    uint64_t row;                                 /* floats from one row of the strip to the next */
-    uint64_t kernel_rows, kernel_columns, stride; /* stride: rows from one result to the next */
-    const uint64_t *offsets;                      /* [kernel_columns], as onnx_taps has them */
-    const float *weights;                         /* [kernel_rows][kernel_columns] */
-    float *to;                                    /* [rows][columns] */
+    uint64_t row_stride;                          /* of the padded rows */
+    uint64_t kernel_rows, kernel_columns, stride; /* stride: input rows per output row */
+    const uint64_t *offsets; /* [kernel_columns], as onnx_window_row has them */
+    const float *weights;    /* [kernel_rows][kernel_columns] */
+    float *to;               /* [rows][columns] */
     uint64_t rows, columns;
     float bias;
 };
 
-/* A row that is normalised: to[i] = (from[i] - mean) * inverse * scale[i] + bias[i] (bias NULL:
- * 0). */
-struct onnx_normal {
+/* to[i] = (from[i] - mean) * inv_std * scale[i] + bias[i]; bias NULL: 0. */
+struct onnx_normalisation {
     const float *from, *scale, *bias;
-    float mean, inverse;
+    float mean, inv_std;
     float *to; /* may be `from` */
     uint64_t count;
 };
 
 struct onnx_simd {
-    /* All 16 columns of B's last panel must be readable. */
-    void (*product)(const struct onnx_simd_product *p);
-    void (*dots)(const struct onnx_dots *d);
-    /* values [rows, columns], `row` elements from one row to the next */
-    void (*activate)(const struct onnx_activation *activation, float *values, uint64_t row,
+    /* All ONNX_NR columns of B's last panel must be readable. */
+    void (*gemm)(const struct onnx_sgemm *p);
+    void (*dot_products)(const struct onnx_dot_products *d);
+    /* values [rows, columns], in place */
+    void (*activate)(const struct onnx_activation *activation, float *values, uint64_t row_stride,
                      uint64_t rows, uint64_t columns);
     onnx_instruction_loop instruction;
     /* to[i] = from[i * stride] */
@@ -85,20 +82,20 @@ struct onnx_simd {
     /* to[i * ways + w] = from[w * from_row + i], w < ways */
     void (*interleave)(const float *from, uint64_t from_row, uint64_t ways, float *to,
                        uint64_t count);
-    void (*weigh)(const struct onnx_taps *taps); /* sums, each tap times its weight */
+    void (*window_sum)(const struct onnx_window_row *row); /* weighted, plus bias */
     /* to[i * times + t] = from[i], t < times */
     void (*repeat)(const float *from, uint64_t times, float *to, uint64_t count);
-    /* false: not for such a window, use weigh */
-    bool (*slide)(const struct onnx_slide *slide);
-    void (*greatest)(const struct onnx_taps *taps); /* without weights and bias */
+    /* false: not for this kernel size and stride; use window_sum */
+    bool (*depthwise)(const struct onnx_depthwise *dw);
+    void (*window_max)(const struct onnx_window_row *row); /* ignores weights and bias */
     float (*sum)(const float *values, uint64_t count);
     /* of (values[i] - shift)^2 */
-    float (*squares)(const float *values, float shift, uint64_t count);
-    void (*normalise)(const struct onnx_normal *normal);
-    float (*max)(const float *values, uint64_t count); /* count >= 1; NaN if one is */
+    float (*sum_squares)(const float *values, float shift, uint64_t count);
+    void (*normalise)(const struct onnx_normalisation *n);
+    float (*max)(const float *values, uint64_t count); /* count >= 1; NaN if any is NaN */
     /* to[i] = e^(values[i] - shift); returns their sum. `to` may be `values`. */
-    float (*exponentials)(const float *values, float shift, float *to, uint64_t count);
-    /* One step of an LSTM: gates i o f c, `count` of each; the cell's state; the hidden one. */
+    float (*sum_exp)(const float *values, float shift, float *to, uint64_t count);
+    /* One step of an LSTM: gates i, o, f, c, `count` of each; updates both states. */
     void (*lstm)(const float *gates, float *cell, float *hidden, uint64_t count);
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Softmax of rows. */
+/* Softmax of contiguous rows. */
 #include <backends/onnx/cpu/kernels.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
@@ -19,9 +19,9 @@ static void run_rows(void *ctx, uint64_t i) {
     for (uint64_t row = mine.from; row < mine.to; row++) {
         const float *in = r->in + row * r->length;
         float *out = r->out + row * r->length;
-        float most = r->simd->max(in, r->length);
+        float max = r->simd->max(in, r->length);
         struct onnx_instruction times = {.kind = ONNX_I_MUL_X};
-        times.x = 1 / r->simd->exponentials(in, most, out, r->length);
+        times.x = 1 / r->simd->sum_exp(in, max, out, r->length);
         r->simd->instruction(&times, out, NULL, out, r->length);
     }
 }

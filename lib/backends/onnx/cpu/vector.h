@@ -2,10 +2,10 @@
 #ifndef MMI_BACKENDS_ONNX_CPU_VECTOR_H
 #define MMI_BACKENDS_ONNX_CPU_VECTOR_H
 
-/* A vector of floats and what can be done with it, for the loops in loops_*.h. Those are compiled
- * twice: by avx2.c, which defines ONNX_VECTOR_AVX2 first, and by portable.c with what the compiler
- * may use on every machine of its kind. Included after all other headers, because from here on
- * functions are compiled for AVX2. + - * / and comparisons are the compiler's. */
+/* A vector of floats and its operations, for simd_*.h. Those are compiled twice: by avx2.c, which
+ * defines ONNX_VECTOR_AVX2 first, and by portable.c for any machine of the target. Include it after
+ * all other headers: functions that follow are compiled for AVX2. + - * / and comparisons are the
+ * compiler's vector extensions. */
 
 #include <math.h>
 #include <stdint.h>
@@ -26,7 +26,7 @@ typedef __m256 vec;
 typedef int32_t ivec __attribute__((vector_size(32)));
 typedef uint32_t uvec __attribute__((vector_size(32)));
 
-/* X for each vector of a panel's 16 columns. */
+/* X for each vector of ONNX_NR floats. */
 #define EACH_VECTOR(X, ...) X(0, __VA_ARGS__) X(1, __VA_ARGS__)
 
 static inline vec v_set(float x) {
@@ -38,22 +38,22 @@ static inline vec v_load(const float *from) {
 static inline void v_store(float *to, vec x) {
     _mm256_storeu_ps(to, x);
 }
-static inline __m256i v_first(uint64_t count) {
+static inline __m256i v_lane_mask(uint64_t count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count),
                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
-/* The first `count` lanes; the others are 0 and not touched in memory. */
+/* The first `count` lanes; the others are 0, and their memory is not accessed. */
 static inline vec v_load_part(const float *from, uint64_t count) {
-    return _mm256_maskload_ps(from, v_first(count));
+    return _mm256_maskload_ps(from, v_lane_mask(count));
 }
 static inline void v_store_part(float *to, vec x, uint64_t count) {
-    _mm256_maskstore_ps(to, v_first(count), x);
+    _mm256_maskstore_ps(to, v_lane_mask(count), x);
 }
-/* a b + c, rounded once where the machine can. */
+/* a b + c, rounded once if the machine has FMA. */
 static inline vec v_fma(vec a, vec b, vec c) {
     return _mm256_fmadd_ps(a, b, c);
 }
-/* b unless a is less: b where one of them is no number. */
+/* a < b ? a : b, so b if either is NaN. */
 static inline vec v_min(vec a, vec b) {
     return _mm256_min_ps(a, b);
 }
@@ -71,7 +71,7 @@ static inline float v_sum(vec x) {
     half = _mm_add_ps(half, _mm_movehl_ps(half, half));
     return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
 }
-/* 2 LANES floats: those at even and at odd places. */
+/* 2 LANES floats: the even and the odd elements. */
 static inline void v_unzip(const float *from, vec *even, vec *odd) {
     vec low = v_load(from);
     vec high = v_load(from + LANES);
@@ -80,7 +80,7 @@ static inline void v_unzip(const float *from, vec *even, vec *odd) {
     *even = _mm256_castpd_ps(_mm256_permute4x64_pd(evens, 0xd8));
     *odd = _mm256_castpd_ps(_mm256_permute4x64_pd(odds, 0xd8));
 }
-/* The opposite: the lanes of both in turn. */
+/* The inverse: interleaves the lanes of both. */
 static inline void v_zip(vec even, vec odd, vec *first, vec *second) {
     vec low = _mm256_unpacklo_ps(even, odd);
     vec high = _mm256_unpackhi_ps(even, odd);

@@ -155,9 +155,9 @@ static mm_status load_parts(struct onnx_loading *loading, struct onnx_message me
 mm_status mmi_onnx_load_graph(struct onnx_loading *loading, struct onnx_span bytes,
                               struct onnx_graph **graph, mm_error *err) {
     struct onnx_message message;
-    if (loading->depth > loading->most_depth) {
+    if (loading->depth > loading->max_depth) {
         return mmi_onnx_fail_at(loading->file, bytes.at, err,
-                                "graphs nested at most %u deep expected", loading->most_depth);
+                                "graphs nested at most %u deep expected", loading->max_depth);
     }
     MMI_TRY(mmi_onnx_open_message(&message, bytes, &graph_schema, loading->file, err));
     MMI_TRY(refuse_sparse(loading, message, err));

@@ -124,6 +124,6 @@ mm_status mmi_onnx_load(const mm_source *source, const mm_services *services,
     }
     MMI_TRY(source->read(source->ctx, 0, file, source->bytes, err));
     struct onnx_loading loading = {
-        .source = source, .model = model, .file = file, .most_depth = services->limits_nesting};
+        .source = source, .model = model, .file = file, .max_depth = services->limits_nesting};
     return load_model(&loading, (struct onnx_span){file, source->bytes}, err);
 }

@@ -15,7 +15,7 @@ struct onnx_loading {
     struct onnx_model *model;
     const uint8_t *file;           /* all of it */
     struct onnx_scope *scope;      /* of the graph that is being read; NULL: none yet */
-    uint32_t depth, most_depth;    /* graphs around it */
+    uint32_t depth, max_depth;     /* graphs around it */
     struct onnx_sibling *siblings; /* opened so far */
     bool told;                     /* the failure's text names a node */
 };

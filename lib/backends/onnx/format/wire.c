@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MOST_FIELD ((1u << 29) - 1)
+#define MAX_FIELD ((1u << 29) - 1)
 
 mm_status mmi_onnx_fail_at(const uint8_t *file, const uint8_t *at, mm_error *err,
                            const char *format, ...) {
@@ -109,7 +109,7 @@ static mm_status check_field(struct check *check, mm_error *err) {
     uint64_t number = tag >> 3;
     uint32_t wire = 1u << (tag & 7);
     uint32_t wires = number < ONNX_FIELDS ? check->schema->wires[number] : 0;
-    if (number == 0 || number > MOST_FIELD) {
+    if (number == 0 || number > MAX_FIELD) {
         return mmi_onnx_fail_at(check->file, at, err, "a field of %s expected, got number %" PRIu64,
                                 check->schema->name, number);
     }

@@ -7,7 +7,7 @@
 
 #define FIRST_BYTES 4096
 #define FIRST_ITEMS 64
-#define MOST_ITEMS (UINT32_MAX / 4)
+#define MAX_ITEMS (UINT32_MAX / 4)
 #define LARGEST_BYTES (UINT64_C(4) << 20)
 #define OWN_BYTES (UINT64_C(1) << 20) /* more than this gets a block of its own */
 #define DATA_ALIGN 64
@@ -100,7 +100,7 @@ bool mmi_onnx_grow(struct onnx_arena *arena, void **items, uint32_t *capacity, u
         return true;
     }
     uint32_t more = *capacity ? *capacity * 2 : FIRST_ITEMS;
-    void *memory = more < MOST_ITEMS ? mmi_onnx_take(arena, more, item_bytes) : NULL;
+    void *memory = more < MAX_ITEMS ? mmi_onnx_take(arena, more, item_bytes) : NULL;
     if (!memory) {
         return false;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <backends/onnx/graph/adapt.h>
+#include <backends/onnx/graph/upgrade.h>
 #include <backends/onnx/operators/operator.h>
 #include <base/status.h>
 #include <base/text.h>
@@ -9,7 +9,7 @@
 
 static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *graph, mm_error *err);
 
-/* Constant, whichever of its attributes has the value: the node goes, the value knows it. */
+/* Constant, by whichever attribute has its data: the node goes, the value keeps the data. */
 static mm_status make_constant(struct onnx_model *model, const struct onnx_node *node,
                                mm_error *err) {
     bool one = node->attribute_count == 1 && node->output_count == 1 && node->input_count == 0 &&
@@ -46,7 +46,7 @@ static void collect_missing(struct missing *missing, const struct onnx_graph *gr
         struct onnx_node *node = graph->nodes[i];
         bool known = node->op || strcmp(node->type, "Constant") == 0;
         bool standard = node->domain[0] == '\0';
-        known = known || (standard && mmi_onnx_adapt(missing->model, node, NULL) != MM_OK);
+        known = known || (standard && mmi_onnx_upgrade(missing->model, node, NULL) != MM_OK);
         known = known || find(node);
         for (uint32_t j = 0; j < missing->count; j++) {
             known = known || strcmp(missing->types[j], node->type) == 0;
@@ -65,7 +65,7 @@ static void collect_missing(struct missing *missing, const struct onnx_graph *gr
     }
 }
 
-/* Names the operator, and all others that are missing too: who looks wants to know how much. */
+/* Names the operator, and all others that are missing too. */
 static mm_status fail_missing(struct onnx_model *model, const struct onnx_node *node,
                               mm_error *err) {
     struct missing missing = {.model = model, .types = {node->type}, .count = 1};
@@ -83,31 +83,31 @@ static mm_status fail_missing(struct onnx_model *model, const struct onnx_node *
 
 /* ---- Operators ------------------------------------------------------------------------------- */
 
-/* Inputs at the end that are left out are as good as none. Those that the operator needs, and all
- * of one that takes any number, must be there: whoever follows relies on it. */
+/* Inputs left out at the end are dropped. Those that the operator needs must be there, and so must
+ * all of an operator that takes any number: later code relies on it. */
 static mm_status check_counts(struct onnx_node *node, const struct onnx_operator *op,
                               mm_error *err) {
     while (node->input_count > 0 && node->inputs[node->input_count - 1] == ONNX_NO_VALUE) {
         node->input_count--;
     }
-    uint32_t needed = op->most_inputs == ONNX_ANY_NUMBER ? node->input_count : op->least_inputs;
+    uint32_t needed = op->max_inputs == ONNX_ANY_NUMBER ? node->input_count : op->min_inputs;
     for (uint32_t i = 0; i < needed && i < node->input_count; i++) {
         if (node->inputs[i] == ONNX_NO_VALUE) {
             return mmi_fail(err, MM_INVALID_MODEL, "its input %u is left out", i);
         }
     }
-    if (node->input_count < op->least_inputs || node->input_count > op->most_inputs) {
+    if (node->input_count < op->min_inputs || node->input_count > op->max_inputs) {
         return mmi_fail(err, MM_INVALID_MODEL, "%u inputs, %u to %u wanted", node->input_count,
-                        op->least_inputs, op->most_inputs);
+                        op->min_inputs, op->max_inputs);
     }
-    if (node->output_count < op->least_outputs || node->output_count > op->most_outputs) {
+    if (node->output_count < op->min_outputs || node->output_count > op->max_outputs) {
         return mmi_fail(err, MM_INVALID_MODEL, "%u outputs, %u to %u wanted", node->output_count,
-                        op->least_outputs, op->most_outputs);
+                        op->min_outputs, op->max_outputs);
     }
     return MM_OK;
 }
 
-/* That the attributes are graphs has been seen by `read`. */
+/* `read` has checked that the attributes are graphs. */
 static mm_status take_branches(struct onnx_node *node, const struct onnx_attributes *attributes,
                                mm_error *err) {
     static const char *const names[2] = {"then_branch", "else_branch"};
@@ -128,7 +128,7 @@ static mm_status take_branches(struct onnx_node *node, const struct onnx_attribu
 
 static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
     if (node->domain[0] == '\0') {
-        MMI_TRY(mmi_onnx_adapt(model, node, err));
+        MMI_TRY(mmi_onnx_upgrade(model, node, err));
     }
     const struct onnx_operator *op = find(node);
     if (!op) {
@@ -154,7 +154,7 @@ static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, 
 
 /* ---- Graphs ---------------------------------------------------------------------------------- */
 
-/* Does it make anything that has a name? */
+/* Whether any of its outputs is used. */
 static bool is_of_use(const struct onnx_node *node) {
     for (uint32_t i = 0; i < node->output_count; i++) {
         if (node->outputs[i] != ONNX_NO_VALUE) {

@@ -2,8 +2,8 @@
 #ifndef MMI_BACKENDS_ONNX_OPERATORS_ACTIVATION_H
 #define MMI_BACKENDS_ONNX_OPERATORS_ACTIVATION_H
 
-/* What Conv, ConvTranspose and Linear do to each result before they write it:
- * passes/activation.c puts it there, files have it as nodes of their own. */
+/* What Conv, ConvTranspose and Linear apply to each result before they write it. In files it is
+ * separate nodes; passes/fuse_activations.c fuses them. */
 
 #include <stdint.h>
 

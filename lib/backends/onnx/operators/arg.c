@@ -136,10 +136,10 @@ static void run(const struct onnx_call *call, bool min) {
     }                                                                                              \
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
-        .least_inputs = 1,                                                                         \
-        .most_inputs = 1,                                                                          \
-        .least_outputs = 1,                                                                        \
-        .most_outputs = 1,                                                                         \
+        .min_inputs = 1,                                                                           \
+        .max_inputs = 1,                                                                           \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct arg),                                                        \
         .read = read,                                                                              \
         .infer = infer,                                                                            \

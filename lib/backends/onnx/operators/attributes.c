@@ -46,7 +46,7 @@ mm_status mmi_onnx_read_float(const struct onnx_attributes *a, const char *name,
     return MM_OK;
 }
 
-mm_status mmi_onnx_read_ints(const struct onnx_attributes *a, const char *name, uint32_t most,
+mm_status mmi_onnx_read_ints(const struct onnx_attributes *a, const char *name, uint32_t max,
                              int64_t *out, uint32_t *count, mm_error *err) {
     const struct onnx_attribute *attribute = mmi_onnx_attribute(a, name);
     *count = 0;
@@ -54,9 +54,9 @@ mm_status mmi_onnx_read_ints(const struct onnx_attributes *a, const char *name, 
         return MM_OK;
     }
     MMI_TRY(check_type(attribute, ONNX_ATTRIBUTE_INTS, err));
-    if (attribute->count > most) {
+    if (attribute->count > max) {
         return mmi_fail(err, MM_UNSUPPORTED, "attribute %s has %" PRIu64 " numbers, at most %u",
-                        name, attribute->count, most);
+                        name, attribute->count, max);
     }
     if (attribute->count > 0) {
         memcpy(out, attribute->ints, attribute->count * sizeof(*out));
@@ -84,7 +84,7 @@ mm_status mmi_onnx_read_choice(const struct onnx_attributes *a, const char *name
 
 mm_status mmi_onnx_known_ints(const struct onnx_inference *x, uint32_t input, const char *what,
                               struct onnx_ints *ints, mm_error *err) {
-    const uint64_t most = sizeof(ints->at) / sizeof(ints->at[0]);
+    const uint64_t max = sizeof(ints->at) / sizeof(ints->at[0]);
     const struct onnx_tensor *tensor = &x->inputs[input];
     if (!tensor->known) {
         return mmi_fail(err, MM_UNSUPPORTED, "its %s is not known before the run", what);
@@ -94,9 +94,9 @@ mm_status mmi_onnx_known_ints(const struct onnx_inference *x, uint32_t input, co
         return mmi_fail(err, MM_INVALID_MODEL, "its %s is %s with %u axes; i64 with one wanted",
                         what, mm_dtype_text(tensor->dtype), tensor->rank);
     }
-    if (tensor->elements > most) {
+    if (tensor->elements > max) {
         return mmi_fail(err, MM_UNSUPPORTED, "its %s has %" PRIu64 " numbers, at most %" PRIu64,
-                        what, tensor->elements, most);
+                        what, tensor->elements, max);
     }
     for (uint64_t i = 0; i < tensor->elements; i++) {
         ints->at[i] = mmi_onnx_int_at(tensor, i);

@@ -14,7 +14,8 @@
 /* ---- Moments --------------------------------------------------------------------------------- */
 
 static double sum_of(int32_t dtype, const void *from, uint64_t count, double mean, bool squares) {
-    const struct onnx_folds *folds = squares ? &mmi_onnx_fold_squares : &mmi_onnx_fold_sum;
+    const struct onnx_reducers *reducers =
+        squares ? &mmi_onnx_reducer_squares : &mmi_onnx_reducer_sum;
     double sum = 0;
     for (uint64_t i = 0; i < count; i += ONNX_CHUNK) {
         union onnx_chunk numbers, centred;
@@ -24,7 +25,7 @@ static double sum_of(int32_t dtype, const void *from, uint64_t count, double mea
         for (uint64_t j = 0; j < n; j++) {
             centred.f64[j] = x[j] - mean;
         }
-        folds->row[ONNX_F64](&sum, NULL, &centred, n);
+        reducers->row[ONNX_F64](&sum, NULL, &centred, n);
     }
     return sum;
 }
@@ -97,12 +98,12 @@ static mm_status check_parameters(const struct onnx_inference *x, int64_t wanted
     return MM_OK;
 }
 
-static mm_status infer_data(struct onnx_inference *x, uint32_t least_rank, mm_error *err) {
+static mm_status infer_data(struct onnx_inference *x, uint32_t min_rank, mm_error *err) {
     const struct onnx_tensor *data = &x->inputs[0];
     MMI_TRY(mmi_onnx_check_type(x, 0, ONNX_FLOATS, err));
-    if (data->rank < least_rank) {
+    if (data->rank < min_rank) {
         return mmi_fail(err, MM_INVALID_MODEL, "its input has %u axes, %u or more wanted",
-                        data->rank, least_rank);
+                        data->rank, min_rank);
     }
     return mmi_onnx_tensor_set(&x->outputs[0], data->dtype, data->rank, data->shape, err);
 }
@@ -151,10 +152,10 @@ static mm_status run_batch(const struct onnx_call *call, mm_error *err) {
 const struct onnx_operator mmi_onnx_op_BatchNormalization = {
     .name = "BatchNormalization",
     .flags = ONNX_OP_IN_PLACE,
-    .least_inputs = 5,
-    .most_inputs = 5,
-    .least_outputs = 1,
-    .most_outputs = 5,
+    .min_inputs = 5,
+    .max_inputs = 5,
+    .min_outputs = 1,
+    .max_outputs = 5,
     .params_bytes = sizeof(struct onnx_batch_norm),
     .read = read_batch,
     .infer = infer_batch,
@@ -220,10 +221,10 @@ static mm_status run_groups(const struct onnx_call *call, mm_error *err) {
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
         .flags = ONNX_OP_IN_PLACE,                                                                 \
-        .least_inputs = 3,                                                                         \
-        .most_inputs = 3,                                                                          \
-        .least_outputs = 1,                                                                        \
-        .most_outputs = 1,                                                                         \
+        .min_inputs = 3,                                                                           \
+        .max_inputs = 3,                                                                           \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct group_norm),                                                 \
         .read = read_,                                                                             \
         .infer = infer_groups,                                                                     \

@@ -5,8 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-/* params: the lowest and the greatest number that is let through; the greatest wins. What is no
- * number stays so. */
+/* params: minimum and maximum; the maximum wins if they cross. NaN stays NaN. */
 #define CLIP(name, T)                                                                              \
     ONNX_UNARY_LOOP(name, T, T, const T *limits = params; T low = limits[0];                       \
                     T high = limits[1], (x < low ? low : x) > high ? high : (x < low ? low : x))
@@ -65,9 +64,9 @@ ONNX_RUN(Clip, run(call))
 
 const struct onnx_operator mmi_onnx_op_Clip = {.name = "Clip",
                                                .flags = ONNX_OP_IN_PLACE,
-                                               .least_inputs = 1,
-                                               .most_inputs = 3,
-                                               .least_outputs = 1,
-                                               .most_outputs = 1,
+                                               .min_inputs = 1,
+                                               .max_inputs = 3,
+                                               .min_outputs = 1,
+                                               .max_outputs = 1,
                                                .infer = infer_Clip,
                                                .run = run_Clip};

@@ -20,10 +20,10 @@ static mm_status read_if(const struct onnx_attributes *a, void *params, mm_error
 const struct onnx_operator mmi_onnx_op_If = {
     .name = "If",
     .flags = ONNX_OP_CONTROL,
-    .least_inputs = 1,
-    .most_inputs = 1,
-    .least_outputs = 1,
-    .most_outputs = ONNX_ANY_NUMBER,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = ONNX_ANY_NUMBER,
     .shaping_inputs = 1u << 0,
     .read = read_if,
 };

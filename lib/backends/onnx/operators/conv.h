@@ -46,11 +46,11 @@ struct onnx_pool {
 mm_status mmi_onnx_read_window(const struct onnx_attributes *a, struct onnx_window *window,
                                mm_error *err);
 
-/* An attribute with so many numbers for each axis, all of them `least` or more. */
+/* An attribute with so many numbers for each axis, all of them `min` or more. */
 struct onnx_axes_attribute {
     const char *name;
     uint32_t per_axis;
-    int64_t least;
+    int64_t min;
 };
 /* Absent: `to` stays as it is. window->axes is what earlier ones have named, and is set. */
 mm_status mmi_onnx_read_axes(const struct onnx_attributes *a,

@@ -170,10 +170,10 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
 }
 
 const struct onnx_operator mmi_onnx_op_ConvTranspose = {.name = "ConvTranspose",
-                                                        .least_inputs = 2,
-                                                        .most_inputs = 3,
-                                                        .least_outputs = 1,
-                                                        .most_outputs = 1,
+                                                        .min_inputs = 2,
+                                                        .max_inputs = 3,
+                                                        .min_outputs = 1,
+                                                        .max_outputs = 1,
                                                         .params_bytes = sizeof(struct onnx_conv),
                                                         .read = read,
                                                         .infer = infer,

@@ -119,10 +119,10 @@ static mm_status run(const struct onnx_call *call, const stepper *steps, bool pr
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
         .flags = ONNX_OP_IN_PLACE,                                                                 \
-        .least_inputs = 2,                                                                         \
-        .most_inputs = 2,                                                                          \
-        .least_outputs = 1,                                                                        \
-        .most_outputs = 1,                                                                         \
+        .min_inputs = 2,                                                                           \
+        .max_inputs = 2,                                                                           \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct cumulate),                                                   \
         .read = read,                                                                              \
         .infer = infer,                                                                            \

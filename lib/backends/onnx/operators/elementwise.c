@@ -26,10 +26,10 @@ void mmi_onnx_run_unary(const struct onnx_call *call, const onnx_unary_loop *loo
     uint32_t width = mmi_onnx_element_bytes(dtype), to_width = mmi_onnx_element_bytes(to_dtype);
     enum onnx_number number = mmi_onnx_number(dtype);
     bool direct = writes_directly(to_dtype, number);
-    uint64_t most = direct && mmi_onnx_is_native(dtype) ? elements : ONNX_CHUNK;
+    uint64_t max = direct && mmi_onnx_is_native(dtype) ? elements : ONNX_CHUNK;
     for (uint64_t at = 0, count; at < elements; at += count) {
         union onnx_chunk numbers, results;
-        count = mmi_min_u64(most, elements - at);
+        count = mmi_min_u64(max, elements - at);
         const void *from = mmi_onnx_load_numbers(dtype, (const uint8_t *)call->in[0] + at * width,
                                                  count, &numbers);
         uint8_t *to = (uint8_t *)call->out[0] + at * to_width;

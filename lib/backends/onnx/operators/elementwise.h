@@ -85,10 +85,10 @@ mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_erro
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
         .flags = ONNX_OP_IN_PLACE,                                                                 \
-        .least_inputs = inputs_,                                                                   \
-        .most_inputs = inputs_,                                                                    \
-        .least_outputs = 1,                                                                        \
-        .most_outputs = 1,                                                                         \
+        .min_inputs = inputs_,                                                                     \
+        .max_inputs = inputs_,                                                                     \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = 1,                                                                          \
         .params_bytes = params_bytes_,                                                             \
         .read = read_,                                                                             \
         .infer = infer_##name_,                                                                    \

@@ -10,13 +10,13 @@ mm_status mmi_onnx_infer(const struct onnx_operator *op, struct onnx_inference *
     for (uint32_t i = 0; i < x->input_count; i++) {
         given = mmi_onnx_has(x, i) ? i + 1 : given;
     }
-    if (given < op->least_inputs || given > op->most_inputs) {
-        return mmi_fail(err, MM_INVALID_MODEL, "%u inputs, %u to %u wanted", given,
-                        op->least_inputs, op->most_inputs);
+    if (given < op->min_inputs || given > op->max_inputs) {
+        return mmi_fail(err, MM_INVALID_MODEL, "%u inputs, %u to %u wanted", given, op->min_inputs,
+                        op->max_inputs);
     }
-    if (x->output_count < op->least_outputs || x->output_count > op->most_outputs) {
+    if (x->output_count < op->min_outputs || x->output_count > op->max_outputs) {
         return mmi_fail(err, MM_INVALID_MODEL, "%u outputs, %u to %u wanted", x->output_count,
-                        op->least_outputs, op->most_outputs);
+                        op->min_outputs, op->max_outputs);
     }
     x->scratch_bytes = 0;
     return op->infer(x, err);
@@ -24,12 +24,12 @@ mm_status mmi_onnx_infer(const struct onnx_operator *op, struct onnx_inference *
 
 /* Memory for all outputs, or nothing. */
 static mm_status place_outputs(const struct onnx_inference *x, struct onnx_arena *arena,
-                               uint64_t most_bytes, mm_error *err) {
+                               uint64_t max_bytes, mm_error *err) {
     uint64_t all = 0;
     for (uint32_t i = 0; i < x->output_count; i++) {
         all = mmi_add_cap(all, x->outputs[i].bytes);
     }
-    if (all > most_bytes) {
+    if (all > max_bytes) {
         return mmi_fail(err, MM_TOO_LARGE, "its results have %llu bytes, too many to keep",
                         (unsigned long long)all);
     }
@@ -46,10 +46,10 @@ static mm_status place_outputs(const struct onnx_inference *x, struct onnx_arena
 }
 
 mm_status mmi_onnx_evaluate(const struct onnx_operator *op, struct onnx_inference *x,
-                            struct onnx_arena *arena, uint64_t most_bytes,
+                            struct onnx_arena *arena, uint64_t max_bytes,
                             const mm_services *services, mm_error *err) {
     MMI_TRY(mmi_onnx_infer(op, x, err));
-    MMI_TRY(place_outputs(x, arena, most_bytes, err));
+    MMI_TRY(place_outputs(x, arena, max_bytes, err));
     const void **in = mmi_onnx_take(arena, x->input_count, sizeof(*in));
     void **out = mmi_onnx_take(arena, x->output_count, sizeof(*out));
     void *scratch = x->scratch_bytes ? mmi_onnx_take_data(arena, x->scratch_bytes) : NULL;

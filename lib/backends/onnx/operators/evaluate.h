@@ -11,9 +11,9 @@
 mm_status mmi_onnx_infer(const struct onnx_operator *op, struct onnx_inference *x, mm_error *err);
 
 /* All inputs known and plain; outputs [x->output_count] get dtype, shape and data in `arena`. Fails
- * with MM_TOO_LARGE, and computes nothing, if the outputs have more than most_bytes together. */
+ * with MM_TOO_LARGE, and computes nothing, if the outputs have more than max_bytes together. */
 mm_status mmi_onnx_evaluate(const struct onnx_operator *op, struct onnx_inference *x,
-                            struct onnx_arena *arena, uint64_t most_bytes,
+                            struct onnx_arena *arena, uint64_t max_bytes,
                             const mm_services *services, mm_error *err);
 
 #endif

@@ -88,10 +88,10 @@ static void find_ends(const struct onnx_program *program, uint32_t ends[REGISTER
     }
 }
 
-static uint8_t take_slot(uint32_t *taken, uint32_t *most) {
+static uint8_t take_slot(uint32_t *taken, uint32_t *max_slots) {
     uint8_t slot = (uint8_t)__builtin_ctz(~*taken);
     *taken |= 1u << slot;
-    *most = slot + 1u > *most ? slot + 1u : *most;
+    *max_slots = slot + 1u > *max_slots ? slot + 1u : *max_slots;
     return slot;
 }
 
@@ -99,11 +99,11 @@ static uint8_t take_slot(uint32_t *taken, uint32_t *most) {
  * how many there are. */
 static uint32_t place_registers(struct run *run) {
     const struct onnx_program *program = run->program;
-    uint32_t ends[REGISTERS], taken = 0, most = 0;
+    uint32_t ends[REGISTERS], taken = 0, max_slots = 0;
     find_ends(program, ends);
     for (uint32_t i = 0; i < program->inputs; i++) {
         if (!is_plain(&run->operands[i])) {
-            run->slots[i] = take_slot(&taken, &most);
+            run->slots[i] = take_slot(&taken, &max_slots);
         }
     }
     for (uint32_t i = 0; i + 1 < program->count; i++) {
@@ -114,9 +114,9 @@ static uint32_t place_registers(struct run *run) {
                 taken &= ~(1u << run->slots[read[j]]);
             }
         }
-        run->slots[program->inputs + i] = take_slot(&taken, &most);
+        run->slots[program->inputs + i] = take_slot(&taken, &max_slots);
     }
-    return most;
+    return max_slots;
 }
 
 /* Of one element, roughly. */
@@ -298,10 +298,10 @@ static mm_status run_fused(const struct onnx_call *call, mm_error *err) {
 const struct onnx_operator mmi_onnx_op_Fused = {
     .name = "Fused",
     .flags = ONNX_OP_IN_PLACE,
-    .least_inputs = 1,
-    .most_inputs = ONNX_PROGRAM_INPUTS,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 1,
+    .max_inputs = ONNX_PROGRAM_INPUTS,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_program),
     .infer = infer_fused,
     .run = run_fused,

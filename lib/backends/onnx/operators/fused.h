@@ -3,8 +3,8 @@
 #define MMI_BACKENDS_ONNX_OPERATORS_FUSED_H
 
 /* Fused is ours: several elementwise nodes on f32 as one, so that what lies between them never
- * leaves the cache. passes/fuse.c makes it. The inputs are broadcast to each other; every
- * instruction works on elements of the result's shape. */
+ * leaves the cache. passes/fuse_elementwise.c makes it. The inputs are broadcast to each other;
+ * every instruction works on elements of the result's shape. */
 
 #include <backends/onnx/operators/operator.h>
 

@@ -73,10 +73,10 @@ static mm_status run_gather(const struct onnx_call *call, mm_error *err) {
 
 const struct onnx_operator mmi_onnx_op_Gather = {
     .name = "Gather",
-    .least_inputs = 2,
-    .most_inputs = 2,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct gather),
     .read = read_gather,
     .infer = infer_gather,
@@ -114,10 +114,10 @@ static mm_status run_gather_elements(const struct onnx_call *call, mm_error *err
 
 const struct onnx_operator mmi_onnx_op_GatherElements = {
     .name = "GatherElements",
-    .least_inputs = 2,
-    .most_inputs = 2,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct gather),
     .read = read_gather,
     .infer = infer_gather_elements,
@@ -176,10 +176,10 @@ static mm_status run_gather_nd(const struct onnx_call *call, mm_error *err) {
 
 const struct onnx_operator mmi_onnx_op_GatherND = {
     .name = "GatherND",
-    .least_inputs = 2,
-    .most_inputs = 2,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct gather),
     .read = read_gather_nd,
     .infer = infer_gather_nd,
@@ -244,10 +244,10 @@ static mm_status run_one_hot(const struct onnx_call *call, mm_error *err) {
 
 const struct onnx_operator mmi_onnx_op_OneHot = {
     .name = "OneHot",
-    .least_inputs = 3,
-    .most_inputs = 3,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct gather),
     .shaping_inputs = 1u << 1,
     .read = read_one_hot,

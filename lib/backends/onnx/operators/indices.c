@@ -68,11 +68,11 @@ mm_status mmi_onnx_check_tuples(const struct onnx_inference *x, uint32_t first, 
                         "its data have %u axes, its indices %u, more than %u wanted", data->rank,
                         indices->rank, first);
     }
-    int64_t length = indices->shape[indices->rank - 1], most = data->rank - first;
-    if (length < 1 || length > most) {
+    int64_t length = indices->shape[indices->rank - 1], max = data->rank - first;
+    if (length < 1 || length > max) {
         return mmi_fail(err, MM_INVALID_MODEL,
                         "its tuples of indices have %" PRId64 " numbers, 1 to %" PRId64 " wanted",
-                        length, most);
+                        length, max);
     }
     return MM_OK;
 }

@@ -42,11 +42,11 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
                                    .rows = columns > 0 ? out->elements / columns : 0,
                                    .depth = (uint64_t)weights->shape[0],
                                    .a = {call->in[0], weights->shape[0], 1},
-                                   .b = {NULL, ONNX_PANEL, 1},
+                                   .b = {NULL, ONNX_NR, 1},
                                    .start = {NULL, 0, 1},
                                    .out_row = columns};
-    for (uint64_t j = 0; call->out[0] && j < columns; j += ONNX_PANEL) {
-        product.columns = mmi_min_u64(columns - j, ONNX_PANEL);
+    for (uint64_t j = 0; call->out[0] && j < columns; j += ONNX_NR) {
+        product.columns = mmi_min_u64(columns - j, ONNX_NR);
         product.b.at = (const float *)call->in[1] + j * product.depth;
         product.start.at = bias ? bias + j : NULL;
         product.out = (float *)call->out[0] + j;
@@ -59,10 +59,10 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
 }
 
 const struct onnx_operator mmi_onnx_op_Linear = {.name = "Linear",
-                                                 .least_inputs = 2,
-                                                 .most_inputs = 3,
-                                                 .least_outputs = 1,
-                                                 .most_outputs = 1,
+                                                 .min_inputs = 2,
+                                                 .max_inputs = 3,
+                                                 .min_outputs = 1,
+                                                 .max_outputs = 1,
                                                  .params_bytes = sizeof(struct onnx_linear),
                                                  .infer = infer,
                                                  .run = run};

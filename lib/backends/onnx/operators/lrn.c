@@ -97,10 +97,10 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
 }
 
 const struct onnx_operator mmi_onnx_op_LRN = {.name = "LRN",
-                                              .least_inputs = 1,
-                                              .most_inputs = 1,
-                                              .least_outputs = 1,
-                                              .most_outputs = 1,
+                                              .min_inputs = 1,
+                                              .max_inputs = 1,
+                                              .min_outputs = 1,
+                                              .max_outputs = 1,
                                               .params_bytes = sizeof(struct lrn),
                                               .read = read,
                                               .infer = infer,

@@ -116,10 +116,10 @@ static mm_status run_matmul(const struct onnx_call *call, mm_error *err) {
 }
 
 const struct onnx_operator mmi_onnx_op_MatMul = {.name = "MatMul",
-                                                 .least_inputs = 2,
-                                                 .most_inputs = 2,
-                                                 .least_outputs = 1,
-                                                 .most_outputs = 1,
+                                                 .min_inputs = 2,
+                                                 .max_inputs = 2,
+                                                 .min_outputs = 1,
+                                                 .max_outputs = 1,
                                                  .infer = infer_matmul,
                                                  .run = run_matmul};
 
@@ -234,10 +234,10 @@ static mm_status run_gemm(const struct onnx_call *call, mm_error *err) {
 }
 
 const struct onnx_operator mmi_onnx_op_Gemm = {.name = "Gemm",
-                                               .least_inputs = 2,
-                                               .most_inputs = 3,
-                                               .least_outputs = 1,
-                                               .most_outputs = 1,
+                                               .min_inputs = 2,
+                                               .max_inputs = 3,
+                                               .min_outputs = 1,
+                                               .max_outputs = 1,
                                                .params_bytes = sizeof(struct onnx_gemm),
                                                .read = read_gemm,
                                                .infer = infer_gemm,

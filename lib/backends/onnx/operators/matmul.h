@@ -11,7 +11,7 @@
 #include <backends/onnx/operators/activation.h>
 #include <backends/onnx/operators/operator.h>
 
-#define ONNX_PANEL 16 /* columns of a panel */
+#define ONNX_NR 16 /* columns of a panel: NR of the GEMM microkernels */
 
 struct onnx_gemm {
     float alpha, beta;

@@ -89,10 +89,10 @@ static void run(const struct onnx_call *call, const onnx_binary_loop *loops, boo
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
         .flags = ONNX_OP_IN_PLACE,                                                                 \
-        .least_inputs = 1,                                                                         \
-        .most_inputs = ONNX_ANY_NUMBER,                                                            \
-        .least_outputs = 1,                                                                        \
-        .most_outputs = 1,                                                                         \
+        .min_inputs = 1,                                                                           \
+        .max_inputs = ONNX_ANY_NUMBER,                                                             \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = 1,                                                                          \
         .infer = infer_##name_,                                                                    \
         .run = run_##name_,                                                                        \
     };

@@ -6,7 +6,7 @@
  * kernel in plain C that is right for every type. One constant per operator, in a file a family;
  * operators.def lists them all. Fast kernels are in cpu/, which may take over single cases.
  *
- * Semantics are those of the newest opset (onnx.ai, "Operators"); `read` and adapt.c bring older
+ * Semantics are those of the newest opset (onnx.ai, "Operators"); `read` and upgrade.c bring older
  * ones to that form. */
 
 #include <backends/onnx/graph/graph.h>
@@ -24,8 +24,8 @@ mm_status mmi_onnx_read_int(const struct onnx_attributes *a, const char *name, i
                             int64_t *out, mm_error *err);
 mm_status mmi_onnx_read_float(const struct onnx_attributes *a, const char *name, float fallback,
                               float *out, mm_error *err);
-/* At most `most` of them. Absent: *count is 0. */
-mm_status mmi_onnx_read_ints(const struct onnx_attributes *a, const char *name, uint32_t most,
+/* At most `max` of them. Absent: *count is 0. */
+mm_status mmi_onnx_read_ints(const struct onnx_attributes *a, const char *name, uint32_t max,
                              int64_t *out, uint32_t *count, mm_error *err);
 /* One of the texts of `choices` (NULL ends them): its index. Absent: 0. */
 mm_status mmi_onnx_read_choice(const struct onnx_attributes *a, const char *name,
@@ -94,9 +94,9 @@ enum {
 
 struct onnx_operator {
     const char *name;
-    uint32_t flags;                     /* ONNX_OP_* */
-    uint32_t least_inputs, most_inputs; /* ONNX_ANY_NUMBER: no limit */
-    uint32_t least_outputs, most_outputs;
+    uint32_t flags;                  /* ONNX_OP_* */
+    uint32_t min_inputs, max_inputs; /* ONNX_ANY_NUMBER: no limit */
+    uint32_t min_outputs, max_outputs;
     uint32_t params_bytes;
     /* bit i: input i's elements, not only its shape, decide the shapes (Reshape: 1 << 1) */
     uint32_t shaping_inputs;

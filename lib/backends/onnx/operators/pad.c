@@ -131,17 +131,17 @@ static void grow(struct growth *growth, uint32_t axis, int64_t length, int32_t m
     int64_t *begin = &growth->begin[axis], *count = &growth->count[axis];
     const int64_t kept = *count;
     bool wraps = mode == PAD_WRAP, reflects = mode == PAD_REFLECT && kept > 1;
-    const int64_t most = wraps ? kept : reflects ? kept - 1 : length;
+    const int64_t max = wraps ? kept : reflects ? kept - 1 : length;
     growth->axis = axis;
     while (*begin > 0) {
-        int64_t n = *begin < most ? *begin : most;
+        int64_t n = *begin < max ? *begin : max;
         int64_t from = wraps ? *begin - n + kept : reflects ? *begin + n : *begin;
         grow_by(growth, *begin - n, n, from, wraps ? 1 : reflects ? -1 : 0);
         *begin -= n;
         *count += n;
     }
     while (*count < length) {
-        int64_t n = length - *count < most ? length - *count : most;
+        int64_t n = length - *count < max ? length - *count : max;
         int64_t from = wraps ? *count - kept : reflects ? *count - 2 : *count - 1;
         grow_by(growth, *count, n, from, wraps ? 1 : reflects ? -1 : 0);
         *count += n;
@@ -195,10 +195,10 @@ static mm_status run_pad(const struct onnx_call *call, mm_error *err) {
 
 const struct onnx_operator mmi_onnx_op_Pad = {
     .name = "Pad",
-    .least_inputs = 2,
-    .most_inputs = 4,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 2,
+    .max_inputs = 4,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct pad),
     .shaping_inputs = 1u << 1 | 1u << 3,
     .read = read_pad,

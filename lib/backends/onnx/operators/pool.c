@@ -341,10 +341,10 @@ static mm_status run_global_lp(const struct onnx_call *call, mm_error *err) {
 
 #define POOL(NAME, OUTPUTS, READ, INFER, RUN)                                                      \
     const struct onnx_operator mmi_onnx_op_##NAME = {.name = #NAME,                                \
-                                                     .least_inputs = 1,                            \
-                                                     .most_inputs = 1,                             \
-                                                     .least_outputs = 1,                           \
-                                                     .most_outputs = OUTPUTS,                      \
+                                                     .min_inputs = 1,                              \
+                                                     .max_inputs = 1,                              \
+                                                     .min_outputs = 1,                             \
+                                                     .max_outputs = OUTPUTS,                       \
                                                      .params_bytes = sizeof(struct onnx_pool),     \
                                                      .read = READ,                                 \
                                                      .infer = INFER,                               \

@@ -5,26 +5,25 @@
 
 #include <string.h>
 
-/* From so many rows on, a panel that is copied together pays; to so many columns, a panel has too
- * few to fill. */
+/* From this many rows on packing pays; up to this many columns a panel is mostly empty. */
 #define FEW_ROWS 8
 #define FEW_COLUMNS 3
 
 /* ---- Loops ----------------------------------------------------------------------------------- */
 
-/* One row of the result at a time. Written so that a compiler keeps `sum` in registers. */
+/* One row of the result at a time; in this form compilers keep `sum` in registers. */
 #define PANEL_LOOP(NAME, T)                                                                        \
     static void panel_##NAME(const struct onnx_product *p) {                                       \
         for (uint64_t i = 0; i < p->rows; i++) {                                                   \
             const T *a = (const T *)p->a.at + (int64_t)i * p->a.row, *b = p->b.at;                 \
             const T *start = p->start.at;                                                          \
-            T sum[ONNX_PANEL] = {0};                                                               \
+            T sum[ONNX_NR] = {0};                                                                  \
             for (uint64_t j = 0; start && j < p->columns; j++) {                                   \
                 sum[j] = start[(int64_t)i * p->start.row + (int64_t)j * p->start.column];          \
             }                                                                                      \
             for (uint64_t k = 0; k < p->depth; k++) {                                              \
                 T factor = *a;                                                                     \
-                for (uint32_t j = 0; j < ONNX_PANEL; j++) {                                        \
+                for (uint32_t j = 0; j < ONNX_NR; j++) {                                           \
                     sum[j] += factor * b[j];                                                       \
                 }                                                                                  \
                 a += p->a.column;                                                                  \
@@ -34,17 +33,17 @@
         }                                                                                          \
     }
 
-/* One element of the result at a time, for a right matrix that is transposed. */
+/* One element of the result at a time, for a transposed b. */
 #define DOT_LOOP(NAME, T)                                                                          \
     static T dot_##NAME(const T *a, const T *b, uint64_t count) {                                  \
-        T sums[ONNX_PANEL] = {0}, sum = 0;                                                         \
+        T sums[ONNX_NR] = {0}, sum = 0;                                                            \
         uint64_t k = 0;                                                                            \
-        for (; k + ONNX_PANEL <= count; k += ONNX_PANEL) {                                         \
-            for (uint32_t l = 0; l < ONNX_PANEL; l++) {                                            \
+        for (; k + ONNX_NR <= count; k += ONNX_NR) {                                               \
+            for (uint32_t l = 0; l < ONNX_NR; l++) {                                               \
                 sums[l] += a[k + l] * b[k + l];                                                    \
             }                                                                                      \
         }                                                                                          \
-        for (uint32_t l = 0; l < ONNX_PANEL; l++) {                                                \
+        for (uint32_t l = 0; l < ONNX_NR; l++) {                                                   \
             sum += sums[l];                                                                        \
         }                                                                                          \
         for (; k < count; k++) {                                                                   \
@@ -101,32 +100,32 @@ bool mmi_onnx_multiplies(int32_t dtype) {
 
 uint64_t mmi_onnx_product_bytes(int32_t dtype, uint64_t depth) {
     uint64_t bytes;
-    return mmi_mul(depth, ONNX_PANEL * find_loops(dtype)->bytes, &bytes) ? bytes : UINT64_MAX;
+    return mmi_mul(depth, ONNX_NR * find_loops(dtype)->bytes, &bytes) ? bytes : UINT64_MAX;
 }
 
 uint64_t mmi_onnx_panel_bytes(uint64_t k, uint64_t n) {
-    uint64_t panels = n / ONNX_PANEL + (n % ONNX_PANEL != 0), bytes;
-    bool fits = mmi_mul(k, ONNX_PANEL * sizeof(float), &bytes) && mmi_mul(bytes, panels, &bytes);
+    uint64_t panels = n / ONNX_NR + (n % ONNX_NR != 0), bytes;
+    bool fits = mmi_mul(k, ONNX_NR * sizeof(float), &bytes) && mmi_mul(bytes, panels, &bytes);
     return fits ? bytes : UINT64_MAX;
 }
 
-/* `columns` columns of a matrix of elements of `width` bytes, 0 in the others. */
+/* Packs `columns` columns of b, with elements of `width` bytes; the other columns are 0. */
 static void pack(const struct onnx_matrix *b, uint32_t width, uint64_t depth, uint64_t columns,
                  void *panel) {
     struct onnx_move move = {.width = width};
-    if (columns < ONNX_PANEL && depth > 0) {
-        memset(panel, 0, depth * ONNX_PANEL * width);
+    if (columns < ONNX_NR && depth > 0) {
+        memset(panel, 0, depth * ONNX_NR * width);
     }
-    mmi_onnx_move_axis(&move, depth, b->row * width, ONNX_PANEL * (int64_t)width);
+    mmi_onnx_move_axis(&move, depth, b->row * width, ONNX_NR * (int64_t)width);
     mmi_onnx_move_axis(&move, columns, b->column * width, width);
     mmi_onnx_move(&move, b->at, panel);
 }
 
 void mmi_onnx_pack_panels(const float *b, uint64_t k, uint64_t n, bool transposed, float *panels) {
-    for (uint64_t j = 0; j < n; j += ONNX_PANEL) {
+    for (uint64_t j = 0; j < n; j += ONNX_NR) {
         struct onnx_matrix columns = {b + (transposed ? j * k : j), transposed ? 1 : (int64_t)n,
                                       transposed ? (int64_t)k : 1};
-        pack(&columns, sizeof(float), k, mmi_min_u64(n - j, ONNX_PANEL), panels + j * k);
+        pack(&columns, sizeof(float), k, mmi_min_u64(n - j, ONNX_NR), panels + j * k);
     }
 }
 
@@ -136,7 +135,7 @@ void mmi_onnx_multiply_panel(const struct onnx_product *product) {
     find_loops(product->dtype)->panel(product);
 }
 
-/* Of a matrix that may be left out. */
+/* NULL stays NULL. */
 static const void *shift(const void *at, int64_t elements, uint32_t width) {
     return at ? (const uint8_t *)at + elements * width : NULL;
 }
@@ -149,15 +148,15 @@ void mmi_onnx_multiply(const struct onnx_product *product, void *scratch) {
         loops->dots(product);
         return;
     }
-    for (uint64_t j = 0; j < product->columns; j += ONNX_PANEL) {
+    for (uint64_t j = 0; j < product->columns; j += ONNX_NR) {
         struct onnx_product part = *product;
-        part.columns = mmi_min_u64(product->columns - j, ONNX_PANEL);
+        part.columns = mmi_min_u64(product->columns - j, ONNX_NR);
         part.b.at = shift(part.b.at, (int64_t)j * part.b.column, loops->bytes);
         part.start.at = shift(part.start.at, (int64_t)j * part.start.column, loops->bytes);
         part.out = (uint8_t *)part.out + j * loops->bytes;
-        if (!few || part.b.column != 1 || part.columns < ONNX_PANEL) {
+        if (!few || part.b.column != 1 || part.columns < ONNX_NR) {
             pack(&part.b, loops->bytes, part.depth, part.columns, scratch);
-            part.b = (struct onnx_matrix){scratch, ONNX_PANEL, 1};
+            part.b = (struct onnx_matrix){scratch, ONNX_NR, 1};
         }
         loops->panel(&part);
     }

@@ -2,9 +2,8 @@
 #ifndef MMI_BACKENDS_ONNX_OPERATORS_PRODUCT_H
 #define MMI_BACKENDS_ONNX_OPERATORS_PRODUCT_H
 
-/* The product of two matrices that all plain kernels come down to that multiply: in panels of
- * ONNX_PANEL columns of the right matrix, which stay in the cache while all rows of the left one
- * pass by. */
+/* The matrix product of the plain kernels: in packed panels of ONNX_NR columns of b, each of which
+ * stays in the cache for all rows of a. */
 
 #include <backends/onnx/operators/matmul.h>
 
@@ -28,8 +27,8 @@ bool mmi_onnx_multiplies(int32_t dtype);
 /* Scratch of mmi_onnx_multiply; UINT64_MAX on overflow. */
 uint64_t mmi_onnx_product_bytes(int32_t dtype, uint64_t depth);
 void mmi_onnx_multiply(const struct onnx_product *product, void *scratch);
-/* Where b is a panel already: b.column is 1, and ONNX_PANEL columns can be read in each row, of
- * which the first product->columns count. */
+/* For a b that is a panel already: b.column is 1, and ONNX_NR columns are readable in each row, of
+ * which product->columns are used. */
 void mmi_onnx_multiply_panel(const struct onnx_product *product);
 
 #endif

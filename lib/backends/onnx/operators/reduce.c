@@ -6,15 +6,15 @@
 
 #include <math.h>
 
-enum start { ZERO, ONE, LOWEST, GREATEST };
+enum start { ZERO, ONE, TYPE_MIN, TYPE_MAX };
 enum finish { AS_IT_IS, MEAN, ROOT, LOGARITHM };
 
 struct reduction {
-    const struct onnx_folds *folds;
+    const struct onnx_reducers *reducers;
     enum start start;
     enum finish finish;
-    bool fractions; /* of integers, too, in f64 */
-    bool shifts;    /* by the greatest of the elements, so that no exponential overflows */
+    bool fractions; /* integers are computed in f64, too */
+    bool shifts;    /* subtracts the maximum first, so that no exponential overflows */
 };
 
 /* ---- Shapes ---------------------------------------------------------------------------------- */
@@ -29,7 +29,7 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     return MM_OK;
 }
 
-/* The axes to reduce, a bit each; of `axes` it is known that they are inside. */
+/* The axes to reduce, as bits; `axes` has been checked. */
 static uint32_t find_axes(const struct onnx_reduce *reduce, uint32_t rank,
                           const struct onnx_tensor *axes) {
     uint32_t set = 0;
@@ -93,7 +93,7 @@ static void add_axis(struct axes *axes, uint64_t count, uint64_t step) {
     axes->all *= count;
 }
 
-/* From the innermost axis outwards. The input has elements, or all its axes are of no matter. */
+/* From the innermost axis outwards. */
 static void set_axes(struct job *job, const struct onnx_tensor *input, uint32_t set) {
     uint64_t step = job->width;
     struct axes *last = NULL; /* what the axis before belongs to; NULL: to the innermost */
@@ -127,47 +127,48 @@ static const uint8_t *find(const struct axes *axes, uint64_t i, const uint8_t *f
     return from;
 }
 
-/* What comes out is made in chunks of results: several rows, or some columns of one kept stretch.
- * Either is one fold for each turn of the reduced axes. */
+/* The output is computed in chunks: several rows, or some columns of one kept axis. Each takes one
+ * call of a reducer per index into the reduced axes. */
 struct chunk {
     uint64_t first, count; /* of the results */
     union onnx_chunk sums;
     double shifts[ONNX_CHUNK]; /* only where the reduction shifts */
 };
 
-static void fold_row(const struct job *job, const onnx_fold fold, const uint8_t *from,
-                     struct chunk *chunk, uint64_t row) {
+static void reduce_row(const struct job *job, onnx_reducer reducer, const uint8_t *from,
+                       struct chunk *chunk, uint64_t row) {
     bool native = mmi_onnx_number_type(job->number) == job->dtype;
-    uint64_t most = native ? job->inner : ONNX_CHUNK;
+    uint64_t max = native ? job->inner : ONNX_CHUNK;
     for (uint64_t at = 0, count; at < job->inner; at += count) {
         union onnx_chunk numbers;
-        count = mmi_min_u64(most, job->inner - at);
-        fold(&chunk->sums.u64[row], &chunk->shifts[row],
-             mmi_onnx_load_as(job->number, job->dtype, from + at * job->width, count, &numbers),
-             count);
+        count = mmi_min_u64(max, job->inner - at);
+        reducer(&chunk->sums.u64[row], &chunk->shifts[row],
+                mmi_onnx_load_as(job->number, job->dtype, from + at * job->width, count, &numbers),
+                count);
     }
 }
 
-static void fold_rows(const struct job *job, const struct onnx_folds *folds, struct chunk *chunk) {
+static void reduce_rows(const struct job *job, const struct onnx_reducers *reducers,
+                        struct chunk *chunk) {
     for (uint64_t row = 0; row < chunk->count; row++) {
         const uint8_t *from = find(&job->kept, chunk->first + row, job->from);
         for (uint64_t i = 0; i < job->reduced.all; i++) {
-            fold_row(job, folds->row[job->number], find(&job->reduced, i, from), chunk, row);
+            reduce_row(job, reducers->row[job->number], find(&job->reduced, i, from), chunk, row);
         }
     }
 }
 
-static void fold_columns(const struct job *job, const struct onnx_folds *folds,
-                         struct chunk *chunk) {
+static void reduce_columns(const struct job *job, const struct onnx_reducers *reducers,
+                           struct chunk *chunk) {
     const uint8_t *from = find(&job->kept, chunk->first / job->inner, job->from);
     from += chunk->first % job->inner * job->width;
     for (uint64_t i = 0; i < job->reduced.all; i++) {
         union onnx_chunk numbers;
-        folds->columns[job->number](&chunk->sums, chunk->shifts,
-                                    mmi_onnx_load_as(job->number, job->dtype,
-                                                     find(&job->reduced, i, from), chunk->count,
-                                                     &numbers),
-                                    chunk->count);
+        reducers->columns[job->number](&chunk->sums, chunk->shifts,
+                                       mmi_onnx_load_as(job->number, job->dtype,
+                                                        find(&job->reduced, i, from), chunk->count,
+                                                        &numbers),
+                                       chunk->count);
     }
 }
 
@@ -177,16 +178,16 @@ static bool is_float(const struct job *job) {
     return job->number == ONNX_F32 || job->number == ONNX_F64;
 }
 
-/* What a sum of integers starts from: the low bits of a number that is right for the type. */
+/* Initial value of an integer accumulator. */
 static uint64_t start_of(enum start start, int32_t dtype) {
     uint32_t unused = 64 - 8 * mmi_onnx_element_bytes(dtype);
     bool is_signed = ONNX_SIGNED >> dtype & 1;
-    uint64_t least = is_signed ? (uint64_t)(INT64_MIN >> unused) : 0;
+    uint64_t min = is_signed ? (uint64_t)(INT64_MIN >> unused) : 0;
     switch (start) {
-    case LOWEST:
-        return least;
-    case GREATEST:
-        return dtype == MM_BOOL ? 1 : is_signed ? ~least : UINT64_MAX >> unused;
+    case TYPE_MIN:
+        return min;
+    case TYPE_MAX:
+        return dtype == MM_BOOL ? 1 : is_signed ? ~min : UINT64_MAX >> unused;
     default:
         return start == ONE;
     }
@@ -217,28 +218,29 @@ static void finish_sums(const struct job *job, const struct reduction *reduction
     }
 }
 
-static void fold(const struct job *job, const struct onnx_folds *folds, struct chunk *chunk) {
+static void reduce_chunk(const struct job *job, const struct onnx_reducers *reducers,
+                         struct chunk *chunk) {
     if (job->reduced.all == 0) {
-        return; /* there is nothing, and it lies nowhere */
+        return; /* an empty input may be NULL */
     }
     if (job->inner_reduced) {
-        fold_rows(job, folds, chunk);
+        reduce_rows(job, reducers, chunk);
     } else {
-        fold_columns(job, folds, chunk);
+        reduce_columns(job, reducers, chunk);
     }
 }
 
 static void make_chunk(const struct job *job, const struct reduction *reduction,
                        struct chunk *chunk) {
     if (reduction->shifts) {
-        start_sums(job, LOWEST, chunk);
-        fold(job, &mmi_onnx_fold_max, chunk);
+        start_sums(job, TYPE_MIN, chunk);
+        reduce_chunk(job, &mmi_onnx_reducer_max, chunk);
         for (uint64_t i = 0; i < chunk->count; i++) {
             chunk->shifts[i] = isfinite(chunk->sums.f64[i]) ? chunk->sums.f64[i] : 0;
         }
     }
     start_sums(job, reduction->start, chunk);
-    fold(job, reduction->folds, chunk);
+    reduce_chunk(job, reduction->reducers, chunk);
     finish_sums(job, reduction, chunk);
 }
 
@@ -257,9 +259,9 @@ static void run(const struct onnx_call *call, const struct reduction *reduction)
     int32_t sum_type = is_float(&job) ? MM_F64 : mmi_onnx_number_type(job.number);
     struct chunk chunk = {.first = 0};
     for (; chunk.first < elements; chunk.first += chunk.count) {
-        uint64_t most =
+        uint64_t max =
             job.inner_reduced ? elements - chunk.first : job.inner - chunk.first % job.inner;
-        chunk.count = mmi_min_u64(most, ONNX_CHUNK);
+        chunk.count = mmi_min_u64(max, ONNX_CHUNK);
         make_chunk(&job, reduction, &chunk);
         mmi_onnx_convert(sum_type, &chunk.sums, chunk.count, job.dtype,
                          (uint8_t *)call->out[0] + chunk.first * job.width);
@@ -278,10 +280,10 @@ static void run(const struct onnx_call *call, const struct reduction *reduction)
     }                                                                                              \
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
-        .least_inputs = 1,                                                                         \
-        .most_inputs = 2,                                                                          \
-        .least_outputs = 1,                                                                        \
-        .most_outputs = 1,                                                                         \
+        .min_inputs = 1,                                                                           \
+        .max_inputs = 2,                                                                           \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct onnx_reduce),                                                \
         .shaping_inputs = 1u << 1,                                                                 \
         .read = read,                                                                              \
@@ -289,13 +291,13 @@ static void run(const struct onnx_call *call, const struct reduction *reduction)
         .run = run_##name_,                                                                        \
     };
 
-REDUCE(ReduceSum, ONNX_REALS, &mmi_onnx_fold_sum, ZERO, AS_IT_IS, false, false)
-REDUCE(ReduceMean, ONNX_REALS, &mmi_onnx_fold_sum, ZERO, MEAN, true, false)
-REDUCE(ReduceProd, ONNX_REALS, &mmi_onnx_fold_product, ONE, AS_IT_IS, false, false)
-REDUCE(ReduceMax, ONNX_REALS | ONNX_BOOL, &mmi_onnx_fold_max, LOWEST, AS_IT_IS, false, false)
-REDUCE(ReduceMin, ONNX_REALS | ONNX_BOOL, &mmi_onnx_fold_min, GREATEST, AS_IT_IS, false, false)
-REDUCE(ReduceL1, ONNX_REALS, &mmi_onnx_fold_sizes, ZERO, AS_IT_IS, false, false)
-REDUCE(ReduceL2, ONNX_REALS, &mmi_onnx_fold_squares, ZERO, ROOT, true, false)
-REDUCE(ReduceSumSquare, ONNX_REALS, &mmi_onnx_fold_squares, ZERO, AS_IT_IS, false, false)
-REDUCE(ReduceLogSum, ONNX_REALS, &mmi_onnx_fold_sum, ZERO, LOGARITHM, true, false)
-REDUCE(ReduceLogSumExp, ONNX_REALS, &mmi_onnx_fold_exponentials, ZERO, LOGARITHM, true, true)
+REDUCE(ReduceSum, ONNX_REALS, &mmi_onnx_reducer_sum, ZERO, AS_IT_IS, false, false)
+REDUCE(ReduceMean, ONNX_REALS, &mmi_onnx_reducer_sum, ZERO, MEAN, true, false)
+REDUCE(ReduceProd, ONNX_REALS, &mmi_onnx_reducer_product, ONE, AS_IT_IS, false, false)
+REDUCE(ReduceMax, ONNX_REALS | ONNX_BOOL, &mmi_onnx_reducer_max, TYPE_MIN, AS_IT_IS, false, false)
+REDUCE(ReduceMin, ONNX_REALS | ONNX_BOOL, &mmi_onnx_reducer_min, TYPE_MAX, AS_IT_IS, false, false)
+REDUCE(ReduceL1, ONNX_REALS, &mmi_onnx_reducer_abs, ZERO, AS_IT_IS, false, false)
+REDUCE(ReduceL2, ONNX_REALS, &mmi_onnx_reducer_squares, ZERO, ROOT, true, false)
+REDUCE(ReduceSumSquare, ONNX_REALS, &mmi_onnx_reducer_squares, ZERO, AS_IT_IS, false, false)
+REDUCE(ReduceLogSum, ONNX_REALS, &mmi_onnx_reducer_sum, ZERO, LOGARITHM, true, false)
+REDUCE(ReduceLogSumExp, ONNX_REALS, &mmi_onnx_reducer_exp, ZERO, LOGARITHM, true, true)

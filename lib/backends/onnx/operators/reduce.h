@@ -2,7 +2,7 @@
 #ifndef MMI_BACKENDS_ONNX_OPERATORS_REDUCE_H
 #define MMI_BACKENDS_ONNX_OPERATORS_REDUCE_H
 
-/* Many elements to one: ReduceSum and its kind. */
+/* ReduceSum and the other reductions. */
 
 #include <backends/onnx/operators/number.h>
 
@@ -12,16 +12,15 @@ struct onnx_reduce {
     bool noop_with_empty_axes; /* without axes: none of them instead of all */
 };
 
-/* Floats are accumulated in f64, integers as i64 or u64. `from` has `count` numbers; with `shifts`
- * each is lessened by its shift first. */
-typedef void (*onnx_fold)(void *sums, const double *shifts, const void *from, uint64_t count);
-struct onnx_folds {
-    onnx_fold row[ONNX_NUMBERS];     /* all numbers into sums[0] */
-    onnx_fold columns[ONNX_NUMBERS]; /* number i into sums[i] */
+/* Reduces `count` elements. Floats are accumulated in f64, integers in i64 or u64. */
+typedef void (*onnx_reducer)(void *sums, const double *shifts, const void *from, uint64_t count);
+struct onnx_reducers {
+    onnx_reducer row[ONNX_NUMBERS];     /* all elements into sums[0] */
+    onnx_reducer columns[ONNX_NUMBERS]; /* element i into sums[i] */
 };
-extern const struct onnx_folds mmi_onnx_fold_sum, mmi_onnx_fold_product, mmi_onnx_fold_max,
-    mmi_onnx_fold_min, mmi_onnx_fold_sizes, mmi_onnx_fold_squares;
-/* e^(number - shift), of floats; the only one that has shifts. */
-extern const struct onnx_folds mmi_onnx_fold_exponentials;
+extern const struct onnx_reducers mmi_onnx_reducer_sum, mmi_onnx_reducer_product,
+    mmi_onnx_reducer_max, mmi_onnx_reducer_min, mmi_onnx_reducer_abs, mmi_onnx_reducer_squares;
+/* Sum of e^(x - shift), for floats; the others ignore `shifts`. */
+extern const struct onnx_reducers mmi_onnx_reducer_exp;
 
 #endif

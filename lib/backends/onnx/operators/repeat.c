@@ -62,10 +62,10 @@ static mm_status run_repeat(const struct onnx_call *call, mm_error *err) {
 
 const struct onnx_operator mmi_onnx_op_Expand = {
     .name = "Expand",
-    .least_inputs = 2,
-    .most_inputs = 2,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .shaping_inputs = 1u << 1,
     .infer = infer_expand,
     .run = run_repeat,
@@ -73,10 +73,10 @@ const struct onnx_operator mmi_onnx_op_Expand = {
 
 const struct onnx_operator mmi_onnx_op_Tile = {
     .name = "Tile",
-    .least_inputs = 2,
-    .most_inputs = 2,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .shaping_inputs = 1u << 1,
     .infer = infer_tile,
     .run = run_repeat,

@@ -136,8 +136,8 @@ struct resample {
     struct table tables[MM_MAX_RANK]; /* of the axes that are not kept */
     uint32_t first, end;              /* those are in [first, end) */
     uint64_t outer, inner;            /* elements before and after */
-    uint64_t most;  /* elements from `first` on, at most while axis by axis goes */
-    uint64_t bytes; /* of scratch; UINT64_MAX: more than there can be */
+    uint64_t max_elements;            /* of an intermediate result, from `first` on */
+    uint64_t bytes;                   /* of scratch; UINT64_MAX: more than there can be */
 };
 
 /* Takes the next part of the scratch; without a scratch it only counts. */
@@ -150,7 +150,7 @@ static void *cut(struct resample *r, uint8_t *scratch, uint64_t count, uint64_t 
     return part;
 }
 
-/* Lay out the scratch and return where the two buffers of `most` elements are. */
+/* Lays out the scratch. Returns its two buffers of max_elements. */
 static double *lay_out(const struct onnx_resize *resize, const struct onnx_resize_axis *axes,
                        uint32_t rank, void *scratch, struct resample *r) {
     uint64_t elements = 1;
@@ -165,7 +165,7 @@ static double *lay_out(const struct onnx_resize *resize, const struct onnx_resiz
         r->inner *= i >= r->end ? in : 1;
         elements *= i < r->first ? 1 : in;
     }
-    r->most = elements;
+    r->max_elements = elements;
     for (uint32_t i = r->first; i < r->end; i++) {
         if (!axes[i].kept) {
             struct table *table = &r->tables[i];
@@ -174,10 +174,10 @@ static double *lay_out(const struct onnx_resize *resize, const struct onnx_resiz
             table->weights = cut(r, scratch, table->taps, (uint64_t)axes[i].out);
             uint64_t others = elements / mmi_max_u64((uint64_t)axes[i].in, 1);
             elements = mmi_mul(others, (uint64_t)axes[i].out, &elements) ? elements : UINT64_MAX;
-            r->most = mmi_max_u64(r->most, elements);
+            r->max_elements = mmi_max_u64(r->max_elements, elements);
         }
     }
-    return resize->mode == ONNX_RESIZE_NEAREST ? NULL : cut(r, scratch, r->most, 2);
+    return resize->mode == ONNX_RESIZE_NEAREST ? NULL : cut(r, scratch, r->max_elements, 2);
 }
 
 uint64_t mmi_onnx_resample_scratch(const struct onnx_resize *resize,
@@ -286,7 +286,7 @@ static void weigh_axis(const struct table *table, double value, uint64_t outer, 
  * is at last. `elements` becomes how many there are. */
 static double *weigh_axes(const struct resample *r, const struct onnx_resize_axis *axes,
                           double *from, uint64_t *elements) {
-    double *to = from + r->most;
+    double *to = from + r->max_elements;
     uint64_t outer = 1, inner = *elements;
     for (uint32_t i = r->first; i < r->end; i++) {
         inner /= (uint64_t)axes[i].in;
@@ -308,12 +308,12 @@ static void round_to(int32_t dtype, double *numbers, uint64_t count) {
         return;
     }
     uint32_t bits = 8 * mmi_onnx_element_bytes(dtype);
-    double least = ONNX_SIGNED >> dtype & 1 ? -ldexp(1, (int)bits - 1) : 0;
-    double end = least + ldexp(1, (int)bits); /* the first number beyond */
-    double most = bits < 64 ? end - 1 : nextafter(end, 0);
+    double min = ONNX_SIGNED >> dtype & 1 ? -ldexp(1, (int)bits - 1) : 0;
+    double end = min + ldexp(1, (int)bits); /* the first number beyond */
+    double max = bits < 64 ? end - 1 : nextafter(end, 0);
     for (uint64_t i = 0; i < count; i++) {
         double whole = nearbyint(numbers[i]);
-        numbers[i] = whole < least ? least : whole > most ? most : whole;
+        numbers[i] = whole < min ? min : whole > max ? max : whole;
     }
 }
 

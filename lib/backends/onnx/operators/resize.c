@@ -49,7 +49,7 @@ static const struct onnx_tensor *given(const struct onnx_tensor *inputs, uint32_
                                                                                    : NULL;
 }
 
-#define MOST_ELEMENTS 0x1p48 /* of an axis */
+#define MAX_ELEMENTS 0x1p48 /* of an axis */
 
 static mm_status check_numbers(const struct onnx_tensor *tensor, const char *what, bool floats,
                                uint64_t wanted, mm_error *err) {
@@ -69,7 +69,7 @@ static mm_status set_scale(const struct onnx_tensor *scales, uint32_t i,
     axis->scale = (float)mmi_onnx_float_at(scales, i);
     axis->width = axis->scale * (float)axis->in;
     double out = (double)floorf(axis->width);
-    if (!(axis->scale > 0) || !(out < MOST_ELEMENTS)) {
+    if (!(axis->scale > 0) || !(out < MAX_ELEMENTS)) {
         return mmi_fail(err, MM_INVALID_MODEL, "its scales[%u] is %g for %" PRId64 " elements", i,
                         (double)axis->scale, axis->in);
     }
@@ -82,7 +82,7 @@ static mm_status set_size(const struct onnx_tensor *sizes, uint32_t i,
     axis->out = mmi_onnx_int_at(sizes, i);
     axis->width = (float)axis->out;
     axis->scale = axis->width / (float)axis->in;
-    if (axis->in < 1 || axis->out < 1 || (double)axis->out > MOST_ELEMENTS) {
+    if (axis->in < 1 || axis->out < 1 || (double)axis->out > MAX_ELEMENTS) {
         return mmi_fail(err, MM_INVALID_MODEL,
                         "its sizes[%u] is %" PRId64 " for %" PRId64 " elements", i, axis->out,
                         axis->in);
@@ -103,7 +103,7 @@ static mm_status keep_aspect(const struct onnx_resize *resize, const uint32_t *n
     for (uint32_t i = 0; i < count; i++) {
         struct onnx_resize_axis *axis = &axes[numbers[i]];
         double out = floor(all * (double)axis->in + 0.5);
-        if (out > MOST_ELEMENTS) {
+        if (out > MAX_ELEMENTS) {
             return mmi_fail(err, MM_INVALID_MODEL, "its sizes make axis %u %g elements long",
                             numbers[i], out);
         }
@@ -215,10 +215,10 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
 }
 
 const struct onnx_operator mmi_onnx_op_Resize = {.name = "Resize",
-                                                 .least_inputs = 1,
-                                                 .most_inputs = 4,
-                                                 .least_outputs = 1,
-                                                 .most_outputs = 1,
+                                                 .min_inputs = 1,
+                                                 .max_inputs = 4,
+                                                 .min_outputs = 1,
+                                                 .max_outputs = 1,
                                                  .params_bytes = sizeof(struct onnx_resize),
                                                  .shaping_inputs = 1u << ONNX_RESIZE_SCALES |
                                                                    1u << ONNX_RESIZE_SIZES,

@@ -232,10 +232,10 @@ static mm_status infer_lstm(struct onnx_inference *x, mm_error *err) {
 
 #define LAYER(NAME, INPUTS, OUTPUTS, SUFFIX)                                                       \
     const struct onnx_operator mmi_onnx_op_##NAME = {.name = #NAME,                                \
-                                                     .least_inputs = 3,                            \
-                                                     .most_inputs = INPUTS,                        \
-                                                     .least_outputs = 0,                           \
-                                                     .most_outputs = OUTPUTS,                      \
+                                                     .min_inputs = 3,                              \
+                                                     .max_inputs = INPUTS,                         \
+                                                     .min_outputs = 0,                             \
+                                                     .max_outputs = OUTPUTS,                       \
                                                      .params_bytes = sizeof(struct onnx_rnn),      \
                                                      .read = read_##SUFFIX,                        \
                                                      .infer = infer_##SUFFIX,                      \

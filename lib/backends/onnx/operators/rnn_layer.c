@@ -9,10 +9,10 @@
 #include <math.h>
 #include <string.h>
 
-/* The input's share in the gates is one product for many steps; the state's share is a product a
- * step. Both are of the type of the inputs, what comes after is in f64. */
+/* W times the input is one product for many steps, R times the state one for each step. Both have
+ * the type of the inputs; the rest is computed in f64. */
 
-#define ROWS 64 /* of the products over many steps, about */
+#define CHUNK_ROWS 64 /* of W times the input, about */
 
 /* ---- Functions ------------------------------------------------------------------------------- */
 
@@ -49,11 +49,11 @@ static double function_of(const struct onnx_rnn_function *f, double x) {
     }
 }
 
-/* clip: values beyond it, on both sides, count as it. */
+/* Clips to [-clip, clip] first. */
 static void apply(const struct onnx_rnn_function *f, float clip, double *values, uint64_t count) {
-    double most = (double)clip;
+    double max = (double)clip;
     for (uint64_t i = 0; i < count; i++) {
-        values[i] = function_of(f, within(values[i], -most, most));
+        values[i] = function_of(f, within(values[i], -max, max));
     }
 }
 
@@ -67,23 +67,23 @@ struct layer {
     int32_t dtype;
     uint64_t width;     /* bytes of an element */
     uint64_t rows;      /* of all gates: gates * hidden */
-    uint64_t chunk;     /* steps of a product over many */
+    uint64_t chunk;     /* steps whose W product is computed together */
     uint64_t direction; /* 0 or 1 */
     bool reverse;
     const uint8_t *w, *r, *b; /* of this direction; b: NULL where left out */
     /* Of the inputs' type. */
-    uint8_t *bias;  /* [rows]: what is added to the input's share */
-    uint8_t *gates; /* [chunk][batch][rows] */
-    uint8_t *state; /* [batch][hidden] */
-    uint8_t *reset; /* [batch][hidden], GRU: the state that the candidate sees */
-    uint8_t *share; /* [batch][hidden], GRU: the state's share in the candidate */
-    void *panel;    /* scratch of products */
-    double *wide;   /* [batch][rows]: the gates of a step */
+    uint8_t *bias;                     /* [rows]: added to the W product */
+    uint8_t *gates;                    /* [chunk][batch][rows] */
+    uint8_t *state;                    /* [batch][hidden] */
+    uint8_t *reset;                    /* [batch][hidden], GRU: the state times the reset gate */
+    uint8_t *state_product;            /* [batch][hidden], GRU: R product of the candidate */
+    void *panel;                       /* scratch of products */
+    double *wide;                      /* [batch][rows]: the gates of a step */
     double *hidden, *cell, *candidate; /* [batch][hidden] */
     double *peephole;                  /* [3][hidden]: of i, o, f */
 };
 
-/* Takes one part of the scratch after the other; without a scratch it only counts. */
+/* Divides the scratch; without a scratch it only counts bytes. */
 struct cutter {
     uint8_t *scratch;
     uint64_t used; /* UINT64_MAX: more than there can be */
@@ -98,12 +98,12 @@ static void *cut(struct cutter *cutter, uint64_t rows, uint64_t columns, uint64_
     return part;
 }
 
-/* Everything that follows from size and dtype; returns the bytes of scratch. */
+/* Sets all that follows from size and dtype; returns the bytes of scratch. */
 static uint64_t lay_out(struct layer *l, void *scratch) {
     struct cutter cutter = {.scratch = scratch};
     uint64_t batch = l->size.batch, hidden = l->size.hidden;
     l->width = mmi_onnx_element_bytes(l->dtype);
-    l->chunk = mmi_max_u64(ROWS / mmi_max_u64(batch, 1), 1);
+    l->chunk = mmi_max_u64(CHUNK_ROWS / mmi_max_u64(batch, 1), 1);
     if (!mmi_mul(l->size.gates, hidden, &l->rows)) {
         return UINT64_MAX;
     }
@@ -111,13 +111,13 @@ static uint64_t lay_out(struct layer *l, void *scratch) {
     l->gates = cut(&cutter, l->chunk * batch, l->rows, l->width);
     l->state = cut(&cutter, batch, hidden, l->width);
     l->reset = cut(&cutter, batch, hidden, l->width);
-    l->share = cut(&cutter, batch, hidden, l->width);
+    l->state_product = cut(&cutter, batch, hidden, l->width);
     l->wide = cut(&cutter, batch, l->rows, sizeof(double));
     l->hidden = cut(&cutter, batch, hidden, sizeof(double));
     l->cell = cut(&cutter, batch, hidden, sizeof(double));
     l->peephole = cut(&cutter, 3, hidden, sizeof(double));
     l->candidate = cut(&cutter, batch, hidden, sizeof(double));
-    l->panel = cut(&cutter, 1, mmi_max_u64(l->size.input, hidden), ONNX_PANEL * l->width);
+    l->panel = cut(&cutter, 1, mmi_max_u64(l->size.input, hidden), ONNX_NR * l->width);
     return cutter.used;
 }
 
@@ -126,8 +126,7 @@ uint64_t mmi_onnx_rnn_scratch(const struct onnx_rnn_sizes *sizes, int32_t dtype)
     return lay_out(&layer, NULL);
 }
 
-/* Where an input or output has what belongs to the layer's direction: rows of `count` elements for
- * each of the batch, or one for all of them if it has no batch. */
+/* Row of a state of this direction, in an input or output with a batch axis. */
 static uint64_t row_of(const struct layer *l, uint64_t item) {
     bool first = l->rnn->batch_first;
     return first ? item * l->size.directions + l->direction : l->direction * l->size.batch + item;
@@ -158,8 +157,7 @@ static void end_state(const struct layer *l, uint32_t output, const double *from
     }
 }
 
-/* What is added to the input's share: both biases, but of a GRU whose candidate is linear first
- * only the input's there. */
+/* Both biases; for the candidate of a GRU with linear_before_reset only that of W. */
 static void add_biases(struct layer *l) {
     uint64_t hidden = l->size.hidden;
     uint64_t both = l->size.gates == 3 && l->rnn->linear_first ? 2 * hidden : l->rows;
@@ -193,8 +191,8 @@ static void start_direction(struct layer *l) {
 
 /* ---- Products -------------------------------------------------------------------------------- */
 
-/* The input's share in the gates of `count` steps from `first` on, with the biases. */
-static void share_of_input(const struct layer *l, uint64_t first, uint64_t count) {
+/* W product and biases for the gates of steps [first, first + count). */
+static void multiply_input(const struct layer *l, uint64_t first, uint64_t count) {
     uint64_t batch = l->size.batch, input = l->size.input;
     bool apart = l->rnn->batch_first; /* the steps of each sequence by themselves */
     struct onnx_product product = {.dtype = l->dtype,
@@ -223,8 +221,8 @@ static struct onnx_product times_r(const struct layer *l, const uint8_t *state, 
                                  .b = {l->r + first * hidden * l->width, 1, (int64_t)hidden}};
 }
 
-/* Add the state's share to the first `count` rows of a step's gates, and widen those of all. */
-static void add_share_of_state(const struct layer *l, uint8_t *gates, uint64_t count) {
+/* Adds the R product to the first `count` rows of a step's gates, and widens all rows to f64. */
+static void add_state_product(const struct layer *l, uint8_t *gates, uint64_t count) {
     struct onnx_product product = times_r(l, l->state, 0);
     product.columns = count;
     product.start = (struct onnx_matrix){gates, (int64_t)l->rows, 1};
@@ -245,7 +243,7 @@ static bool is_active(const struct layer *l, uint64_t item, uint64_t t) {
 
 static void step_rnn(const struct layer *l, uint8_t *gates, uint64_t t) {
     uint64_t hidden = l->size.hidden;
-    add_share_of_state(l, gates, l->rows);
+    add_state_product(l, gates, l->rows);
     for (uint64_t item = 0; item < l->size.batch; item++) {
         if (is_active(l, item, t)) {
             apply(&l->functions[0], l->rnn->clip, l->wide + item * hidden, hidden);
@@ -257,7 +255,7 @@ static void step_rnn(const struct layer *l, uint8_t *gates, uint64_t t) {
 static void step_gru(const struct layer *l, uint8_t *gates, uint64_t t) {
     uint64_t hidden = l->size.hidden, batch = l->size.batch;
     bool linear_first = l->rnn->linear_first;
-    add_share_of_state(l, gates, 2 * hidden);
+    add_state_product(l, gates, 2 * hidden);
     for (uint64_t item = 0; item < batch; item++) {
         double *z = l->wide + item * l->rows, *r = z + hidden;
         double *seen = l->candidate + item * hidden;
@@ -269,12 +267,12 @@ static void step_gru(const struct layer *l, uint8_t *gates, uint64_t t) {
     mmi_onnx_convert(MM_F64, l->candidate, batch * hidden, l->dtype, l->reset);
     struct onnx_product product = times_r(l, l->reset, 2 * hidden);
     product.columns = product.out_row = hidden;
-    product.out = l->share;
+    product.out = l->state_product;
     if (linear_first && l->b) {
         product.start = (struct onnx_matrix){l->b + (l->rows + 2 * hidden) * l->width, 0, 1};
     }
     mmi_onnx_multiply(&product, l->panel);
-    mmi_onnx_convert(l->dtype, l->share, batch * hidden, MM_F64, l->candidate);
+    mmi_onnx_convert(l->dtype, l->state_product, batch * hidden, MM_F64, l->candidate);
     for (uint64_t item = 0; item < batch; item++) {
         const double *z = l->wide + item * l->rows, *r = z + hidden, *input = r + hidden;
         double *candidate = l->candidate + item * hidden, *state = l->hidden + item * hidden;
@@ -291,7 +289,7 @@ static void step_gru(const struct layer *l, uint8_t *gates, uint64_t t) {
 static void step_lstm(const struct layer *l, uint8_t *gates, uint64_t t) {
     uint64_t hidden = l->size.hidden;
     const double *of_i = l->peephole, *of_o = of_i + hidden, *of_f = of_o + hidden;
-    add_share_of_state(l, gates, l->rows);
+    add_state_product(l, gates, l->rows);
     for (uint64_t item = 0; item < l->size.batch; item++) {
         double *i = l->wide + item * l->rows, *o = i + hidden, *f = o + hidden, *c = f + hidden;
         double *cell = l->cell + item * hidden, *state = l->hidden + item * hidden;
@@ -312,7 +310,7 @@ static void step_lstm(const struct layer *l, uint8_t *gates, uint64_t t) {
             state[k] = cell[k];
         }
         apply(&l->functions[0], l->rnn->clip, o, hidden);
-        apply(&l->functions[2], INFINITY, state, hidden); /* nobody clips here */
+        apply(&l->functions[2], INFINITY, state, hidden); /* ONNX does not clip here */
         for (uint64_t k = 0; k < hidden; k++) {
             state[k] *= o[k];
         }
@@ -350,7 +348,7 @@ static void run_direction(struct layer *l, const struct kind *kind) {
     for (uint64_t done = 0; done < steps; done += count) {
         count = mmi_min_u64(l->chunk, steps - done);
         uint64_t first = l->reverse ? steps - done - count : done;
-        share_of_input(l, first, count);
+        multiply_input(l, first, count);
         for (uint64_t i = 0; i < count; i++) {
             uint64_t at = l->reverse ? count - 1 - i : i;
             kind->step(l, l->gates + at * l->size.batch * l->rows * l->width, first + at);

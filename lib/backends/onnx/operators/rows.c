@@ -35,9 +35,9 @@ static mm_status infer_trilu(struct onnx_inference *x, mm_error *err) {
     return mmi_onnx_tensor_set(&x->outputs[0], data->dtype, data->rank, data->shape, err);
 }
 
-static int64_t clamp(int64_t value, int64_t least, int64_t most) {
-    value = value < least ? least : value;
-    return value > most ? most : value;
+static int64_t clamp(int64_t value, int64_t min, int64_t max) {
+    value = value < min ? min : value;
+    return value > max ? max : value;
 }
 
 static mm_status run_trilu(const struct onnx_call *call, mm_error *err) {
@@ -70,10 +70,10 @@ static mm_status run_trilu(const struct onnx_call *call, mm_error *err) {
 
 const struct onnx_operator mmi_onnx_op_Trilu = {
     .name = "Trilu",
-    .least_inputs = 1,
-    .most_inputs = 2,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 1,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct trilu),
     .read = read_trilu,
     .infer = infer_trilu,
@@ -149,10 +149,10 @@ static mm_status run_reverse_sequence(const struct onnx_call *call, mm_error *er
 
 const struct onnx_operator mmi_onnx_op_ReverseSequence = {
     .name = "ReverseSequence",
-    .least_inputs = 2,
-    .most_inputs = 2,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct reverse_sequence),
     .read = read_reverse_sequence,
     .infer = infer_reverse_sequence,

@@ -164,10 +164,10 @@ static mm_status run_scatter_elements(const struct onnx_call *call, mm_error *er
 
 const struct onnx_operator mmi_onnx_op_ScatterElements = {
     .name = "ScatterElements",
-    .least_inputs = 3,
-    .most_inputs = 3,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct scatter),
     .read = read_scatter,
     .infer = infer_scatter_elements,
@@ -211,10 +211,10 @@ static mm_status run_scatter_nd(const struct onnx_call *call, mm_error *err) {
 
 const struct onnx_operator mmi_onnx_op_ScatterND = {
     .name = "ScatterND",
-    .least_inputs = 3,
-    .most_inputs = 3,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct scatter),
     .read = read_scatter,
     .infer = infer_scatter_nd,

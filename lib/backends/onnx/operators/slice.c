@@ -15,10 +15,10 @@ struct slice {
 };
 
 /* One axis as ONNX says: negative numbers count from the end, those beyond are clamped. */
-static int64_t clamp_place(int64_t place, int64_t length, int64_t least, int64_t most) {
+static int64_t clamp_place(int64_t place, int64_t length, int64_t min, int64_t max) {
     place = place < 0 ? place + length : place;
-    place = place < least ? least : place;
-    return place > most ? most : place;
+    place = place < min ? min : place;
+    return place > max ? max : place;
 }
 
 static void slice_axis(struct slice *slice, uint32_t axis, int64_t length, int64_t end) {
@@ -108,10 +108,10 @@ static mm_status run_slice(const struct onnx_call *call, mm_error *err) {
 
 const struct onnx_operator mmi_onnx_op_Slice = {
     .name = "Slice",
-    .least_inputs = 3,
-    .most_inputs = 5,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 3,
+    .max_inputs = 5,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .shaping_inputs = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4,
     .infer = infer_slice,
     .run = run_slice,
@@ -219,10 +219,10 @@ static mm_status run_split(const struct onnx_call *call, mm_error *err) {
 
 const struct onnx_operator mmi_onnx_op_Split = {
     .name = "Split",
-    .least_inputs = 1,
-    .most_inputs = 2,
-    .least_outputs = 1,
-    .most_outputs = ONNX_ANY_NUMBER,
+    .min_inputs = 1,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = ONNX_ANY_NUMBER,
     .params_bytes = sizeof(struct parts),
     .shaping_inputs = 1u << 1,
     .read = read_split,
@@ -302,10 +302,10 @@ static mm_status run_concat(const struct onnx_call *call, mm_error *err) {
 
 const struct onnx_operator mmi_onnx_op_Concat = {
     .name = "Concat",
-    .least_inputs = 1,
-    .most_inputs = ONNX_ANY_NUMBER,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 1,
+    .max_inputs = ONNX_ANY_NUMBER,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct concat),
     .read = read_concat,
     .infer = infer_concat,

@@ -42,8 +42,8 @@ static mm_status infer_softmax(struct onnx_inference *x, mm_error *err) {
 
 /* ---- Softmax, LogSoftmax --------------------------------------------------------------------- */
 
-/* `to` may be `from`: e^(x - greatest) is written where it is read, and divided by their sum; for
- * the logarithm only the sum is wanted. */
+/* `to` may be `from`. e^(x - max) is divided by the sum of its row; the logarithm needs the sum
+ * alone. */
 struct block {
     const void *from;
     void *to;
@@ -55,19 +55,19 @@ typedef void (*normaliser)(const struct block *block);
 
 #define COLUMNS(name, T)                                                                           \
     static void name(const struct block *block) {                                                  \
-        T greatest[ONNX_CHUNK], totals[ONNX_CHUNK];                                                \
+        T max[ONNX_CHUNK], totals[ONNX_CHUNK];                                                     \
         double sums[ONNX_CHUNK] = {0};                                                             \
         const T *from = block->from;                                                               \
         T *to = block->to;                                                                         \
         for (uint64_t at = 0; at < block->length * block->step; at += block->step) {               \
             for (uint64_t i = 0; i < block->columns; i++) {                                        \
-                bool better = at == 0 || from[at + i] > greatest[i];                               \
-                greatest[i] = better ? from[at + i] : greatest[i];                                 \
+                bool better = at == 0 || from[at + i] > max[i];                                    \
+                max[i] = better ? from[at + i] : max[i];                                           \
             }                                                                                      \
         }                                                                                          \
         for (uint64_t at = 0; at < block->length * block->step; at += block->step) {               \
             for (uint64_t i = 0; i < block->columns; i++) {                                        \
-                T power = exp(from[at + i] - greatest[i]);                                         \
+                T power = exp(from[at + i] - max[i]);                                              \
                 sums[i] += (double)power;                                                          \
                 to[at + i] = block->logarithm ? from[at + i] : power;                              \
             }                                                                                      \
@@ -77,8 +77,8 @@ typedef void (*normaliser)(const struct block *block);
         }                                                                                          \
         for (uint64_t at = 0; at < block->length * block->step; at += block->step) {               \
             for (uint64_t i = 0; i < block->columns; i++) {                                        \
-                to[at + i] = block->logarithm ? to[at + i] - greatest[i] - totals[i]               \
-                                              : to[at + i] / totals[i];                            \
+                to[at + i] =                                                                       \
+                    block->logarithm ? to[at + i] - max[i] - totals[i] : to[at + i] / totals[i];   \
             }                                                                                      \
         }                                                                                          \
     }
@@ -88,7 +88,7 @@ COLUMNS(columns_f64, double)
 /* One column without gaps. */
 #define LANES 8
 #define ROW(name, T)                                                                               \
-    static T greatest_##name(const T *from, uint64_t count) {                                      \
+    static T row_max_##name(const T *from, uint64_t count) {                                       \
         T lanes[LANES];                                                                            \
         uint64_t at = 0;                                                                           \
         for (uint64_t i = 0; i < LANES; i++) {                                                     \
@@ -110,16 +110,16 @@ COLUMNS(columns_f64, double)
     static void name(const struct block *block) {                                                  \
         const T *from = block->from;                                                               \
         T *to = block->to;                                                                         \
-        T greatest = greatest_##name(from, block->length);                                         \
+        T max = row_max_##name(from, block->length);                                               \
         double sum = 0;                                                                            \
         for (uint64_t i = 0; i < block->length; i++) {                                             \
-            T power = exp(from[i] - greatest);                                                     \
+            T power = exp(from[i] - max);                                                          \
             sum += (double)power;                                                                  \
             to[i] = block->logarithm ? from[i] : power;                                            \
         }                                                                                          \
         T total = (T)(block->logarithm ? log(sum) : sum);                                          \
         for (uint64_t i = 0; i < block->length; i++) {                                             \
-            to[i] = block->logarithm ? to[i] - greatest - total : to[i] / total;                   \
+            to[i] = block->logarithm ? to[i] - max - total : to[i] / total;                        \
         }                                                                                          \
     }
 ROW(row_f32, float)
@@ -163,7 +163,7 @@ static mm_status run_log_softmax(const struct onnx_call *call, mm_error *err) {
     return call->out[0] ? mmi_onnx_run_copied(call, run_log_softmax_f32, err) : MM_OK;
 }
 
-/* ---- Hardmax: 1 for the first that is the greatest, else 0 ----------------------------------- */
+/* ---- Hardmax: 1 for the first that is the max, else 0 ----------------------------------- */
 
 static mm_status run_hardmax(const struct onnx_call *call, mm_error *err) {
     struct onnx_tensor input = mmi_onnx_call_input(call, 0);
@@ -190,10 +190,10 @@ static mm_status run_hardmax(const struct onnx_call *call, mm_error *err) {
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
         .flags = ONNX_OP_IN_PLACE,                                                                 \
-        .least_inputs = 1,                                                                         \
-        .most_inputs = 1,                                                                          \
-        .least_outputs = 1,                                                                        \
-        .most_outputs = 1,                                                                         \
+        .min_inputs = 1,                                                                           \
+        .max_inputs = 1,                                                                           \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct onnx_softmax),                                               \
         .read = read,                                                                              \
         .infer = infer_,                                                                           \

@@ -65,10 +65,10 @@ static mm_status run_transpose(const struct onnx_call *call, mm_error *err) {
 
 const struct onnx_operator mmi_onnx_op_Transpose = {
     .name = "Transpose",
-    .least_inputs = 1,
-    .most_inputs = 1,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_transpose),
     .read = read_transpose,
     .infer = infer_transpose,
@@ -201,10 +201,10 @@ static mm_status run_space_to_depth(const struct onnx_call *call, mm_error *err)
 
 const struct onnx_operator mmi_onnx_op_DepthToSpace = {
     .name = "DepthToSpace",
-    .least_inputs = 1,
-    .most_inputs = 1,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct blocks),
     .read = read_blocks,
     .infer = infer_depth_to_space,
@@ -213,10 +213,10 @@ const struct onnx_operator mmi_onnx_op_DepthToSpace = {
 
 const struct onnx_operator mmi_onnx_op_SpaceToDepth = {
     .name = "SpaceToDepth",
-    .least_inputs = 1,
-    .most_inputs = 1,
-    .least_outputs = 1,
-    .most_outputs = 1,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
     .params_bytes = sizeof(struct blocks),
     .read = read_blocks,
     .infer = infer_space_to_depth,

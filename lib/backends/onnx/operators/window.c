@@ -6,8 +6,8 @@
 #include <inttypes.h>
 
 /* Limit of the numbers of a window and of an image's axes: sums and products of two of them fit. */
-#define MOST_NUMBER INT32_MAX
-#define MOST_TAPS (1 << 24)
+#define MAX_NUMBER INT32_MAX
+#define MAX_TAPS (1 << 24)
 
 static int64_t not_below_0(int64_t value) {
     return value < 0 ? 0 : value;
@@ -29,10 +29,10 @@ mm_status mmi_onnx_read_axes(const struct onnx_attributes *a,
                         what->name, count, window->axes);
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (to[i] < what->least || to[i] > MOST_NUMBER) {
+        if (to[i] < what->min || to[i] > MAX_NUMBER) {
             return mmi_fail(err, MM_INVALID_MODEL,
                             "attribute %s[%u] is %" PRId64 ", %" PRId64 " to %d wanted", what->name,
-                            i, to[i], what->least, MOST_NUMBER);
+                            i, to[i], what->min, MAX_NUMBER);
         }
     }
     return MM_OK;
@@ -79,13 +79,13 @@ mm_status mmi_onnx_start_window(const struct onnx_window *window, const struct o
     }
     for (uint32_t i = 0; i < placed->axes; i++) {
         int64_t named = window->kernel[i], size = kernel ? kernel[i] : named;
-        if (size < 1 || size > MOST_NUMBER || (named != 0 && named != size)) {
+        if (size < 1 || size > MAX_NUMBER || (named != 0 && named != size)) {
             return mmi_fail(err, MM_INVALID_MODEL,
                             "its kernel has %" PRId64 " elements on axis %u, its attribute "
                             "kernel_shape says %" PRId64,
                             size, i + 2, named);
         }
-        if (image->shape[i + 2] > MOST_NUMBER) {
+        if (image->shape[i + 2] > MAX_NUMBER) {
             return mmi_fail(err, MM_UNSUPPORTED, "axis %u of its input has %" PRId64 " elements",
                             i + 2, image->shape[i + 2]);
         }
@@ -145,8 +145,8 @@ mm_status mmi_onnx_count_taps(const struct onnx_placed *placed, uint64_t *taps, 
     *taps = 1;
     for (uint32_t i = 0; i < placed->axes; i++) {
         *taps *= (uint64_t)placed->kernel[i];
-        if (*taps > MOST_TAPS) {
-            return mmi_fail(err, MM_UNSUPPORTED, "its window has more than %d elements", MOST_TAPS);
+        if (*taps > MAX_TAPS) {
+            return mmi_fail(err, MM_UNSUPPORTED, "its window has more than %d elements", MAX_TAPS);
         }
     }
     return MM_OK;

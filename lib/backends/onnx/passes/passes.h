@@ -2,11 +2,11 @@
 #ifndef MMI_BACKENDS_ONNX_PASSES_PASSES_H
 #define MMI_BACKENDS_ONNX_PASSES_PASSES_H
 
-/* A graph rewritten for speed: fewer nodes, the same results but for rounding. Once, when a model
- * is prepared, before any shape is known; the same graph always becomes the same one.
+/* Passes rewrite a graph for speed: fewer nodes, the same results but for rounding. They run once,
+ * when a model is prepared, before any shape is known, and are deterministic.
  *
- * Afterwards a branch may give out a constant, or a value of the graph around it, and so may the
- * main graph a constant or an input. Numbers of values are new. */
+ * Afterwards an output of the main graph may be a constant or an input, and one of a branch may be
+ * a constant or a value of the graph around it. Values are numbered anew. */
 
 #include <backends/onnx/graph/graph.h>
 
@@ -14,46 +14,46 @@ struct onnx_pass_context {
     const mm_services *services;
     bool (*cancelled)(void *ctx); /* NULL: never */
     void *cancelled_ctx;
-    /* What folding may add in constants; 0: 1 GiB, or 4 times what there is if that is more */
-    uint64_t most_constant_bytes;
+    /* Constant folding adds at most this; 0: 1 GiB, or 4 times the constants of the file if more */
+    uint64_t max_constant_bytes;
 };
 
-/* All of them, in this order, on the main graph and every branch. A failure (MM_NO_MEMORY,
- * MM_CANCELLED) leaves a graph that is good for nothing. */
+/* All passes, in this order, on the main graph and every branch. After a failure (MM_NO_MEMORY,
+ * MM_CANCELLED) the graph can only be freed. */
 mm_status mmi_onnx_passes(struct onnx_model *model, const struct onnx_pass_context *context,
                           mm_error *err);
 
-/* One after the other, for tests. */
+/* Single passes, for tests. */
 
-/* Nodes that know all their inputs become constants; an If that knows its condition becomes the
- * nodes of its branch. */
-mm_status mmi_onnx_fold(struct onnx_model *model, const struct onnx_pass_context *context,
-                        mm_error *err);
-/* Nodes that change nothing, nodes and constants that nobody needs, and gaps between the numbers of
- * values go. */
+/* Nodes whose inputs are all constant become constants; an If with a constant condition becomes
+ * the nodes of its branch. */
+mm_status mmi_onnx_fold_constants(struct onnx_model *model, const struct onnx_pass_context *context,
+                                  mm_error *err);
+/* Removes nodes that change nothing, nodes and constants that are not used, and gaps in the
+ * numbering of values. */
 mm_status mmi_onnx_clean(struct onnx_model *model, const struct onnx_pass_context *context,
                          mm_error *err);
-/* A LayerNormalization that is written out in simpler nodes becomes one. */
-mm_status mmi_onnx_find_norms(struct onnx_model *model, const struct onnx_pass_context *context,
-                              mm_error *err);
-/* MatMul and Gemm by a constant matrix become Linear, for now with a plain matrix. */
+/* The nodes of a decomposed LayerNormalization become one node. */
+mm_status mmi_onnx_fuse_layer_norm(struct onnx_model *model,
+                                   const struct onnx_pass_context *context, mm_error *err);
+/* MatMul and Gemm by a constant matrix become Linear, whose matrix is not packed yet. */
 mm_status mmi_onnx_make_linear(struct onnx_model *model, const struct onnx_pass_context *context,
                                mm_error *err);
-/* What multiplies or shifts the results of Conv, ConvTranspose and Linear by channel goes into
- * their weights. */
-mm_status mmi_onnx_scale(struct onnx_model *model, const struct onnx_pass_context *context,
-                         mm_error *err);
-/* A BatchNormalization that is left becomes Mul and Add. */
-mm_status mmi_onnx_split_norms(struct onnx_model *model, const struct onnx_pass_context *context,
+/* Constants that multiply or are added to the results of Conv, ConvTranspose and Linear, by
+ * channel, go into their weights and bias; BatchNormalization too. */
+mm_status mmi_onnx_fold_affine(struct onnx_model *model, const struct onnx_pass_context *context,
                                mm_error *err);
-/* What is done to each result of Conv, ConvTranspose and Linear goes into their onnx_activation. */
-mm_status mmi_onnx_activate_nodes(struct onnx_model *model, const struct onnx_pass_context *context,
-                                  mm_error *err);
-/* Matrices of Linear become panels. */
+/* Each remaining BatchNormalization becomes Mul and Add. */
+mm_status mmi_onnx_decompose_batch_norm(struct onnx_model *model,
+                                        const struct onnx_pass_context *context, mm_error *err);
+/* Activations after Conv, ConvTranspose and Linear go into their onnx_activation. */
+mm_status mmi_onnx_fuse_activations(struct onnx_model *model,
+                                    const struct onnx_pass_context *context, mm_error *err);
+/* Packs the matrices of Linear into panels. */
 mm_status mmi_onnx_pack(struct onnx_model *model, const struct onnx_pass_context *context,
                         mm_error *err);
-/* What is left of elementwise nodes on f32 becomes Fused. */
-mm_status mmi_onnx_fuse(struct onnx_model *model, const struct onnx_pass_context *context,
-                        mm_error *err);
+/* The remaining elementwise nodes on f32 become Fused. */
+mm_status mmi_onnx_fuse_elementwise(struct onnx_model *model,
+                                    const struct onnx_pass_context *context, mm_error *err);
 
 #endif

@@ -113,9 +113,9 @@ const char *mmi_onnx_get_text(struct onnx_bytes *bytes) {
     return text;
 }
 
-uint32_t mmi_onnx_get_count(struct onnx_bytes *bytes, uint64_t least) {
+uint32_t mmi_onnx_get_count(struct onnx_bytes *bytes, uint64_t min) {
     uint32_t count = mmi_onnx_get_u32(bytes);
-    if (count > bytes->left / least) {
+    if (count > bytes->left / min) {
         bytes->failed = true;
         return 0;
     }

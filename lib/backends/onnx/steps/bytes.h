@@ -31,8 +31,8 @@ uint64_t mmi_onnx_get_u64(struct onnx_bytes *bytes);
 const char *mmi_onnx_get_text(struct onnx_bytes *bytes); /* in place; "" after a failure */
 /* `count` bytes in place; NULL after a failure. */
 const void *mmi_onnx_get_data(struct onnx_bytes *bytes, uint64_t count);
-/* A count of things that take at least `least` bytes each: more than can be there is a failure, and
+/* A count of things that take at least `min` bytes each: more than can be there is a failure, and
  * 0. */
-uint32_t mmi_onnx_get_count(struct onnx_bytes *bytes, uint64_t least);
+uint32_t mmi_onnx_get_count(struct onnx_bytes *bytes, uint64_t min);
 
 #endif

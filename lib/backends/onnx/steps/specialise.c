@@ -1,38 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/cpu/cpu.h>
 #include <backends/onnx/operators/evaluate.h>
+#include <backends/onnx/steps/memory_plan.h>
 #include <backends/onnx/steps/steps.h>
-#include <backends/onnx/steps/storage.h>
 #include <base/checked.h>
 #include <base/status.h>
 
 #include <string.h>
 
-/* Results up to this size are computed here and now if all that goes in is known. */
+/* Results up to this size are computed here if all inputs are known. */
 #define KNOWN_BYTES 4096
 
 /* What is known of a value while the graph is walked. */
 struct fact {
     struct onnx_tensor tensor; /* dtype MM_DTYPE_NONE: nothing yet, or left out */
-    struct onnx_place place;   /* where no storage is */
-    uint32_t storage;
+    struct onnx_place place;   /* without a buffer */
+    uint32_t buffer;
 };
 
 struct walk {
     const struct onnx_prepared *prepared;
     const mm_services *services;
-    struct onnx_arena *keep; /* what the steps need */
-    struct onnx_arena work;  /* gone at the end */
+    struct onnx_arena *keep; /* for what the steps need */
+    struct onnx_arena work;  /* freed at the end */
     struct fact *facts;      /* [value_count] */
-    struct onnx_storages storages;
+    struct onnx_memory_plan plan;
     struct onnx_step *steps;
     struct walk_step *marks; /* [count]: beside steps */
-    uint32_t count, capacity, mark_capacity, most_arguments;
+    uint32_t count, capacity, mark_capacity, max_arguments;
 };
 
-/* What of a step is settled only when all lifetimes are known. */
+/* The part of a step that waits for the memory plan. */
 struct walk_step {
-    uint32_t *in, *out; /* storages, or ONNX_NO_STORAGE */
+    uint32_t *in, *out; /* buffers of the plan, or ONNX_NO_BUFFER */
     uint32_t scratch;
 };
 
@@ -43,7 +43,7 @@ static mm_status no_memory(mm_error *err) {
 /* ---- Facts */
 
 static struct fact nothing(void) {
-    return (struct fact){.storage = ONNX_NO_STORAGE};
+    return (struct fact){.buffer = ONNX_NO_BUFFER};
 }
 
 static void know_constants(struct walk *walk) {
@@ -96,19 +96,19 @@ static bool add_step(struct walk *walk) {
                          sizeof(*walk->marks));
 }
 
-/* Where the inputs lie; they live at least until this step. */
+/* Where the inputs lie; their buffers live at least until this step. */
 static void use_inputs(struct walk *walk, const uint32_t *values, struct onnx_step *step,
                        struct walk_step *mark) {
     for (uint32_t i = 0; i < step->input_count; i++) {
-        mark->in[i] = ONNX_NO_STORAGE;
+        mark->in[i] = ONNX_NO_BUFFER;
         if (values[i] == ONNX_NO_VALUE) {
             continue;
         }
         const struct fact *fact = &walk->facts[values[i]];
         step->in[i] = fact->place;
-        mark->in[i] = fact->storage;
-        if (fact->storage != ONNX_NO_STORAGE) {
-            walk->storages.all[fact->storage].last = walk->count;
+        mark->in[i] = fact->buffer;
+        if (fact->buffer != ONNX_NO_BUFFER) {
+            walk->plan.buffers[fact->buffer].last = walk->count;
         } else if (fact->place.base == ONNX_AT_WEIGHTS) {
             step->weights_end =
                 mmi_max_u64(step->weights_end, fact->place.offset + fact->tensor.bytes);
@@ -119,7 +119,7 @@ static void use_inputs(struct walk *walk, const uint32_t *values, struct onnx_st
 static bool make_outputs(struct walk *walk, const uint32_t *values, struct onnx_step *step,
                          struct walk_step *mark) {
     for (uint32_t i = 0; i < step->output_count; i++) {
-        mark->out[i] = ONNX_NO_STORAGE;
+        mark->out[i] = ONNX_NO_BUFFER;
         if (values[i] == ONNX_NO_VALUE) {
             continue;
         }
@@ -127,9 +127,9 @@ static bool make_outputs(struct walk *walk, const uint32_t *values, struct onnx_
         *fact = nothing();
         fact->tensor = step->outputs[i];
         if (fact->tensor.bytes > 0) {
-            fact->storage = mmi_onnx_add_storage(&walk->storages, fact->tensor.bytes, walk->count);
-            mark->out[i] = fact->storage;
-            if (fact->storage == ONNX_NO_STORAGE) {
+            fact->buffer = mmi_onnx_plan_add(&walk->plan, fact->tensor.bytes, walk->count);
+            mark->out[i] = fact->buffer;
+            if (fact->buffer == ONNX_NO_BUFFER) {
                 return false;
             }
         }
@@ -157,18 +157,18 @@ static mm_status emit(struct walk *walk, const struct onnx_node *node, struct on
     step->out = mmi_onnx_take(walk->keep, x->output_count, sizeof(*step->out));
     mark->in = mmi_onnx_take(&walk->work, x->input_count, sizeof(*mark->in));
     mark->out = mmi_onnx_take(&walk->work, x->output_count, sizeof(*mark->out));
-    mark->scratch = ONNX_NO_STORAGE;
+    mark->scratch = ONNX_NO_BUFFER;
     if (!step->in || !step->out || !mark->in || !mark->out) {
         return no_memory(err);
     }
     use_inputs(walk, node->inputs, step, mark);
     bool made = make_outputs(walk, node->outputs, step, mark);
     if (made && x->scratch_bytes > 0) {
-        mark->scratch = mmi_onnx_add_storage(&walk->storages, x->scratch_bytes, walk->count);
-        made = mark->scratch != ONNX_NO_STORAGE;
+        mark->scratch = mmi_onnx_plan_add(&walk->plan, x->scratch_bytes, walk->count);
+        made = mark->scratch != ONNX_NO_BUFFER;
     }
-    walk->most_arguments =
-        (uint32_t)mmi_max_u64(walk->most_arguments, (uint64_t)x->input_count + x->output_count);
+    walk->max_arguments =
+        (uint32_t)mmi_max_u64(walk->max_arguments, (uint64_t)x->input_count + x->output_count);
     walk->count++;
     return made ? MM_OK : no_memory(err);
 }
@@ -291,7 +291,7 @@ static mm_status walk_graph(struct walk *walk, const struct onnx_graph *graph, m
 
 /* ---- The end */
 
-/* A result that lies in the response's own buffer, or is copied there. */
+/* The step that makes the output writes to the response, or a copy into it is added. */
 static mm_status bind_output(struct walk *walk, uint32_t i, mm_error *err) {
     static const struct onnx_node no_node = {.name = "",
                                              .type = "Identity",
@@ -303,10 +303,10 @@ static mm_status bind_output(struct walk *walk, uint32_t i, mm_error *err) {
     if (fact->tensor.bytes == 0) {
         return MM_OK;
     }
-    if (fact->storage != ONNX_NO_STORAGE &&
-        walk->storages.all[fact->storage].output == ONNX_NO_OUTPUT) {
-        walk->storages.all[fact->storage].output = i;
-        walk->storages.all[fact->storage].last = UINT32_MAX;
+    if (fact->buffer != ONNX_NO_BUFFER &&
+        walk->plan.buffers[fact->buffer].output == ONNX_NO_OUTPUT) {
+        walk->plan.buffers[fact->buffer].output = i;
+        walk->plan.buffers[fact->buffer].last = UINT32_MAX;
         return MM_OK;
     }
     struct onnx_tensor *tensors = mmi_onnx_take(walk->keep, 2, sizeof(*tensors));
@@ -324,9 +324,9 @@ static mm_status bind_output(struct walk *walk, uint32_t i, mm_error *err) {
         .input_count = 1, .output_count = 1, .inputs = tensors, .outputs = tensors + 1};
     struct fact before = *fact;
     MMI_TRY(emit(walk, node, &x, err));
-    walk->storages.all[fact->storage].output = i;
-    walk->storages.all[fact->storage].last = UINT32_MAX;
-    *fact = before; /* who else wants this value takes it from where it was */
+    walk->plan.buffers[fact->buffer].output = i;
+    walk->plan.buffers[fact->buffer].last = UINT32_MAX;
+    *fact = before; /* other users read the value where it was */
     return MM_OK;
 }
 
@@ -344,32 +344,32 @@ static mm_status bind_outputs(struct walk *walk, struct onnx_steps *steps, mm_er
     return MM_OK;
 }
 
-/* Results over inputs that end there. */
-static void join(struct walk *walk) {
+/* Steps that may work in place do, if their input ends there. */
+static void share_in_place(struct walk *walk) {
     for (uint32_t s = 0; s < walk->count; s++) {
         const struct onnx_step *step = &walk->steps[s];
-        uint32_t result = step->output_count > 0 ? walk->marks[s].out[0] : ONNX_NO_STORAGE;
-        if (!(step->node->op->flags & ONNX_OP_IN_PLACE) || result == ONNX_NO_STORAGE) {
+        uint32_t result = step->output_count > 0 ? walk->marks[s].out[0] : ONNX_NO_BUFFER;
+        if (!(step->node->op->flags & ONNX_OP_IN_PLACE) || result == ONNX_NO_BUFFER) {
             continue;
         }
         uint32_t width = mmi_onnx_element_bytes(step->outputs[0].dtype);
         for (uint32_t i = 0; i < step->input_count; i++) {
             uint32_t input = walk->marks[s].in[i];
-            bool same = input != ONNX_NO_STORAGE &&
+            bool same = input != ONNX_NO_BUFFER &&
                         step->inputs[i].bytes == step->outputs[0].bytes &&
                         mmi_onnx_element_bytes(step->inputs[i].dtype) == width;
-            if (same && mmi_onnx_storage(&walk->storages, result)->joined == result) {
-                mmi_onnx_join_storage(&walk->storages, input, result, s);
+            if (same && mmi_onnx_plan_buffer(&walk->plan, result)->shares == result) {
+                mmi_onnx_plan_share(&walk->plan, input, result, s);
             }
         }
     }
 }
 
-static void settle_place(struct walk *walk, uint32_t storage, struct onnx_place *place) {
-    if (storage == ONNX_NO_STORAGE) {
+static void settle_place(struct walk *walk, uint32_t buffer, struct onnx_place *place) {
+    if (buffer == ONNX_NO_BUFFER) {
         return;
     }
-    const struct onnx_storage *where = mmi_onnx_storage(&walk->storages, storage);
+    const struct onnx_buffer *where = mmi_onnx_plan_buffer(&walk->plan, buffer);
     *place = where->output == ONNX_NO_OUTPUT
                  ? (struct onnx_place){.base = ONNX_AT_SCRATCH, .offset = where->offset}
                  : (struct onnx_place){.base = ONNX_AT_OUTPUT, .index = where->output};
@@ -385,25 +385,25 @@ static void settle(struct walk *walk) {
         for (uint32_t i = 0; i < step->output_count; i++) {
             settle_place(walk, mark->out[i], &step->out[i]);
         }
-        if (mark->scratch != ONNX_NO_STORAGE) {
-            step->scratch_offset = walk->storages.all[mark->scratch].offset;
+        if (mark->scratch != ONNX_NO_BUFFER) {
+            step->scratch_offset = walk->plan.buffers[mark->scratch].offset;
         }
     }
 }
 
 static mm_status finish(struct walk *walk, struct onnx_steps *steps, mm_error *err) {
     MMI_TRY(bind_outputs(walk, steps, err));
-    join(walk);
+    share_in_place(walk);
     uint64_t bytes;
-    if (!mmi_onnx_lay_out(&walk->storages, &bytes) || !mmi_round_up(bytes, 64, &bytes)) {
+    if (!mmi_onnx_plan_offsets(&walk->plan, &bytes) || !mmi_round_up(bytes, 64, &bytes)) {
         return no_memory(err);
     }
     settle(walk);
     steps->steps = walk->steps;
     steps->count = walk->count;
-    steps->most_arguments = walk->most_arguments;
+    steps->max_arguments = walk->max_arguments;
     steps->pointers_offset = bytes;
-    steps->activation_bytes = bytes + walk->most_arguments * sizeof(void *);
+    steps->activation_bytes = bytes + walk->max_arguments * sizeof(void *);
     return MM_OK;
 }
 
@@ -426,7 +426,7 @@ mm_status mmi_onnx_specialise(const struct onnx_prepared *prepared, const mm_ser
                               const mm_value *inputs, struct onnx_steps *steps, mm_error *err) {
     struct walk walk = {.prepared = prepared, .services = services, .keep = &steps->arena};
     mmi_onnx_arena_init(&walk.work, &services->allocator);
-    walk.storages.arena = &walk.work;
+    walk.plan.arena = &walk.work;
     mm_status status = walk_model(&walk, inputs, steps, err);
     mmi_onnx_arena_free(&walk.work);
     return status;

@@ -39,8 +39,8 @@ struct onnx_step {
 struct onnx_steps {
     struct onnx_arena arena; /* all of it */
     struct onnx_step *steps;
-    uint32_t count, most_arguments; /* inputs and outputs of one step */
-    uint64_t pointers_offset;       /* in the scratch: room for a step's pointers */
+    uint32_t count, max_arguments; /* inputs and outputs of one step */
+    uint64_t pointers_offset;      /* in the scratch: room for a step's pointers */
     uint64_t activation_bytes;
     const struct onnx_tensor *outputs; /* [main->output_count] */
 };

@@ -45,7 +45,7 @@ static bool count_graph(struct kinds *kinds, const struct onnx_graph *graph) {
     return good;
 }
 
-static int most_first(const void *a_, const void *b_) {
+static int by_count_descending(const void *a_, const void *b_) {
     const struct kind *a = a_, *b = b_;
     if (a->count != b->count) {
         return a->count < b->count ? 1 : -1;
@@ -71,7 +71,7 @@ mm_status mmi_onnx_summarise(struct onnx_model *model, mm_error *err) {
     struct kinds kinds = {.arena = model->arena};
     bool good = count_graph(&kinds, model->main);
     if (good && kinds.count > 0) {
-        qsort(kinds.all, kinds.count, sizeof(*kinds.all), most_first);
+        qsort(kinds.all, kinds.count, sizeof(*kinds.all), by_count_descending);
     }
     uint32_t own = 2;
     const char **metadata =

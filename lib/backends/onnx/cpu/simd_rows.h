@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MMI_BACKENDS_ONNX_CPU_LOOPS_ROWS_H
-#define MMI_BACKENDS_ONNX_CPU_LOOPS_ROWS_H
+#ifndef MMI_BACKENDS_ONNX_CPU_SIMD_ROWS_H
+#define MMI_BACKENDS_ONNX_CPU_SIMD_ROWS_H
 
 /* Instructions of Fused, and reductions. */
 
-#include <backends/onnx/cpu/loops_math.h>
+#include <backends/onnx/cpu/simd_math.h>
 
 #define OF_X(name, expression)                                                                     \
     case name:                                                                                     \
@@ -19,12 +19,12 @@ static float power(float base, float exponent) {
     return exponent == 2 ? base * base : powf(base, exponent);
 }
 
-/* What powf makes of 0.5, which is more than a root: -INFINITY becomes INFINITY, -0 becomes 0. */
+/* powf(x, 0.5): unlike sqrtf, -INFINITY becomes INFINITY and -0 becomes 0. */
 static inline vec v_power_half(vec x) {
     return v_select(x == v_set(-INFINITY), v_set(INFINITY), v_sqrt(x + 0));
 }
 
-/* to[i] = a[i] to the power of exponent[i * step]. */
+/* to[i] = a[i] ^ exponent[i * step] */
 static void raise_each(const float *a, const float *exponent, uint64_t step, float *to,
                        uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
@@ -59,8 +59,8 @@ static void instruction(const struct onnx_instruction *in, const float *a, const
         OF_X(ONNX_I_MUL_X, x * p);
         OF_X(ONNX_I_X_SUB, p - x);
         OF_X(ONNX_I_X_DIV, p / x);
-        OF_X(ONNX_I_CLIP, v_limit(x, p, q));
-        OF_X(ONNX_I_HARD_SIGMOID, v_limit(p * x + q, zero, one));
+        OF_X(ONNX_I_CLIP, v_clamp(x, p, q));
+        OF_X(ONNX_I_HARD_SIGMOID, v_clamp(p * x + q, zero, one));
         OF_X(ONNX_I_LEAKY_RELU, v_select(x < zero, p * x, x));
         OF_X(ONNX_I_RELU, v_max(zero, x));
         OF_X(ONNX_I_NEG, -x);
@@ -99,7 +99,7 @@ static float sum(const float *values, uint64_t count) {
     return v_sum(sums + more);
 }
 
-static float squares(const float *values, float shift, uint64_t count) {
+static float sum_squares(const float *values, float shift, uint64_t count) {
     vec by = v_set(shift), sums = v_set(0);
     uint64_t i = 0;
     for (; i + LANES <= count; i += LANES) {
@@ -113,27 +113,27 @@ static float squares(const float *values, float shift, uint64_t count) {
     return total;
 }
 
-static void normalise(const struct onnx_normal *n) {
-    vec mean = v_set(n->mean), inverse = v_set(n->inverse);
+static void normalise(const struct onnx_normalisation *n) {
+    vec mean = v_set(n->mean), inv_std = v_set(n->inv_std);
     if (n->bias) {
         FOR_EACH_XY(
             n->from, n->scale, n->to, n->count,
-            v_fma((x - mean) * inverse, y,
+            v_fma((x - mean) * inv_std, y,
                   v_load_part(n->bias + at, n->count - at < LANES ? n->count - at : LANES)));
     } else {
-        FOR_EACH_XY(n->from, n->scale, n->to, n->count, (x - mean) * inverse * y);
+        FOR_EACH_XY(n->from, n->scale, n->to, n->count, (x - mean) * inv_std * y);
     }
 }
 
 static float max(const float *values, uint64_t count) {
-    vec most = v_set(values[0]);
+    vec max_value = v_set(values[0]);
     uint64_t i = 0;
     for (; i + LANES <= count; i += LANES) {
         vec x = v_load(values + i);
-        most = v_select(most != most, most, v_max(most, x));
+        max_value = v_select(max_value != max_value, max_value, v_max(max_value, x));
     }
     float lanes[LANES];
-    v_store(lanes, most);
+    v_store(lanes, max_value);
     float result = lanes[0];
     for (uint64_t k = 1; k < LANES + count - i; k++) {
         float x = k < LANES ? lanes[k] : values[i + k - LANES];
@@ -142,7 +142,7 @@ static float max(const float *values, uint64_t count) {
     return result;
 }
 
-static float exponentials(const float *values, float shift, float *to, uint64_t count) {
+static float sum_exp(const float *values, float shift, float *to, uint64_t count) {
     vec by = v_set(shift);
     vec sums = v_set(0);
     uint64_t i = 0;

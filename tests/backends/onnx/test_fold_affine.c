@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What scales and shifts the results of a convolution or matrix goes into its weights. */
+/* Constants that scale and shift the results of a convolution or matrix go into its weights. */
 
 #include "graph_runner.h"
 
@@ -20,24 +20,24 @@ static uint32_t norm(struct bench *bench, uint32_t x, const char *channels) {
                       bench_random(bench, channels), variance);
 }
 
-/* With what must come before and after. */
-static mm_status scale(struct onnx_model *model, const struct onnx_pass_context *context,
-                       mm_error *err) {
-    mm_status status = mmi_onnx_fold(model, context, err);
+/* With the passes that must come before and after. */
+static mm_status fold_affine(struct onnx_model *model, const struct onnx_pass_context *context,
+                             mm_error *err) {
+    mm_status status = mmi_onnx_fold_constants(model, context, err);
     status = status == MM_OK ? mmi_onnx_make_linear(model, context, err) : status;
-    status = status == MM_OK ? mmi_onnx_scale(model, context, err) : status;
+    status = status == MM_OK ? mmi_onnx_fold_affine(model, context, err) : status;
     return status == MM_OK ? mmi_onnx_pack(model, context, err) : status;
 }
 
-/* Apply, and see how many nodes are left. */
+/* Applies the passes and checks how many nodes are left. */
 static void check(struct bench *bench, uint32_t result, uint32_t nodes) {
     bench_output(bench, result);
-    bench_apply(bench, scale, TOLERANCE);
+    bench_apply(bench, fold_affine, TOLERANCE);
     assert_int_equal(bench_count(bench->model.main, NULL), nodes);
     bench_fini(bench);
 }
 
-/* ---- What goes in */
+/* ---- What is folded */
 
 static void test_arithmetic(void **state) {
     (void)state;
@@ -63,12 +63,12 @@ static void test_numbers(void **state) {
                             bench_floats(&bench, "1", &one));
     y = BENCH_NODE(&bench, "Mul", "", y, bench_scalar(&bench, 2));
     bench_output(&bench, BENCH_NODE(&bench, "Add", "", y, bench_scalar(&bench, 5)));
-    bench_apply(&bench, mmi_onnx_scale, 0);
+    bench_apply(&bench, mmi_onnx_fold_affine, 0);
     const struct onnx_node *node = bench_find(&bench, "Conv");
     assert_int_equal(bench_count(bench.model.main, NULL), 1);
     assert_true(mmi_onnx_float_at(mmi_onnx_constant(&bench.model, node, 1), 0) == 6);
     assert_true(mmi_onnx_float_at(mmi_onnx_constant(&bench.model, node, 2), 0) == 7);
-    assert_true(three == 3 && one == 1); /* the old weights are as they were */
+    assert_true(three == 3 && one == 1); /* the old weights have not changed */
     bench_fini(&bench);
 }
 
@@ -122,7 +122,7 @@ static void test_gemm_norm(void **state) {
     check(&bench, norm(&bench, y, "5"), 1);
 }
 
-/* ---- What stays outside */
+/* ---- What is not folded */
 
 static void test_used_twice(void **state) {
     (void)state;
@@ -147,7 +147,7 @@ static void test_used_in_branch(void **state) {
     check(&bench, bench_if(&bench, asked, then, otherwise), 3);
 }
 
-/* Constants along another axis, with more axes, or of the other side of a quotient. */
+/* Constants along another axis, with more axes, or as the dividend. */
 static void test_other_shapes(void **state) {
     (void)state;
     static const char *const shapes[] = {"5", "4 1", "2 1 1 1", "1 1 1 1 1", "6 4 5", "6 1 5"};
@@ -171,7 +171,7 @@ static void test_other_shapes(void **state) {
     check(&bench, norm(&bench, y, "5"), 2);
 }
 
-/* Weights that are used elsewhere, too, stay what they are there. */
+/* Weights with a second use do not change there. */
 static void test_shared_weights(void **state) {
     (void)state;
     struct bench bench;
@@ -192,12 +192,12 @@ static void test_no_constant(void **state) {
     check(&bench, BENCH_NODE(&bench, "Mul", "", y, bench_scalar(&bench, 2)), 2);
 }
 
-/* ---- BatchNormalization that no weights take */
+/* ---- BatchNormalization that is not folded */
 
 static mm_status split(struct onnx_model *model, const struct onnx_pass_context *context,
                        mm_error *err) {
-    mm_status status = mmi_onnx_fold(model, context, err);
-    return status == MM_OK ? mmi_onnx_split_norms(model, context, err) : status;
+    mm_status status = mmi_onnx_fold_constants(model, context, err);
+    return status == MM_OK ? mmi_onnx_decompose_batch_norm(model, context, err) : status;
 }
 
 static void test_split_norms(void **state) {
@@ -216,7 +216,7 @@ static void test_split_norms(void **state) {
     }
 }
 
-/* It is not known how many axes the input has, or what it is scaled by. */
+/* The rank of the input, or its scale, is not known. */
 static void test_whole_norms(void **state) {
     (void)state;
     struct bench bench;
@@ -241,9 +241,9 @@ static void test_no_memory(void **state) {
         bench_output(&bench, norm(&bench, bench_input(&bench, MM_F32, "1 6 2"), "6"));
         struct onnx_pass_context context = {.services = &bench.services};
         world_fail_alloc(&bench.world, nth);
-        mm_status status = scale(&bench.model, &context, &bench.err);
-        status =
-            status == MM_OK ? mmi_onnx_split_norms(&bench.model, &context, &bench.err) : status;
+        mm_status status = fold_affine(&bench.model, &context, &bench.err);
+        status = status == MM_OK ? mmi_onnx_decompose_batch_norm(&bench.model, &context, &bench.err)
+                                 : status;
         failed = world_failed(&bench.world);
         world_fail_alloc(&bench.world, 0);
         assert_int_equal(status, failed ? MM_NO_MEMORY : MM_OK);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MMI_BACKENDS_ONNX_CPU_LOOPS_MATH_H
-#define MMI_BACKENDS_ONNX_CPU_LOOPS_MATH_H
+#ifndef MMI_BACKENDS_ONNX_CPU_SIMD_MATH_H
+#define MMI_BACKENDS_ONNX_CPU_SIMD_MATH_H
 
-/* Functions of vectors, and what is done to rows of numbers one by one. The polynomials were fitted
- * for the least greatest relative error, which is said beside each; NaN stays NaN. */
+/* Functions of vectors, and activations of rows. The polynomials are minimax fits; their maximum
+ * relative error is given with each. NaN stays NaN. */
 
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/vector.h>
 
-/* Adding it leaves a number rounded to an integer, in the low bits. */
+/* Adding it rounds to an integer, in the low bits of the sum. */
 #define ROUNDER 0x1.8p23f
 
 /* c[0] + c[1] x + ... */
@@ -28,7 +28,7 @@ static inline vec v_power_of_two(ivec n) {
     return (vec)(((uvec)n + 127) << 23);
 }
 
-/* e^x as 2^n (1 + part): |part| < 0.42, its relative error 1.4e-8. x in [-104, 89]. */
+/* e^x = 2^n (1 + part): |part| < 0.42, with a relative error of 1.4e-8. x in [-104, 89]. */
 struct exponential {
     ivec n;
     vec part;
@@ -44,7 +44,7 @@ static inline struct exponential v_split_exp(vec x) {
 
 static inline vec v_exp(vec x) {
     struct exponential e = v_split_exp(v_min(v_set(89), v_max(v_set(-104), x)));
-    ivec half = e.n >> 1; /* in two steps: 2^n itself may be no float */
+    ivec half = e.n >> 1; /* in two steps: 2^n itself may be out of range */
     return (e.part + 1) * v_power_of_two(half) * v_power_of_two(e.n - half);
 }
 
@@ -52,7 +52,7 @@ static inline vec v_sigmoid(vec x) {
     return 1 / (v_exp(-x) + 1);
 }
 
-/* t / (t + 2) where t = e^2x - 1, which stays exact to the last bits near 0. */
+/* t / (t + 2) where t = e^2x - 1, which is accurate near 0. */
 static inline vec v_tanh(vec x) {
     vec limited = v_min(v_set(10), v_max(v_set(-10), x));
     struct exponential e = v_split_exp(limited + limited);
@@ -78,7 +78,7 @@ static inline vec v_log(vec x) {
     return v_select((x < v_set(0)) | (x != x), v_set(NAN), log);
 }
 
-/* Below 0.9 x times a polynomial of x^2 (1.2e-8), above 1 - e^q where q is near log erfc
+/* |x| < 0.9: x times a polynomial of x^2 (1.2e-8). Else 1 - e^q, where the polynomial q is log erfc
  * (1.7e-9). */
 static inline vec v_erf(vec x) {
     vec size = (vec)((ivec)x & 0x7fffffff);
@@ -95,7 +95,7 @@ static inline vec v_erf(vec x) {
 
 /* ---- Rows */
 
-/* Run `expression` of x for each vector of `from`, into `to`; a last part of one, too. */
+/* to = expression of x, for each vector x of `from`; the last one may be partial. */
 #define FOR_EACH_X(from, to, count, expression)                                                    \
     do {                                                                                           \
         uint64_t at = 0;                                                                           \
@@ -124,19 +124,19 @@ static inline vec v_erf(vec x) {
         }                                                                                          \
     } while (0)
 
-static inline vec v_limit(vec x, vec low, vec high) {
+static inline vec v_clamp(vec x, vec low, vec high) {
     return v_min(high, v_max(low, x));
 }
 
 #define ACTIVATE(name, expression)                                                                 \
     case name:                                                                                     \
         for (uint64_t row = 0; row < rows; row++) {                                                \
-            float *at_row = c + row * c_row;                                                       \
+            float *at_row = c + row * c_row_stride;                                                \
             FOR_EACH_X(at_row, at_row, columns, expression);                                       \
         }                                                                                          \
         break
 
-static void activate(const struct onnx_activation *activation, float *c, uint64_t c_row,
+static void activate(const struct onnx_activation *activation, float *c, uint64_t c_row_stride,
                      uint64_t rows, uint64_t columns) {
     vec a = v_set(activation->a);
     vec b = v_set(activation->b);
@@ -144,10 +144,10 @@ static void activate(const struct onnx_activation *activation, float *c, uint64_
     vec one = v_set(1);
     switch (activation->kind) {
         ACTIVATE(ONNX_ACT_RELU, v_max(zero, x));
-        ACTIVATE(ONNX_ACT_CLIP, v_limit(x, a, b));
+        ACTIVATE(ONNX_ACT_CLIP, v_clamp(x, a, b));
         ACTIVATE(ONNX_ACT_SIGMOID, v_sigmoid(x));
-        ACTIVATE(ONNX_ACT_HARD_SIGMOID, v_limit(v_fma(a, x, b), zero, one));
-        ACTIVATE(ONNX_ACT_HARD_SWISH, x * v_limit(v_fma(a, x, b), zero, one));
+        ACTIVATE(ONNX_ACT_HARD_SIGMOID, v_clamp(v_fma(a, x, b), zero, one));
+        ACTIVATE(ONNX_ACT_HARD_SWISH, x * v_clamp(v_fma(a, x, b), zero, one));
         ACTIVATE(ONNX_ACT_SILU, x / (v_exp(-x) + 1));
         ACTIVATE(ONNX_ACT_TANH, v_tanh(x));
         ACTIVATE(ONNX_ACT_LEAKY_RELU, v_select(x < zero, a * x, x));
@@ -158,7 +158,8 @@ static void activate(const struct onnx_activation *activation, float *c, uint64_
         vec scale = v_set(activation->scale);
         vec shift = v_set(activation->shift);
         for (uint64_t row = 0; row < rows; row++) {
-            FOR_EACH_X(c + row * c_row, c + row * c_row, columns, v_fma(x, scale, shift));
+            FOR_EACH_X(c + row * c_row_stride, c + row * c_row_stride, columns,
+                       v_fma(x, scale, shift));
         }
     }
 }

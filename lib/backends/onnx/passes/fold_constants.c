@@ -4,26 +4,26 @@
 #include <base/checked.h>
 #include <base/status.h>
 
-/* New constants, all together: so much, or a few times those that the file has. */
-#define MOST_BYTES (UINT64_C(1) << 30)
-#define MOST_TIMES 4
+/* Total size of new constants: this, or this many times those of the file. */
+#define MAX_BYTES (UINT64_C(1) << 30)
+#define MAX_FACTOR 4
 
-/* What is worth keeping: anything small; what comes from much; and weights, which kernels want as
- * constants. A large array that a small one is spread to (a mask, a row of numbers) is quicker
- * made again than read from a disk. */
+/* A result is kept if it is small, or not much larger than its inputs, or a weight, because kernels
+ * want those constant. A large array made from a small one (a mask, a range) is faster to compute
+ * than to read from disk. */
 #define SMALL_BYTES (UINT64_C(64) << 10)
-#define MOST_GROWTH 1024
+#define MAX_GROWTH 1024
 
 struct folding {
     struct onnx_model *model;
     const struct onnx_pass_context *context;
     struct onnx_arena work;
-    bool *weights; /* [value_count]: ends up as a weight of some node */
+    bool *weights; /* [value_count]: used as a weight of some node, directly or not */
     uint32_t value_count;
     uint64_t bytes_left; /* for new constants */
 };
 
-/* The nodes of a graph as they will be. */
+/* The new nodes of a graph. */
 struct list {
     struct onnx_node **at;
     uint32_t count, capacity;
@@ -40,7 +40,7 @@ static bool append(const struct folding *f, struct list *list, struct onnx_node 
 
 /* ---- What is worth keeping ------------------------------------------------------------------- */
 
-/* Backwards, so that what a weight is made of is one too. */
+/* Backwards: the inputs of a node that makes a weight are weights too. */
 static void mark_weights(const struct folding *f, const struct onnx_graph *graph) {
     static const char *const types[] = {"Conv", "ConvTranspose",      "Gemm", "MatMul", "LSTM",
                                         "GRU",  "BatchNormalization", "RNN",  NULL};
@@ -77,7 +77,7 @@ static bool worth_keeping(const struct folding *f, const struct onnx_node *node,
         to = mmi_add_cap(to, x->outputs[i].bytes);
     }
     return to <= f->bytes_left &&
-           (to <= SMALL_BYTES || to / MOST_GROWTH <= from || is_weight(f, node));
+           (to <= SMALL_BYTES || to / MAX_GROWTH <= from || is_weight(f, node));
 }
 
 /* ---- One node -------------------------------------------------------------------------------- */
@@ -125,8 +125,8 @@ static mm_status keep(const struct folding *f, const struct onnx_node *node,
     return MM_OK;
 }
 
-/* *folded: its results are constants now. A node that cannot be computed stays, and fails when it
- * is to run, which may never happen: it may stand in a branch that is not taken. */
+/* *folded: its results are constants now. A node that cannot be computed stays: it may be in a
+ * branch that never runs. */
 static mm_status fold_node(struct folding *f, const struct onnx_node *node, bool *folded,
                            mm_error *err) {
     *folded = false;
@@ -173,7 +173,7 @@ static mm_status fold_or_append(struct folding *f, struct onnx_node *node, struc
     return folded || append(f, list, node) ? MM_OK : mmi_onnx_no_room(err);
 }
 
-/* The nodes of the branch that is taken, in the place of the If. */
+/* Replaces the If by the nodes of the branch that is taken. */
 static mm_status unfold_if(struct folding *f, const struct onnx_node *node, bool condition,
                            struct list *list, mm_error *err) {
     const struct onnx_graph *branch = node->branches[condition ? 0 : 1];
@@ -225,24 +225,23 @@ static mm_status fold_graph(struct folding *f, struct onnx_graph *graph, mm_erro
     return MM_OK;
 }
 
-static uint64_t most_bytes(const struct onnx_model *model,
-                           const struct onnx_pass_context *context) {
+static uint64_t max_bytes(const struct onnx_model *model, const struct onnx_pass_context *context) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < model->value_count; i++) {
         const struct onnx_tensor *constant = model->values[i].constant;
         bytes = mmi_add_cap(bytes, constant ? constant->bytes : 0);
     }
-    uint64_t usual = bytes > UINT64_MAX / MOST_TIMES ? UINT64_MAX : bytes * MOST_TIMES;
-    usual = mmi_max_u64(usual, MOST_BYTES);
-    return context->most_constant_bytes ? context->most_constant_bytes : usual;
+    uint64_t usual = bytes > UINT64_MAX / MAX_FACTOR ? UINT64_MAX : bytes * MAX_FACTOR;
+    usual = mmi_max_u64(usual, MAX_BYTES);
+    return context->max_constant_bytes ? context->max_constant_bytes : usual;
 }
 
-mm_status mmi_onnx_fold(struct onnx_model *model, const struct onnx_pass_context *context,
-                        mm_error *err) {
+mm_status mmi_onnx_fold_constants(struct onnx_model *model, const struct onnx_pass_context *context,
+                                  mm_error *err) {
     struct folding f = {.model = model,
                         .context = context,
                         .value_count = model->value_count,
-                        .bytes_left = most_bytes(model, context)};
+                        .bytes_left = max_bytes(model, context)};
     mmi_onnx_arena_init(&f.work, model->arena->allocator);
     f.weights = mmi_onnx_take(&f.work, model->value_count, sizeof(*f.weights));
     mm_status status = f.weights ? MM_OK : mmi_onnx_no_room(err);

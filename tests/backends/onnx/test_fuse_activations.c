@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What is done to each result of a convolution or matrix becomes its activation, in every way in
- * which exporters write it. */
+/* Activations after a convolution or matrix are fused, in each form in which exporters write
+ * them. */
 
 #include "graph_runner.h"
 
@@ -10,10 +10,10 @@
 
 #define TOLERANCE 2e-6
 
-static mm_status activate(struct onnx_model *model, const struct onnx_pass_context *context,
-                          mm_error *err) {
+static mm_status fuse_activations(struct onnx_model *model, const struct onnx_pass_context *context,
+                                  mm_error *err) {
     mm_status status = mmi_onnx_make_linear(model, context, err);
-    status = status == MM_OK ? mmi_onnx_activate_nodes(model, context, err) : status;
+    status = status == MM_OK ? mmi_onnx_fuse_activations(model, context, err) : status;
     return status == MM_OK ? mmi_onnx_pack(model, context, err) : status;
 }
 
@@ -127,7 +127,7 @@ static void check_way(const struct way *way, const char *type) {
     const char *wanted = linear ? "MatMul" : type;
     uint32_t w = bench_random(&bench, linear ? "4 4" : "4 4 1 1");
     bench_output(&bench, way->write(&bench, BENCH_NODE(&bench, wanted, "", x, w)));
-    bench_apply(&bench, activate, TOLERANCE);
+    bench_apply(&bench, fuse_activations, TOLERANCE);
     assert_int_equal(bench_count(bench.model.main, NULL), 1);
     const struct onnx_node *node = bench_find(&bench, type);
     const struct onnx_activation *found =
@@ -152,16 +152,16 @@ static void test_ways(void **state) {
     }
 }
 
-/* ---- What is none */
+/* ---- What is not fused */
 
 static void check_nodes(struct bench *bench, uint32_t result, uint32_t nodes) {
     bench_output(bench, result);
-    bench_apply(bench, activate, TOLERANCE);
+    bench_apply(bench, fuse_activations, TOLERANCE);
     assert_int_equal(bench_count(bench->model.main, NULL), nodes);
     bench_fini(bench);
 }
 
-/* What comes between is used elsewhere, too. */
+/* An intermediate value has a second use. */
 static void test_used_outside(void **state) {
     (void)state;
     struct bench bench;
@@ -175,7 +175,7 @@ static void test_used_outside(void **state) {
     check_nodes(&bench, BENCH_NODE(&bench, "Mul", "", v, gate), 3);
 }
 
-/* The longest beginning that is one: Relu, then what has another input. */
+/* The longest prefix that is an activation: Relu; the next node has a second input. */
 static void test_beginning(void **state) {
     (void)state;
     struct bench bench;
@@ -205,7 +205,7 @@ static void test_other_nodes(void **state) {
                 2);
 }
 
-/* In a branch that may not be taken. */
+/* The activation is in a branch that may not run. */
 static void test_in_branch(void **state) {
     (void)state;
     struct bench bench;
@@ -228,7 +228,7 @@ static void test_no_memory(void **state) {
         bench_output(&bench, scaled(&bench, conv(&bench)));
         struct onnx_pass_context context = {.services = &bench.services};
         world_fail_alloc(&bench.world, nth);
-        mm_status status = mmi_onnx_activate_nodes(&bench.model, &context, &bench.err);
+        mm_status status = mmi_onnx_fuse_activations(&bench.model, &context, &bench.err);
         failed = world_failed(&bench.world);
         world_fail_alloc(&bench.world, 0);
         assert_int_equal(status, failed ? MM_NO_MEMORY : MM_OK);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Elementwise nodes become programs; and all passes together keep what random graphs compute. */
+/* Elementwise nodes become programs; all passes together keep the results of random graphs. */
 
 #include "graph_runner.h"
 
@@ -10,16 +10,16 @@
 
 #define TOLERANCE 1e-5
 
-/* Apply, and see how many nodes are left, and programs among them. */
+/* Applies the pass and checks how many nodes are left, and how many of them are programs. */
 static void check(struct bench *bench, uint32_t result, uint32_t nodes, uint32_t programs) {
     bench_output(bench, result);
-    bench_apply(bench, mmi_onnx_fuse, TOLERANCE);
+    bench_apply(bench, mmi_onnx_fuse_elementwise, TOLERANCE);
     assert_int_equal(bench_count(bench->model.main, NULL), nodes);
     assert_int_equal(bench_count(bench->model.main, "Fused"), programs);
     bench_fini(bench);
 }
 
-/* ---- What becomes one */
+/* ---- What is fused */
 
 static void test_chain(void **state) {
     (void)state;
@@ -29,7 +29,7 @@ static void test_chain(void **state) {
     y = BENCH_NODE(&bench, "Sqrt", "", y);
     y = BENCH_NODE(&bench, "Mul", "", y, bench_random(&bench, "3"));
     bench_output(&bench, BENCH_NODE(&bench, "Sub", "", bench_scalar(&bench, 1), y));
-    bench_apply(&bench, mmi_onnx_fuse, TOLERANCE);
+    bench_apply(&bench, mmi_onnx_fuse_elementwise, TOLERANCE);
     const struct onnx_node *node = bench_find(&bench, "Fused");
     const struct onnx_program *program = node->params;
     static const uint8_t kinds[] = {ONNX_I_ABS, ONNX_I_SQRT, ONNX_I_MUL, ONNX_I_X_SUB};
@@ -85,7 +85,7 @@ static void test_operators(void **state) {
     check(&bench, BENCH_NODE(&bench, "HardSwish", "", z), 1, 1);
 }
 
-/* Numbers with axes of their own give them to the result. */
+/* A one-element constant of higher rank raises the rank of the result. */
 static void test_rank(void **state) {
     (void)state;
     struct bench bench;
@@ -96,7 +96,7 @@ static void test_rank(void **state) {
     check(&bench, y, 1, 1);
 }
 
-/* ---- What stays apart */
+/* ---- What is not fused */
 
 /* The mean of a row is not computed for each of its elements: small things become a program of
  * their own. */
@@ -187,7 +187,7 @@ static void test_no_memory(void **state) {
     }
 }
 
-/* ---- LayerNormalization written out */
+/* ---- Decomposed LayerNormalization */
 
 struct way {
     bool multiplied, first, bias; /* d * d; epsilon before the variance; with a bias */
@@ -221,14 +221,14 @@ static void test_layer_norm(void **state) {
         struct bench bench;
         bench_init(&bench, 1);
         bench_output(&bench, write_norm(&bench, &ways[i]));
-        bench_apply(&bench, mmi_onnx_find_norms, TOLERANCE);
+        bench_apply(&bench, mmi_onnx_fuse_layer_norm, TOLERANCE);
         assert_int_equal(bench_count(bench.model.main, NULL), ways[i].nodes);
         assert_int_equal(bench_count(bench.model.main, "LayerNormalization"), ways[i].nodes == 1);
         bench_fini(&bench);
     }
 }
 
-/* What it is made of is used elsewhere, or the length of a row is not known. */
+/* An inner value has a second use, or the length of a row is not known. */
 static void test_no_layer_norm(void **state) {
     (void)state;
     static const struct way way = {false, false, true, "8", "-1", 9};
@@ -238,7 +238,7 @@ static void test_no_layer_norm(void **state) {
         uint32_t y = write_norm(&bench, &way);
         bench_output(&bench, bench.model.main->nodes[i]->outputs[0]);
         bench_output(&bench, y);
-        bench_apply(&bench, mmi_onnx_find_norms, TOLERANCE);
+        bench_apply(&bench, mmi_onnx_fuse_layer_norm, TOLERANCE);
         assert_int_equal(bench_count(bench.model.main, "LayerNormalization"), 0);
         bench_fini(&bench);
     }
@@ -247,19 +247,19 @@ static void test_no_layer_norm(void **state) {
     bench_output(&bench, write_norm(&bench, &way));
     bench.model.inputs[0].shape[1] = -1;
     struct onnx_pass_context context = {.services = &bench.services};
-    assert_int_equal(mmi_onnx_find_norms(&bench.model, &context, &bench.err), MM_OK);
+    assert_int_equal(mmi_onnx_fuse_layer_norm(&bench.model, &context, &bench.err), MM_OK);
     assert_int_equal(bench_count(bench.model.main, NULL), 9);
     bench_fini(&bench);
 }
 
 /* ---- Random graphs through all passes */
 
-#define MOST_VALUES 24
+#define MAX_VALUES 24
 
 /* Values [2, 4, 5, 5] and [2, 4, 1, 1], and a node of each kind that makes one of them of one. */
 struct pool {
-    uint32_t values[MOST_VALUES];
-    bool small[MOST_VALUES];
+    uint32_t values[MAX_VALUES];
+    bool small[MAX_VALUES];
     uint32_t count;
 };
 
@@ -345,14 +345,14 @@ static uint32_t build_random(struct bench *bench) {
     pool.values[0] = bench_input(bench, MM_F32, "2 4 5 5");
     pool.values[1] = bench_input(bench, MM_F32, "2 4 1 1");
     pool.small[1] = true;
-    while (pool.count < MOST_VALUES) {
+    while (pool.count < MAX_VALUES) {
         bool small = test_random_below(&bench->seed, 6) == 0;
         uint32_t value = small ? random_small(bench, &pool) : random_large(bench, &pool);
         pool.small[pool.count] = small;
         pool.values[pool.count++] = value;
     }
-    bench_output(bench, pool.values[MOST_VALUES - 1]);
-    bench_output(bench, pool.values[MOST_VALUES - 1 - test_random_below(&bench->seed, 12)]);
+    bench_output(bench, pool.values[MAX_VALUES - 1]);
+    bench_output(bench, pool.values[MAX_VALUES - 1 - test_random_below(&bench->seed, 12)]);
     return pool.count;
 }
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Folding: what is known when a model is prepared is computed then. */
+/* Constant folding. */
 
 #include "graph_runner.h"
 
 #include <string.h>
 
-static mm_status fold(struct bench *bench, uint64_t most_bytes) {
+static mm_status fold(struct bench *bench, uint64_t max_bytes) {
     struct onnx_pass_context context = {.services = &bench->services,
-                                        .most_constant_bytes = most_bytes};
-    return mmi_onnx_fold(&bench->model, &context, &bench->err);
+                                        .max_constant_bytes = max_bytes};
+    return mmi_onnx_fold_constants(&bench->model, &context, &bench->err);
 }
 
 static const struct onnx_tensor *constant(const struct bench *bench, uint32_t value) {
@@ -27,13 +27,13 @@ static void test_chain(void **state) {
         BENCH_NODE(&bench, "Add", "", bench_scalar(&bench, 1.5F), bench_random(&bench, "3"));
     uint32_t twice = BENCH_NODE(&bench, "Mul", "", sum, sum);
     bench_output(&bench, BENCH_NODE(&bench, "Add", "", x, twice));
-    bench_apply(&bench, mmi_onnx_fold, 0);
+    bench_apply(&bench, mmi_onnx_fold_constants, 0);
     assert_int_equal(bench_count(bench.model.main, NULL), 1);
     assert_non_null(constant(&bench, twice));
     bench_fini(&bench);
 }
 
-/* What only looks at the same elements shares them. */
+/* A view shares the elements of its input. */
 static void test_view(void **state) {
     (void)state;
     struct bench bench;
@@ -48,7 +48,7 @@ static void test_view(void **state) {
     bench_fini(&bench);
 }
 
-/* 90,000 zeros from two numbers stay a node, unless they are the weights of something. */
+/* 90,000 zeros from two numbers stay a node, unless they are weights. */
 static void test_growth(void **state) {
     (void)state;
     struct bench bench;
@@ -59,7 +59,7 @@ static void test_growth(void **state) {
     uint32_t weights = BENCH_NODE(&bench, "Reshape", "", flat, bench_ints(&bench, "300 300 1 1"));
     bench_output(&bench, BENCH_NODE(&bench, "Conv", "", x, weights));
     bench_output(&bench, BENCH_NODE(&bench, "Add", "", mask, bench_input(&bench, MM_F32, "300")));
-    bench_apply(&bench, mmi_onnx_fold, 0);
+    bench_apply(&bench, mmi_onnx_fold_constants, 0);
     assert_null(constant(&bench, mask));
     assert_non_null(constant(&bench, weights));
     assert_int_equal(constant(&bench, weights)->bytes, 360000);
@@ -86,7 +86,7 @@ static void test_limit(void **state) {
     bench_fini(&bench);
 }
 
-/* Nonsense is no failure before it is to run. */
+/* An invalid node is no failure until it runs. */
 static void test_nonsense(void **state) {
     (void)state;
     struct bench bench;
@@ -120,7 +120,7 @@ static void test_if(void **state) {
         uint32_t known = BENCH_NODE(&bench, "Not", "", bench_bool(&bench, !condition));
         uint32_t result = build_if(&bench, known, x);
         bench_output(&bench, BENCH_NODE(&bench, "Add", "", result, result + 1));
-        bench_apply(&bench, mmi_onnx_fold, 0);
+        bench_apply(&bench, mmi_onnx_fold_constants, 0);
         assert_int_equal(bench_count(bench.model.main, "If"), 0);
         assert_int_equal(bench_count(bench.model.main, "Relu"), condition);
         assert_int_equal(bench_count(bench.model.main, "Neg"), 1 - condition);
@@ -128,7 +128,7 @@ static void test_if(void **state) {
     }
 }
 
-/* One whose condition comes with the request stays; what is inside of its branches folds. */
+/* An If whose condition is an input stays; its branches are folded. */
 static void test_if_unknown(void **state) {
     (void)state;
     struct bench bench;
@@ -141,7 +141,7 @@ static void test_if_unknown(void **state) {
     struct onnx_graph *otherwise = bench_branch(&bench);
     bench_branch_end(&bench, otherwise, x);
     bench_output(&bench, bench_if(&bench, asked, then, otherwise));
-    bench_apply(&bench, mmi_onnx_fold, 0);
+    bench_apply(&bench, mmi_onnx_fold_constants, 0);
     assert_int_equal(bench_count(bench.model.main, "If"), 1);
     assert_int_equal(bench_count(bench.model.main, "Abs"), 0);
     assert_int_equal(bench_count(bench.model.main, NULL), 2);
@@ -164,7 +164,7 @@ static void test_nested_if(void **state) {
     struct onnx_graph *otherwise = bench_branch(&bench);
     bench_branch_end(&bench, otherwise, x);
     bench_output(&bench, bench_if(&bench, yes, then, otherwise));
-    bench_apply(&bench, mmi_onnx_fold, 0);
+    bench_apply(&bench, mmi_onnx_fold_constants, 0);
     assert_int_equal(bench_count(bench.model.main, "If"), 0);
     assert_int_equal(bench_count(bench.model.main, "Neg"), 1);
     assert_int_equal(bench_count(bench.model.main, "Relu"), 0);
@@ -184,7 +184,7 @@ static void test_cancelled(void **state) {
     bench_init(&bench, 1);
     bench_output(&bench, BENCH_NODE(&bench, "Relu", "", bench_input(&bench, MM_F32, "3")));
     struct onnx_pass_context context = {.services = &bench.services, .cancelled = always};
-    assert_int_equal(mmi_onnx_fold(&bench.model, &context, &bench.err), MM_CANCELLED);
+    assert_int_equal(mmi_onnx_fold_constants(&bench.model, &context, &bench.err), MM_CANCELLED);
     assert_int_equal(mmi_onnx_passes(&bench.model, &context, &bench.err), MM_CANCELLED);
     bench_fini(&bench);
 }

@@ -5,17 +5,17 @@
 
 #include <math.h>
 
-#define MOST_NODES 8 /* an activation is written with, at most */
+#define MAX_NODES 8 /* of an activation */
 
 /* ---- Which activation a program is ----------------------------------------------------------- */
 
-/* Whether two numbers of a file that should be equal are. */
+/* Equal but for the rounding of numbers in a file. */
 static bool same(float a, float b) {
     return fabsf(a - b) <= 1e-6F;
 }
 
-/* How it begins; *at: the instructions that this took. */
-static bool read_start(const struct onnx_program *program, struct onnx_activation *activation,
+/* The first instruction, or two; *at: how many. */
+static bool read_first(const struct onnx_program *program, struct onnx_activation *activation,
                        uint32_t *at) {
     static const int32_t kinds[ONNX_INSTRUCTIONS] = {
         [ONNX_I_RELU] = ONNX_ACT_RELU,       [ONNX_I_CLIP] = ONNX_ACT_CLIP,
@@ -40,8 +40,8 @@ static bool read_start(const struct onnx_program *program, struct onnx_activatio
     return activation->kind != ONNX_ACT_NONE;
 }
 
-/* Times the input itself: a gate. */
-static bool close_gate(struct onnx_activation *activation) {
+/* x * sigmoid(x) is SiLU, x * hard_sigmoid(x) is HardSwish. */
+static bool multiply_by_input(struct onnx_activation *activation) {
     bool sigmoid = activation->kind == ONNX_ACT_SIGMOID;
     if (activation->shift != 0 || !(sigmoid || activation->kind == ONNX_ACT_HARD_SIGMOID)) {
         return false;
@@ -54,19 +54,19 @@ static bool close_gate(struct onnx_activation *activation) {
 static bool read_activation(const struct onnx_program *program,
                             struct onnx_activation *activation) {
     uint32_t at;
-    if (program->inputs != 1 || !read_start(program, activation, &at)) {
+    if (program->inputs != 1 || !read_first(program, activation, &at)) {
         return false;
     }
     for (; at < program->count; at++) {
         const struct onnx_instruction *code = &program->code[at];
-        uint32_t before = at; /* the register of what came before: input 0 is register 0 */
+        uint32_t before = at; /* register of the previous result: input 0 is in register 0 */
         if (code->kind == ONNX_I_MUL_X && code->a == before && code->x != 0) {
             activation->scale *= code->x;
             activation->shift *= code->x;
         } else if (code->kind == ONNX_I_ADD_X && code->a == before) {
             activation->shift += code->x;
         } else if (!(code->kind == ONNX_I_MUL && code->a == 0 && code->b == before &&
-                     close_gate(activation))) {
+                     multiply_by_input(activation))) {
             return false;
         }
     }
@@ -76,36 +76,36 @@ static bool read_activation(const struct onnx_program *program,
     return true;
 }
 
-/* ---- The nodes behind another ---------------------------------------------------------------- */
+/* ---- The nodes after another ----------------------------------------------------------------- */
 
-/* Nodes that depend on `root` alone, in an order in which they can run. */
-struct tail {
+/* Nodes that depend on `root` and constants alone, in topological order. */
+struct epilogue {
     const struct onnx_rewrite *rewrite;
     uint32_t root;
-    struct onnx_node *nodes[MOST_NODES];
+    struct onnx_node *nodes[MAX_NODES];
     uint32_t count;
 };
 
-static uint32_t value_at(const struct tail *tail, uint32_t i) {
-    return i == 0 ? tail->root : tail->nodes[i - 1]->outputs[0];
+static uint32_t value_at(const struct epilogue *epilogue, uint32_t i) {
+    return i == 0 ? epilogue->root : epilogue->nodes[i - 1]->outputs[0];
 }
 
-static bool holds(const struct tail *tail, const struct onnx_node *node) {
-    for (uint32_t i = 0; i < tail->count; i++) {
-        if (tail->nodes[i] == node) {
+static bool holds(const struct epilogue *epilogue, const struct onnx_node *node) {
+    for (uint32_t i = 0; i < epilogue->count; i++) {
+        if (epilogue->nodes[i] == node) {
             return true;
         }
     }
     return false;
 }
 
-/* Its inputs are values of the tail and constants. */
-static bool depends_on(const struct tail *tail, const struct onnx_node *node) {
+/* All its inputs are values of the epilogue or constants. */
+static bool depends_on(const struct epilogue *epilogue, const struct onnx_node *node) {
     for (uint32_t i = 0; i < node->input_count; i++) {
         uint32_t value = node->inputs[i];
-        bool inside = value == ONNX_NO_VALUE || tail->rewrite->model->values[value].constant;
-        for (uint32_t j = 0; j <= tail->count && !inside; j++) {
-            inside = value == value_at(tail, j);
+        bool inside = value == ONNX_NO_VALUE || epilogue->rewrite->model->values[value].constant;
+        for (uint32_t j = 0; j <= epilogue->count && !inside; j++) {
+            inside = value == value_at(epilogue, j);
         }
         if (!inside) {
             return false;
@@ -115,16 +115,16 @@ static bool depends_on(const struct tail *tail, const struct onnx_node *node) {
 }
 
 /* One more node; false: there is none. */
-static bool lengthen(struct tail *tail) {
-    const struct onnx_rewrite *rewrite = tail->rewrite;
-    const struct onnx_graph *graph = rewrite->uses.of[tail->root].graph;
-    for (uint32_t i = 0; i <= tail->count && tail->count < MOST_NODES; i++) {
-        const struct onnx_use *use = &rewrite->uses.of[value_at(tail, i)];
+static bool extend(struct epilogue *epilogue) {
+    const struct onnx_rewrite *rewrite = epilogue->rewrite;
+    const struct onnx_graph *graph = rewrite->uses.of[epilogue->root].graph;
+    for (uint32_t i = 0; i <= epilogue->count && epilogue->count < MAX_NODES; i++) {
+        const struct onnx_use *use = &rewrite->uses.of[value_at(epilogue, i)];
         for (uint32_t j = 0; j < use->count; j++) {
             struct onnx_node *node = use->users[j].node;
-            if (node && use->users[j].graph == graph && !holds(tail, node) &&
-                mmi_onnx_is_elementwise(rewrite, node) && depends_on(tail, node)) {
-                tail->nodes[tail->count++] = node;
+            if (node && use->users[j].graph == graph && !holds(epilogue, node) &&
+                mmi_onnx_is_elementwise(rewrite, node) && depends_on(epilogue, node)) {
+                epilogue->nodes[epilogue->count++] = node;
                 return true;
             }
         }
@@ -132,12 +132,12 @@ static bool lengthen(struct tail *tail) {
     return false;
 }
 
-/* Only what the last node makes is used outside. */
-static bool is_closed(const struct tail *tail) {
-    for (uint32_t i = 0; i < tail->count; i++) {
-        const struct onnx_use *use = &tail->rewrite->uses.of[value_at(tail, i)];
+/* Only the result of the last node is used outside. */
+static bool is_closed(const struct epilogue *epilogue) {
+    for (uint32_t i = 0; i < epilogue->count; i++) {
+        const struct onnx_use *use = &epilogue->rewrite->uses.of[value_at(epilogue, i)];
         for (uint32_t j = 0; j < use->count; j++) {
-            if (!use->users[j].node || !holds(tail, use->users[j].node)) {
+            if (!use->users[j].node || !holds(epilogue, use->users[j].node)) {
                 return false;
             }
         }
@@ -145,13 +145,13 @@ static bool is_closed(const struct tail *tail) {
     return true;
 }
 
-/* `rank`: axes that the root has at least. */
-static bool is_activation(const struct tail *tail, uint32_t rank,
+/* `rank`: of the root, at least. */
+static bool is_activation(const struct epilogue *epilogue, uint32_t rank,
                           struct onnx_activation *activation) {
     struct onnx_emitter emitter;
-    mmi_onnx_emit_begin(&emitter, tail->rewrite);
-    for (uint32_t i = 0; i < tail->count; i++) {
-        if (!mmi_onnx_emit(&emitter, tail->nodes[i])) {
+    mmi_onnx_emit_begin(&emitter, epilogue->rewrite);
+    for (uint32_t i = 0; i < epilogue->count; i++) {
+        if (!mmi_onnx_emit(&emitter, epilogue->nodes[i])) {
             return false;
         }
     }
@@ -159,23 +159,23 @@ static bool is_activation(const struct tail *tail, uint32_t rank,
            read_activation(&emitter.program, activation);
 }
 
-/* The longest tail that is an activation goes into the node. */
-static void take_tail(struct onnx_rewrite *rewrite, struct onnx_node *node,
-                      struct onnx_activation *to) {
-    struct tail tail = {.rewrite = rewrite, .root = node->outputs[0]};
-    int32_t known = rewrite->facts[tail.root].rank;
+/* Fuses the longest epilogue that is an activation. */
+static void fuse_epilogue(struct onnx_rewrite *rewrite, struct onnx_node *node,
+                          struct onnx_activation *to) {
+    struct epilogue epilogue = {.rewrite = rewrite, .root = node->outputs[0]};
+    int32_t known = rewrite->facts[epilogue.root].rank;
     uint32_t rank = known < 1 ? 1 : (uint32_t)known;
     uint32_t taken = 0;
-    while (lengthen(&tail)) {
+    while (extend(&epilogue)) {
         struct onnx_activation activation;
-        if (is_closed(&tail) && is_activation(&tail, rank, &activation)) {
+        if (is_closed(&epilogue) && is_activation(&epilogue, rank, &activation)) {
             *to = activation;
-            taken = tail.count;
+            taken = epilogue.count;
         }
     }
     for (uint32_t i = 0; i < taken; i++) {
-        node->outputs[0] = tail.nodes[i]->outputs[0];
-        mmi_onnx_remove(tail.nodes[i]);
+        node->outputs[0] = epilogue.nodes[i]->outputs[0];
+        mmi_onnx_remove(epilogue.nodes[i]);
     }
 }
 
@@ -194,13 +194,13 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
         }
         if (activation && activation->kind == ONNX_ACT_NONE && node->outputs[0] != ONNX_NO_VALUE &&
             rewrite->facts[node->outputs[0]].dtype == MM_F32) {
-            take_tail(rewrite, node, activation);
+            fuse_epilogue(rewrite, node, activation);
         }
     }
     return MM_OK;
 }
 
-mm_status mmi_onnx_activate_nodes(struct onnx_model *model, const struct onnx_pass_context *context,
-                                  mm_error *err) {
+mm_status mmi_onnx_fuse_activations(struct onnx_model *model,
+                                    const struct onnx_pass_context *context, mm_error *err) {
     return mmi_onnx_rewrite(model, context, visit, err);
 }

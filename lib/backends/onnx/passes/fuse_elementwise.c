@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* Nodes that become one, by position in the graph: each but the last is used by others of them
- * alone. */
+/* Nodes that become one, in the order of the graph. Only the last one is used outside. */
 struct cluster {
     const struct onnx_rewrite *rewrite;
     const struct onnx_graph *graph;
@@ -56,9 +55,9 @@ static bool holds(const struct cluster *c, const struct onnx_node *node) {
     return false;
 }
 
-/* The maker of a value that may be computed inside of the cluster. What is likely small (the mean
- * of a row, a gate of each channel) would be computed again for each element that it meets there:
- * it stays outside, unless all are small. */
+/* The node that makes `value`, if it can be computed in the cluster. A value that is likely small
+ * (the mean of a row, a gate per channel) would be computed again for each element it is broadcast
+ * to: it stays outside, unless the whole cluster is small. */
 static struct onnx_node *find_inner(const struct cluster *c, uint32_t value) {
     const struct onnx_rewrite *rewrite = c->rewrite;
     const struct onnx_use *use = &rewrite->uses.of[value];
@@ -76,7 +75,7 @@ static struct onnx_node *find_inner(const struct cluster *c, uint32_t value) {
     return use->maker;
 }
 
-/* One more node; false: there is none that fits. */
+/* Adds one node; false: none fits. */
 static bool grow(struct cluster *c) {
     uint32_t inputs[ONNX_PROGRAM_INPUTS], count = c->emitter.program.inputs;
     memcpy(inputs, c->emitter.inputs, sizeof(inputs));
@@ -90,7 +89,7 @@ static bool grow(struct cluster *c) {
             take_out(c, node);
         }
     }
-    emit(c); /* as it was */
+    emit(c); /* again without it */
     return false;
 }
 
@@ -112,7 +111,7 @@ static mm_status replace(struct cluster *c, struct onnx_graph *graph, mm_error *
     return MM_OK;
 }
 
-/* Backwards, so that each cluster begins with its last node and takes in all that leads to it. */
+/* Backwards: each cluster starts at its last node and grows towards its inputs. */
 static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, mm_error *err) {
     for (uint32_t i = graph->node_count; i-- > 0;) {
         struct onnx_node *node = graph->nodes[i];
@@ -130,7 +129,7 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
     return MM_OK;
 }
 
-mm_status mmi_onnx_fuse(struct onnx_model *model, const struct onnx_pass_context *context,
-                        mm_error *err) {
+mm_status mmi_onnx_fuse_elementwise(struct onnx_model *model,
+                                    const struct onnx_pass_context *context, mm_error *err) {
     return mmi_onnx_rewrite(model, context, visit, err);
 }

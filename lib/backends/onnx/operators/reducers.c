@@ -3,12 +3,12 @@
 
 #include <math.h>
 
-/* A row goes into several sums side by side, which become one at its end. */
+/* Partial accumulators of a row, so that a compiler can use vectors. */
 #define LANES 8
 
-/* a: the sum so far, x: the next number, i: where; T: of a number, Lane: of the sums of a row,
- * which begin with what changes nothing, Sum: of the whole. */
-#define FOLD(name, T, Lane, Sum, start, take, join)                                                \
+/* In `take` and `join`, a: the accumulator, x: the next element (in `join`: a lane), i: its index.
+ * T: type of an element, Lane: of the partial accumulators, Sum: of the result. */
+#define REDUCER(name, T, Lane, Sum, start, take, join)                                             \
     static void name##_row(void *sums, const double *shifts, const void *from, uint64_t count) {   \
         const T *in = from;                                                                        \
         Lane lanes[LANES];                                                                         \
@@ -46,39 +46,38 @@
     }
 
 #define TABLE(name)                                                                                \
-    const struct onnx_folds mmi_onnx_fold_##name = {                                               \
+    const struct onnx_reducers mmi_onnx_reducer_##name = {                                         \
         {name##_f32_row, name##_f64_row, name##_i64_row, name##_u64_row},                          \
         {name##_f32_columns, name##_f64_columns, name##_i64_columns, name##_u64_columns}};
 
 /* Integers modulo 2^64. */
-#define FOLDS(name, start, of_float, of_signed, of_unsigned, join)                                 \
-    FOLD(name##_f32, float, double, double, start, of_float, join)                                 \
-    FOLD(name##_f64, double, double, double, start, of_float, join)                                \
-    FOLD(name##_i64, int64_t, uint64_t, uint64_t, start, of_signed, join)                          \
-    FOLD(name##_u64, uint64_t, uint64_t, uint64_t, start, of_unsigned, join)                       \
+#define REDUCERS(name, start, of_float, of_signed, of_unsigned, join)                              \
+    REDUCER(name##_f32, float, double, double, start, of_float, join)                              \
+    REDUCER(name##_f64, double, double, double, start, of_float, join)                             \
+    REDUCER(name##_i64, int64_t, uint64_t, uint64_t, start, of_signed, join)                       \
+    REDUCER(name##_u64, uint64_t, uint64_t, uint64_t, start, of_unsigned, join)                    \
     TABLE(name)
 
-FOLDS(sum, 0, a + x, a + x, a + x, a + x)
-FOLDS(product, 1, a *x, a *x, a *x, a *x)
-FOLDS(sizes, 0, a + fabs(x), a + ((int64_t)x < 0 ? 0 - x : x), a + x, a + x)
-FOLDS(squares, 0, a + x * x, a + x * x, a + x * x, a + x)
+REDUCERS(sum, 0, a + x, a + x, a + x, a + x)
+REDUCERS(product, 1, a *x, a *x, a *x, a *x)
+REDUCERS(abs, 0, a + fabs(x), a + ((int64_t)x < 0 ? 0 - x : x), a + x, a + x)
+REDUCERS(squares, 0, a + x * x, a + x * x, a + x * x, a + x)
 
-/* What is no number wins. */
+/* NaN propagates. */
 #define BEST(better) (((x better a) | (x != x)) ? x : a)
-#define EXTREMES(name, better, worst, worst_signed, worst_unsigned)                                \
-    FOLD(name##_f32, float, float, double, worst, BEST(better), BEST(better))                      \
-    FOLD(name##_f64, double, double, double, worst, BEST(better), BEST(better))                    \
-    FOLD(name##_i64, int64_t, int64_t, int64_t, worst_signed, x better a ? x : a,                  \
-         x better a ? x : a)                                                                       \
-    FOLD(name##_u64, uint64_t, uint64_t, uint64_t, worst_unsigned, x better a ? x : a,             \
-         x better a ? x : a)                                                                       \
+#define EXTREMES(name, better, identity, identity_signed, identity_unsigned)                       \
+    REDUCER(name##_f32, float, float, double, identity, BEST(better), BEST(better))                \
+    REDUCER(name##_f64, double, double, double, identity, BEST(better), BEST(better))              \
+    REDUCER(name##_i64, int64_t, int64_t, int64_t, identity_signed, x better a ? x : a,            \
+            x better a ? x : a)                                                                    \
+    REDUCER(name##_u64, uint64_t, uint64_t, uint64_t, identity_unsigned, x better a ? x : a,       \
+            x better a ? x : a)                                                                    \
     TABLE(name)
 
 EXTREMES(max, >, -INFINITY, INT64_MIN, 0)
 EXTREMES(min, <, INFINITY, INT64_MAX, UINT64_MAX)
 
-FOLD(exponentials_f32, float, double, double, 0, a + (double)expf((float)(x - shifts[i])), a + x)
-FOLD(exponentials_f64, double, double, double, 0, a + exp(x - shifts[i]), a + x)
-const struct onnx_folds mmi_onnx_fold_exponentials = {
-    {exponentials_f32_row, exponentials_f64_row, NULL, NULL},
-    {exponentials_f32_columns, exponentials_f64_columns, NULL, NULL}};
+REDUCER(exp_f32, float, double, double, 0, a + (double)expf((float)(x - shifts[i])), a + x)
+REDUCER(exp_f64, double, double, double, 0, a + exp(x - shifts[i]), a + x)
+const struct onnx_reducers mmi_onnx_reducer_exp = {{exp_f32_row, exp_f64_row, NULL, NULL},
+                                                   {exp_f32_columns, exp_f64_columns, NULL, NULL}};

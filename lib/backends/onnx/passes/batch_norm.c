@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/norm.h>
-#include <backends/onnx/passes/norm.h>
+#include <backends/onnx/passes/batch_norm.h>
 #include <base/status.h>
 
 #include <math.h>
 
 /* (x - mean) / sqrt(variance + epsilon) * scale + bias */
-bool mmi_onnx_norm_factors(const struct onnx_model *model, const struct onnx_node *node,
-                           uint64_t channels, double *scale, double *shift) {
+bool mmi_onnx_batch_norm_affine(const struct onnx_model *model, const struct onnx_node *node,
+                                uint64_t channels, double *scale, double *shift) {
     const struct onnx_batch_norm *params = node->params;
     const float *data[4];
     bool fits = mmi_onnx_is(node, "BatchNormalization") && node->input_count == 5;
@@ -26,9 +26,9 @@ bool mmi_onnx_norm_factors(const struct onnx_model *model, const struct onnx_nod
     return fits;
 }
 
-/* ---- Those that no weights take -------------------------------------------------------------- */
+/* ---- Decomposition --------------------------------------------------------------------------- */
 
-/* Channels, and as many axes behind as x has. */
+/* A constant [channels, 1, ...] that broadcasts to an x of this rank. */
 static uint32_t add_factor(struct onnx_model *model, const double *numbers, uint64_t channels,
                            uint32_t rank) {
     const int64_t shape[MM_MAX_RANK] = {(int64_t)channels, 1, 1, 1, 1, 1, 1, 1};
@@ -51,10 +51,10 @@ static struct onnx_node *add_node(struct onnx_model *model, const char *type, ui
     return node;
 }
 
-/* Mul and Add in its place, which others can be fused with: in `to` and behind it. *done: whether
- * that could be. */
-static mm_status split(struct onnx_rewrite *rewrite, const struct onnx_node *norm,
-                       struct onnx_node **to, bool *done, mm_error *err) {
+/* to[0], to[1]: Mul and Add in its place, which can be fused with other nodes. *done: false if its
+ * rank or parameters are not known. */
+static mm_status decompose(struct onnx_rewrite *rewrite, const struct onnx_node *norm,
+                           struct onnx_node **to, bool *done, mm_error *err) {
     struct onnx_model *model = rewrite->model;
     const struct onnx_tensor *first = mmi_onnx_constant(model, norm, 1);
     int32_t rank = norm->inputs[0] == ONNX_NO_VALUE ? -1 : rewrite->facts[norm->inputs[0]].rank;
@@ -68,7 +68,7 @@ static mm_status split(struct onnx_rewrite *rewrite, const struct onnx_node *nor
     if (!scale || !shift) {
         return mmi_onnx_no_room(err);
     }
-    if (!mmi_onnx_norm_factors(model, norm, channels, scale, shift)) {
+    if (!mmi_onnx_batch_norm_affine(model, norm, channels, scale, shift)) {
         return MM_OK;
     }
     uint32_t product = mmi_onnx_add_value(model, "");
@@ -100,7 +100,7 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
     for (uint32_t i = 0; i < graph->node_count; i++) {
         bool done = false;
         if (mmi_onnx_is(graph->nodes[i], "BatchNormalization")) {
-            MMI_TRY(split(rewrite, graph->nodes[i], nodes + count, &done, err));
+            MMI_TRY(decompose(rewrite, graph->nodes[i], nodes + count, &done, err));
         }
         if (done) {
             count += 2;
@@ -113,7 +113,7 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
     return MM_OK;
 }
 
-mm_status mmi_onnx_split_norms(struct onnx_model *model, const struct onnx_pass_context *context,
-                               mm_error *err) {
+mm_status mmi_onnx_decompose_batch_norm(struct onnx_model *model,
+                                        const struct onnx_pass_context *context, mm_error *err) {
     return mmi_onnx_rewrite(model, context, visit, err);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <backends/onnx/graph/adapt.h>
+#include <backends/onnx/graph/upgrade.h>
 #include <backends/onnx/operators/operator.h>
 #include <base/status.h>
 
@@ -7,30 +7,30 @@
 
 #define ALWAYS INT64_MAX
 
-struct adapting {
+struct upgrading {
     struct onnx_model *model;
     struct onnx_node *node;
 };
 
-struct adaptation {
+struct upgrade {
     const char *type;
-    int64_t below; /* opsets that it is for; in the table the older ones come first */
+    int64_t below; /* for opsets below this one; sorted by it for each type */
     struct {
         const char *attribute;
-        uint32_t input; /* what became of it */
+        uint32_t input; /* that the attribute became */
     } moves[3];
-    const char *renamed; /* what became of the operator; NULL: it kept its name */
-    mm_status (*change)(const struct adapting *adapting, mm_error *err);
+    const char *renamed; /* the operator's new name; NULL: it kept the old one */
+    mm_status (*change)(const struct upgrading *upgrading, mm_error *err);
 };
 
-static mm_status adapt_pad(const struct adapting *adapting, mm_error *err);
-static mm_status adapt_resize(const struct adapting *adapting, mm_error *err);
-static mm_status adapt_dropout(const struct adapting *adapting, mm_error *err);
+static mm_status upgrade_pad(const struct upgrading *upgrading, mm_error *err);
+static mm_status upgrade_resize(const struct upgrading *upgrading, mm_error *err);
+static mm_status upgrade_dropout(const struct upgrading *upgrading, mm_error *err);
 
-static const struct adaptation adaptations[] = {
+static const struct upgrade upgrades[] = {
     {"Clip", 11, .moves = {{"min", 1}, {"max", 2}}},
-    {"Dropout", ALWAYS, .change = adapt_dropout},
-    {"Pad", 11, .moves = {{"pads", 1}}, .change = adapt_pad},
+    {"Dropout", ALWAYS, .change = upgrade_dropout},
+    {"Pad", 11, .moves = {{"pads", 1}}, .change = upgrade_pad},
     {"ReduceL1", 18, .moves = {{"axes", 1}}},
     {"ReduceL2", 18, .moves = {{"axes", 1}}},
     {"ReduceLogSum", 18, .moves = {{"axes", 1}}},
@@ -48,7 +48,7 @@ static const struct adaptation adaptations[] = {
     {"Unsqueeze", 13, .moves = {{"axes", 1}}},
     {"Upsample", 9, .moves = {{"scales", 1}}},
     {"Upsample", 10, .renamed = "Resize"},
-    {"Resize", 11, .change = adapt_resize},
+    {"Resize", 11, .change = upgrade_resize},
 };
 
 mm_status mmi_onnx_attribute_tensor(const struct onnx_attribute *attribute,
@@ -86,14 +86,14 @@ mm_status mmi_onnx_attribute_tensor(const struct onnx_attribute *attribute,
 /* ---- Changing nodes -------------------------------------------------------------------------- */
 
 static mm_status no_memory(mm_error *err) {
-    return mmi_fail(err, MM_NO_MEMORY, "no memory to adapt the node to the newest opset");
+    return mmi_fail(err, MM_NO_MEMORY, "no memory to upgrade the node to the newest opset");
 }
 
-static mm_status set_input(const struct adapting *adapting, uint32_t input, uint32_t value,
+static mm_status set_input(const struct upgrading *upgrading, uint32_t input, uint32_t value,
                            mm_error *err) {
-    struct onnx_node *node = adapting->node;
+    struct onnx_node *node = upgrading->node;
     if (input >= node->input_count) {
-        uint32_t *inputs = mmi_onnx_take(adapting->model->arena, input + 1, sizeof(*inputs));
+        uint32_t *inputs = mmi_onnx_take(upgrading->model->arena, input + 1, sizeof(*inputs));
         if (!inputs) {
             return no_memory(err);
         }
@@ -107,70 +107,69 @@ static mm_status set_input(const struct adapting *adapting, uint32_t input, uint
     return MM_OK;
 }
 
-static mm_status move_attribute(const struct adapting *adapting, const char *name, uint32_t input,
+static mm_status move_attribute(const struct upgrading *upgrading, const char *name, uint32_t input,
                                 mm_error *err) {
-    struct onnx_attributes attributes = {.node = adapting->node};
+    struct onnx_attributes attributes = {.node = upgrading->node};
     const struct onnx_attribute *attribute = mmi_onnx_attribute(&attributes, name);
     struct onnx_tensor tensor;
     if (!attribute) {
         return MM_OK;
     }
     MMI_TRY(mmi_onnx_attribute_tensor(attribute, &tensor, err));
-    uint32_t value = mmi_onnx_add_constant(adapting->model, &tensor);
-    return value == ONNX_NO_VALUE ? no_memory(err) : set_input(adapting, input, value, err);
+    uint32_t value = mmi_onnx_add_constant(upgrading->model, &tensor);
+    return value == ONNX_NO_VALUE ? no_memory(err) : set_input(upgrading, input, value, err);
 }
 
-/* 0 is best left out: the attribute is a f32, and the input must have the type of what is
- * padded. */
-static mm_status adapt_pad(const struct adapting *adapting, mm_error *err) {
-    struct onnx_attributes attributes = {.node = adapting->node};
+/* A value of 0 is left out: the attribute is f32, but the input must have the type of the data. */
+static mm_status upgrade_pad(const struct upgrading *upgrading, mm_error *err) {
+    struct onnx_attributes attributes = {.node = upgrading->node};
     const struct onnx_attribute *value = mmi_onnx_attribute(&attributes, "value");
     bool zero = value && value->type == ONNX_ATTRIBUTE_FLOAT && value->f == 0;
-    return zero ? MM_OK : move_attribute(adapting, "value", 2, err);
+    return zero ? MM_OK : move_attribute(upgrading, "value", 2, err);
 }
 
-/* The region of interest came between. */
-static mm_status adapt_resize(const struct adapting *adapting, mm_error *err) {
-    struct onnx_node *node = adapting->node;
+/* Opset 11 put the input `roi` before `scales`. */
+static mm_status upgrade_resize(const struct upgrading *upgrading, mm_error *err) {
+    struct onnx_node *node = upgrading->node;
     if (node->input_count == 2) {
-        MMI_TRY(set_input(adapting, 2, node->inputs[1], err));
+        MMI_TRY(set_input(upgrading, 2, node->inputs[1], err));
         node->inputs[1] = ONNX_NO_VALUE;
     }
     return MM_OK;
 }
 
-static bool is_wanted(const struct onnx_node *node, uint32_t output) {
+static bool is_used(const struct onnx_node *node, uint32_t output) {
     return output < node->output_count && node->outputs[output] != ONNX_NO_VALUE;
 }
 
-/* Outside of training, and if nobody wants the mask, it gives what it gets. */
-static mm_status adapt_dropout(const struct adapting *adapting, mm_error *err) {
-    struct onnx_node *node = adapting->node;
-    const struct onnx_tensor *training = mmi_onnx_constant(adapting->model, node, 2);
+/* Outside of training, and if the mask is not used, Dropout is Identity. */
+static mm_status upgrade_dropout(const struct upgrading *upgrading, mm_error *err) {
+    struct onnx_node *node = upgrading->node;
+    const struct onnx_tensor *training = mmi_onnx_constant(upgrading->model, node, 2);
     bool has = node->input_count > 2 && node->inputs[2] != ONNX_NO_VALUE;
     bool trains = has && !(training && training->elements == 1 && !mmi_onnx_int_at(training, 0));
     (void)err;
-    if (node->input_count > 0 && !trains && is_wanted(node, 0) && !is_wanted(node, 1)) {
+    if (node->input_count > 0 && !trains && is_used(node, 0) && !is_used(node, 1)) {
         node->type = "Identity";
         node->input_count = node->output_count = 1;
     }
     return MM_OK;
 }
 
-mm_status mmi_onnx_adapt(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
-    struct adapting adapting = {model, node};
-    for (size_t i = 0; i < sizeof(adaptations) / sizeof(adaptations[0]); i++) {
-        const struct adaptation *a = &adaptations[i];
+mm_status mmi_onnx_upgrade(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
+    struct upgrading upgrading = {model, node};
+    for (size_t i = 0; i < sizeof(upgrades) / sizeof(upgrades[0]); i++) {
+        const struct upgrade *a = &upgrades[i];
         if (model->opset >= a->below || strcmp(node->type, a->type) != 0) {
             continue;
         }
         for (size_t j = 0; j < sizeof(a->moves) / sizeof(a->moves[0]); j++) {
             if (a->moves[j].attribute) {
-                MMI_TRY(move_attribute(&adapting, a->moves[j].attribute, a->moves[j].input, err));
+                MMI_TRY(move_attribute(&upgrading, a->moves[j].attribute, a->moves[j].input, err));
             }
         }
         if (a->change) {
-            MMI_TRY(a->change(&adapting, err));
+            MMI_TRY(a->change(&upgrading, err));
         }
         node->type = a->renamed ? a->renamed : node->type;
     }
