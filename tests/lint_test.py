@@ -22,8 +22,18 @@ RULES = lint.Rules('''
 | `lib/base` | `types.h` | a |
 | `lib/policy` | `lib/base` `types.h` | b |
 | `lib/api` | `lib/base` `lib/policy` `types.h` `modelmesh.h` | c |
+| `lib/residency` | `lib/base` `types.h` | core |
 | `lib/backends/*` | `lib/base` `types.h` `backend.h` | d |
 | `tests` | everything | e |
+
+## Inside `lib/residency`
+
+| layer | files | job |
+|---|---|---|
+| ground | `lease` `lock` | a |
+| top | `request` | b |
+
+## Excuses
 
 - `excused` (7): a reason
 ''')
@@ -52,6 +62,13 @@ class Lint(unittest.TestCase):
         self.refuses('in no module', 'int x;\n', path='lib/attic/sample.c')
         self.accepts('#include <api/mesh.h>\n', path='tests/api/test_mesh.c')
         self.accepts('/* #include <api/mesh.h> */\n')
+
+    def test_order_inside_the_core(self):
+        lock = 'lib/residency/lock.c'
+        self.accepts('#include <residency/lock.h>\n#include <residency/lease.h>\n', path=lock)
+        self.refuses('which is above it', '#include <residency/request.h>\n', path=lock)
+        self.accepts('#include <residency/lock.h>\n', path='lib/residency/request.c')
+        self.refuses('has no place in the order', 'int x;\n', path='lib/residency/stray.c')
 
     def test_backends(self):
         onnx = 'lib/backends/onnx/graph/sample.c'

@@ -7,7 +7,7 @@
  * Numbers are medians of interleaved rounds; the answer of every timed path is checked first. */
 #include <api/mesh.h>
 #include <backends/echo/echo.h>
-#include <residency/hot.h>
+#include <residency/admission.h>
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -192,6 +192,11 @@ static double through_mesh(struct bench *bench) {
     return (double)(now_ns() - begun_ns) / CALLS;
 }
 
+static bool never(mm_exec *exec) {
+    (void)exec;
+    return false;
+}
+
 /* The same call of the same instance without the mesh around it. */
 static double direct(struct bench *bench) {
     struct mmi_admission admission;
@@ -202,11 +207,11 @@ static double direct(struct bench *bench) {
     float x[4] = {1, 2, 3, 4}, y[4];
     int64_t z[2];
     mm_value in = {.dtype = MM_F32, .rank = 2, .shape = {1, 4}, .data = x, .bytes = 16};
-    struct mmi_signature *signature = mmi_signature_find(opened->signatures, &in);
+    struct mmi_signature *signature = mmi_signature_find(opened->signatures[0], &in);
     if (!signature) {
         die("no signature");
     }
-    mm_exec exec = {.signature = signature->state};
+    mm_exec exec = {.signature = signature->state, .stopped = never};
     uint64_t begun_ns = now_ns();
     for (uint32_t i = 0; i < CALLS; i++) {
         mm_value out[2] = {signature->size.outputs[0], signature->size.outputs[1]};
@@ -218,7 +223,7 @@ static double direct(struct bench *bench) {
         }
     }
     double ns = (double)(now_ns() - begun_ns) / CALLS;
-    mmi_signature_done(opened->signatures, signature, 0);
+    mmi_signature_done(opened->signatures[0], signature, 0);
     mmi_admission_return(&bench->mesh->res, &admission);
     return ns;
 }

@@ -6,7 +6,7 @@
 #include "mlp.h"
 
 #include <api/mesh.h>
-#include <residency/hot.h>
+#include <residency/admission.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +41,11 @@ static double through_mesh(mm_mesh *mesh, mm_model model, struct mlp *mlp) {
     return us;
 }
 
+static bool never(mm_exec *exec) {
+    (void)exec;
+    return false;
+}
+
 /* The same call of the same instance without the mesh around it. */
 static double direct(mm_mesh *mesh, mm_model model, struct mlp *mlp) {
     struct mmi_admission admission;
@@ -53,14 +58,15 @@ static double direct(mm_mesh *mesh, mm_model model, struct mlp *mlp) {
                    .shape = {1, WIDTH},
                    .data = mlp->x,
                    .bytes = WIDTH * sizeof(float)};
-    struct mmi_signature *signature = mmi_signature_find(opened->signatures, &in);
+    struct mmi_signature *signature = mmi_signature_find(opened->signatures[0], &in);
     if (!signature) {
         die("direct", "no signature");
     }
     uint64_t scratch_bytes = (signature->size.activation_bytes + 255) / 256 * 256;
     mm_exec exec = {.signature = signature->state,
                     .scratch = scratch_bytes ? aligned_alloc(256, scratch_bytes) : NULL,
-                    .scratch_bytes = signature->size.activation_bytes};
+                    .scratch_bytes = signature->size.activation_bytes,
+                    .stopped = never};
     memset(mlp->buffer, 0, WIDTH * sizeof(float));
     double begun_ms = now_ms();
     for (int i = 0; i < CALLS; i++) {
@@ -75,7 +81,7 @@ static double direct(mm_mesh *mesh, mm_model model, struct mlp *mlp) {
     double us = (now_ms() - begun_ms) / CALLS * 1e3;
     mlp_check(mlp);
     free(exec.scratch);
-    mmi_signature_done(opened->signatures, signature, 0);
+    mmi_signature_done(opened->signatures[0], signature, 0);
     mmi_admission_return(&mesh->res, &admission);
     return us;
 }

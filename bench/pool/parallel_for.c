@@ -11,6 +11,7 @@
 #include <base/env.h>
 #include <pool/pool.h>
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  *
  *   bench-cold [rounds] */
 #include <api/mesh.h>
-#include <residency/hot.h>
+#include <residency/admission.h>
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -74,9 +74,11 @@ typedef struct mm_device_options {
     /* "host", "sim" or "cuda:N", with an optional label: "sim/pod1", "host/numa0". The label, or
      * else the whole, is the device's name; names are distinct */
     const char *name;
-    uint64_t budget_bytes;      /* for weights and activations; >= 2 MiB */
-    uint64_t sim_ns_per_mib;    /* sim: time to copy 1 MiB in; 0 = as fast as memory */
-    uint64_t sim_load_delay_ns; /* sim: added to every load; 0 = none */
+    uint64_t budget_bytes;        /* for weights and activations; >= 2 MiB */
+    uint64_t sim_ns_per_mib;      /* sim: time to copy 1 MiB in; 0 = as fast as memory */
+    uint64_t sim_load_delay_ns;   /* sim: added to every load, and to nothing else; 0 = none */
+    uint64_t sim_out_ns_per_mib;  /* sim: time to copy 1 MiB out; 0 = as fast as memory */
+    uint64_t sim_copy_latency_ns; /* sim: added to every copy, in and out; 0 = none */
 } mm_device_options;
 #define MM_DEVICE_OPTIONS_INIT MM_INIT(mm_device_options)
 
@@ -85,8 +87,10 @@ enum { MM_MAP_AUTO = 0, MM_MAP_NEVER = 1 }; /* cache entries may be memory-mappe
 typedef struct mm_mesh_options {
     uint32_t struct_size;
     uint32_t reserved;
-    /* NULL: one "host" whose budget is half of MemAvailable or of the cgroup's limit, whichever is
-     * smaller; mm_device_stats shows it */
+    /* [device_count], each with the same struct_size. NULL: one "host" whose budget is half of
+     * MemAvailable or of the cgroup's limit (v1 or v2, the smallest on the way up), whichever is
+     * smaller; at least 2 MiB, and 64 MiB where the kernel tells neither. mm_device_stats shows
+     * it */
     const mm_device_options *devices;
     uint32_t device_count;         /* at most 64 */
     uint32_t map_cache;            /* MM_MAP_*; never on network file systems */
@@ -132,7 +136,8 @@ typedef struct mm_mesh_options {
     const char *boot_id;       /* NULL: the kernel's (tests) */
 } mm_mesh_options;
 #define MM_MESH_OPTIONS_INIT MM_INIT(mm_mesh_options)
-MM_API void mm_mesh_options_init(mm_mesh_options *options);
+/* The macro as a function: struct_size is the caller's sizeof(mm_mesh_options). */
+MM_API void mm_mesh_options_init(mm_mesh_options *options, uint32_t struct_size);
 
 /* Make a mesh and its threads. options NULL: all defaults. */
 MM_API mm_status mm_mesh_create(const mm_mesh_options *options, mm_mesh **mesh, mm_error *err);
@@ -153,6 +158,30 @@ MM_API mm_status mm_mesh_free(mm_mesh **mesh);
  * pinned is not waited for: MM_BUSY, and the old budget holds. */
 MM_API mm_status mm_device_set_budget(mm_mesh *mesh, const char *device, uint64_t budget_bytes,
                                       mm_error *err);
+
+/* ---- Asynchronous calls --------------------------------------------------------------------- */
+
+/* How the end of an asynchronous call is reported. */
+typedef struct mm_async {
+    uint32_t struct_size;
+    uint32_t flags;       /* MM_ASYNC_* */
+    uint64_t deadline_ns; /* of the wait; mm_infer_async uses the request's */
+    int32_t priority;     /* mm_load, mm_prepare */
+    uint32_t reserved;
+    /* Called exactly once, when the op is complete: on one thread of the mesh, no lock held, never
+     * after mm_mesh_stop returned. Outputs are visible to it. First the callback, then who waits:
+     * when mm_op_wait or mm_op_poll tells the end, or mm_ops_next delivers the op, it has returned,
+     * so `user` may be freed then. Inside a callback the op itself (and any other) is over as soon
+     * as it is complete. May call anything but stop and free of the mesh; may free its op. NULL:
+     * none. */
+    void (*callback)(void *user, mm_op *op);
+    void *user;
+} mm_async;
+#define MM_ASYNC_INIT MM_INIT(mm_async)
+enum {
+    MM_ASYNC_QUEUE = 1u << 0, /* deliver it through mm_ops_next too */
+    MM_ASYNC_RETRY = 1u << 1  /* mm_load, mm_prepare: forget a remembered failure first */
+};
 
 /* ---- Models --------------------------------------------------------------------------------- */
 
@@ -185,7 +214,7 @@ typedef struct mm_model_spec {
     const char *device;        /* NULL: any device that the backend can use; else that one */
     const char *config;        /* "key=value,..." for the backend; NULL: none */
     int32_t evict_class;       /* mm_class */
-    uint32_t replicas;         /* 0 or 1; more is MM_UNSUPPORTED for now */
+    uint32_t replicas;         /* the most copies, one a device; 0: 1. See below */
     uint32_t max_concurrency;  /* inferences at once; 0: no limit */
     uint32_t max_queued;       /* requests that wait for this model; 0: the mesh's */
     uint64_t idle_ttl_ns;      /* evict after this long without a request; 0: never */
@@ -195,28 +224,40 @@ typedef struct mm_model_spec {
      * optional, else of their fixed shape; a shape input cannot be named. A shape that the model
      * does not take is skipped and logged. NULL: none */
     const char *warm_up;
+    uint32_t min_replicas; /* copies once it is resident, as far as devices have room; 0: one */
+    uint32_t reserved;     /* 0 */
 } mm_model_spec;
+/* Copies. A request goes to the copy with the fewest running. One more is loaded, on a device that
+ * has none, when requests queue for the model and nobody has to leave there who is used more than
+ * the copy would be; up to min_replicas without that requests queue. A spare copy is the first to
+ * leave when memory is short. When a device is lost the other copies serve on. */
 #define MM_MODEL_SPEC_INIT MM_INIT(mm_model_spec)
-MM_API void mm_model_spec_init(mm_model_spec *spec);
+/* The macro as a function: struct_size is the caller's sizeof(mm_model_spec). */
+MM_API void mm_model_spec_init(mm_model_spec *spec, uint32_t struct_size);
 
 /* Register: microseconds, loads nothing, touches no file. MM_EXISTS when the name is taken. */
 MM_API mm_status mm_register(mm_mesh *mesh, const mm_model_spec *spec, mm_model *model,
                              mm_error *err);
 
 enum {
-    MM_UPDATE_REPLACE = 1u << 0 /* if both do not fit, unload the old first */
+    MM_UPDATE_REPLACE = 1u << 0, /* if both do not fit, unload the old first */
+    MM_UPDATE_RESET = 1u << 1    /* the spec's zeros are its defaults, not "as it was" */
 };
-/* Point the model to new content (a version is its content). name: NULL or the model's own; the
- * spec's other fields replace the old ones. The handle stays valid. Cold: only re-pointed.
+/* Point the model to new content (a version is its content). name: NULL or the model's own. What
+ * the spec leaves 0 or NULL stays as it was: pin, class and limits too, and the source with data;
+ * with MM_UPDATE_RESET the spec replaces all of the old one. PRELOAD has no meaning here. async
+ * NULL: defaults; its deadline bounds the wait, the update goes on; MM_NO_WAIT is none of its
+ * values, and priority and RETRY are not looked at. The handle stays valid. Cold: only re-pointed.
  * Resident: the new version loads beside the old, then takes over; queued requests use the new,
  * running ones finish on the old. If both do not fit: MM_TOO_LARGE and the old stays in service,
  * unless MM_UPDATE_REPLACE. If the new one fails in any way, the old stays in service. op NULL:
  * (blocks) until it is decided; else *op completes then. */
 MM_API mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, uint32_t flags,
-                           mm_op **op, mm_error *err);
+                           const mm_async *async, mm_op **op, mm_error *err);
 
-/* The name is free at return; waiters end MM_UNREGISTERED, running requests finish, then the memory
- * is freed. The source may be deleted after return. */
+/* The name is free at return; waiters end MM_UNREGISTERED (also those that wait for memory of their
+ * activations), running requests finish, then the memory is freed. The source may be deleted after
+ * return. */
 MM_API mm_status mm_unregister(mm_mesh *mesh, mm_model model, mm_error *err);
 
 /* Name to handle, tens of nanoseconds. MM_NOT_FOUND. */
@@ -259,6 +300,12 @@ typedef struct mm_request {
     const char *const *outputs; /* names wanted; NULL with a binding */
     mm_binding *binding;        /* NULL: none */
     uint64_t deadline_ns;
+    /* A stream of the device `stream_location` (CUDA: a CUstream), NULL: none. Values on that
+     * device are read and written in its order: inputs after all that was put on it before. Without
+     * one they must be there already. Stays open until the request is over */
+    void *stream;
+    uint32_t stream_location; /* MM_ON_DEVICE(index) */
+    uint32_t reserved;
 } mm_request;
 #define MM_REQUEST_INIT MM_INIT(mm_request)
 
@@ -275,6 +322,9 @@ enum {
  * MM_BUFFER_TOO_SMALL, nothing written, every outputs[i].bytes is the need. For strings `offsets`
  * must be there too, with room for item_count entries (the need comes back there); sequences,
  * optionals and maps are always the library's. outputs[i].name is left as it is.
+ * On a device: inputs, and buffers of the caller, whose flags say so. What a backend wants in
+ * host memory the library copies; when the request is over the outputs are there, for every stream.
+ * MM_INVALID_ARGUMENT: no such device; MM_UNSUPPORTED: strings, or a value inside of another.
  * The library's: where data is NULL, or outputs is NULL, memory of the mesh's allocator, owned by
  * the response until mm_response_free, valid after the mesh is gone. Never aliases an instance.
  *
@@ -322,25 +372,6 @@ MM_API void mm_binding_free(mm_binding *binding);
 
 /* ---- Operations ----------------------------------------------------------------------------- */
 
-/* How the end of an asynchronous call is reported. */
-typedef struct mm_async {
-    uint32_t struct_size;
-    uint32_t flags;       /* MM_ASYNC_* */
-    uint64_t deadline_ns; /* mm_load, mm_prepare; mm_infer_async uses the request's */
-    int32_t priority;     /* mm_load, mm_prepare */
-    uint32_t reserved;
-    /* Called exactly once, when the op is complete: on one thread of the mesh, no lock held, never
-     * after mm_mesh_stop returned. Outputs are visible to it. May call anything but stop and free
-     * of the mesh; may free its op. NULL: none. */
-    void (*callback)(void *user, mm_op *op);
-    void *user;
-} mm_async;
-#define MM_ASYNC_INIT MM_INIT(mm_async)
-enum {
-    MM_ASYNC_QUEUE = 1u << 0, /* deliver it through mm_ops_next too */
-    MM_ASYNC_RETRY = 1u << 1  /* mm_load, mm_prepare: forget a remembered failure first */
-};
-
 /* As mm_infer, without blocking. request and response, and all they point to, stay valid and
  * untouched until the completion was observed. async NULL: defaults. */
 MM_API mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request *request,
@@ -380,7 +411,8 @@ typedef struct mm_progress {
 #define MM_PROGRESS_INIT MM_INIT(mm_progress)
 MM_API mm_status mm_op_progress(mm_op *op, mm_progress *progress);
 MM_API void *mm_op_user(mm_op *op); /* async.user */
-/* Give up the handle. An op that still runs goes on, and its callback is still called. */
+/* Give up the handle. An op that still runs goes on, and its callback is still called. One with
+ * MM_ASYNC_QUEUE that mm_ops_next has not delivered yet is delivered all the same: free it then. */
 MM_API void mm_op_free(mm_op *op);
 
 /* Next completed op that was started with MM_ASYNC_QUEUE, in order of completion; MM_NONE when
@@ -434,6 +466,16 @@ typedef enum mm_model_state {
     MM_STATE_MAX = 0x7fffffff
 } mm_model_state;
 
+/* One copy of a model's current version. */
+typedef struct mm_copy_info {
+    char device[64]; /* "" while it waits for memory */
+    int32_t state;   /* mm_model_state */
+    uint32_t leases; /* requests running on it */
+    uint64_t requests;
+    uint64_t weights_bytes; /* as charged on the device */
+    uint64_t idle_ns;       /* since the last request on it ended */
+} mm_copy_info;
+
 typedef struct mm_model_info {
     uint32_t struct_size;
     int32_t state; /* mm_model_state */
@@ -454,6 +496,10 @@ typedef struct mm_model_info {
     uint64_t load_ns, prepare_ns; /* of the last one */
     uint64_t retry_after_ns;
     mm_error error; /* the remembered failure; status MM_OK when none */
+    /* Its copies. copies, copy_capacity: the caller's array, or NULL; copy_count: written, how many
+     * there are, also beyond the capacity. State, device and bytes above are of the best of them */
+    mm_copy_info *copies;
+    uint32_t copy_capacity, copy_count;
 } mm_model_info;
 #define MM_MODEL_INFO_INIT MM_INIT(mm_model_info)
 MM_API mm_status mm_model_info_get(mm_mesh *mesh, mm_model model, mm_model_info *info);
@@ -564,8 +610,8 @@ MM_API mm_status mm_cache_verify(const char *cache_dir,
 /* ---- Backends ------------------------------------------------------------------------------- */
 
 /* Add a backend. The table is checked once (MM_ABI_MISMATCH with both numbers, MM_INVALID_ARGUMENT
- * with the slot's name) and must stay valid until the mesh is freed. Built-ins are there from the
- * start. */
+ * with the field's name) and copied; what it points to must stay valid until the mesh is freed.
+ * Built-ins are there from the start. */
 MM_API mm_status mm_backend_register(mm_mesh *mesh, const struct mm_backend *backend,
                                      mm_error *err);
 /* The same from a shared object with the symbol of MM_BACKEND_ENTRY_NAME. Never closed again. */

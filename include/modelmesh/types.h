@@ -7,9 +7,21 @@
  * Conventions of every header of this library
  *   *_bytes  a size in bytes.            *_ns  nanoseconds; a point in time is CLOCK_MONOTONIC.
  *   Shapes are written in brackets, outermost first: [N, C, H, W].
- *   An options struct begins with struct_size: set it with its INIT macro (or init function). A
- *   field that a caller's older header lacks counts as 0, and 0 always means the documented
- *   default. Text is UTF-8 and NUL-terminated. */
+ *   In a struct that the caller fills, 0 always means the documented default. Text is UTF-8 and
+ *   NUL-terminated.
+ *
+ * struct_size. A struct that begins with it may get new fields at its end when MINOR of the ABI
+ * grows. It is the sizeof of the header that the caller was compiled with; the struct's INIT macro
+ * (or init function) sets it. The library accepts every multiple of 8 from the size of the struct's
+ * first version on; anything else is MM_INVALID_ARGUMENT.
+ *   What the library reads: a field that the caller's header lacks counts as 0. Bytes behind the
+ *   last field that the library knows must be 0: a newer header's field that is in use cannot be
+ *   honoured, and the call is MM_INVALID_ARGUMENT.
+ *   What the library writes: no byte beyond struct_size, and never struct_size itself. What a newer
+ *   header has behind the fields that the library knows is left as it is.
+ *   Arrays: all elements have the same struct_size, and it is the distance between them.
+ * A struct without struct_size changes with MAJOR only, unless the library alone makes it
+ * (mm_model_description, and what backend.h says). */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -175,7 +187,7 @@ typedef struct mm_value {
     int32_t kind;               /* mm_kind */
     int32_t dtype;              /* mm_dtype: a tensor's elements; else 0 */
     uint32_t rank;              /* tensor: 0 .. MM_MAX_RANK */
-    uint32_t flags;             /* MM_VALUE_*; in inputs 0 */
+    uint32_t flags;             /* MM_VALUE_*; in inputs 0 or MM_ON_DEVICE */
     int64_t shape[MM_MAX_RANK]; /* tensor: [rank] */
     void *data;                 /* tensor: elements; may be NULL where bytes is 0 */
     uint64_t bytes;             /* tensor: size of data */
@@ -185,9 +197,13 @@ typedef struct mm_value {
 } mm_value;
 
 enum {
-    MM_VALUE_UNWANTED = 1u << 0, /* an output, for the backend: the request does not name it */
-    MM_VALUE_OWNED = 1u << 1     /* an output, for the caller: its memory is the response's */
+    MM_VALUE_UNWANTED = 1u << 0,   /* an output, for the backend: the request does not name it */
+    MM_VALUE_OWNED = 1u << 1,      /* an output, for the caller: its memory is the response's */
+    MM_VALUE_LOCATION = 0xffu << 8 /* where data lies: 0 = memory of the host; else MM_ON_DEVICE */
 };
+/* The location of memory of a device; index: its place in the options of the mesh. For tensors, not
+ * of strings, not inside of other values. Of host devices it is the same as 0. */
+#define MM_ON_DEVICE(index) (((uint32_t)(index) + 1u) << 8)
 
 /* Elements of a shape; UINT64_MAX when an axis is negative or the product overflows. */
 MM_API uint64_t mm_shape_elements(uint32_t rank, const int64_t *shape);
@@ -216,7 +232,7 @@ typedef struct mm_value_info {
 enum {
     MM_VALUE_INFO_OPTIONAL = 1u << 0, /* an input that a request may leave out */
     /* a shape input: its elements, not only its shape, select what runs (a target shape, a sample
-     * rate). At most 64 bytes of it become part of the signature */
+     * rate). All of it is part of the signature */
     MM_VALUE_INFO_SHAPE_INPUT = 1u << 1
 };
 

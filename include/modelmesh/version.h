@@ -16,7 +16,7 @@
 
 /* The ABI of backend.h, numbered apart. A backend is accepted when its major equals the library's
  * and its minor is not above the library's. */
-#define MM_BACKEND_ABI_MAJOR 0
+#define MM_BACKEND_ABI_MAJOR 1
 #define MM_BACKEND_ABI_MINOR 1
 
 #endif

@@ -6,6 +6,7 @@
  * However it ends, it ends once: the op is completed, then the operation is freed. */
 #include <api/infer.h>
 
+#include <residency/lock.h>
 #include <work/op.h>
 
 enum phase { PHASE_CHECK, PHASE_RUN };
@@ -30,8 +31,8 @@ static void cancel_op(void *ctx, struct mm_op *op) {
 
 static mm_status read_async(const mm_async *from, mm_async *async, mm_error *err) {
     *async = (mm_async)MM_ASYNC_INIT;
-    if (from && !mmi_read_options(async, sizeof(*async), from, from->struct_size)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "async.struct_size: %u", from->struct_size);
+    if (from) {
+        MMI_TRY(mmi_sized_read(async, from, MMI_ASYNC_SIZES, "async", err));
     }
     if (async->flags & ~(uint32_t)(MM_ASYNC_QUEUE | MM_ASYNC_RETRY)) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "async.flags: %#x", async->flags);
@@ -51,9 +52,6 @@ static mm_status operation_new(mm_mesh *mesh, const mm_async *async,
     if (!mesh->res.config.threads) {
         return mmi_fail(err, MM_UNSUPPORTED, "op: this mesh has no threads of its own");
     }
-    if (atomic_load(&mesh->res.closed)) {
-        return mmi_fail(err, MM_CLOSED, "the mesh is closed");
-    }
     struct mmi_op_config config = {.callback = async->callback,
                                    .user = async->user,
                                    .queue = async->flags & MM_ASYNC_QUEUE,
@@ -64,10 +62,11 @@ static mm_status operation_new(mm_mesh *mesh, const mm_async *async,
         return mmi_fail(err, MM_NO_MEMORY, "op: out of memory");
     }
     mm_status status = mmi_op_new(mesh->res.completions, &config, &operation->op, err);
-    if (status == MM_OK &&
-        !mmi_pending_init(&mesh->res, &operation->pending, operation->op, ended)) {
-        mmi_op_discard(operation->op);
-        status = mmi_fail(err, MM_NO_MEMORY, "op: out of memory");
+    if (status == MM_OK) {
+        status = mmi_pending_init(&mesh->res, &operation->pending, operation->op, ended, err);
+        if (status != MM_OK) {
+            mmi_op_discard(operation->op);
+        }
     }
     if (status != MM_OK) {
         mmi_free(&mesh->env.alloc, operation, sizeof(*operation));
@@ -78,27 +77,25 @@ static mm_status operation_new(mm_mesh *mesh, const mm_async *async,
     return MM_OK;
 }
 
-static void operation_gone(struct operation *operation, mm_status status, const mm_error *error) {
+/* Under the lock, so that a stop sees it open or complete, never in between. */
+static void operation_end_locked(struct operation *operation, mm_status status,
+                                 const mm_error *error) {
     struct mm_op *op = operation->op;
     mm_mesh *mesh = operation->mesh;
     mm_error copy = {0};
     if (status != MM_OK) {
         copy = *error; /* it may lie in the operation */
     }
+    mmi_pending_fini_locked(&operation->pending);
     mmi_free(&mesh->env.alloc, operation, sizeof(*operation));
     mmi_op_complete(op, status, &copy);
 }
 
 static void operation_end(struct operation *operation, mm_status status, const mm_error *error) {
-    mmi_pending_fini(&operation->pending);
-    operation_gone(operation, status, error);
-}
-
-/* Inside `ended`. */
-static void operation_end_locked(struct operation *operation, mm_status status,
-                                 const mm_error *error) {
-    mmi_pending_fini_locked(&operation->pending);
-    operation_gone(operation, status, error);
+    struct mmi_residency *res = &operation->mesh->res;
+    mmi_res_lock(res);
+    operation_end_locked(operation, status, error);
+    mmi_res_unlock(res);
 }
 
 /* ---- Infer ---------------------------------------------------------------------------------- */
@@ -147,7 +144,7 @@ static void operation_step(struct mmi_task *task) {
 static void infer_ended(struct mmi_pending *pending) {
     struct operation *operation = (struct operation *)pending;
     if (pending->status == MM_OK) {
-        mmi_pending_queue_locked(pending, &operation->task, operation->core_request.deadline_ns);
+        mmi_pending_queue_locked(pending, &operation->task, &operation->core_request);
         return;
     }
     if (pending->opened) { /* the check was not reached */
@@ -176,6 +173,7 @@ mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request *from,
     operation->request = request;
     operation->response = response;
     operation->core_request = mmi_request_of(model, &request, false);
+    operation->core_request.cancel = &operation->pending.cancel;
     operation->task.run = operation_step;
     operation->task.priority = request.priority;
     response->flags = 0;
@@ -185,7 +183,7 @@ mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request *from,
     bool late = deadline_ns && mmi_now(&mesh->env.clock) >= deadline_ns;
     if (!late && mmi_admission_try(&mesh->res, model.id, &operation->pending.admission)) {
         operation->phase = PHASE_RUN;
-        mmi_pending_queue(&operation->pending, &operation->task, deadline_ns);
+        mmi_pending_queue(&operation->pending, &operation->task, &operation->core_request);
     } else if (operation->core_request.no_wait) {
         operation->phase = PHASE_RUN;
         mmi_pending_admission(&operation->pending, &operation->core_request);
@@ -254,20 +252,28 @@ mm_status mm_prepare(mm_mesh *mesh, mm_model model, const mm_async *from, mm_op 
 }
 
 mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, uint32_t flags,
-                    mm_op **op, mm_error *err) {
+                    const mm_async *from, mm_op **op, mm_error *err) {
     MMI_TRY(mmi_enter(mesh, err));
-    struct mmi_registration registration;
-    MMI_TRY(mmi_read_update(mesh, model, spec, flags, &registration, err));
-    bool replace = flags & MM_UPDATE_REPLACE;
-    struct mmi_request core_request = {.id = model.id};
-    if (!op) {
-        MMI_TRY(check_blocking(mesh, err));
-        return mmi_request_update(&mesh->res, &core_request, &registration, replace, err);
+    mm_async async;
+    MMI_TRY(read_async(from, &async, err));
+    if (async.deadline_ns == MM_NO_WAIT) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "async.deadline_ns: MM_NO_WAIT");
     }
-    mm_async async = MM_ASYNC_INIT;
+    MMI_TRY(op ? MM_OK : check_blocking(mesh, err));
+    bool replace = flags & MM_UPDATE_REPLACE;
+    struct mmi_request core_request = async_request(model, &async);
+    struct mmi_version *version;
+    MMI_TRY(mmi_read_update(mesh, model, spec, flags, &version, err));
+    if (!op) {
+        return mmi_request_update(&mesh->res, &core_request, version, replace, err);
+    }
     struct operation *operation;
-    MMI_TRY(operation_new(mesh, &async, simple_ended, &operation, err));
+    mm_status status = operation_new(mesh, &async, simple_ended, &operation, err);
+    if (status != MM_OK) {
+        mmi_model_drop_version(&mesh->res, version);
+        return status;
+    }
     *op = operation->op;
-    mmi_pending_update(&operation->pending, &core_request, &registration, replace);
+    mmi_pending_update(&operation->pending, &core_request, version, replace);
     return MM_OK;
 }

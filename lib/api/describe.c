@@ -82,7 +82,7 @@ static mm_model_description copy(struct copier *copier, const struct mmi_opened 
 static mm_status make(mm_mesh *mesh, const struct mmi_opened *opened, mm_model_description **out,
                       mm_error *err) {
     const mm_allocator *host = &mesh->host;
-    uint64_t activation_bytes = mmi_version_activation_bytes(&mesh->res, opened->version);
+    uint64_t activation_bytes = mmi_build_activation_bytes(&mesh->res, opened->build);
     struct copier count = {NULL, 0};
     copy(&count, opened, activation_bytes);
     size_t bytes = sizeof(struct block) + count.bytes;

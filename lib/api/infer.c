@@ -7,12 +7,11 @@
 #include <api/infer.h>
 
 mm_status mmi_check_response(const mm_response *response, mm_error *err) {
-    if (!response) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "response: NULL");
-    }
-    if (response->struct_size < sizeof(*response)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "response.struct_size: %u",
-                        response->struct_size);
+    /* It is used where it lies: every field of today is in its first version. Ask struct_size
+     * before one that was added later is written. */
+    _Static_assert(offsetof(mm_response, owned) + sizeof(void *) == sizeof(mm_response), "");
+    if (!response || response->struct_size != sizeof(*response)) {
+        MMI_TRY(mmi_sized_check_input(response, MMI_RESPONSE_SIZES, "response", err));
     }
     if (response->owned) {
         return mmi_fail(err, MM_INVALID_STATE, "response: free it before using it again");
@@ -51,8 +50,7 @@ mm_status mmi_run_admitted(mm_mesh *mesh, const struct mmi_request *core_request
         struct mmi_sink sink;
         status = mmi_sink_begin(&sink, &call, response, &mesh->host, err);
         if (status == MM_OK) {
-            struct mmi_work work = {call.inputs, call.values, &sink.outputs,
-                                    core_request->deadline_ns, core_request->no_wait};
+            struct mmi_work work = {call.inputs, call.values, &sink.outputs, core_request};
             status = mmi_execute(&mesh->res, admission, &work, err);
             if (status != MM_OK && sink.no_memory) {
                 status = mmi_fail(err, MM_NO_MEMORY, "output: out of memory");

@@ -8,15 +8,6 @@
 
 #include <string.h>
 
-/* Into a caller's struct, which may be shorter (an older header). Its struct_size, checked before
- * by mmi_read_options, is kept. */
-static void write_struct(void *to, void *from, size_t bytes) {
-    uint32_t room;
-    memcpy(&room, to, sizeof(room));
-    memcpy(from, &room, sizeof(room));
-    memcpy(to, from, mmi_min_u64(room, bytes));
-}
-
 static void copy_name(char *to, size_t room, const char *from) {
     struct mmi_text text;
     mmi_text_init(&text, to, room);
@@ -24,6 +15,19 @@ static void copy_name(char *to, size_t room, const char *from) {
 }
 
 /* ---- Models --------------------------------------------------------------------------------- */
+
+static void fill_copies(mm_model_info *info, const struct mmi_model_info *from) {
+    info->copy_count = from->copy_count;
+    for (uint32_t i = 0; i < from->copy_count && i < info->copy_capacity; i++) {
+        const struct mmi_copy_info *copy = &from->copies[i];
+        info->copies[i] = (mm_copy_info){.state = copy->state,
+                                         .leases = copy->leases,
+                                         .requests = copy->requests,
+                                         .weights_bytes = copy->weights_bytes,
+                                         .idle_ns = copy->idle_ns};
+        copy_name(info->copies[i].device, sizeof(info->copies[i].device), copy->device);
+    }
+}
 
 static void fill_info(void *ctx, const struct mmi_model_info *from) {
     mm_model_info *info = ctx;
@@ -50,6 +54,7 @@ static void fill_info(void *ctx, const struct mmi_model_info *from) {
     info->failures = from->failures;
     info->load_ns = from->load_ns;
     info->prepare_ns = from->prepare_ns;
+    fill_copies(info, from);
     if (from->failure) {
         mmi_failure_get(from->failure, from->now_ns, &info->error);
         info->retry_after_ns = info->error.retry_after_ns;
@@ -58,13 +63,17 @@ static void fill_info(void *ctx, const struct mmi_model_info *from) {
 
 mm_status mm_model_info_get(mm_mesh *mesh, mm_model model, mm_model_info *info) {
     MMI_TRY(mmi_enter(mesh, NULL));
-    uint32_t size;
-    if (!model.id || !info || !mmi_read_options(&size, sizeof(size), info, info->struct_size)) {
+    MMI_TRY(mmi_sized_check(info, MMI_MODEL_INFO_SIZES, "info", NULL));
+    if (!model.id) {
         return MM_INVALID_ARGUMENT;
     }
     mm_model_info filled = MM_MODEL_INFO_INIT;
+    if (info->struct_size >= offsetof(mm_model_info, copy_count)) {
+        filled.copies = info->copies;
+        filled.copy_capacity = info->copies ? info->copy_capacity : 0;
+    }
     MMI_TRY(mmi_model_info_get(&mesh->res, model.id, fill_info, &filled));
-    write_struct(info, &filled, sizeof(filled));
+    mmi_sized_write(info, &filled, MMI_MODEL_INFO_SIZES);
     return MM_OK;
 }
 
@@ -138,10 +147,8 @@ static void fill_stats(mm_mesh *mesh, mm_mesh_stats *stats) {
 
 mm_status mm_mesh_stats_get(mm_mesh *mesh, mm_mesh_stats *stats) {
     MMI_TRY(mmi_enter(mesh, NULL));
-    mm_mesh_stats filled = MM_MESH_STATS_INIT;
-    if (!stats || !mmi_read_options(&filled, sizeof(filled), stats, stats->struct_size)) {
-        return MM_INVALID_ARGUMENT;
-    }
+    mm_mesh_stats filled;
+    MMI_TRY(mmi_sized_read(&filled, stats, MMI_MESH_STATS_SIZES, "stats", NULL));
     fill_stats(mesh, &filled);
     struct mmi_device_info info;
     for (uint32_t i = 0; mmi_device_info_get(&mesh->res, i, &info); i++) {
@@ -150,7 +157,7 @@ mm_status mm_mesh_stats_get(mm_mesh *mesh, mm_mesh_stats *stats) {
         }
         filled.device_count = i + 1;
     }
-    write_struct(stats, &filled, sizeof(filled));
+    mmi_sized_write(stats, &filled, MMI_MESH_STATS_SIZES);
     return MM_OK;
 }
 
@@ -171,13 +178,8 @@ static void fill_victim(void *ctx, size_t i, const struct mmi_victim_info *from)
 
 mm_status mm_plan_load(mm_mesh *mesh, mm_model model, mm_plan *plan, mm_error *err) {
     MMI_TRY(mmi_enter(mesh, err));
-    mm_plan filled = MM_PLAN_INIT;
-    if (!plan) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "plan: NULL");
-    }
-    if (!mmi_read_options(&filled, sizeof(filled), plan, plan->struct_size)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "plan.struct_size: %u", plan->struct_size);
-    }
+    mm_plan filled;
+    MMI_TRY(mmi_sized_read(&filled, plan, MMI_PLAN_SIZES, "plan", err));
     if (!model.id) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "model: no handle");
     }
@@ -190,7 +192,7 @@ mm_status mm_plan_load(mm_mesh *mesh, mm_model model, mm_plan *plan, mm_error *e
     filled.estimated = info.estimated;
     filled.resident = info.resident;
     filled.victim_count = (uint32_t)info.victim_count;
-    write_struct(plan, &filled, sizeof(filled));
+    mmi_sized_write(plan, &filled, MMI_PLAN_SIZES);
     return MM_OK;
 }
 
@@ -240,23 +242,17 @@ mm_status mm_cache_verify(const char *cache_dir,
     if (!cache_dir || !cache_dir[0]) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "cache_dir: %s", cache_dir ? "empty" : "NULL");
     }
-    mm_cache_report filled;
-    if (!report) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "report: NULL");
-    }
-    if (!mmi_read_options(&filled, sizeof(filled), report, report->struct_size)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "report.struct_size: %u", report->struct_size);
-    }
+    MMI_TRY(mmi_sized_check(report, MMI_CACHE_REPORT_SIZES, "report", err));
     struct mmi_env env = {.alloc = mmi_malloc_allocator, .thread_prefix = "mm"};
     mmi_clock_init(&env.clock, NULL, NULL);
     struct mmi_verify_report found = {0};
     MMI_TRY(mmi_cache_verify(&env, cache_dir, progress, user, &found, err));
-    filled = (mm_cache_report){.entries = found.entries,
-                               .bytes = found.bytes,
-                               .damaged = found.damaged,
-                               .removed = found.removed,
-                               .foreign = found.foreign,
-                               .leftovers = found.leftovers};
-    write_struct(report, &filled, sizeof(filled));
+    mm_cache_report filled = {.entries = found.entries,
+                              .bytes = found.bytes,
+                              .damaged = found.damaged,
+                              .removed = found.removed,
+                              .foreign = found.foreign,
+                              .leftovers = found.leftovers};
+    mmi_sized_write(report, &filled, MMI_CACHE_REPORT_SIZES);
     return MM_OK;
 }

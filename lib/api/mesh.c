@@ -6,6 +6,7 @@
 #include <base/hash.h>
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -14,19 +15,8 @@
 
 /* ---- Options -------------------------------------------------------------------------------- */
 
-void mm_mesh_options_init(mm_mesh_options *options) {
-    if (options) {
-        *options = (mm_mesh_options)MM_MESH_OPTIONS_INIT;
-    }
-}
-
-bool mmi_read_options(void *to, size_t bytes, const void *from, uint32_t struct_size) {
-    if (struct_size < sizeof(uint32_t) || struct_size > 65536) {
-        return false;
-    }
-    memset(to, 0, bytes);
-    memcpy(to, from, mmi_min_u64(bytes, struct_size));
-    return true;
+void mm_mesh_options_init(mm_mesh_options *options, uint32_t struct_size) {
+    mmi_sized_init(options, struct_size);
 }
 
 static uint64_t or_default(uint64_t value, uint64_t fallback) {
@@ -61,7 +51,7 @@ static mm_status check_options(const mm_mesh_options *options, mm_error *err) {
     if (options->map_cache > MM_MAP_NEVER) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "map_cache: %u is unknown", options->map_cache);
     }
-    if (options->policy && !mmi_policy_find(options->policy)) {
+    if (options->policy && strcmp(options->policy, MMI_POLICY_NAME) != 0) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "policy: %s is unknown", options->policy);
     }
     if (options->flags) {
@@ -99,6 +89,7 @@ static mm_status init_env(mm_mesh *mesh, const mm_mesh_options *options,
     mmi_clock_init(&env->clock, world ? world->now : NULL, world ? world->user : NULL);
     env->fault = world ? world->fault : NULL;
     env->fault_user = world ? world->user : NULL;
+    env->threads = world ? world->threads : NULL;
     const char *prefix = options->thread_prefix ? options->thread_prefix : "mm";
     memcpy(env->thread_prefix, prefix, strlen(prefix) + 1);
     if (options->cpu_count > 0) {
@@ -118,10 +109,9 @@ static mm_status init_env(mm_mesh *mesh, const mm_mesh_options *options,
 static mm_status open_device(mm_mesh *mesh, const mm_device_options *from, uint32_t index,
                              struct mmi_device **device, mm_error *err) {
     mm_device_options options;
-    if (!mmi_read_options(&options, sizeof(options), from, from->struct_size)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "devices[%u].struct_size: %u", index,
-                        from->struct_size);
-    }
+    char what[sizeof("devices[4294967295]")];
+    snprintf(what, sizeof(what), "devices[%u]", index);
+    MMI_TRY(mmi_sized_read(&options, from, MMI_DEVICE_OPTIONS_SIZES, what, err));
     if (!options.name || !options.name[0] || strlen(options.name) > 63) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "devices[%u].name: empty or too long", index);
     }
@@ -134,7 +124,9 @@ static mm_status open_device(mm_mesh *mesh, const mm_device_options *from, uint3
                                        .index = index,
                                        .budget_bytes = options.budget_bytes,
                                        .sim_ns_per_mib = options.sim_ns_per_mib,
-                                       .sim_load_delay_ns = options.sim_load_delay_ns};
+                                       .sim_load_delay_ns = options.sim_load_delay_ns,
+                                       .sim_out_ns_per_mib = options.sim_out_ns_per_mib,
+                                       .sim_copy_latency_ns = options.sim_copy_latency_ns};
     return mmi_device_open(&mesh->env, &config, device, err);
 }
 
@@ -161,6 +153,20 @@ static const mm_device_options *read_devices(const mm_mesh_options *options,
     return fallback;
 }
 
+/* Element `index` of the caller's array, which was compiled with the first one's struct_size. */
+static mm_status device_at(const mm_device_options *list, uint32_t index,
+                           const mm_device_options **device, mm_error *err) {
+    uint32_t stride = list->struct_size;
+    const void *at = (const char *)list + (size_t)index * stride;
+    *device = at;
+    if ((*device)->struct_size != stride) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT,
+                        "devices[%u].struct_size: %u, that of devices[0] is %u", index,
+                        (*device)->struct_size, stride);
+    }
+    return MM_OK;
+}
+
 static void close_devices(struct mmi_device **devices, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         mmi_device_close(devices[i]);
@@ -173,7 +179,11 @@ static mm_status open_devices(mm_mesh *mesh, const mm_mesh_options *options,
     uint32_t wanted;
     const mm_device_options *list = read_devices(options, &fallback, &wanted);
     for (*count = 0; *count < wanted; (*count)++) {
-        mm_status status = open_device(mesh, &list[*count], *count, &devices[*count], err);
+        const mm_device_options *from = NULL;
+        mm_status status = device_at(list, *count, &from, err);
+        if (status == MM_OK) {
+            status = open_device(mesh, from, *count, &devices[*count], err);
+        }
         if (status == MM_OK) {
             status = check_distinct(devices, *count, err);
             if (status != MM_OK) {
@@ -248,7 +258,6 @@ static mm_status open_residency(mm_mesh *mesh, const mm_mesh_options *options,
                    options->load_threads != MM_THREADS_NONE &&
                    options->prepare_threads != MM_THREADS_NONE,
         .outliving = mesh->host,
-        .policy = mmi_policy_find(options->policy),
         .description_budget_bytes = or_default(options->description_budget_bytes, 64 * MIB),
         .prepare_budget_bytes = or_default(options->prepare_budget_bytes, 1024 * MIB),
         .drain_grace_ns = or_default(options->drain_grace_ns, 10 * MS_NS),
@@ -261,6 +270,7 @@ static mm_status open_residency(mm_mesh *mesh, const mm_mesh_options *options,
         .event_capacity = (uint32_t)or_default(options->event_capacity, 4096),
         .idle_evict = options->idle_evict != 0,
         .generation_bits = world ? world->generation_bits : 0,
+        .salt = (uint32_t)mesh->identity,
         .registry = mesh->registry,
         .store = mesh->store,
         .devices = devices,
@@ -300,8 +310,8 @@ mm_status mmi_mesh_create(const mm_mesh_options *from, const struct mmi_world *w
     if (!out) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "mesh: NULL");
     }
-    if (from && !mmi_read_options(&options, sizeof(options), from, from->struct_size)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "options.struct_size: %u", from->struct_size);
+    if (from) {
+        MMI_TRY(mmi_sized_read(&options, from, MMI_MESH_OPTIONS_SIZES, "options", err));
     }
     MMI_TRY(check_options(&options, err));
     mm_allocator host = options.allocator ? *options.allocator : mmi_malloc_allocator;

@@ -4,6 +4,7 @@
 
 /* What a mesh is made of, and how every public call begins. */
 
+#include <api/sizes.h>
 #include <artifact/store.h>
 #include <base/fork.h>
 #include <plugin/registry.h>
@@ -30,7 +31,8 @@ struct mmi_world {
     uint64_t (*now)(void *user);                /* NULL = the real clock */
     int (*fault)(void *user, const char *what); /* as in base/env.h */
     void *user;
-    unsigned generation_bits; /* of handles and slots; 0 = all */
+    unsigned generation_bits;          /* of handles and slots; 0 = all */
+    const struct mmi_threads *threads; /* NULL = the system's */
 };
 mm_status mmi_mesh_create(const mm_mesh_options *options, const struct mmi_world *world,
                           mm_mesh **mesh, mm_error *err);
@@ -53,10 +55,6 @@ static inline struct mmi_request mmi_core_request(mm_model model, uint64_t deadl
         .id = model.id, .deadline_ns = no_wait ? 0 : deadline_ns, .no_wait = no_wait};
 }
 
-/* A caller's struct of another header version: copies what it has, the rest is 0. false:
- * struct_size is 0 or absurd. */
-bool mmi_read_options(void *to, size_t bytes, const void *from, uint32_t struct_size);
-
 /* 1 .. 255 bytes of valid UTF-8; else MM_INVALID_ARGUMENT naming `what`. */
 mm_status mmi_check_name(const char *what, const char *name, mm_error *err);
 
@@ -64,11 +62,9 @@ mm_status mmi_check_name(const char *what, const char *name, mm_error *err);
 bool mmi_class_from_abi(int32_t evict_class, uint32_t *internal);
 int32_t mmi_class_to_abi(uint32_t internal);
 
-/* Spec -> registration; everything in it points into the spec. update: the name may be NULL. */
-mm_status mmi_read_spec(const mm_model_spec *spec, bool update,
-                        struct mmi_registration *registration, mm_error *err);
-
+/* The version that an update asks for, checked; what the spec leaves 0 is as it was. Its reference
+ * is the caller's: an update takes it, or mmi_model_drop_version. */
 mm_status mmi_read_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, uint32_t flags,
-                          struct mmi_registration *registration, mm_error *err);
+                          struct mmi_version **version, mm_error *err);
 
 #endif

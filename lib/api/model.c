@@ -7,10 +7,8 @@
 
 #include <string.h>
 
-void mm_model_spec_init(mm_model_spec *spec) {
-    if (spec) {
-        *spec = (mm_model_spec)MM_MODEL_SPEC_INIT;
-    }
+void mm_model_spec_init(mm_model_spec *spec, uint32_t struct_size) {
+    mmi_sized_init(spec, struct_size);
 }
 
 bool mmi_class_from_abi(int32_t evict_class, uint32_t *internal) {
@@ -94,49 +92,49 @@ static mm_status check_source(const mm_model_spec *spec, mm_error *err) {
     return MM_OK;
 }
 
-mm_status mmi_read_spec(const mm_model_spec *from, bool update,
-                        struct mmi_registration *registration, mm_error *err) {
-    mm_model_spec spec;
-    if (!from) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec: NULL");
+static mm_status read_settings(const mm_model_spec *spec, struct mmi_settings *settings,
+                               mm_error *err) {
+    *settings = (struct mmi_settings){.max_concurrency = spec->max_concurrency,
+                                      .max_queued = spec->max_queued,
+                                      .replicas = spec->replicas ? spec->replicas : 1,
+                                      .min_replicas = spec->min_replicas,
+                                      .pinned = spec->flags & MM_MODEL_PINNED,
+                                      .idle_ttl_ns = spec->idle_ttl_ns,
+                                      .min_residency_ns = spec->min_residency_ns};
+    if (settings->min_replicas > settings->replicas) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.min_replicas: %u, spec.replicas is %u",
+                        settings->min_replicas, settings->replicas);
     }
-    if (!mmi_read_options(&spec, sizeof(spec), from, from->struct_size)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.struct_size: %u", from->struct_size);
-    }
-    if (!update || spec.name) {
-        MMI_TRY(mmi_check_name("spec.name", spec.name, err));
-    }
-    MMI_TRY(check_source(&spec, err));
-    if (spec.flags & ~(uint32_t)(MM_MODEL_PINNED | MM_MODEL_PRELOAD)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.flags: %#x", spec.flags);
-    }
-    if (spec.warm_up) {
-        MMI_TRY(mmi_warm_check(spec.warm_up, err));
-    }
-    if (spec.replicas > 1) {
-        return mmi_fail(err, MM_UNSUPPORTED, "spec.replicas: %u, only 1 is supported",
-                        spec.replicas);
-    }
-    *registration =
-        (struct mmi_registration){.name = spec.name,
-                                  .spec = {.source = spec.source,
-                                           .data = spec.data,
-                                           .data_bytes = spec.data_bytes,
-                                           .format = spec.format,
-                                           .backend = spec.backend,
-                                           .device = spec.device,
-                                           .config = spec.config,
-                                           .warm_up = spec.warm_up},
-                                  .settings = {.max_concurrency = spec.max_concurrency,
-                                               .max_queued = spec.max_queued,
-                                               .pinned = spec.flags & MM_MODEL_PINNED,
-                                               .idle_ttl_ns = spec.idle_ttl_ns,
-                                               .min_residency_ns = spec.min_residency_ns},
-                                  .preload = spec.flags & MM_MODEL_PRELOAD};
-    if (!mmi_class_from_abi(spec.evict_class, &registration->settings.evict_class)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.evict_class: %d", spec.evict_class);
+    if (!mmi_class_from_abi(spec->evict_class, &settings->evict_class)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.evict_class: %d", spec->evict_class);
     }
     return MM_OK;
+}
+
+/* A spec that is complete. */
+static mm_status read_registration(const mm_model_spec *spec, struct mmi_registration *registration,
+                                   mm_error *err) {
+    MMI_TRY(check_source(spec, err));
+    if (spec->flags & ~(uint32_t)(MM_MODEL_PINNED | MM_MODEL_PRELOAD)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.flags: %#x", spec->flags);
+    }
+    if (spec->reserved) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.reserved: %u", spec->reserved);
+    }
+    if (spec->warm_up) {
+        MMI_TRY(mmi_warm_check(spec->warm_up, err));
+    }
+    *registration = (struct mmi_registration){.name = spec->name,
+                                              .spec = {.source = spec->source,
+                                                       .data = spec->data,
+                                                       .data_bytes = spec->data_bytes,
+                                                       .format = spec->format,
+                                                       .backend = spec->backend,
+                                                       .device = spec->device,
+                                                       .config = spec->config,
+                                                       .warm_up = spec->warm_up},
+                                              .preload = spec->flags & MM_MODEL_PRELOAD};
+    return read_settings(spec, &registration->settings, err);
 }
 
 /* Checks a spec against this mesh. */
@@ -150,6 +148,10 @@ static mm_status check_for_mesh(const mm_mesh *mesh, const struct mmi_registrati
     if (!found) {
         return mmi_fail(err, MM_NOT_FOUND, "spec.device: there is no device %s", device);
     }
+    const char *backend = registration->spec.backend;
+    if (backend && !mmi_registry_has(mesh->registry, backend)) {
+        return mmi_fail(err, MM_NOT_FOUND, "spec.backend: there is no backend %s", backend);
+    }
     bool needs_thread = registration->preload || registration->settings.idle_ttl_ns > 0;
     if (needs_thread && !mesh->res.config.threads) {
         return mmi_fail(err, MM_UNSUPPORTED, "%s: this mesh has no threads of its own",
@@ -159,31 +161,96 @@ static mm_status check_for_mesh(const mm_mesh *mesh, const struct mmi_registrati
     return MM_OK;
 }
 
-mm_status mm_register(mm_mesh *mesh, const mm_model_spec *spec, mm_model *model, mm_error *err) {
+mm_status mm_register(mm_mesh *mesh, const mm_model_spec *from, mm_model *model, mm_error *err) {
     MMI_TRY(mmi_enter(mesh, err));
     if (!model) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "model: NULL");
     }
+    mm_model_spec spec;
     struct mmi_registration registration;
-    MMI_TRY(mmi_read_spec(spec, false, &registration, err));
+    MMI_TRY(mmi_sized_read(&spec, from, MMI_MODEL_SPEC_SIZES, "spec", err));
+    MMI_TRY(mmi_check_name("spec.name", spec.name, err));
+    MMI_TRY(read_registration(&spec, &registration, err));
     MMI_TRY(check_for_mesh(mesh, &registration, err));
     return mmi_model_register(&mesh->res, &registration, &model->id, err);
 }
 
-mm_status mmi_read_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, uint32_t flags,
-                          struct mmi_registration *registration, mm_error *err) {
-    MMI_TRY(mmi_read_spec(spec, true, registration, err));
-    if (flags & ~(uint32_t)MM_UPDATE_REPLACE) {
+/* ---- Updates --------------------------------------------------------------------------------- */
+
+/* What the update does not say is as it was. */
+static void complete_spec(mm_model_spec *spec, const struct mmi_spec *old,
+                          const struct mmi_settings *settings) {
+    if (!spec->source && !spec->data) {
+        spec->source = old->source;
+        spec->data = old->data;
+        spec->data_bytes = old->data_bytes;
+    }
+    spec->format = spec->format ? spec->format : old->format;
+    spec->backend = spec->backend ? spec->backend : old->backend;
+    spec->device = spec->device ? spec->device : old->device;
+    spec->config = spec->config ? spec->config : old->config;
+    spec->warm_up = spec->warm_up ? spec->warm_up : old->warm_up;
+    spec->flags |= settings->pinned ? MM_MODEL_PINNED : 0;
+    spec->evict_class =
+        spec->evict_class ? spec->evict_class : mmi_class_to_abi(settings->evict_class);
+    spec->max_concurrency =
+        spec->max_concurrency ? spec->max_concurrency : settings->max_concurrency;
+    spec->max_queued = spec->max_queued ? spec->max_queued : settings->max_queued;
+    spec->idle_ttl_ns = spec->idle_ttl_ns ? spec->idle_ttl_ns : settings->idle_ttl_ns;
+    spec->min_residency_ns =
+        spec->min_residency_ns ? spec->min_residency_ns : settings->min_residency_ns;
+    spec->replicas = spec->replicas ? spec->replicas : settings->replicas;
+    uint32_t least = settings->min_replicas < spec->replicas ? settings->min_replicas : 0;
+    spec->min_replicas = spec->min_replicas ? spec->min_replicas : least;
+}
+
+static mm_status check_update(mm_mesh *mesh, mm_model model, const char *name, uint32_t flags,
+                              mm_error *err) {
+    if (flags & ~(uint32_t)(MM_UPDATE_REPLACE | MM_UPDATE_RESET)) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "flags: %#x", flags);
     }
-    MMI_TRY(check_for_mesh(mesh, registration, err));
-    if (registration->name &&
-        mmi_catalog_find(&mesh->res.catalog, registration->name) != model.id) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.name: %s is not this model's name",
-                        registration->name);
+    if (!name) {
+        return MM_OK;
+    }
+    MMI_TRY(mmi_check_name("spec.name", name, err));
+    if (mmi_catalog_find(&mesh->res.catalog, name) != model.id) {
+        const struct mmi_model *at = mmi_catalog_at(&mesh->res.catalog, model.id);
+        if (!at || atomic_load(&at->id) != model.id) { /* unregistered meanwhile */
+            return mmi_catalog_no_model(model.id, err);
+        }
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.name: %s is not this model's name", name);
     }
     return MM_OK;
 }
+
+mm_status mmi_read_update(mm_mesh *mesh, mm_model model, const mm_model_spec *from, uint32_t flags,
+                          struct mmi_version **version, mm_error *err) {
+    mm_model_spec spec;
+    MMI_TRY(mmi_sized_read(&spec, from, MMI_MODEL_SPEC_SIZES, "spec", err));
+    struct mmi_settings settings;
+    struct mmi_version *old = mmi_model_hold_version(&mesh->res, model.id, &settings);
+    if (!old) {
+        return mmi_catalog_no_model(model.id, err);
+    }
+    if (!(flags & MM_UPDATE_RESET)) {
+        complete_spec(&spec, old->spec, &settings);
+    }
+    struct mmi_registration registration;
+    mm_status status = check_update(mesh, model, spec.name, flags, err);
+    status = status == MM_OK ? read_registration(&spec, &registration, err) : status;
+    status = status == MM_OK ? check_for_mesh(mesh, &registration, err) : status;
+    if (status == MM_OK) {
+        *version = mmi_version_new(&mesh->env.alloc, &registration.spec, 0);
+        status = *version ? MM_OK : mmi_fail(err, MM_NO_MEMORY, "update: out of memory");
+    }
+    if (status == MM_OK) {
+        (*version)->settings = registration.settings;
+    }
+    mmi_model_drop_version(&mesh->res, old);
+    return status;
+}
+
+/* ---- Leaving, finding, setting --------------------------------------------------------------- */
 
 mm_status mm_unregister(mm_mesh *mesh, mm_model model, mm_error *err) {
     MMI_TRY(mmi_enter(mesh, err));
@@ -228,5 +295,6 @@ mm_status mm_set_class(mm_mesh *mesh, mm_model model, int32_t evict_class) {
 mm_status mm_evict(mm_mesh *mesh, mm_model model, uint64_t deadline_ns, mm_error *err) {
     MMI_TRY(mmi_enter(mesh, err));
     struct mmi_request request = mmi_core_request(model, deadline_ns);
+    request.nested = mmi_frame_of(&mesh->res) != NULL;
     return mmi_model_evict(&mesh->res, &request, err);
 }

@@ -28,15 +28,14 @@ void mm_op_cancel(mm_op *op) {
 
 mm_status mm_op_progress(mm_op *op, mm_progress *progress) {
     MMI_TRY(enter(op, NULL));
-    if (!progress || progress->struct_size < sizeof(*progress)) {
-        return MM_INVALID_ARGUMENT;
-    }
-    mmi_op_progress(op, &progress->stage, &progress->permille, &progress->done_bytes,
-                    &progress->total_bytes);
+    MMI_TRY(mmi_sized_check(progress, MMI_PROGRESS_SIZES, "progress", NULL));
+    mm_progress filled = MM_PROGRESS_INIT;
+    mmi_op_progress(op, &filled.stage, &filled.permille, &filled.done_bytes, &filled.total_bytes);
     if (mmi_op_poll(op, NULL) != MM_PENDING) {
-        progress->stage = MM_STAGE_DONE;
-        progress->permille = 1000;
+        filled.stage = MM_STAGE_DONE;
+        filled.permille = 1000;
     }
+    mmi_sized_write(progress, &filled, MMI_PROGRESS_SIZES);
     return MM_OK;
 }
 

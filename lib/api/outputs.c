@@ -2,6 +2,7 @@
 /* Where outputs go: straight to the caller's buffers when all sizes are known before the run; else
  * to memory of the response first, so that a buffer that is too small never holds half a result. */
 #include <api/request.h>
+#include <api/value.h>
 
 #include <base/checked.h>
 
@@ -108,10 +109,19 @@ static mm_status direct_buffers(struct mmi_sink *sink, mm_value *values, mm_erro
     return MM_OK;
 }
 
+static bool on_device(const struct mmi_sink *sink) {
+    bool found = false;
+    for (uint32_t k = 0; k < sink->call->wanted_count; k++) {
+        const mm_value *buffer = callers(sink, k);
+        found |= buffer && mmi_location(buffer->flags) != 0;
+    }
+    return found;
+}
+
 static mm_status begin(void *ctx, const mm_description *description, const mm_size *size,
                        mm_value *values, mm_error *err) {
     struct mmi_sink *sink = ctx;
-    sink->direct = true;
+    sink->direct = !on_device(sink);
     for (uint32_t i = 0; i < description->output_count; i++) {
         uint32_t flags = values[i].flags;
         values[i] = size->outputs[i];
@@ -153,8 +163,8 @@ static void *part(void *ctx, uint64_t bytes) {
     return during_run(ctx, bytes);
 }
 
-/* A buffer for strings has two parts: text and offsets. */
-static mm_status check_offsets(const struct mmi_sink *sink, mm_error *err) {
+/* A buffer for strings has two parts: text and offsets. Only tensors can lie on a device. */
+static mm_status check_buffers(const struct mmi_sink *sink, mm_error *err) {
     const struct mmi_call *call = sink->call;
     for (uint32_t k = 0; k < call->wanted_count; k++) {
         const mm_value_info *info = &call->opened->description.outputs[call->order[k]];
@@ -164,6 +174,10 @@ static mm_status check_offsets(const struct mmi_sink *sink, mm_error *err) {
             return mmi_fail(err, MM_INVALID_ARGUMENT,
                             "response.outputs[%u].offsets: NULL, but %s holds strings", k,
                             info->name);
+        }
+        if (buffer && mmi_location(buffer->flags) != 0) {
+            mm_value value = {.kind = info->kind, .dtype = info->dtype, .flags = buffer->flags};
+            MMI_TRY(mmi_location_check(call->mesh, &value, info->name, err));
         }
     }
     return MM_OK;
@@ -178,7 +192,7 @@ mm_status mmi_sink_begin(struct mmi_sink *sink, struct mmi_call *call, mm_respon
         return mmi_fail(err, MM_BUFFER_TOO_SMALL, "response.output_capacity: %u, %u outputs come",
                         response->output_capacity, call->wanted_count);
     }
-    return response->outputs ? check_offsets(sink, err) : MM_OK;
+    return response->outputs ? check_buffers(sink, err) : MM_OK;
 }
 
 /* ---- After the run -------------------------------------------------------------------------- */
@@ -198,7 +212,7 @@ static void deliver(const mm_value *value, mm_value *to) {
     result.flags = MM_VALUE_OWNED;
     bool string = value->dtype == MM_STRING;
     if (to->data && value->kind == MM_TENSOR) {
-        if (value->bytes > 0) {
+        if (mmi_location(to->flags) == 0 && value->bytes > 0) {
             memcpy(to->data, value->data, value->bytes);
         }
         if (string) {
@@ -207,9 +221,22 @@ static void deliver(const mm_value *value, mm_value *to) {
         }
         result.data = to->data;
         result.offsets = string ? to->offsets : NULL;
-        result.flags = 0;
+        result.flags = to->flags & MM_VALUE_LOCATION;
     }
     *to = result;
+}
+
+/* All that can fail, before any of the caller's values changes. */
+static mm_status onto_devices(const struct mmi_sink *sink, mm_error *err) {
+    const struct mmi_call *call = sink->call;
+    for (uint32_t k = 0; k < call->wanted_count && !sink->direct; k++) {
+        const mm_value *value = &call->values[call->order[k]];
+        const mm_value *buffer = callers(sink, k);
+        if (buffer && mmi_location(buffer->flags) != 0) {
+            MMI_TRY(mmi_location_put(call, buffer, value->data, value->bytes, err));
+        }
+    }
+    return MM_OK;
 }
 
 static mm_status into_buffers(struct mmi_sink *sink, mm_error *err) {
@@ -221,6 +248,7 @@ static mm_status into_buffers(struct mmi_sink *sink, mm_error *err) {
             return too_small(sink, k, err);
         }
     }
+    MMI_TRY(onto_devices(sink, err));
     for (uint32_t k = 0; k < call->wanted_count; k++) {
         const mm_value *value = &call->values[call->order[k]];
         if (sink->direct) {

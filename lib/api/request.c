@@ -6,12 +6,7 @@
 #include <string.h>
 
 mm_status mmi_read_request(const mm_request *from, mm_request *request, mm_error *err) {
-    if (!from) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "request: NULL");
-    }
-    if (!mmi_read_options(request, sizeof(*request), from, from->struct_size)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "request.struct_size: %u", from->struct_size);
-    }
+    MMI_TRY(mmi_sized_read(request, from, MMI_REQUEST_SIZES, "request", err));
     if (request->input_count > 0 && !request->inputs) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "request.inputs: NULL with %u inputs",
                         request->input_count);
@@ -19,6 +14,9 @@ mm_status mmi_read_request(const mm_request *from, mm_request *request, mm_error
     if (request->output_count > 0 && !request->outputs && !request->binding) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "request.outputs: NULL with %u outputs",
                         request->output_count);
+    }
+    if (request->stream && mmi_location(request->stream_location) == 0) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "request.stream: without a stream_location");
     }
     return MM_OK;
 }
@@ -44,6 +42,7 @@ static mm_status make_room(struct mmi_call *call, mm_error *err) {
 }
 
 void mmi_call_end(struct mmi_call *call) {
+    mmi_location_fini(call);
     mmi_free(call->alloc, call->heap, call->heap_bytes);
 }
 
@@ -72,7 +71,11 @@ static mm_status put_input(struct mmi_call *call, uint32_t place, const mm_value
     }
     MMI_TRY(mmi_value_check(value, info->name, err));
     MMI_TRY(mmi_value_matches(value, info, err));
+    if (mmi_location(value->flags) != 0) {
+        MMI_TRY(mmi_location_check(call->mesh, value, info->name, err));
+    }
     call->inputs[place] = *value;
+    call->located |= mmi_location(value->flags) != 0;
     return MM_OK;
 }
 
@@ -111,6 +114,16 @@ static mm_status map_inputs(struct mmi_call *call, const mm_request *request, mm
             description->inputs[i].kind != MM_OPTIONAL) {
             return mmi_fail(err, MM_INVALID_ARGUMENT, "input %s: missing",
                             description->inputs[i].name);
+        }
+    }
+    return MM_OK;
+}
+
+/* After all of them were checked. */
+static mm_status fetch_inputs(struct mmi_call *call, mm_error *err) {
+    for (uint32_t i = 0; call->located && i < call->opened->description.input_count; i++) {
+        if (mmi_location(call->inputs[i].flags) != 0) {
+            MMI_TRY(mmi_location_fetch(call, &call->inputs[i], err));
         }
     }
     return MM_OK;
@@ -163,13 +176,22 @@ static mm_status check_binding(const mm_binding *binding, const mm_mesh *mesh, u
     return MM_OK;
 }
 
-mm_status mmi_call_begin(struct mmi_call *call, const mm_mesh *mesh, uint64_t model_id,
+mm_status mmi_call_begin(struct mmi_call *call, mm_mesh *mesh, uint64_t model_id,
                          const struct mmi_opened *opened, const mm_request *request,
                          mm_error *err) {
     call->alloc = &mesh->env.alloc;
     call->opened = opened;
     call->heap = NULL;
     call->heap_bytes = 0;
+    call->mesh = mesh;
+    call->request = request;
+    call->fetched = NULL;
+    call->located = false;
+    if (request->stream && mmi_location(request->stream_location) > mesh->res.device_count) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT,
+                        "request.stream_location: %u, the mesh has %u devices",
+                        mmi_location(request->stream_location), (unsigned)mesh->res.device_count);
+    }
     if (request->binding) {
         MMI_TRY(check_binding(request->binding, mesh, model_id, opened, err));
     }
@@ -177,6 +199,9 @@ mm_status mmi_call_begin(struct mmi_call *call, const mm_mesh *mesh, uint64_t mo
     mm_status status = map_inputs(call, request, err);
     if (status == MM_OK) {
         status = map_outputs(call, request, err);
+    }
+    if (status == MM_OK) {
+        status = fetch_inputs(call, err);
     }
     if (status != MM_OK) {
         mmi_call_end(call);

@@ -27,6 +27,10 @@ struct mmi_call {
     uint32_t wanted_count;
     size_t heap_bytes; /* 0: `room` suffices */
     void *heap;
+    mm_mesh *mesh;
+    const mm_request *request;
+    bool located;                /* some input lies on a device ... */
+    struct mmi_fetched *fetched; /* ... and is here */
     mm_value room[MMI_CALL_VALUES];
     uint32_t order_room[MMI_CALL_VALUES];
 };
@@ -34,7 +38,7 @@ struct mmi_call {
 /* Copy the request struct, as far as this header knows it. */
 mm_status mmi_read_request(const mm_request *from, mm_request *request, mm_error *err);
 /* Map and check. On failure nothing is held. */
-mm_status mmi_call_begin(struct mmi_call *call, const mm_mesh *mesh, uint64_t model_id,
+mm_status mmi_call_begin(struct mmi_call *call, mm_mesh *mesh, uint64_t model_id,
                          const struct mmi_opened *opened, const mm_request *request, mm_error *err);
 void mmi_call_end(struct mmi_call *call);
 
@@ -53,5 +57,15 @@ mm_status mmi_sink_begin(struct mmi_sink *sink, struct mmi_call *call, mm_respon
 mm_status mmi_sink_end(struct mmi_sink *sink, mm_error *err);
 /* After a failure: what the response got is given back. */
 void mmi_sink_abort(struct mmi_sink *sink);
+
+/* location.c. Is there such a place, and can this value lie there? */
+mm_status mmi_location_check(const mm_mesh *mesh, const mm_value *value, const char *what,
+                             mm_error *err);
+/* The input becomes one in host memory, which is the call's. */
+mm_status mmi_location_fetch(struct mmi_call *call, mm_value *input, mm_error *err);
+void mmi_location_fini(struct mmi_call *call);
+/* Host memory to where the caller's buffer lies; is there when this returns. */
+mm_status mmi_location_put(const struct mmi_call *call, const mm_value *buffer, const void *from,
+                           uint64_t bytes, mm_error *err);
 
 #endif

@@ -94,6 +94,9 @@ static mm_status check_items(const mm_value *value, const char *what, int depth,
         MMI_TRY(check_map(value, what, err));
     }
     for (uint64_t i = 0; i < value->item_count; i++) {
+        if (mmi_location(value->items[i].flags) != 0) {
+            return mmi_fail(err, MM_UNSUPPORTED, "value %s: an item that lies on a device", what);
+        }
         MMI_TRY(check(&value->items[i], what, depth + 1, err));
     }
     return MM_OK;

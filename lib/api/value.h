@@ -31,6 +31,11 @@ static inline bool mmi_value_plain(const mm_value *value) {
     return bytes == value->bytes && bytes > 0;
 }
 
+/* 0 = the host; else 1 + the index of a device. */
+static inline uint32_t mmi_location(uint32_t flags) {
+    return (flags & MM_VALUE_LOCATION) >> 8;
+}
+
 /* Is it well formed, with everything inside it? MM_INVALID_ARGUMENT calls it `what`. */
 static inline mm_status mmi_value_check(const mm_value *value, const char *what, mm_error *err) {
     return mmi_value_plain(value) ? MM_OK : mmi_value_check_slow(value, what, err);

@@ -57,31 +57,3 @@ uint64_t mmi_ticks_to_ns(const struct mmi_clock *clock, uint64_t ticks) {
     wide since_origin = (wide)(ticks - clock->origin_ticks) * elapsed_ns / elapsed_ticks;
     return clock->origin_ns + (uint64_t)since_origin;
 }
-
-int mmi_cond_init(pthread_cond_t *cond) {
-    pthread_condattr_t attr;
-    int errnum = pthread_condattr_init(&attr);
-    if (errnum) {
-        return errnum;
-    }
-    errnum = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    if (!errnum) {
-        errnum = pthread_cond_init(cond, &attr);
-    }
-    pthread_condattr_destroy(&attr);
-    return errnum;
-}
-
-void mmi_cond_wait(const struct mmi_clock *clock, pthread_cond_t *cond, pthread_mutex_t *mutex,
-                   uint64_t deadline_ns) {
-    if (deadline_ns == 0) {
-        pthread_cond_wait(cond, mutex);
-        return;
-    }
-    uint64_t until_ns = clock->fake_now ? monotonic_ns() + NS_PER_S / 1000 : deadline_ns;
-    struct timespec until = {
-        .tv_sec = (time_t)(until_ns / NS_PER_S),
-        .tv_nsec = (long)(until_ns % NS_PER_S),
-    };
-    pthread_cond_timedwait(cond, mutex, &until);
-}

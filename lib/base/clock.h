@@ -8,7 +8,6 @@
  *          threads, converted to nanoseconds only when shown.
  * A fake clock (tests) supplies both. */
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -41,13 +40,5 @@ static inline uint64_t mmi_ticks(const struct mmi_clock *clock) {
 #endif
     return mmi_ticks_slow(clock);
 }
-
-/* Make a condition variable that counts in CLOCK_MONOTONIC. 0 or an errno. */
-int mmi_cond_init(pthread_cond_t *cond);
-/* Wait until signalled or until the clock passes deadline_ns (0 = no deadline). May return early
- * for no reason: the caller tests its condition and the clock again. On a fake clock it looks again
- * every millisecond of real time. */
-void mmi_cond_wait(const struct mmi_clock *clock, pthread_cond_t *cond, pthread_mutex_t *mutex,
-                   uint64_t deadline_ns);
 
 #endif

@@ -16,6 +16,7 @@ struct mmi_env {
     char thread_prefix[8]; /* "mm" */
     const int *cpus;       /* affinity; NULL = inherit */
     size_t cpu_count;
+    const struct mmi_threads *threads; /* in place of the system's; NULL = those (base/thread.h) */
     /* Tests: may refuse the n-th thread, read, mapping ... 0 = go on, else the errno to fail with.
      * `what` is "thread", "open", "read", "write", "map", "sync", "rename", "device". NULL =
      * never. */

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <base/clock.h>
+#include <base/env.h>
 #include <base/lock.h>
+#include <base/thread.h>
+
+#include <time.h>
+
+#define LOOK_AGAIN_NS UINT64_C(1000000) /* on a fake clock */
 
 #ifndef NDEBUG
 
@@ -97,15 +102,86 @@ void mmi_lock(struct mmi_lock *lock) {
         pthread_mutex_lock(&lock->mutex);
         lock->contended++;
     }
+    mmi_tls()->locks++;
 }
 
-void mmi_unlock(struct mmi_lock *lock) {
+static void let_go(struct mmi_lock *lock) {
     note_giving(lock);
+    mmi_tls()->locks--;
     pthread_mutex_unlock(&lock->mutex);
 }
 
-void mmi_lock_wait(struct mmi_lock *lock, pthread_cond_t *cond, const struct mmi_clock *clock,
+void mmi_unlock(struct mmi_lock *lock) {
+    let_go(lock);
+    const struct mmi_tls *tls = mmi_tls();
+    if (__builtin_expect(tls->threads != NULL, 0) && tls->locks == 0) {
+        tls->threads->pause(tls->threads->user);
+    }
+}
+
+/* ---- Conditions ------------------------------------------------------------------------------ */
+
+int mmi_cond_init(struct mmi_cond *cond, const struct mmi_env *env) {
+    cond->threads = env ? env->threads : NULL;
+    pthread_condattr_t attr;
+    int errnum = pthread_condattr_init(&attr);
+    if (errnum) {
+        return errnum;
+    }
+    errnum = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    if (!errnum) {
+        errnum = pthread_cond_init(&cond->real, &attr);
+    }
+    pthread_condattr_destroy(&attr);
+    return errnum;
+}
+
+void mmi_cond_fini(struct mmi_cond *cond) {
+    pthread_cond_destroy(&cond->real);
+}
+
+void mmi_cond_signal(struct mmi_cond *cond) {
+    if (cond->threads) {
+        cond->threads->wake(cond->threads->user, cond, false);
+    } else {
+        pthread_cond_signal(&cond->real);
+    }
+}
+
+void mmi_cond_broadcast(struct mmi_cond *cond) {
+    if (cond->threads) {
+        cond->threads->wake(cond->threads->user, cond, true);
+    } else {
+        pthread_cond_broadcast(&cond->real);
+    }
+}
+
+static void wait_for_real(struct mmi_cond *cond, struct mmi_lock *lock,
+                          const struct mmi_clock *clock, uint64_t deadline_ns) {
+    if (deadline_ns == 0) {
+        pthread_cond_wait(&cond->real, &lock->mutex);
+        return;
+    }
+    uint64_t until_ns = deadline_ns;
+    if (clock->fake_now) {
+        struct mmi_clock real;
+        mmi_clock_init(&real, NULL, NULL);
+        until_ns = mmi_now(&real) + LOOK_AGAIN_NS;
+    }
+    struct timespec until = {.tv_sec = (time_t)(until_ns / UINT64_C(1000000000)),
+                             .tv_nsec = (long)(until_ns % UINT64_C(1000000000))};
+    pthread_cond_timedwait(&cond->real, &lock->mutex, &until);
+}
+
+void mmi_cond_wait(struct mmi_cond *cond, struct mmi_lock *lock, const struct mmi_clock *clock,
                    uint64_t deadline_ns) {
     note_waiting(lock);
-    mmi_cond_wait(clock, cond, &lock->mutex, deadline_ns);
+    if (!cond->threads) {
+        wait_for_real(cond, lock, clock, deadline_ns);
+        return;
+    }
+    /* Nobody else runs between these two, so no signal is lost. */
+    let_go(lock);
+    cond->threads->wait(cond->threads->user, cond, deadline_ns);
+    mmi_lock(lock);
 }

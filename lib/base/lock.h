@@ -40,9 +40,23 @@ void mmi_unlock(struct mmi_lock *lock);
 void mmi_assert_held(const struct mmi_lock *lock);
 void mmi_assert_no_locks(void);
 
+/* A condition variable that counts in CLOCK_MONOTONIC, or one of the threads in env->threads. */
+struct mmi_env;
 struct mmi_clock;
-/* mmi_cond_wait on a ranked lock. */
-void mmi_lock_wait(struct mmi_lock *lock, pthread_cond_t *cond, const struct mmi_clock *clock,
+struct mmi_threads;
+struct mmi_cond {
+    pthread_cond_t real;
+    const struct mmi_threads *threads; /* NULL = the system's */
+};
+/* 0 or an errno. env NULL: the system's threads. */
+int mmi_cond_init(struct mmi_cond *cond, const struct mmi_env *env);
+void mmi_cond_fini(struct mmi_cond *cond);
+void mmi_cond_signal(struct mmi_cond *cond);
+void mmi_cond_broadcast(struct mmi_cond *cond);
+/* Wait until signalled or until the clock passes deadline_ns (0 = no deadline), with `lock`, the
+ * only one held, let go meanwhile. May return early for no reason: the caller tests its condition
+ * and the clock again. On a fake clock it looks again every millisecond of real time. */
+void mmi_cond_wait(struct mmi_cond *cond, struct mmi_lock *lock, const struct mmi_clock *clock,
                    uint64_t deadline_ns);
 
 #endif

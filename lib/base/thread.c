@@ -32,6 +32,12 @@ static void *thread_main(void *argument) {
     return NULL;
 }
 
+static void other_main(void *argument) {
+    struct birth birth = *(struct birth *)argument;
+    mmi_free(&birth.alloc, argument, sizeof(birth));
+    birth.run(birth.ctx);
+}
+
 static struct birth *birth_new(const struct mmi_env *env, const char *role, unsigned number) {
     struct birth *birth = mmi_alloc(&env->alloc, 1, sizeof(*birth));
     if (birth) {
@@ -90,7 +96,10 @@ mm_status mmi_thread_start(const struct mmi_env *env, struct mmi_thread *thread,
     birth->ctx = ctx;
     int errnum = mmi_fault(env, "thread");
     if (!errnum) {
-        errnum = create(env, &thread->id, birth);
+        thread->threads = env->threads;
+        errnum = env->threads ? env->threads->start(env->threads->user, birth->name, other_main,
+                                                    birth, &thread->other)
+                              : create(env, &thread->id, birth);
     }
     if (errnum) {
         mmi_free(&env->alloc, birth, sizeof(*birth));
@@ -105,7 +114,11 @@ mm_status mmi_thread_start(const struct mmi_env *env, struct mmi_thread *thread,
 
 void mmi_thread_join(struct mmi_thread *thread) {
     if (thread->running) {
-        pthread_join(thread->id, NULL);
+        if (thread->threads) {
+            thread->threads->join(thread->threads->user, thread->other);
+        } else {
+            pthread_join(thread->id, NULL);
+        }
         thread->running = false;
     }
 }

@@ -8,10 +8,26 @@
 
 #include <pthread.h>
 
+struct mmi_cond;
 struct mmi_env;
+
+/* Threads that tests put in place of the system's. One runs at a time, and another gets its turn
+ * only inside wait, pause, join and start, where no lock is held (start: where none need be). */
+struct mmi_threads {
+    void *user;
+    /* 0 or an errno. *thread is for join. `run` and what it needs are kept until it ends. */
+    int (*start)(void *user, const char *name, void (*run)(void *ctx), void *ctx, void **thread);
+    void (*join)(void *user, void *thread);
+    /* Until woken or until the clock passes deadline_ns (0 = no deadline); may return early. */
+    void (*wait)(void *user, struct mmi_cond *cond, uint64_t deadline_ns);
+    void (*wake)(void *user, struct mmi_cond *cond, bool all); /* one that waits, or all; no turn */
+    void (*pause)(void *user); /* a thread of theirs has just let go of its last lock */
+};
 
 struct mmi_thread {
     pthread_t id;
+    void *other; /* of `threads`, where there are some */
+    const struct mmi_threads *threads;
     bool running;
 };
 
@@ -25,10 +41,14 @@ void mmi_thread_join(struct mmi_thread *thread);
 /* All that the library keeps per thread. */
 struct mmi_frame; /* residency: the backend call that this thread is in */
 struct mmi_tls {
-    unsigned shard;                /* 1 + this thread's number; 0 = not numbered yet */
-    const struct mmi_frame *frame; /* innermost; NULL = none */
-    int64_t backend_bytes;         /* allocated less freed by backends on this thread, ever */
-    bool inside_body;              /* pool: of a parallel_for; one more runs here alone */
+    unsigned shard;                    /* 1 + this thread's number; 0 = not numbered yet */
+    const struct mmi_frame *frame;     /* innermost; NULL = none */
+    void *transfer;                    /* residency: the load whose bytes this thread moves */
+    int64_t backend_bytes;             /* allocated less freed by backends on this thread, ever */
+    bool inside_body;                  /* pool: of a parallel_for; one more runs here alone */
+    uint32_t locks;                    /* held */
+    const void *delivers;              /* work: the board whose callbacks this thread runs */
+    const struct mmi_threads *threads; /* that it is one of; NULL = the system's */
 };
 /* initial-exec: reading it is one instruction, and never allocates in the middle of a request. */
 extern _Thread_local struct mmi_tls mmi_tls_self __attribute__((tls_model("initial-exec")));

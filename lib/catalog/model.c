@@ -17,25 +17,42 @@ static size_t segment_bytes(unsigned segment) {
 }
 
 mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *alloc,
-                           uint32_t max_models, unsigned generation_bits, mm_error *err) {
+                           const struct mmi_catalog_config *config, mm_error *err) {
     memset(catalog, 0, sizeof(*catalog));
     catalog->alloc = alloc;
     catalog->first_free = NO_NUMBER;
-    catalog->max_models = max_models;
-    catalog->max_generation =
-        generation_bits == 0 || generation_bits >= 32 ? UINT32_MAX : (1u << generation_bits) - 1;
+    catalog->max_models = config->max_models;
+    catalog->devices = config->devices;
+    catalog->salt = config->salt;
+    unsigned bits = config->generation_bits;
+    catalog->max_generation = bits == 0 || bits >= 32 ? UINT32_MAX : (1u << bits) - 1;
     if (!mmi_names_init(&catalog->names, alloc)) {
         return mmi_fail(err, MM_NO_MEMORY, "catalog: out of memory");
     }
     return MM_OK;
 }
 
+static void free_copies(struct mmi_catalog *catalog) {
+    for (uint32_t number = 0; number < catalog->made; number++) {
+        struct mmi_model *model = mmi_catalog_number(catalog, number);
+        mmi_free(catalog->alloc, model->copies_memory, catalog->devices * sizeof(struct mmi_hot));
+    }
+}
+
 void mmi_catalog_fini(struct mmi_catalog *catalog) {
     mmi_names_fini(&catalog->names);
+    free_copies(catalog);
     for (unsigned i = 0; i < MMI_SEGMENTS; i++) {
         mmi_free(catalog->alloc, atomic_load(&catalog->segments[i]), segment_bytes(i));
         atomic_store(&catalog->segments[i], NULL);
     }
+}
+
+bool mmi_model_want_copies(struct mmi_catalog *catalog, struct mmi_model *model) {
+    if (!model->copies_memory) {
+        model->copies_memory = mmi_alloc(catalog->alloc, catalog->devices, sizeof(struct mmi_hot));
+    }
+    return model->copies_memory != NULL;
 }
 
 /* ---- Lock-free ------------------------------------------------------------------------------ */
@@ -100,6 +117,12 @@ struct mmi_model *mmi_catalog_get(const struct mmi_catalog *catalog, uint64_t id
     return model && id != 0 && atomic_load(&model->id) == id ? model : NULL;
 }
 
+mm_status mmi_catalog_no_model(uint64_t id, mm_error *err) {
+    return mmi_fail(err, id ? MM_STALE_HANDLE : MM_INVALID_ARGUMENT,
+                    id ? "the model of this handle was unregistered, or is of another mesh"
+                       : "model: no handle");
+}
+
 struct mmi_model *mmi_catalog_next(const struct mmi_catalog *catalog,
                                    const struct mmi_model *model) {
     for (uint32_t number = model ? model->number + 1 : 0; number < catalog->made; number++) {
@@ -148,14 +171,20 @@ static void give_number(struct mmi_catalog *catalog, struct mmi_model *model) {
 /* A new model starts with empty lists and counters. The atomics are stored one by one: stale
  * handles may read them. */
 static void begin_life(struct mmi_model *model) {
-    atomic_store(&model->hot_word, 0);
-    atomic_store(&model->hot_slot, NULL);
-    model->settings = (struct mmi_settings){.evict_class = 1};
-    model->wanted = model->replace = model->replacing = false;
+    atomic_store(&model->hot.word, 0);
+    atomic_store(&model->hot.slot, NULL);
+    atomic_store(&model->copies, NULL);
+    model->settings = (struct mmi_settings){.evict_class = 1, .replicas = 1};
+    model->preload = false;
     model->versions = 0;
     model->current = model->next = NULL;
+    model->update = MMI_UPDATE_NONE;
+    model->copy_until_ns = 0;
+    mmi_list_init(&model->marked);
     mmi_list_init(&model->waiters);
     mmi_list_init(&model->updating);
+    mmi_list_init(&model->evicting);
+    mmi_list_init(&model->instances);
     model->queued = 0;
     model->served = model->misses = model->granted = model->hits = 0;
     model->loads = model->evictions = model->failures = 0;
@@ -183,7 +212,8 @@ mm_status mmi_catalog_add(struct mmi_catalog *catalog, const char *name, struct 
         atomic_store_explicit(&model->name[i], word_at(&query, i), memory_order_release);
     }
     model->name_hash = query.hash;
-    atomic_store(&model->id, ((uint64_t)model->generation << 32) | (model->number + 1));
+    uint32_t high = catalog->salt + model->generation;
+    atomic_store(&model->id, ((uint64_t)high << 32) | (model->number + 1));
     mmi_names_add(&catalog->names, query.hash, model->number);
     catalog->count++;
     *out = model;

@@ -4,9 +4,10 @@
 
 /* What is registered: models by handle and by name.
  *
- * A handle's id is {generation: high 32, number + 1: low 32}. Models lie in segments that never
- * move, so a handle leads to its model without a lock, however stale it is; whoever got there
- * compares ids. A number whose generations are used up is never given again.
+ * A handle's id is {salt of the mesh + generation: high 32, number + 1: low 32}, so that a handle
+ * of another mesh is as stale as one of an earlier life. Models lie in segments that never move, so
+ * a handle leads to its model without a lock, however stale it is; whoever got there compares ids.
+ * A number whose generations are used up is never given again.
  *
  * Atomic fields are read by anyone. Everything else, and every function not said to be lock-free,
  * is under the residency lock. */
@@ -19,34 +20,52 @@ struct mmi_slot;
 
 #define MMI_NAME_WORDS 32u /* 255 bytes and a NUL */
 
+/* Where to try for a lease, and the word that grants it; 0 = not resident. */
+struct mmi_hot {
+    struct mmi_slot *_Atomic slot;
+    _Atomic uint64_t word;
+};
+
+/* An update that goes on. */
+enum mmi_update_state {
+    MMI_UPDATE_NONE,
+    MMI_UPDATE_BESIDE,            /* the new version loads beside the old */
+    MMI_UPDATE_BESIDE_OR_REPLACE, /* the same; the old may leave first if both do not fit */
+    MMI_UPDATE_REPLACE            /* the old leaves, or left, before the new one loads */
+};
+
 struct mmi_model {
-    /* The hit path. */
-    _Alignas(64) _Atomic uint64_t id;  /* 0 = nobody */
-    struct mmi_slot *_Atomic hot_slot; /* residency's: where to try for a lease ... */
-    _Atomic uint64_t hot_word;         /* ... and the word that grants it; 0 = not resident */
+    /* The way of a hit. */
+    _Alignas(64) _Atomic uint64_t id; /* 0 = nobody */
+    struct mmi_hot hot;               /* residency's: the only copy, or one of them */
+    struct mmi_hot *_Atomic copies;   /* [devices]: all of them; NULL: at most one */
 
     uint32_t number;
     uint32_t generation;
     uint32_t next_free;
     struct mmi_settings settings;
-    bool wanted; /* load it although nobody waits (preload) */
+    bool preload; /* load it although nobody waits */
     uint64_t name_hash;
     uint64_t versions; /* numbers given so far */
 
     struct mmi_version *current; /* never NULL while registered */
-    struct mmi_version *next;    /* loading beside it; NULL = no update goes on */
-    bool replace;                /* the old may leave first if both do not fit */
-    bool replacing;              /* it is leaving, or has left, for that */
+    struct mmi_version *next;    /* of an update that goes on; else NULL */
+    enum mmi_update_state update;
 
-    struct mmi_list
-        waiters; /* residency's: requests and ops that wait for it, highest priority first */
-    struct mmi_list updating; /* residency's: ops that wait for the switch */
-    uint32_t queued;          /* in the two lists, and for its instances */
+    /* Residency's. */
+    struct mmi_list marked;        /* to be looked at by the scheduler */
+    struct mmi_list waiters;       /* requests and ops that wait for it, highest priority first */
+    struct mmi_list updating;      /* those that wait for the switch */
+    struct mmi_list evicting;      /* those that wait until no instance is left */
+    struct mmi_list instances;     /* of all its versions */
+    uint32_t queued;               /* in these lists, or for scratch */
+    struct mmi_hot *copies_memory; /* of `copies`, kept for the number's next tenants */
+    uint64_t copy_until_ns;        /* no further copy is tried before */
 
     uint64_t served;  /* leases given back by instances that are gone */
     uint64_t misses;  /* requests that came when it was not resident ... */
     uint64_t granted; /* ... and got a lease in the end */
-    uint64_t hits;    /* as last reported */
+    uint64_t hits;    /* as last told */
     uint64_t loads, evictions, failures;
 
     /* NUL-terminated. Readers without the lock compare whole words, and the id before and after:
@@ -65,19 +84,27 @@ struct mmi_catalog {
     uint32_t made;       /* numbers given out so far */
     uint32_t first_free; /* UINT32_MAX = none */
     uint64_t count;      /* registered now */
-    uint32_t max_models;
+    uint32_t max_models, devices;
     uint32_t max_generation;
+    uint32_t salt;
 };
 
-/* generation_bits: 1 .. 32, 0 = 32. */
+struct mmi_catalog_config {
+    uint32_t max_models;
+    uint32_t devices;         /* the most copies of a model */
+    unsigned generation_bits; /* 1 .. 32, 0 = 32 */
+    uint32_t salt;            /* tells the handles of this catalog from those of others */
+};
 mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *alloc,
-                           uint32_t max_models, unsigned generation_bits, mm_error *err);
+                           const struct mmi_catalog_config *config, mm_error *err);
 void mmi_catalog_fini(struct mmi_catalog *catalog); /* no model is left, no reader either */
 
 /* A new model with this name, 255 bytes at most; no version yet, lists and counters are empty.
  * MM_EXISTS, MM_NO_MEMORY, MM_OVERLOADED (max_models), MM_INVALID_ARGUMENT (the name). */
 mm_status mmi_catalog_add(struct mmi_catalog *catalog, const char *name, struct mmi_model **model,
                           mm_error *err);
+/* Memory for more than one copy. false = out of memory. */
+bool mmi_model_want_copies(struct mmi_catalog *catalog, struct mmi_model *model);
 /* Its versions are gone. The handle and the name are void from now on. Never fails, allocates
  * nothing. */
 void mmi_catalog_remove(struct mmi_catalog *catalog, struct mmi_model *model);
@@ -109,6 +136,8 @@ static inline struct mmi_model *mmi_catalog_at(const struct mmi_catalog *catalog
 uint64_t mmi_catalog_find(const struct mmi_catalog *catalog, const char *name);
 /* The model of a handle, or NULL when it is stale. */
 struct mmi_model *mmi_catalog_get(const struct mmi_catalog *catalog, uint64_t id);
+/* Why there is no model of this id: MM_STALE_HANDLE; MM_INVALID_ARGUMENT for 0. */
+mm_status mmi_catalog_no_model(uint64_t id, mm_error *err);
 /* Walk: the model with the next higher number; NULL at the end. Start with NULL. */
 struct mmi_model *mmi_catalog_next(const struct mmi_catalog *catalog,
                                    const struct mmi_model *model);

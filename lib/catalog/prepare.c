@@ -11,6 +11,7 @@
 
 #include <base/checked.h>
 #include <base/hash.h>
+#include <plugin/status.h>
 
 #include <string.h>
 
@@ -21,6 +22,8 @@ struct preparation {
     struct mmi_preparer *preparer;
     const struct mmi_version *version;
     const struct mmi_prepare_watch *watch;
+    int32_t kind;              /* that it is prepared for ... */
+    uint32_t kinds;            /* ... and all that it is good for */
     struct mmi_source *source; /* NULL until somebody needs it */
     struct mmi_backend *backend;
     const mm_format *format;
@@ -31,11 +34,11 @@ struct preparation {
 
 void mmi_preparer_init(struct mmi_preparer *preparer) {
     mmi_lock_init(&preparer->lock, MMI_RANK_PREPARE);
-    mmi_cond_init(&preparer->freed);
+    mmi_cond_init(&preparer->freed, preparer->env);
 }
 
 void mmi_preparer_fini(struct mmi_preparer *preparer) {
-    pthread_cond_destroy(&preparer->freed);
+    mmi_cond_fini(&preparer->freed);
     mmi_lock_fini(&preparer->lock);
 }
 
@@ -45,7 +48,7 @@ static void begin_bytes(struct mmi_preparer *preparer, uint64_t bytes) {
     mmi_lock(&preparer->lock);
     while (preparer->active_bytes > 0 &&
            mmi_add_cap(preparer->active_bytes, bytes) > preparer->budget_bytes) {
-        mmi_lock_wait(&preparer->lock, &preparer->freed, &preparer->env->clock, 0);
+        mmi_cond_wait(&preparer->freed, &preparer->lock, &preparer->env->clock, 0);
     }
     preparer->active_bytes = mmi_add_cap(preparer->active_bytes, bytes);
     mmi_unlock(&preparer->lock);
@@ -54,7 +57,7 @@ static void begin_bytes(struct mmi_preparer *preparer, uint64_t bytes) {
 static void end_bytes(struct mmi_preparer *preparer, uint64_t bytes) {
     mmi_lock(&preparer->lock);
     preparer->active_bytes = mmi_sub_floor(preparer->active_bytes, bytes);
-    pthread_cond_broadcast(&preparer->freed);
+    mmi_cond_broadcast(&preparer->freed);
     mmi_unlock(&preparer->lock);
 }
 
@@ -90,11 +93,33 @@ static mm_status choose_backend(struct preparation *p, mm_error *err) {
     return mmi_registry_find(p->preparer->registry, &query, &p->backend, &p->format, err);
 }
 
-static struct mmi_hash target_of(const struct preparation *p) {
+static struct mmi_hash target_of(const struct preparation *p, int32_t kind) {
     const mm_backend *table = p->backend->table;
-    const char *layout =
-        table->layout ? table->layout(p->backend->state, p->preparer->device_kind) : "";
+    const char *layout = table->layout ? table->layout(p->backend->state, kind) : "";
     return mmi_target_hash(table->name, table->version, layout, p->version->spec->config);
+}
+
+static bool same_hash(const struct mmi_hash *a, const struct mmi_hash *b) {
+    return a->low == b->low && a->high == b->high;
+}
+
+static int32_t lowest_kind(uint32_t kinds) {
+    return (int32_t)(kinds & (~kinds + 1));
+}
+
+/* The kind to prepare for, and what else has the same layout. */
+static void choose_kinds(struct preparation *p, int32_t asked) {
+    uint32_t runs_on = p->backend->table->device_kinds;
+    uint32_t usable = runs_on & p->preparer->kinds;
+    p->kind = runs_on & (uint32_t)asked ? asked : lowest_kind(usable ? usable : runs_on);
+    p->kinds = (uint32_t)p->kind;
+    p->key.target = target_of(p, p->kind);
+    for (uint32_t rest = usable & ~p->kinds; rest; rest &= rest - 1) {
+        struct mmi_hash target = target_of(p, lowest_kind(rest));
+        if (same_hash(&target, &p->key.target)) {
+            p->kinds |= (uint32_t)lowest_kind(rest);
+        }
+    }
 }
 
 /* ---- 3. Content ----------------------------------------------------------------------------- */
@@ -140,15 +165,21 @@ static mm_status source_changed(const struct preparation *p, mm_error *err) {
                     mmi_source_reader(p->source)->name);
 }
 
-static bool same_content(const struct preparation *p, const struct mmi_key *key) {
-    return p->key.content.low == key->content.low && p->key.content.high == key->content.high;
+/* It is not what the version was made of. */
+static bool other_content(const struct preparation *p) {
+    return p->version->content_known && !same_hash(&p->key.content, &p->version->content);
 }
 
-/* It was valid when it was first prepared: if it is invalid now, it has changed. */
+/* What was good when it was prepared first cannot be bad now and be the same; but a backend may
+ * refuse for one kind what it takes for another, before it has read all that makes the content. */
 static bool spoiled(struct preparation *p, mm_status status) {
     bool bad = status == MM_INVALID_MODEL || status == MM_UNSUPPORTED;
-    return bad && p->version->keyed && hash_source(p, &p->key.content, NULL) == MM_OK &&
-           !same_content(p, &p->version->key);
+    if (!bad || !p->version->content_known) {
+        return false;
+    }
+    bool remembered = p->version->spec->source &&
+                      mmi_store_recall(p->preparer->store, p->source, &p->key.content);
+    return (remembered || hash_source(p, &p->key.content, NULL) == MM_OK) && other_content(p);
 }
 
 /* MM_NONE: the store has nothing under this key. */
@@ -156,15 +187,26 @@ static mm_status find(struct preparation *p, mm_error *err) {
     return mmi_store_find(p->preparer->store, &p->key, &p->artifact, err);
 }
 
+static mm_status call_prepare(const struct preparation *p, const mm_sink *sink, mm_error *err) {
+    const struct mmi_backend *backend = p->backend;
+    mm_error told = {0};
+    mm_status status = backend->table->prepare(backend->state, mmi_source_reader(p->source),
+                                               p->version->spec->config, p->kind, sink, &told);
+    if (status == MM_CANCELLED && !sink->cancelled(sink->ctx)) { /* else it would be tried again */
+        return mmi_fail(err, MM_BACKEND_FAILED,
+                        "backend %s: prepare says that it was cancelled, which it was not",
+                        backend->table->name);
+    }
+    status = mmi_slot_status(backend, MMI_SLOT_PREPARE, status, &told);
+    return status == MM_OK ? MM_OK : mmi_error_copy(err, &told);
+}
+
 static mm_status run_prepare(struct preparation *p, mm_error *err) {
     struct mmi_writer_config config = {
         .cancelled = p->watch->cancelled, .progress = p->watch->progress, .user = p->watch->user};
     struct mmi_writer *writer;
     MMI_TRY(mmi_writer_open(p->preparer->store, &config, &writer, err));
-    const mm_backend *table = p->backend->table;
-    mm_status status =
-        table->prepare(p->backend->state, mmi_source_reader(p->source), p->version->spec->config,
-                       p->preparer->device_kind, mmi_writer_sink(writer), err);
+    mm_status status = call_prepare(p, mmi_writer_sink(writer), err);
     if (status == MM_OK) {
         status = hash_source(p, &p->key.content, err);
     }
@@ -172,7 +214,7 @@ static mm_status run_prepare(struct preparation *p, mm_error *err) {
         status = mmi_fail(err, MM_SOURCE_CHANGED, "%s: changed while it was read",
                           mmi_source_reader(p->source)->name);
     }
-    if (status == MM_OK && p->version->keyed && !same_content(p, &p->version->key)) {
+    if (status == MM_OK && other_content(p)) {
         status = source_changed(p, err);
     }
     if (spoiled(p, status)) {
@@ -198,9 +240,8 @@ static mm_status make(struct preparation *p, mm_error *err) {
 
 static mm_status get_artifact(struct preparation *p, mm_error *err) {
     const struct mmi_version *version = p->version;
-    p->key.target = target_of(p);
-    if (version->keyed) { /* 2 */
-        p->key.content = version->key.content;
+    if (version->content_known) { /* 2 */
+        p->key.content = version->content;
         mm_status status = find(p, err);
         if (status != MM_NONE) {
             return status;
@@ -212,7 +253,7 @@ static mm_status get_artifact(struct preparation *p, mm_error *err) {
     if (!known) { /* right when there are no siblings; if there are, prepare finds out */
         MMI_TRY(hash_source(p, &p->key.content, err));
     }
-    if (version->keyed && known && !same_content(p, &version->key)) {
+    if (known && other_content(p)) {
         return source_changed(p, err);
     }
     mm_status status = find(p, err);
@@ -222,7 +263,7 @@ static mm_status get_artifact(struct preparation *p, mm_error *err) {
     if (status == MM_OK && !known && mmi_source_unchanged(p->source)) {
         mmi_store_remember(p->preparer->store, p->source, p->key.content);
     }
-    if (status == MM_OK && version->keyed && !same_content(p, &version->key)) {
+    if (status == MM_OK && other_content(p)) {
         return source_changed(p, err);
     }
     return status;
@@ -277,12 +318,14 @@ static mm_status open_description(struct preparation *p, struct mmi_opened *open
     description->struct_size = sizeof(*description);
     description->batch_axis = -1;
     uint64_t before = atomic_load(&p->backend->live_bytes);
+    mm_error told = {0};
     mm_status status =
-        table->open(p->backend->state, opened->state, &opened->view, description, err);
+        table->open(p->backend->state, opened->state, &opened->view, description, &told);
+    status = mmi_slot_status(p->backend, MMI_SLOT_OPEN, status, &told);
     uint64_t after = atomic_load(&p->backend->live_bytes);
     opened->view.source = NULL; /* it is closed when this preparation ends */
     if (status != MM_OK) {
-        return status;
+        return mmi_error_copy(err, &told);
     }
     opened->host_bytes =
         sizeof(*opened) + table->model_bytes + opened->view.description_bytes +
@@ -298,10 +341,14 @@ static mm_status open_description(struct preparation *p, struct mmi_opened *open
     }
     opened->io_hash = hash_values(description->outputs, description->output_count,
                                   hash_values(description->inputs, description->input_count, 0));
-    opened->signatures = mmi_signatures_new(alloc, p->backend, description, opened->state,
-                                            p->preparer->max_signatures);
-    if (!opened->signatures) {
-        return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", table->name);
+    for (uint32_t rest = p->kinds; rest; rest &= rest - 1) {
+        int32_t kind = lowest_kind(rest);
+        struct mmi_signatures *signatures = mmi_signatures_new(
+            alloc, p->backend, description, opened->state, kind, p->preparer->max_signatures);
+        if (!signatures) {
+            return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", table->name);
+        }
+        opened->signatures[mmi_kind_index(kind)] = signatures;
     }
     return MM_OK;
 }
@@ -310,7 +357,9 @@ void mmi_opened_close(const mm_allocator *alloc, struct mmi_opened *opened) {
     if (!opened) {
         return;
     }
-    mmi_signatures_free(opened->signatures);
+    for (size_t i = 0; i < MMI_DEVICE_KINDS; i++) {
+        mmi_signatures_free(opened->signatures[i]);
+    }
     const mm_backend *table = opened->backend->table;
     if (opened->state || table->model_bytes == 0) {
         table->close(opened->state);
@@ -336,13 +385,14 @@ static mm_status get_description(struct preparation *p, struct mmi_opened **out,
     return MM_OK;
 }
 
-mm_status mmi_version_open(struct mmi_preparer *preparer, const struct mmi_version *version,
-                           const struct mmi_prepare_watch *watch, struct mmi_prepared *prepared,
-                           mm_error *err) {
-    struct preparation p = {.preparer = preparer, .version = version, .watch = watch};
+mm_status mmi_build_open(struct mmi_preparer *preparer, const struct mmi_build *build, int32_t kind,
+                         const struct mmi_prepare_watch *watch, struct mmi_prepared *prepared,
+                         mm_error *err) {
+    struct preparation p = {.preparer = preparer, .version = build->version, .watch = watch};
     *prepared = (struct mmi_prepared){0};
     mm_status status = choose_backend(&p, err);
     if (status == MM_OK) {
+        choose_kinds(&p, kind);
         prepared->bare = p.backend->table->prepare == NULL;
         if (prepared->bare) {
             status = need_source(&p, err);
@@ -359,6 +409,7 @@ mm_status mmi_version_open(struct mmi_preparer *preparer, const struct mmi_versi
     if (status == MM_OK) {
         prepared->keyed = !prepared->bare;
         prepared->key = p.key;
+        prepared->kinds = p.kinds;
         prepared->made = p.made;
     }
     mmi_artifact_release(p.artifact);

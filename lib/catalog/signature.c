@@ -2,15 +2,18 @@
 #include <catalog/signature.h>
 
 #include <base/checked.h>
+#include <catalog/shown.h>
+#include <plugin/status.h>
 
 #include <string.h>
 
 #define VALID (UINT64_C(1) << 63)
-#define SHAPE_INPUT_BYTES 64u
+#define MOST_KEY_WORDS (UINT64_C(256) << 10 >> 3) /* of what is kept for others */
 
 /* ---- Keys ---------------------------------------------------------------------------------------
- * A key is a row of words made by walking the inputs: kinds, shapes, and the elements of inputs
- * that are shape inputs. The same walk hashes, compares and stores. */
+ * A key is a row of words made by walking the inputs: what size is shown of them, so kinds and
+ * shapes, and all that shape inputs hold. The same walk hashes, compares and stores; it ends at the
+ * first difference. */
 
 struct walk {
     uint64_t hash;
@@ -34,26 +37,33 @@ static void emit(struct walk *walk, uint64_t word) {
     walk->words++;
 }
 
-static void walk_value(struct walk *walk, const mm_value *value, bool shape_input) {
+static void walk_bytes(struct walk *walk, const void *bytes, uint64_t count) {
+    for (uint64_t at = 0; at < count && walk->equal; at += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        memcpy(&word, (const char *)bytes + at, (size_t)mmi_min_u64(sizeof(word), count - at));
+        emit(walk, word);
+    }
+}
+
+static void walk_value(struct walk *walk, const mm_value *value, bool shown) {
     emit(walk, ((uint64_t)(uint32_t)value->kind << 48) | ((uint64_t)(uint32_t)value->dtype << 32) |
                    value->rank);
     if (value->kind != MM_TENSOR) {
         emit(walk, value->item_count);
-        for (uint64_t i = 0; i < value->item_count; i++) {
-            walk_value(walk, &value->items[i], false);
+        for (uint64_t i = 0; i < value->item_count && walk->equal; i++) {
+            walk_value(walk, &value->items[i], shown);
         }
         return;
     }
     for (uint32_t axis = 0; axis < value->rank; axis++) {
         emit(walk, (uint64_t)value->shape[axis]);
     }
-    if (shape_input && value->bytes <= SHAPE_INPUT_BYTES && value->data) {
-        const unsigned char *data = value->data;
-        for (uint64_t at = 0; at < value->bytes; at += sizeof(uint64_t)) {
-            uint64_t word = 0;
-            memcpy(&word, data + at, (size_t)mmi_min_u64(sizeof(word), value->bytes - at));
-            emit(walk, word);
-        }
+    if (shown && value->offsets) {
+        uint64_t entries = mm_shape_elements(value->rank, value->shape) + 1;
+        walk_bytes(walk, value->offsets, entries * sizeof(uint64_t));
+    }
+    if (shown && value->data) {
+        walk_bytes(walk, value->data, value->bytes);
     }
 }
 
@@ -62,9 +72,8 @@ static void walk_inputs(struct walk *walk, const mm_description *description,
     walk->hash = UINT64_C(0x6a09e667f3bcc908);
     walk->words = 0;
     walk->equal = true;
-    for (uint32_t i = 0; i < description->input_count; i++) {
-        bool shape_input = description->inputs[i].flags & MM_VALUE_INFO_SHAPE_INPUT;
-        walk_value(walk, &inputs[i], shape_input);
+    for (uint32_t i = 0; i < description->input_count && walk->equal; i++) {
+        walk_value(walk, &inputs[i], mmi_is_shown(&description->inputs[i]));
     }
     walk->equal = walk->equal && walk->words == walk->compare_words;
 }
@@ -78,13 +87,14 @@ static size_t signatures_bytes(uint32_t capacity) {
 struct mmi_signatures *mmi_signatures_new(const mm_allocator *alloc,
                                           const struct mmi_backend *backend,
                                           const mm_description *description, void *opened,
-                                          uint32_t capacity) {
+                                          int32_t device_kind, uint32_t capacity) {
     struct mmi_signatures *signatures = mmi_alloc(alloc, 1, signatures_bytes(capacity));
     if (signatures) {
         signatures->alloc = alloc;
         signatures->backend = backend;
         signatures->description = description;
         signatures->opened = opened;
+        signatures->device_kind = device_kind;
         signatures->capacity = capacity;
     }
     return signatures;
@@ -138,37 +148,24 @@ struct mmi_signature *mmi_signature_find(struct mmi_signatures *signatures,
 
 /* ---- New signatures ------------------------------------------------------------------------- */
 
-/* Inputs as size sees them: no data except that of small shape inputs. */
-static void hide_data(const mm_description *description, const mm_value *inputs, mm_value *shown) {
-    for (uint32_t i = 0; i < description->input_count; i++) {
-        shown[i] = inputs[i];
-        bool shape_input = description->inputs[i].flags & MM_VALUE_INFO_SHAPE_INPUT;
-        if (!shape_input || inputs[i].bytes > SHAPE_INPUT_BYTES) {
-            shown[i].data = NULL;
-        }
-    }
-}
-
 static mm_status ask(struct mmi_signatures *signatures, struct mmi_signature *signature,
                      const mm_value *inputs, mm_error *err) {
-    const mm_description *description = signatures->description;
-    size_t count = description->input_count;
-    mm_value *shown = NULL;
-    if (count > 0) {
-        shown = mmi_alloc(signatures->alloc, count, sizeof(*shown));
-        if (!shown) {
-            return mmi_fail(err, MM_NO_MEMORY, "signature: out of memory");
-        }
-        hide_data(description, inputs, shown);
+    const struct mmi_backend *backend = signatures->backend;
+    struct mmi_shown shown;
+    if (!mmi_shown_make(signatures->alloc, signatures->description, inputs, &shown)) {
+        return mmi_fail(err, MM_NO_MEMORY, "signature: out of memory");
     }
-    uint64_t before = atomic_load(&signatures->backend->live_bytes);
-    mm_status status = signatures->backend->table->size(signatures->opened, signature->state, shown,
-                                                        &signature->size, err);
-    uint64_t after = atomic_load(&signatures->backend->live_bytes);
+    uint64_t before = atomic_load(&backend->live_bytes);
+    mm_error told = {0};
+    mm_status status =
+        backend->table->size(signatures->opened, signatures->device_kind, signature->state,
+                             shown.values, &signature->size, &told);
+    uint64_t after = atomic_load(&backend->live_bytes);
     signature->bytes +=
         signature->size.state_bytes ? signature->size.state_bytes : mmi_sub_floor(after, before);
-    mmi_free(signatures->alloc, shown, count * sizeof(*shown));
-    return status;
+    mmi_shown_free(signatures->alloc, &shown);
+    status = mmi_slot_status(backend, MMI_SLOT_SIZE, status, &told);
+    return status == MM_OK ? MM_OK : mmi_error_copy(err, &told);
 }
 
 static bool allocate(struct mmi_signatures *signatures, struct mmi_signature *signature,
@@ -193,8 +190,9 @@ static bool allocate(struct mmi_signatures *signatures, struct mmi_signature *si
         }
     }
     /* Last: a key says that the state is there and that size was or will be called. One word more,
-     * so that a model without inputs has a key too. */
-    signature->key_words = walk.words + 1;
+     * so that a model without inputs has a key too. What is not shared needs no other. */
+    signature->large = walk.words > MOST_KEY_WORDS;
+    signature->key_words = (signature->large ? 0 : walk.words) + 1;
     signature->key = mmi_alloc(alloc, signature->key_words, sizeof(uint64_t));
     signature->bytes = sizeof(*signature) + signature->key_words * sizeof(uint64_t) +
                        outputs * (sizeof(mm_value) + 1) + table->signature_bytes;
@@ -211,8 +209,10 @@ mm_status mmi_signature_make(struct mmi_signatures *signatures, const mm_value *
         mmi_signature_destroy(signatures, signature);
         return mmi_fail(err, MM_NO_MEMORY, "signature: out of memory");
     }
-    struct walk walk = {.store = signature->key};
-    walk_inputs(&walk, signatures->description, inputs);
+    if (!signature->large) {
+        struct walk walk = {.store = signature->key};
+        walk_inputs(&walk, signatures->description, inputs);
+    }
     mm_status status = ask(signatures, signature, inputs, err);
     if (status != MM_OK) {
         mmi_signature_destroy(signatures, signature);
@@ -251,7 +251,7 @@ static struct mmi_signature *take_slot(struct mmi_signatures *signatures) {
 
 struct mmi_signature *mmi_signature_share(struct mmi_signatures *signatures,
                                           struct mmi_signature **signature) {
-    struct mmi_signature *slot = take_slot(signatures);
+    struct mmi_signature *slot = (*signature)->large ? NULL : take_slot(signatures);
     if (!slot) {
         return NULL;
     }

@@ -21,6 +21,7 @@ struct mmi_spec {
 struct mmi_settings {
     uint32_t evict_class;                 /* 0 low, 1 normal, 2 high */
     uint32_t max_concurrency, max_queued; /* 0 = no limit; 0 = the mesh's */
+    uint32_t replicas, min_replicas; /* copies: the most, >= 1; the least once it is resident */
     bool pinned;
     uint64_t idle_ttl_ns, min_residency_ns; /* 0 = never; 0 = the mesh's */
 };

@@ -16,13 +16,23 @@ struct mmi_version *mmi_version_new(const mm_allocator *alloc, const struct mmi_
     }
     version->refs = 1;
     version->number = number;
-    mmi_list_init(&version->closable);
+    version->build_count = 1;
+    for (size_t i = 0; i < MMI_DEVICE_KINDS; i++) {
+        version->builds[i].version = version;
+        mmi_list_init(&version->builds[i].closable);
+    }
+    mmi_list_init(&version->copies);
+    mmi_list_init(&version->dropping);
     return version;
 }
 
 void mmi_version_free(const mm_allocator *alloc, struct mmi_version *version) {
-    mmi_opened_close(alloc, version->opened);
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        mmi_opened_close(alloc, version->builds[i].opened);
+        mmi_failure_clear(alloc, &version->builds[i].failure);
+    }
     mmi_failure_clear(alloc, &version->failure);
+    mmi_failure_clear(alloc, &version->refusal);
     mmi_spec_free(alloc, version->spec);
     mmi_free(alloc, version, sizeof(*version));
 }
@@ -61,19 +71,65 @@ mm_status mmi_failure_get(const struct mmi_failure *failure, uint64_t now_ns, mm
     return status;
 }
 
-void mmi_version_commit(struct mmi_version *version, const struct mmi_prepared *prepared) {
+struct mmi_build *mmi_version_build(struct mmi_version *version, int32_t kind) {
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        struct mmi_build *build = &version->builds[i];
+        if (build->kinds == 0 || (build->kinds & (uint32_t)kind)) {
+            return build;
+        }
+    }
+    /* No two builds share a kind, so there is one left for this. */
+    struct mmi_build *build = &version->builds[version->build_count++];
+    build->kinds = (uint32_t)kind;
+    return build;
+}
+
+struct mmi_build *mmi_version_described(struct mmi_version *version) {
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        if (version->builds[i].state == MMI_BUILD_PREPARED) {
+            return &version->builds[i];
+        }
+    }
+    return NULL;
+}
+
+/* What others do not have of the kinds that a preparation is good for. */
+static uint32_t kinds_left(const struct mmi_build *build, uint32_t kinds) {
+    const struct mmi_version *version = build->version;
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        if (&version->builds[i] != build) {
+            kinds &= ~version->builds[i].kinds;
+        }
+    }
+    return kinds ? kinds : build->kinds;
+}
+
+void mmi_build_commit(struct mmi_build *build, const struct mmi_prepared *prepared) {
     const mm_description *description = &prepared->opened->description;
-    version->opened = prepared->opened;
-    version->opened->version = version;
-    version->keyed = prepared->keyed;
-    version->bare = prepared->bare;
-    version->key = prepared->key;
-    version->weights_bytes = description->weights_bytes;
-    if (!version->activation_expected && !version->activation_measured) {
-        version->activation_bytes = description->activation_bytes;
+    build->opened = prepared->opened;
+    build->opened->build = build;
+    build->kinds = kinds_left(build, prepared->kinds);
+    build->keyed = prepared->keyed;
+    build->bare = prepared->bare;
+    build->target = prepared->key.target;
+    if (prepared->keyed) {
+        build->version->content = prepared->key.content;
+        build->version->content_known = true;
     }
-    if (version->own_bytes == 0) {
-        version->own_bytes = description->own_bytes;
+    build->weights_bytes = description->weights_bytes;
+    if (!build->activation_expected && !build->activation_measured) {
+        build->activation_bytes = description->activation_bytes;
     }
-    version->state = MMI_VERSION_PREPARED;
+    if (build->own_bytes == 0) {
+        build->own_bytes = description->own_bytes;
+    }
+    build->state = MMI_BUILD_PREPARED;
+}
+
+uint64_t mmi_opened_bytes(const struct mmi_opened *opened) {
+    uint64_t bytes = opened->host_bytes;
+    for (size_t i = 0; i < MMI_DEVICE_KINDS; i++) {
+        bytes += opened->signatures[i] ? opened->signatures[i]->bytes : 0;
+    }
+    return bytes;
 }

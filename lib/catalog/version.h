@@ -2,7 +2,10 @@
 #ifndef MMI_CATALOG_VERSION_H
 #define MMI_CATALOG_VERSION_H
 
-/* One version of a model: its content, and what is known of it.
+/* One version of a model: its content, and what was found out about it.
+ *
+ * A version is prepared once for each kind of device that asks for another layout: a build. A build
+ * serves every kind whose layout text is the same, so most versions have one. The chart of a build:
  *
  *   UNPREPARED --> PREPARING --> PREPARED          the description is open
  *        ^             |  |          |
@@ -11,30 +14,29 @@
  *   PREPARING -> UNPREPARED: cancelled. PREPARED -> UNPREPARED: the description was closed for lack
  *   of room; the key is kept, so the way back is short.
  *
- * Everything here is under the residency lock, except mmi_version_open, mmi_prepared_discard and
- * mmi_opened_close, which take long and are called without it. An mmi_opened does not change while
- * it has users. */
+ * Everything here is under the residency lock, but for mmi_build_open and mmi_opened_close, which
+ * take long and want no lock. What an mmi_opened shows stays as it is while it has users. */
 
 #include <artifact/store.h>
 #include <base/list.h>
 #include <base/lock.h>
 #include <catalog/signature.h>
 #include <catalog/spec.h>
-#include <source/source.h>
 #include <plugin/registry.h>
+#include <source/source.h>
 
 #include <stdatomic.h>
 
-enum mmi_version_state {
-    MMI_VERSION_UNPREPARED,
-    MMI_VERSION_PREPARING,
-    MMI_VERSION_PREPARED,
-    MMI_VERSION_BAD
+enum mmi_build_state {
+    MMI_BUILD_UNPREPARED,
+    MMI_BUILD_PREPARING,
+    MMI_BUILD_PREPARED,
+    MMI_BUILD_BAD
 };
 
-/* An open description. It lives while it has users, even if its version has another one by now. */
+/* An open description. It stays while it has users, also when its build has another by now. */
 struct mmi_opened {
-    struct mmi_version *version; /* each user holds a reference to it */
+    struct mmi_build *build; /* each user holds a reference to its version */
     uint32_t users;
     struct mmi_list closing; /* residency's */
     struct mmi_backend *backend;
@@ -43,10 +45,13 @@ struct mmi_opened {
     mm_artifact view; /* what the backend was given; its address stays */
     void *state;      /* the backend's, table->model_bytes */
     mm_description description;
-    struct mmi_signatures *signatures;
+    struct mmi_signatures *signatures[MMI_DEVICE_KINDS]; /* by mmi_kind_index; NULL: not for it */
     uint64_t io_hash;    /* of names, types and shapes of inputs and outputs */
     uint64_t host_bytes; /* of all this but the signatures */
 };
+
+/* Host memory of a description and its signatures. */
+uint64_t mmi_opened_bytes(const struct mmi_opened *opened);
 
 /* A failure that is remembered, with growing back-off. */
 struct mmi_failure {
@@ -56,31 +61,51 @@ struct mmi_failure {
     uint64_t count; /* in a row */
 };
 
-struct mmi_version {
-    uint32_t refs; /* the model, users of descriptions, jobs */
-    uint64_t number;
-    struct mmi_spec *spec;
-    struct mmi_settings settings; /* become the model's when this version does */
-    enum mmi_version_state state;
-    struct mmi_failure failure; /* BAD, or of the last load */
+struct mmi_build {
+    struct mmi_version *version;
+    uint32_t kinds; /* mm_device_kind, or'ed; 0: a version's first build before it was prepared */
+    enum mmi_build_state state;
+    int32_t preparing_kind;     /* PREPARING: for which kind */
+    struct mmi_failure failure; /* BAD */
     struct mmi_opened *opened;  /* PREPARED only */
     struct mmi_list closable;   /* linked: PREPARED without users, least recently used first */
     uint64_t closable_bytes;    /* counted while linked */
-    _Atomic bool abandoned;     /* no longer needed: a preparation may stop */
     _Atomic uint32_t prepare_permille;
-    /* Kept when the description is closed. */
-    bool keyed;
-    bool bare; /* the backend has no prepare: there is no key */
-    struct mmi_key key;
+    /* Found out once, kept when the description is closed. */
+    bool keyed; /* `target`, with the version's content, finds the artifact */
+    bool bare;  /* the backend has no prepare: there is no key */
+    struct mmi_hash target;
     uint64_t weights_bytes;
     uint64_t own_bytes; /* estimate, then as measured */
     /* the backend's estimate, then what requests before the first run will need, then the
      * high-water mark */
     uint64_t activation_bytes;
     bool activation_expected, activation_measured;
-    uint64_t prepare_ns, load_ns;  /* of the last one */
-    struct mmi_instance *instance; /* residency's: not NONE; NULL = none */
+    uint64_t prepare_ns; /* of the last one */
 };
+
+struct mmi_version {
+    uint32_t refs; /* the model, users of descriptions, work that was handed out */
+    uint64_t number;
+    struct mmi_spec *spec;
+    struct mmi_settings settings; /* become the model's when this version does */
+    struct mmi_build builds[MMI_DEVICE_KINDS];
+    uint32_t build_count; /* >= 1 */
+    bool content_known;
+    struct mmi_hash content;
+    struct mmi_failure failure; /* of the last load */
+    struct mmi_failure refusal; /* a load was refused, and nobody was told yet */
+    uint64_t load_ns;           /* of the last one */
+    _Atomic bool abandoned;     /* nobody wants it any more: a preparation may stop */
+    struct mmi_list copies;     /* residency's: instances of it that are not NONE */
+    struct mmi_list dropping;   /* residency's */
+};
+
+/* The build for devices of a kind: the one that says so, a first build that does not know its kinds
+ * yet, else a new one. The builds' kinds never overlap. Cannot fail. */
+struct mmi_build *mmi_version_build(struct mmi_version *version, int32_t kind);
+/* A PREPARED build, whose description is as good as any for inputs and outputs; NULL = none. */
+struct mmi_build *mmi_version_described(struct mmi_version *version);
 
 struct mmi_version *mmi_version_new(const mm_allocator *alloc, const struct mmi_spec *spec,
                                     uint64_t number); /* copies; refs 1; NULL = out of memory */
@@ -96,9 +121,10 @@ mm_status mmi_failure_get(const struct mmi_failure *failure, uint64_t now_ns, mm
 
 /* ---- Without a lock ------------------------------------------------------------------------- */
 
-/* The result of one preparation; mmi_version_commit moves it into the version. */
+/* What one preparation found out; mmi_build_commit moves it into the build. */
 struct mmi_prepared {
     struct mmi_opened *opened;
+    uint32_t kinds;         /* the one asked for and all that have its layout */
     bool keyed, bare, made; /* made: the backend's prepare ran */
     struct mmi_key key;
 };
@@ -108,31 +134,33 @@ struct mmi_preparer {
     const struct mmi_env *env;
     struct mmi_registry *registry;
     struct mmi_store *store;
-    int32_t device_kind; /* that artifacts are made for */
     uint32_t max_signatures;
+    uint32_t kinds; /* of the mesh's devices, or'ed */
     /* A byte limit on sources being prepared at once; one always may. */
     struct mmi_lock lock;
-    pthread_cond_t freed;
+    struct mmi_cond freed;
     uint64_t budget_bytes, active_bytes;
 };
 void mmi_preparer_init(struct mmi_preparer *preparer);
 void mmi_preparer_fini(struct mmi_preparer *preparer);
 
-/* Callbacks during a preparation. */
+/* Told and asked while preparing. */
 struct mmi_prepare_watch {
     bool (*cancelled)(void *user);
     void (*progress)(void *user, uint32_t permille);
     void *user;
 };
 
-/* Source -> key -> artifact -> open description. Blocks. One at a time per version (PREPARING).
- * Reads spec and the key of the version. A known content that changed is MM_SOURCE_CHANGED. */
-mm_status mmi_version_open(struct mmi_preparer *preparer, const struct mmi_version *version,
-                           const struct mmi_prepare_watch *watch, struct mmi_prepared *prepared,
-                           mm_error *err);
+/* Source -> key -> artifact -> open description, for devices of one kind. Blocks. One at a time per
+ * version. Reads the spec, the content and what was found out. A known content that changed is
+ * MM_SOURCE_CHANGED. A backend that does not run on devices of that kind prepares for another one:
+ * of the mesh's if it runs on any of them; prepared->kinds says for which. */
+mm_status mmi_build_open(struct mmi_preparer *preparer, const struct mmi_build *build, int32_t kind,
+                         const struct mmi_prepare_watch *watch, struct mmi_prepared *prepared,
+                         mm_error *err);
 void mmi_opened_close(const mm_allocator *alloc, struct mmi_opened *opened); /* NULL is fine */
 
-/* Under the lock: PREPARING -> PREPARED. */
-void mmi_version_commit(struct mmi_version *version, const struct mmi_prepared *prepared);
+/* Under the lock: PREPARING -> PREPARED. Kinds that another build has stay with it. */
+void mmi_build_commit(struct mmi_build *build, const struct mmi_prepared *prepared);
 
 #endif

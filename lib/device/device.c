@@ -81,6 +81,9 @@ static mm_status build(struct mmi_device *device, const struct kind *kind,
     if (kind->open) {
         MMI_TRY(kind->open(device, config, err));
     }
+    if (kind->kind != MM_DEVICE_HOST) {
+        MMI_TRY(mmi_kept_open(device, err));
+    }
     device->arena = mmi_arena_new(&device->env->alloc, kind->arena, config->budget_bytes);
     if (!device->arena) {
         return mmi_fail(err, MM_NO_MEMORY, "device %s: no memory for its books", device->name);
@@ -98,7 +101,11 @@ mm_status mmi_device_open(const struct mmi_env *env, const struct mmi_device_con
         return mmi_fail(err, MM_NO_MEMORY, "device %s: out of memory", called);
     }
     strcpy(device->name, called);
-    device->pub = (mm_device){.kind = kind->kind, .index = config->index, .name = device->name};
+    device->pub = (mm_device){.kind = kind->kind,
+                              .index = config->index,
+                              .name = device->name,
+                              .host = device,
+                              .calls = &mmi_device_calls};
     device->ops = kind->ops;
     device->env = env;
     mm_status status = build(device, kind, config, err);
@@ -114,6 +121,7 @@ void mmi_device_close(struct mmi_device *device) {
     if (!device) {
         return;
     }
+    mmi_kept_close(device);
     device->ops->close(device);
     mmi_arena_free(device->arena);
     mmi_free(&device->env->alloc, device, sizeof(*device));
@@ -138,6 +146,20 @@ mm_status mmi_device_enter(struct mmi_device *device, mm_error *err) {
         return mmi_device_gone(device, err);
     }
     return mmi_fail_errno(err, MM_IO, errnum, "device %s", device->name);
+}
+
+void *mmi_pages_alloc(struct mmi_device *device, uint64_t bytes, mm_error *err) {
+    const mm_allocator *alloc = &device->env->alloc;
+    void *memory = alloc->alloc(alloc->user, bytes, MMI_PAGE_BYTES);
+    if (!memory) {
+        mmi_fail(err, MM_NO_MEMORY, "device %s: no memory for %" PRIu64 " bytes of staging",
+                 device->name, bytes);
+    }
+    return memory;
+}
+
+void mmi_pages_free(struct mmi_device *device, void *memory, uint64_t bytes) {
+    mmi_free(&device->env->alloc, memory, bytes);
 }
 
 void mmi_region_unmap(struct mmi_region *region) {

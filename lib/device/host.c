@@ -84,6 +84,71 @@ static void host_close(struct mmi_device *device) {
     (void)device;
 }
 
+static void *host_staging_alloc(struct mmi_device *device, uint64_t bytes, mm_error *err) {
+    return mmi_device_enter(device, err) == MM_OK ? mmi_pages_alloc(device, bytes, err) : NULL;
+}
+
+/* ---- Streams: everything is over when its call returns --------------------------------------- */
+
+static mm_status host_stream_open(struct mmi_device *device, struct mmi_stream **stream,
+                                  mm_error *err) {
+    MMI_TRY(mmi_device_enter(device, err));
+    *stream = NULL;
+    return MM_OK;
+}
+
+static void host_stream_close(struct mmi_device *device, struct mmi_stream *stream) {
+    (void)device, (void)stream;
+}
+
+static mm_status host_begin_load(struct mmi_device *device, struct mmi_stream *stream,
+                                 mm_error *err) {
+    (void)stream;
+    return mmi_device_enter(device, err);
+}
+
+/* In, out and inside: it is all the same memory. */
+static mm_status host_copy(struct mmi_device *device, struct mmi_stream *stream, void *to,
+                           const void *from, uint64_t bytes, mm_error *err) {
+    (void)stream;
+    MMI_TRY(mmi_device_enter(device, err));
+    if (bytes > 0) {
+        memcpy(to, from, bytes);
+    }
+    return MM_OK;
+}
+
+static mm_status host_access(struct mmi_device *device, struct mmi_stream *stream, const void *base,
+                             uint64_t bytes, enum mmi_access access, mm_error *err) {
+    (void)stream, (void)base, (void)bytes, (void)access;
+    return mmi_device_enter(device, err);
+}
+
+static mm_status host_record(struct mmi_device *device, struct mmi_stream *stream,
+                             mm_device_event *event, mm_error *err) {
+    (void)stream;
+    MMI_TRY(mmi_device_enter(device, err));
+    *event = (mm_device_event){0};
+    return MM_OK;
+}
+
+static mm_status host_stream_wait(struct mmi_device *device, struct mmi_stream *stream,
+                                  const mm_device_event *event, mm_error *err) {
+    (void)stream, (void)event;
+    return mmi_device_enter(device, err);
+}
+
+/* `wait` and `done`. */
+static mm_status host_wait(struct mmi_device *device, const mm_device_event *event, mm_error *err) {
+    (void)event;
+    return mmi_device_enter(device, err);
+}
+
+static mm_status host_finish(struct mmi_device *device, struct mmi_stream *stream, mm_error *err) {
+    (void)device, (void)stream, (void)err;
+    return MM_OK;
+}
+
 const struct mmi_device_ops mmi_host_ops = {
     .map = host_map,
     .unmap = mmi_region_unmap,
@@ -92,4 +157,19 @@ const struct mmi_device_ops mmi_host_ops = {
     .map_file = host_map_file,
     .resize = host_resize,
     .close = host_close,
+    .staging_alloc = host_staging_alloc,
+    .staging_free = mmi_pages_free,
+    .stream_open = host_stream_open,
+    .stream_close = host_stream_close,
+    .begin_load = host_begin_load,
+    .copy_in = host_copy,
+    .copy_out = host_copy,
+    .copy = host_copy,
+    .access = host_access,
+    .record = host_record,
+    .stream_wait = host_stream_wait,
+    .wait = host_wait,
+    .finish = host_finish,
+    .done = host_wait,
+    .probe = mmi_device_enter,
 };

@@ -12,28 +12,27 @@
 #include <unistd.h>
 
 #define TEXT_BYTES 8192 /* longer than any of these files; the rest of a longer one is not needed */
-#define LEAST_BUDGET_BYTES (UINT64_C(64) << 20)
+#define UNKNOWN_BUDGET_BYTES (UINT64_C(64) << 20)
 
-/* Where each version of cgroups keeps its numbers. */
+/* What version 1 shows where no limit was set: the largest number of pages, 2^63 less a page. No
+ * machine comes near. */
+#define NO_LIMIT_BYTES (UINT64_C(1) << 62)
+
+/* Where control groups keep their limits. */
 struct layout {
-    const char *mount;
+    const char *mounts[2];
     const char *limits[2];
-    const char *usage;
-    const char *droppable; /* key in memory.stat */
 };
 
 static const struct layout v1 = {
-    .mount = "/sys/fs/cgroup/memory",
+    .mounts = {"/sys/fs/cgroup/memory"},
     .limits = {"memory.limit_in_bytes"},
-    .usage = "memory.usage_in_bytes",
-    .droppable = "total_inactive_file",
 };
-/* Above memory.high the kernel throttles: treated as a limit like memory.max. */
+/* Beside version 1 the mount of version 2 is the second. Above memory.high the kernel throttles:
+ * treated as a limit like memory.max. */
 static const struct layout v2 = {
-    .mount = "/sys/fs/cgroup",
+    .mounts = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"},
     .limits = {"memory.max", "memory.high"},
-    .usage = "memory.current",
-    .droppable = "inactive_file",
 };
 
 /* The beginning of a file as text; empty when it cannot be read. */
@@ -69,46 +68,33 @@ static uint64_t find_number(const char *text, const char *key) {
     return UINT64_MAX;
 }
 
-static void read_group_file(const char *root, const struct layout *layout, const char *group,
-                            const char *file, char text[TEXT_BYTES]) {
-    char path[PATH_MAX];
-    int length = snprintf(path, sizeof(path), "%s%s%s/%s", root, layout->mount, group, file);
-    text[0] = '\0';
-    if (length > 0 && (size_t)length < sizeof(path)) {
-        read_text(path, text);
-    }
-}
-
-/* What one group leaves; UINT64_MAX when it has no limit. */
-static uint64_t left_in_group(const char *root, const struct layout *layout, const char *group) {
-    char text[TEXT_BYTES];
+/* The limit of one group; UINT64_MAX when it has none. */
+static uint64_t limit_of_group(const char *root, const struct layout *layout, const char *group) {
+    char path[PATH_MAX], text[TEXT_BYTES];
     uint64_t limit = UINT64_MAX;
-    for (size_t i = 0; i < 2 && layout->limits[i]; i++) {
-        read_group_file(root, layout, group, layout->limits[i], text);
-        limit = mmi_min_u64(limit, parse_bytes(text));
+    for (size_t i = 0; i < 4; i++) {
+        const char *mount = layout->mounts[i / 2], *file = layout->limits[i % 2];
+        if (!mount || !file) {
+            continue;
+        }
+        int length = snprintf(path, sizeof(path), "%s%s%s/%s", root, mount, group, file);
+        if (length > 0 && (size_t)length < sizeof(path)) {
+            read_text(path, text);
+            limit = mmi_min_u64(limit, parse_bytes(text));
+        }
     }
-    if (limit == UINT64_MAX) {
-        return UINT64_MAX;
-    }
-    read_group_file(root, layout, group, layout->usage, text);
-    uint64_t usage = parse_bytes(text);
-    read_group_file(root, layout, group, "memory.stat", text);
-    uint64_t droppable = find_number(text, layout->droppable);
-    if (droppable != UINT64_MAX) {
-        usage = mmi_sub_floor(usage, droppable);
-    }
-    return mmi_sub_floor(limit, usage);
+    return limit < NO_LIMIT_BYTES ? limit : UINT64_MAX;
 }
 
 /* The group itself and all above it, up to the mount. Inside a container the upper part of the path
  * may not exist here; the container's own limit is then the mount's. Consumes `group`. */
-static uint64_t left_in_groups(const char *root, const struct layout *layout, char *group) {
-    uint64_t left = UINT64_MAX;
+static uint64_t limit_of_groups(const char *root, const struct layout *layout, char *group) {
+    uint64_t limit = UINT64_MAX;
     for (char *end = group + strlen(group); end; end = strrchr(group, '/')) {
         *end = '\0';
-        left = mmi_min_u64(left, left_in_group(root, layout, group));
+        limit = mmi_min_u64(limit, limit_of_group(root, layout, group));
     }
-    return left;
+    return limit;
 }
 
 static bool names_memory(char *controllers) {
@@ -121,12 +107,12 @@ static bool names_memory(char *controllers) {
     return false;
 }
 
-uint64_t mmi_memory_available(const char *root) {
+uint64_t mmi_memory_usable(const char *root) {
     char path[PATH_MAX], text[TEXT_BYTES];
     snprintf(path, sizeof(path), "%s/proc/meminfo", root);
     read_text(path, text);
     uint64_t kib = find_number(text, "MemAvailable");
-    uint64_t available = kib > UINT64_MAX / 1024 ? 0 : kib * 1024;
+    uint64_t usable = kib > UINT64_MAX / 1024 ? UINT64_MAX : kib * 1024;
 
     /* Lines of "number:controllers:group"; no controllers: version 2. */
     snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
@@ -139,14 +125,22 @@ uint64_t mmi_memory_available(const char *root) {
             continue;
         }
         if (*controllers == '\0') {
-            available = mmi_min_u64(available, left_in_groups(root, &v2, line));
+            usable = mmi_min_u64(usable, limit_of_groups(root, &v2, line));
         } else if (names_memory(controllers)) {
-            available = mmi_min_u64(available, left_in_groups(root, &v1, line));
+            usable = mmi_min_u64(usable, limit_of_groups(root, &v1, line));
         }
     }
-    return available;
+    return usable;
+}
+
+uint64_t mmi_default_budget(const char *root) {
+    uint64_t usable = mmi_memory_usable(root);
+    if (usable == UINT64_MAX) {
+        return UNKNOWN_BUDGET_BYTES;
+    }
+    return mmi_max_u64(usable / 2, MMI_CHUNK_BYTES);
 }
 
 uint64_t mmi_host_default_budget(void) {
-    return mmi_max_u64(mmi_memory_available("") / 2, LEAST_BUDGET_BYTES);
+    return mmi_default_budget("");
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <base/checked.h>
-#include <base/lock.h>
-#include <device/driver.h>
+#include <device/sim.h>
 
 #include <assert.h>
 #include <errno.h>
@@ -22,50 +20,29 @@
  * Like those of a real device, chunks are never given back while it is open. */
 
 /* Chunks [first, first + count) in their own order; one for each time that the device grew. */
-struct window {
-    struct window *next;
+struct mmi_sim_window {
+    struct mmi_sim_window *next;
     uint32_t first, count;
     uint8_t *base;
 };
 
-struct sim {
-    int memory; /* the file; -1 = none */
-    uint64_t ns_per_mib, load_delay_ns;
-    struct mmi_lock lock; /* guards all below */
-    pthread_cond_t time;  /* never signalled: waits on it end by the clock */
-    struct window *windows;
-    uint32_t chunk_count;
-};
-
-/* ---- Latency --------------------------------------------------------------------------------- */
-
-static mm_status wait_for(struct mmi_device *device, uint64_t delay_ns, mm_error *err) {
-    struct sim *sim = device->impl;
-    const struct mmi_clock *clock = &device->env->clock;
-    if (delay_ns == 0) {
-        return MM_OK;
+mm_status mmi_sim_enter(struct mmi_device *device, mm_error *err) {
+    struct mmi_sim *sim = device->impl;
+    mm_status status = mmi_device_enter(device, err);
+    if (status == MM_DEVICE_LOST) {
+        mmi_lock(&sim->lock);
+        mmi_cond_broadcast(&sim->changed);
+        mmi_unlock(&sim->lock);
     }
-    uint64_t deadline_ns = mmi_add_cap(mmi_now(clock), delay_ns);
-    mmi_lock(&sim->lock);
-    while (!atomic_load(&device->lost) && mmi_now(clock) < deadline_ns) {
-        mmi_lock_wait(&sim->lock, &sim->time, clock, deadline_ns);
-    }
-    mmi_unlock(&sim->lock);
-    return atomic_load(&device->lost) ? mmi_device_gone(device, err) : MM_OK;
-}
-
-/* A product beyond 64 bits is hours away: treat as never. */
-static uint64_t copy_ns(const struct sim *sim, uint64_t bytes) {
-    uint64_t product;
-    return mmi_mul(bytes, sim->ns_per_mib, &product) ? product >> 20 : UINT64_MAX;
+    return status;
 }
 
 /* ---- Mapping --------------------------------------------------------------------------------- */
 
-static uint8_t *find_chunk(struct sim *sim, uint32_t chunk) {
+static uint8_t *find_chunk(struct mmi_sim *sim, uint32_t chunk) {
     mmi_lock(&sim->lock);
     assert(chunk < sim->chunk_count);
-    const struct window *window = sim->windows;
+    const struct mmi_sim_window *window = sim->windows;
     while (chunk < window->first) {
         window = window->next;
     }
@@ -84,7 +61,7 @@ static uint32_t run_length(const struct mmi_block *block, uint32_t first) {
 }
 
 /* Populated at once: a page fault for each page of a load would take longer than its copy. */
-static bool map_chunks(const struct sim *sim, const struct mmi_block *block, uint8_t *base) {
+static bool map_chunks(const struct mmi_sim *sim, const struct mmi_block *block, uint8_t *base) {
     for (uint32_t i = 0; i < block->chunk_count;) {
         uint32_t length = run_length(block, i);
         if (mmap(base + i * MMI_CHUNK_BYTES, length * MMI_CHUNK_BYTES, PROT_READ | PROT_WRITE,
@@ -117,38 +94,80 @@ static mm_status map_large(struct mmi_device *device, const struct mmi_block *bl
     return MM_OK;
 }
 
-static mm_status sim_map(struct mmi_device *device, const struct mmi_block *block,
-                         struct mmi_region *region, mm_error *err) {
-    struct sim *sim = device->impl;
-    MMI_TRY(mmi_device_enter(device, err));
-    MMI_TRY(wait_for(device, sim->load_delay_ns, err));
+static mm_status map_block(struct mmi_device *device, const struct mmi_block *block,
+                           struct mmi_region *region, mm_error *err) {
     if (!block->small) {
         return map_large(device, block, region, err);
     }
     *region = (struct mmi_region){.device = device,
-                                  .base = find_chunk(sim, block->chunk) + block->offset,
+                                  .base = find_chunk(device->impl, block->chunk) + block->offset,
                                   .bytes = block->bytes};
     return MM_OK;
 }
 
-static mm_status sim_write(struct mmi_region *region, uint64_t offset, const void *from,
-                           uint64_t bytes, mm_error *err) {
-    struct mmi_device *device = region->device;
-    mmi_region_check(region, offset, bytes);
-    MMI_TRY(mmi_device_enter(device, err));
-    MMI_TRY(wait_for(device, copy_ns(device->impl, bytes), err));
-    memcpy(region->base + offset, from, bytes);
+static mm_status sim_map(struct mmi_device *device, const struct mmi_block *block,
+                         struct mmi_region *region, mm_error *err) {
+    struct mmi_sim *sim = device->impl;
+    MMI_TRY(mmi_sim_enter(device, err));
+    MMI_TRY(map_block(device, block, region, err));
+    mmi_lock(&sim->lock);
+    mmi_list_push_back(&sim->regions, &region->node);
+    mmi_unlock(&sim->lock);
     return MM_OK;
+}
+
+/* The arena may have given a small block to somebody else before its old region is unmapped. */
+static bool has_new_owner(const struct mmi_sim *sim, const struct mmi_sim_memory *memory) {
+    MMI_LIST_EACH(node, &sim->regions) {
+        const struct mmi_region *region = MMI_CONTAINER(node, struct mmi_region, node);
+        if (mmi_sim_meet(memory, &(struct mmi_sim_memory){region->base, region->bytes})) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void sim_unmap(struct mmi_region *region) {
+    struct mmi_device *device = region->device;
+    if (!device) {
+        return;
+    }
+    struct mmi_sim *sim = device->impl;
+    struct mmi_sim_memory memory = {region->base, region->bytes};
+    mmi_lock(&sim->lock);
+    mmi_list_remove(&region->node);
+    if (!has_new_owner(sim, &memory)) {
+        mmi_sim_abandon(device, &memory);
+    }
+    mmi_unlock(&sim->lock);
+    mmi_region_unmap(region);
+}
+
+/* ---- Staging --------------------------------------------------------------------------------- */
+
+static void *sim_staging_alloc(struct mmi_device *device, uint64_t bytes, mm_error *err) {
+    return mmi_sim_enter(device, err) == MM_OK ? mmi_pages_alloc(device, bytes, err) : NULL;
+}
+
+static void sim_staging_free(struct mmi_device *device, void *memory, uint64_t bytes) {
+    struct mmi_sim *sim = device->impl;
+    if (!memory) {
+        return;
+    }
+    mmi_lock(&sim->lock);
+    mmi_sim_abandon(device, &(struct mmi_sim_memory){memory, bytes});
+    mmi_unlock(&sim->lock);
+    mmi_pages_free(device, memory, bytes);
 }
 
 /* ---- Size ------------------------------------------------------------------------------------ */
 
 /* Under the lock. */
 static mm_status grow(struct mmi_device *device, uint32_t chunk_count, mm_error *err) {
-    struct sim *sim = device->impl;
+    struct mmi_sim *sim = device->impl;
     uint64_t end = chunk_count * MMI_CHUNK_BYTES;
     uint64_t start = sim->chunk_count * MMI_CHUNK_BYTES;
-    struct window *window = mmi_alloc(&device->env->alloc, 1, sizeof(*window));
+    struct mmi_sim_window *window = mmi_alloc(&device->env->alloc, 1, sizeof(*window));
     if (!window) {
         return mmi_fail(err, MM_NO_MEMORY, "device %s: out of memory", device->name);
     }
@@ -164,7 +183,8 @@ static mm_status grow(struct mmi_device *device, uint32_t chunk_count, mm_error 
         return mmi_fail_errno(err, MM_NO_MEMORY, errnum, "device %s: growing to %" PRIu64 " bytes",
                               device->name, end);
     }
-    *window = (struct window){sim->windows, sim->chunk_count, chunk_count - sim->chunk_count, base};
+    *window = (struct mmi_sim_window){sim->windows, sim->chunk_count,
+                                      chunk_count - sim->chunk_count, base};
     sim->windows = window;
     sim->chunk_count = chunk_count;
     return MM_OK;
@@ -172,7 +192,7 @@ static mm_status grow(struct mmi_device *device, uint32_t chunk_count, mm_error 
 
 /* Never fewer than there were: the arena keeps its highest numbers too. */
 static mm_status provide(struct mmi_device *device, uint64_t budget_bytes, mm_error *err) {
-    struct sim *sim = device->impl;
+    struct mmi_sim *sim = device->impl;
     uint64_t chunk_count = budget_bytes / MMI_CHUNK_BYTES;
     if (chunk_count > UINT32_MAX) {
         return mmi_fail(err, MM_INVALID_ARGUMENT,
@@ -189,7 +209,7 @@ static mm_status provide(struct mmi_device *device, uint64_t budget_bytes, mm_er
 }
 
 static mm_status sim_resize(struct mmi_device *device, uint64_t budget_bytes, mm_error *err) {
-    MMI_TRY(mmi_device_enter(device, err));
+    MMI_TRY(mmi_sim_enter(device, err));
     return provide(device, budget_bytes, err);
 }
 
@@ -198,17 +218,23 @@ static mm_status sim_resize(struct mmi_device *device, uint64_t budget_bytes, mm
 mm_status mmi_sim_open(struct mmi_device *device, const struct mmi_device_config *config,
                        mm_error *err) {
     const mm_allocator *alloc = &device->env->alloc;
-    struct sim *sim = mmi_alloc(alloc, 1, sizeof(*sim));
+    struct mmi_sim *sim = mmi_alloc(alloc, 1, sizeof(*sim));
     if (!sim) {
         return mmi_fail(err, MM_NO_MEMORY, "device %s: out of memory", device->name);
     }
-    int errnum = mmi_cond_init(&sim->time);
+    int errnum = mmi_cond_init(&sim->changed, device->env);
     if (errnum != 0) {
         mmi_free(alloc, sim, sizeof(*sim));
         return mmi_fail_errno(err, MM_NO_MEMORY, errnum, "device %s", device->name);
     }
     mmi_lock_init(&sim->lock, MMI_RANK_DEVICE);
-    sim->ns_per_mib = config->sim_ns_per_mib;
+    mmi_list_init(&sim->regions);
+    mmi_list_init(&sim->streams);
+    mmi_list_init(&sim->ops);
+    mmi_list_init(&sim->due);
+    sim->in_ns_per_mib = config->sim_ns_per_mib;
+    sim->out_ns_per_mib = config->sim_out_ns_per_mib;
+    sim->copy_latency_ns = config->sim_copy_latency_ns;
     sim->load_delay_ns = config->sim_load_delay_ns;
     device->impl = sim;
     sim->memory = memfd_create("modelmesh-sim", MFD_CLOEXEC);
@@ -219,12 +245,13 @@ mm_status mmi_sim_open(struct mmi_device *device, const struct mmi_device_config
 }
 
 static void sim_close(struct mmi_device *device) {
-    struct sim *sim = device->impl;
+    struct mmi_sim *sim = device->impl;
     if (!sim) {
         return;
     }
+    assert(mmi_list_empty(&sim->regions) && mmi_list_empty(&sim->streams));
     while (sim->windows) {
-        struct window *window = sim->windows;
+        struct mmi_sim_window *window = sim->windows;
         sim->windows = window->next;
         (void)munmap(window->base, window->count * MMI_CHUNK_BYTES);
         mmi_free(&device->env->alloc, window, sizeof(*window));
@@ -233,16 +260,31 @@ static void sim_close(struct mmi_device *device) {
         close(sim->memory);
     }
     mmi_lock_fini(&sim->lock);
-    pthread_cond_destroy(&sim->time);
+    mmi_cond_fini(&sim->changed);
     mmi_free(&device->env->alloc, sim, sizeof(*sim));
 }
 
 const struct mmi_device_ops mmi_sim_ops = {
     .map = sim_map,
-    .unmap = mmi_region_unmap,
-    .write = sim_write,
+    .unmap = sim_unmap,
+    .write = mmi_sim_write,
     .window = NULL,
     .map_file = NULL,
     .resize = sim_resize,
     .close = sim_close,
+    .staging_alloc = sim_staging_alloc,
+    .staging_free = sim_staging_free,
+    .stream_open = mmi_sim_stream_open,
+    .stream_close = mmi_sim_stream_close,
+    .begin_load = mmi_sim_begin_load,
+    .copy_in = mmi_sim_copy_in,
+    .copy_out = mmi_sim_copy_out,
+    .copy = mmi_sim_copy,
+    .access = mmi_sim_access,
+    .record = mmi_sim_record,
+    .stream_wait = mmi_sim_stream_wait,
+    .wait = mmi_sim_wait,
+    .finish = mmi_sim_finish,
+    .done = mmi_sim_done,
+    .probe = mmi_sim_enter,
 };

@@ -51,6 +51,7 @@ enum mmi_event_kind {
     X(UPDATE, "update")           /* a newer version took over */                                  \
     X(UNREGISTER, "unregister")                                                                    \
     X(DEVICE_LOST, "device_lost")                                                                  \
+    X(FAILED, "failed") /* the rest of its weights could not be read */                            \
     X(CLOSE, "close")
 
 enum mmi_reason {

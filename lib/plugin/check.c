@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <plugin/list.h>
 
+#include <base/sized.h>
+
 #include <string.h>
 
 /* Names and versions become parts of keys, labels and log lines: 1 to 63 visible ASCII characters
@@ -21,10 +23,6 @@ static mm_status check_abi(const mm_backend *table, mm_error *err) {
                         "the backend was built for backend ABI %u.%u, this library has %u.%u",
                         table->abi_major, table->abi_minor, (unsigned)MM_BACKEND_ABI_MAJOR,
                         (unsigned)MM_BACKEND_ABI_MINOR);
-    }
-    if (table->struct_size != sizeof(*table)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "struct_size: %u, %zu expected",
-                        table->struct_size, sizeof(*table));
     }
     return MM_OK;
 }
@@ -120,11 +118,15 @@ static mm_status check_slots(const mm_backend *table, mm_error *err) {
     return MM_OK;
 }
 
-mm_status mmi_backend_check(const mm_backend *table, mm_error *err) {
-    if (!table) {
+/* The slots of the first minor of this major end with infer. */
+#define TABLE_SIZES MMI_SIZES(mm_backend, infer)
+
+mm_status mmi_backend_read(const mm_backend *from, mm_backend *table, mm_error *err) {
+    if (!from) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "backend: NULL");
     }
-    MMI_TRY(check_abi(table, err)); /* first: of another ABI nothing else can be read */
+    MMI_TRY(check_abi(from, err)); /* first: of another ABI nothing else can be read */
+    MMI_TRY(mmi_sized_read(table, from, TABLE_SIZES, "backend", err));
     MMI_TRY(check_names(table, err));
     MMI_TRY(check_formats(table, err));
     MMI_TRY(check_bits(table, err));

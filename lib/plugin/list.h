@@ -11,6 +11,7 @@
 struct mmi_registry_entry {
     struct mmi_list link;
     struct mmi_backend backend;
+    mm_backend table; /* a copy of today's size: the backend's own may be an older, shorter one */
     struct mmi_registry *registry;
     bool ready; /* init succeeded; until then the entry only keeps the name taken */
 };
@@ -23,7 +24,8 @@ struct mmi_registry {
     struct mmi_list entries; /* in the order of registration; only a failed init takes one out */
 };
 
-/* MM_OK, or what is wrong with the table, by the name of its field. */
-mm_status mmi_backend_check(const mm_backend *table, mm_error *err);
+/* Copy and check a backend's table, which may be that of an older minor: slots that it lacks are
+ * NULL. Else what is wrong with it, by the name of its field. */
+mm_status mmi_backend_read(const mm_backend *from, mm_backend *table, mm_error *err);
 
 #endif

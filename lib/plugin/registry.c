@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <plugin/list.h>
+#include <plugin/status.h>
 
 #include <base/thread.h>
 
@@ -110,7 +111,8 @@ static struct mmi_registry_entry *new_entry(struct mmi_registry *registry,
     }
     mmi_list_init(&entry->link);
     entry->registry = registry;
-    entry->backend.table = table;
+    entry->table = *table;
+    entry->backend.table = &entry->table;
     entry->backend.services = services_for(entry);
     if (table->state_bytes > 0) {
         entry->backend.state = mmi_alloc(alloc, 1, table->state_bytes);
@@ -122,15 +124,29 @@ static struct mmi_registry_entry *new_entry(struct mmi_registry *registry,
     return entry;
 }
 
+/* Locked. */
+static bool has_name(struct mmi_registry *registry, const char *name) {
+    MMI_LIST_EACH(node, &registry->entries) {
+        const struct mmi_registry_entry *entry =
+            MMI_CONTAINER(node, struct mmi_registry_entry, link);
+        if (strcmp(entry->backend.table->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool mmi_registry_has(struct mmi_registry *registry, const char *backend) {
+    mmi_lock(&registry->lock);
+    bool has = has_name(registry, backend);
+    mmi_unlock(&registry->lock);
+    return has;
+}
+
 /* Take the name; false when it is taken. */
 static bool link_entry(struct mmi_registry *registry, struct mmi_registry_entry *entry) {
-    bool taken = false;
     mmi_lock(&registry->lock);
-    MMI_LIST_EACH(node, &registry->entries) {
-        const struct mmi_registry_entry *other =
-            MMI_CONTAINER(node, struct mmi_registry_entry, link);
-        taken |= strcmp(other->backend.table->name, entry->backend.table->name) == 0;
-    }
+    bool taken = has_name(registry, entry->backend.table->name);
     if (!taken) {
         mmi_list_push_back(&registry->entries, &entry->link);
     }
@@ -146,27 +162,28 @@ static mm_status run_init(struct mmi_registry_entry *entry, mm_error *err) {
     mmi_assert_no_locks();
     mm_error why = {0}; /* a backend always gets an error to fill, and may fail to */
     mm_status status = table->init(entry->backend.state, &entry->backend.services, &why);
+    bool own_words = why.text[0] && mmi_slot_may(table, MMI_SLOT_INIT, status);
+    status = mmi_slot_status(&entry->backend, MMI_SLOT_INIT, status, &why);
     if (status != MM_OK) {
-        if (why.text[0] == '\0') {
-            mmi_fail(&why, status, "%s", mm_status_text(status));
+        if (own_words) {
+            mmi_error_prefix(&why, "backend %s", table->name);
         }
-        mmi_error_prefix(&why, "backend %s", table->name);
-        why.status = status;
         mmi_error_copy(err, &why);
         table->fini(entry->backend.state);
     }
     return status;
 }
 
-mm_status mmi_registry_add(struct mmi_registry *registry, const mm_backend *table, mm_error *err) {
-    MMI_TRY(mmi_backend_check(table, err));
-    struct mmi_registry_entry *entry = new_entry(registry, table);
+mm_status mmi_registry_add(struct mmi_registry *registry, const mm_backend *from, mm_error *err) {
+    mm_backend table;
+    MMI_TRY(mmi_backend_read(from, &table, err));
+    struct mmi_registry_entry *entry = new_entry(registry, &table);
     if (!entry) {
-        return mmi_fail(err, MM_NO_MEMORY, "no memory for backend %s", table->name);
+        return mmi_fail(err, MM_NO_MEMORY, "no memory for backend %s", table.name);
     }
     if (!link_entry(registry, entry)) {
         free_entry(entry);
-        return mmi_fail(err, MM_EXISTS, "a backend named %s is registered already", table->name);
+        return mmi_fail(err, MM_EXISTS, "a backend named %s is registered already", table.name);
     }
     mm_status status = run_init(entry, err);
     mmi_lock(&registry->lock);

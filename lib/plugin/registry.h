@@ -16,8 +16,8 @@ struct mmi_registry;
 
 /* One backend in one mesh. */
 struct mmi_backend {
-    const mm_backend *table;
-    void *state; /* table->state_bytes, zeroed before init */
+    const mm_backend *table; /* the registry's copy, complete */
+    void *state;             /* table->state_bytes, zeroed before init */
     mm_services services;
     _Atomic uint64_t live_bytes; /* through services.allocator */
 };
@@ -34,12 +34,16 @@ mm_status mmi_registry_new(const struct mmi_env *env, const struct mmi_registry_
 void mmi_registry_free(struct mmi_registry *registry);
 
 /* Checks: ABI (major equal, minor not above ours, else MM_ABI_MISMATCH with both numbers),
- * struct_size, required slots, pairs (init and fini; own_bytes if and only if OWN_MEMORY), names,
- * formats, device kinds: MM_INVALID_ARGUMENT with the field's name. MM_EXISTS: the name is taken.
- * Then init; if that fails, fini, and the backend is not there. */
+ * struct_size (base/sized.h), required slots, pairs (init and fini; own_bytes if and only if
+ * OWN_MEMORY), names, formats, device kinds: MM_INVALID_ARGUMENT with the field's name. MM_EXISTS:
+ * the name is taken. The table is copied. Then init; if that fails, fini, and the backend is not
+ * there. */
 mm_status mmi_registry_add(struct mmi_registry *registry, const mm_backend *table, mm_error *err);
 /* dlopen + symbol; MM_NOT_FOUND, MM_ABI_MISMATCH ... with the path. The object is never closed. */
 mm_status mmi_registry_load(struct mmi_registry *registry, const char *path, mm_error *err);
+
+/* Is there one of this name? */
+bool mmi_registry_has(struct mmi_registry *registry, const char *backend);
 
 /* Which backend runs it. backend and format: from the spec, may be NULL. suffix match on `name`
  * (longest), then the only format of a named backend, then magic on the first `head_bytes` of the

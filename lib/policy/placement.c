@@ -12,14 +12,18 @@ static int rank_of(const struct mmi_plan_output *plan) {
         return 2;
     case MMI_PLAN_STAY:
         return 4;
-    case MMI_PLAN_LEASED:
+    case MMI_PLAN_RUNS:
         return 5;
-    case MMI_PLAN_HELD:
+    case MMI_PLAN_LEASED:
         return 6;
-    case MMI_PLAN_PINNED:
+    case MMI_PLAN_STALLED:
         return 7;
-    default:
+    case MMI_PLAN_HELD:
         return 8;
+    case MMI_PLAN_BARRED:
+        return 9;
+    default:
+        return 10;
     }
 }
 
@@ -51,10 +55,10 @@ static bool better(const struct mmi_placement *a, const struct mmi_placement *b)
     }
 }
 
-size_t mmi_place(const struct mmi_placement *placements, size_t count) {
+size_t mmi_place(const struct mmi_placement *devices, size_t count) {
     size_t best = count;
     for (size_t i = 0; i < count; i++) {
-        if (placements[i].usable && (best == count || better(&placements[i], &placements[best]))) {
+        if (devices[i].usable && (best == count || better(&devices[i], &devices[best]))) {
             best = i;
         }
     }

@@ -2,28 +2,29 @@
 #ifndef MMI_POLICY_PLACEMENT_H
 #define MMI_POLICY_PLACEMENT_H
 
-/* Which device takes a model. Better to worse, ties go to the first candidate:
+/* Which device takes a model. Better to worse, ties go to the first:
  *
  *   FITS                  most free bytes
  *   EVICT                 lowest class of victims, then load cost, then bytes
  *   WAIT                  the first
  *   EVICT with draining   as EVICT: it costs victims and waits besides
  *   STAY                  soonest
+ *   RUNS                  the first
  *   LEASED                as EVICT
- *   HELD, PINNED, TOO_LARGE  only when there is nothing better, in this order
+ *   STALLED, HELD, BARRED, TOO_LARGE  only when there is nothing better, in this order
  *
  * The class comes first because it says whose absence matters more, whatever a reload costs. */
 
 #include <policy/plan.h>
 
-/* One candidate: what it would take on one device. */
+/* One device. */
 struct mmi_placement {
     struct mmi_plan_output plan;
     uint64_t free_bytes; /* RECLAIMABLE ones counted in */
     bool usable; /* false: lost, excluded by the model's spec, or promised to an earlier waiter */
 };
 
-/* Index of the best candidate; `count` when none is usable. */
-size_t mmi_place(const struct mmi_placement *placements, size_t count);
+/* Index of the best; `count` when none is usable. */
+size_t mmi_place(const struct mmi_placement *devices, size_t count);
 
 #endif

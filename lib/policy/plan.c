@@ -10,31 +10,40 @@ enum step {
     STEP_DRAINING,
     STEP_IDLE,
     STEP_STAYING,
+    STEP_RUNNING,
     STEP_LEASED,
     STEP_LOADING,
-    STEP_FORBIDDEN,
+    STEP_STALLED,
+    STEP_BARRED,
     STEP_COUNT
 };
 
 static const enum mmi_verdict verdicts[STEP_COUNT] = {
-    [STEP_AS_IT_IS] = MMI_PLAN_FITS, [STEP_RECLAIMABLE] = MMI_PLAN_FITS,
-    [STEP_DRAINING] = MMI_PLAN_WAIT, [STEP_IDLE] = MMI_PLAN_EVICT,
-    [STEP_STAYING] = MMI_PLAN_STAY,  [STEP_LEASED] = MMI_PLAN_LEASED,
-    [STEP_LOADING] = MMI_PLAN_WAIT,  [STEP_FORBIDDEN] = MMI_PLAN_PINNED,
+    [STEP_AS_IT_IS] = MMI_PLAN_FITS,   [STEP_RECLAIMABLE] = MMI_PLAN_FITS,
+    [STEP_DRAINING] = MMI_PLAN_WAIT,   [STEP_IDLE] = MMI_PLAN_EVICT,
+    [STEP_STAYING] = MMI_PLAN_STAY,    [STEP_RUNNING] = MMI_PLAN_RUNS,
+    [STEP_LEASED] = MMI_PLAN_LEASED,   [STEP_LOADING] = MMI_PLAN_WAIT,
+    [STEP_STALLED] = MMI_PLAN_STALLED, [STEP_BARRED] = MMI_PLAN_BARRED,
 };
 
 static enum step step_of(const struct mmi_plan_input *in, const struct mmi_candidate *c) {
+    if (c->stalled) { /* before anything else: who waits for memory gives none back */
+        return STEP_STALLED;
+    }
     if (c->state == MMI_CANDIDATE_DRAINING) {
         return STEP_DRAINING;
     }
-    if (c->pinned || c->self) {
-        return STEP_FORBIDDEN;
+    if (c->barred || c->self) {
+        return STEP_BARRED;
     }
     if (c->state == MMI_CANDIDATE_RECLAIMABLE) {
         return STEP_RECLAIMABLE;
     }
+    if (c->state == MMI_CANDIDATE_RUNNING) {
+        return STEP_RUNNING;
+    }
     if (c->evict_class > in->evict_class) {
-        return STEP_FORBIDDEN;
+        return STEP_BARRED;
     }
     switch (c->state) {
     case MMI_CANDIDATE_IDLE:
@@ -66,11 +75,13 @@ static bool leaves_before(const struct queue *q, const struct mmi_candidate *a,
     if (q->by_time && step_a == STEP_STAYING && a->stay_until_ns != b->stay_until_ns) {
         return a->stay_until_ns < b->stay_until_ns;
     }
+    if (a->spare != b->spare) {
+        return a->spare;
+    }
     if (a->evict_class != b->evict_class) {
         return a->evict_class < b->evict_class;
     }
-    int order = q->in->policy->compare(a, b, q->in->now_ticks);
-    return order != 0 ? order < 0 : a->index < b->index;
+    return a->last_used != b->last_used ? a->last_used < b->last_used : a->index < b->index;
 }
 
 static void swap(struct mmi_candidate *a, struct mmi_candidate *b) {
@@ -145,7 +156,7 @@ static void name_victims(const struct mmi_plan_input *in, const struct mmi_candi
             continue;
         }
         fit->release(fit->ctx, &chosen[i]);
-        if (chosen[i].state == MMI_CANDIDATE_DRAINING) {
+        if (chosen[i].state == MMI_CANDIDATE_DRAINING || chosen[i].state == MMI_CANDIDATE_RUNNING) {
             out->draining = true;
         } else {
             count_victim(out, &chosen[i]);

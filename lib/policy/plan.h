@@ -5,28 +5,32 @@
 /* The victim plan: a pure function from (snapshot, need, class, now) to who leaves, or why it
  * cannot be. The whole set is chosen before anybody leaves; where no set would do, nobody is named.
  *
- * What a set of victims really frees (shared chunks!) is asked through `fit`, so that this module
+ * What a set of leavers really frees (shared chunks!) is asked through `fit`, so that this module
  * needs no device and no arena of its own.
  *
  * The steps. Each adds its candidates to those of the steps before; the first that suffices decides
  * the verdict.
  *
- *   1  as it is                                        FITS
- *   2  + RECLAIMABLE, of any class                     FITS
- *   3  + DRAINING, whoever they are                    WAIT
- *   4  + idle                                          EVICT
- *   5  + idle that must stay a while yet               STAY
- *   6  + leased                                        LEASED
- *   7  + loading                                       WAIT
- *   8  + pinned, the requester's, of a higher class    PINNED
- *   -  not even then                                   HELD
+ *   1   as it is                                       FITS
+ *   2   + RECLAIMABLE, of any class                    FITS
+ *   3   + DRAINING, whoever they are                   WAIT
+ *   4   + idle                                         EVICT
+ *   5   + idle that must stay a while yet              STAY
+ *   6   + scratch of runs that go on                   RUNS
+ *   7   + leased                                       LEASED
+ *   8   + loading                                      WAIT
+ *   9   + stalled: whose runs wait for memory too      STALLED
+ *   10  + barred, the asker's own, of a higher class   BARRED
+ *   -   not even then                                  HELD
  *
- * From step 2 on a candidate that is pinned or the requester's own belongs to step 8, whatever its
- * state (except DRAINING); from step 4 on also one of a higher class than the requester's.
+ * A stalled candidate counts in step 9 in whatever state it is. From step 2 on a candidate that is
+ * barred or the asker's own counts in step 10 (but for DRAINING); from step 4 on one of a higher
+ * class than the asker's does too.
  *
- * Within a step: lower class first, then the policy's order, then the smaller index. (Step 5
- * goes by stay_until_ns, to find out how long to wait.) Once enough are chosen, those that are not
- * needed are dropped again, latest chosen first: the victims are minimal, none can be left out. */
+ * Within a step: spare copies first, then lower class, then the least recently used, then the
+ * smaller index. (To learn how long to wait, step 5 goes by stay_until_ns.) Those that prove
+ * unnecessary once enough were chosen are dropped again, latest chosen first, so that no victim
+ * leaves in vain: of the victims none can be left out. */
 
 #include <policy/policy.h>
 
@@ -35,19 +39,21 @@
 enum mmi_verdict {
     MMI_PLAN_FITS,     /* now, once `victims` (all RECLAIMABLE; maybe none) are detached */
     MMI_PLAN_EVICT,    /* once `victims` (idle and RECLAIMABLE) have left; take them now. With
-                        `draining`: what is DRAINING must leave too */
+                          `draining`: what is DRAINING must leave too */
     MMI_PLAN_WAIT,     /* what is DRAINING or LOADING will do; no victims */
     MMI_PLAN_STAY,     /* idle ones would do, but must stay until wait_until_ns; no victims */
+    MMI_PLAN_RUNS,     /* once runs that go on give their scratch back; no victims */
     MMI_PLAN_LEASED,   /* only with leased ones: `victims` is the set that is cheapest to drain */
-    MMI_PLAN_HELD,     /* not even if all candidates left: something else holds the memory (scratch
-                        in use, a promise, a backend's own bytes); no victims */
-    MMI_PLAN_PINNED,   /* even if all that may leave left: pins, higher classes or the requester's
-                        own instance forbid it; no victims */
+    MMI_PLAN_STALLED,  /* only if others who wait for memory as well gave up; no victims */
+    MMI_PLAN_BARRED,   /* even if all that may leave left: pins, higher classes or the asker's own
+                          instance forbid it; no victims */
+    MMI_PLAN_HELD,     /* not even if all candidates left: what is none of them holds the room (a
+                          backend's own bytes); no victims */
     MMI_PLAN_TOO_LARGE /* larger than the device when empty; no victims */
 };
 
-/* How the plan learns what leaving would free. `ctx` is a fresh trial of the arena; its state after
- * the plan has no meaning. Releasing more must never make fits() false. */
+/* How the plan asks for the effect of leaving. `ctx` is a fresh trial of the arena; what is
+ * released in it at the end says nothing. Releasing more must never make fits() false. */
 struct mmi_fit_query {
     void *ctx;
     void (*release)(void *ctx, const struct mmi_candidate *candidate);
@@ -56,12 +62,11 @@ struct mmi_fit_query {
 };
 
 struct mmi_plan_input {
-    const struct mmi_policy *policy;
     struct mmi_candidate *candidates; /* [count]; reordered in place */
     size_t count;
-    uint8_t evict_class; /* of the requester */
+    uint8_t evict_class; /* of who asks */
     bool fits_empty;     /* would it fit if the device were empty? */
-    uint64_t now_ns, now_ticks;
+    uint64_t now_ns;
     struct mmi_fit_query fit;
 };
 
@@ -69,9 +74,9 @@ struct mmi_plan_output {
     uint32_t *victims; /* in: the caller's room for `count`. Out: indices, in order of leaving */
     size_t victim_count;
     enum mmi_verdict verdict;
-    uint8_t victim_class;  /* highest class among the victims */
-    bool draining;         /* EVICT, LEASED: with the victims gone, what is DRAINING must go too */
-    uint64_t victim_bytes; /* sum of the victims' bytes ... */
+    uint8_t victim_class; /* highest class among the victims */
+    bool draining; /* EVICT, LEASED: with the victims gone, DRAINING or RUNNING must go too */
+    uint64_t victim_bytes;   /* sum of the victims' bytes ... */
     uint64_t victim_cost_ns; /* ... and load costs. In all three RECLAIMABLE ones count nothing */
     uint64_t wait_until_ns; /* STAY: when enough may leave. LEASED: when all victims may; 0 = now */
 };

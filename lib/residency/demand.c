@@ -1,389 +1,346 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a request to a load. mmi_advance compares what a model's waiters want with the states of its
- * version and instance, and takes the next step. Whoever changes one of these calls it again. */
-#include <residency/core.h>
+#include <residency/demand.h>
+
+#include <residency/builds.h>
+#include <residency/copies.h>
+#include <residency/instance.h>
+#include <residency/load.h>
+#include <residency/place.h>
+#include <residency/preparing.h>
+#include <residency/update.h>
+#include <residency/waiters.h>
 
 #include <base/checked.h>
 
-/* ---- Holding descriptions ------------------------------------------------------------------- */
+#define COPY_RETRY_NS UINT64_C(100000000) /* after a copy found no place */
 
-static uint64_t description_bytes(const struct mmi_version *version) {
-    return version->opened->host_bytes + version->opened->signatures->bytes;
-}
+/* ---- 2. Who gets what it waits for ----------------------------------------------------------- */
 
-struct mmi_opened *mmi_opened_hold(struct mmi_residency *res, struct mmi_version *version) {
-    struct mmi_opened *opened = version->opened;
-    version->refs++;
-    if (opened->users++ == 0 && mmi_list_linked(&version->closable)) {
-        mmi_list_remove(&version->closable);
-        res->description_bytes -= version->closable_bytes;
-    }
-    return opened;
-}
-
-void mmi_opened_drop(struct mmi_residency *res, struct mmi_opened *opened) {
-    struct mmi_version *version = opened->version;
-    if (--opened->users == 0) {
-        if (version->opened != opened) {
-            mmi_list_push_back(&res->closing, &opened->closing);
-        } else if (version->refs > 1) {
-            version->closable_bytes = description_bytes(version);
-            res->description_bytes += version->closable_bytes;
-            mmi_list_push_back(&res->closable, &version->closable);
-        }
-    }
-    mmi_version_unref(res, version);
-}
-
-void mmi_opened_close_soon(struct mmi_residency *res, struct mmi_version *version) {
-    struct mmi_opened *opened = version->opened;
-    version->opened = NULL;
-    version->state = MMI_VERSION_UNPREPARED;
-    if (opened->users == 0) {
-        mmi_list_push_back(&res->closing, &opened->closing);
-    } /* else the last user closes it */
-}
-
-void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version) {
-    if (--version->refs > 0) {
-        return;
-    }
-    if (mmi_list_linked(&version->closable)) {
-        mmi_list_remove(&version->closable);
-        res->description_bytes -= version->closable_bytes;
-    }
-    mmi_list_push_back(&res->dropping, &version->closable);
-}
-
-/* ---- Preparing ------------------------------------------------------------------------------ */
-
-struct prepare_job {
-    struct mmi_job job;
-    struct mmi_version *version; /* one reference */
-    uint64_t model_id;
-    uint64_t begun_ns;
-};
-
-static bool prepare_cancelled(void *user) {
-    struct prepare_job *prepare = user;
-    return atomic_load(&prepare->job.res->closed) || atomic_load(&prepare->version->abandoned);
-}
-
-/* The model that this version still belongs to; NULL = none. */
-static struct mmi_model *owner_of(struct mmi_residency *res, uint64_t id,
-                                  const struct mmi_version *version) {
-    struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
-    bool owned = model && (model->current == version || model->next == version);
-    return owned ? model : NULL;
-}
-
-static void prepare_progress(void *user, uint32_t permille) {
-    struct prepare_job *prepare = user;
-    struct mmi_residency *res = prepare->job.res;
-    atomic_store(&prepare->version->prepare_permille, permille);
-    mmi_res_lock(res);
-    struct mmi_model *model = owner_of(res, prepare->model_id, prepare->version);
-    if (model) {
-        mmi_waiters_notify(res, model);
-    }
-    mmi_res_unlock(res);
-}
-
-static void prepare_ended(struct prepare_job *prepare, mm_status status,
-                          const struct mmi_prepared *prepared, const mm_error *error) {
-    struct mmi_residency *res = prepare->job.res;
-    struct mmi_version *version = prepare->version;
-    struct mmi_model *model = owner_of(res, prepare->model_id, version);
-    uint64_t now_ns = mmi_now(&res->env->clock);
-    version->prepare_ns = now_ns - prepare->begun_ns;
-    if (status == MM_OK) {
-        mmi_version_commit(version, prepared);
-        mmi_count(&res->counters, MMI_COUNT_PREPARES, prepared->made);
-        mmi_histogram_add(&res->prepare_time, version->prepare_ns);
-        mmi_opened_hold(res, version); /* hold and drop: unused so far, so it becomes closable */
-        mmi_opened_drop(res, version->opened);
-    } else if (status == MM_CANCELLED) {
-        version->state = MMI_VERSION_UNPREPARED;
-    } else {
-        version->state = MMI_VERSION_BAD;
-        mmi_failure_set(&res->env->alloc, &version->failure, error, now_ns,
-                        res->config.backoff_first_ns, res->config.backoff_max_ns);
-        mmi_count(&res->counters, MMI_COUNT_PREPARE_FAILURES, 1);
-    }
-    mmi_event(res, MMI_EVENT_PREPARE_END, model,
-              &(struct mmi_event){.status = status,
-                                  .bytes = version->weights_bytes,
-                                  .duration_ns = version->prepare_ns},
-              NULL);
-    if (model && model->next == version) {
-        if (status == MM_OK) {
-            mmi_update_go_on(res, model);
-        } else {
-            mmi_update_failed(res, model, status, error);
-        }
-    } else if (model) {
-        model->failures += status != MM_OK;
-        if (status != MM_OK && status != MM_CANCELLED) {
-            model->wanted = false;
-        }
-        mmi_advance(res, model);
-    }
-}
-
-static void prepare_run(struct mmi_job *job) {
-    struct prepare_job *prepare = MMI_CONTAINER(job, struct prepare_job, job);
-    struct mmi_residency *res = job->res;
-    struct mmi_prepare_watch watch = {prepare_cancelled, prepare_progress, prepare};
-    struct mmi_prepared prepared;
-    mm_error error;
-    mm_status status =
-        mmi_version_open(&res->preparer, prepare->version, &watch, &prepared, &error);
-    mmi_res_lock(res);
-    prepare_ended(prepare, status, &prepared, &error);
-    mmi_version_unref(res, prepare->version);
-    res->jobs--;
-    mmi_free(&res->env->alloc, prepare, sizeof(*prepare));
-    pthread_cond_broadcast(&res->quiet);
-    mmi_res_unlock(res);
-}
-
-static void job_task(struct mmi_task *task) {
-    struct mmi_job *job = MMI_CONTAINER(task, struct mmi_job, task);
-    job->run(job);
-}
-
-void mmi_job_init(struct mmi_residency *res, struct mmi_job *job, void (*run)(struct mmi_job *job),
-                  int32_t priority) {
-    *job = (struct mmi_job){.res = res, .run = run};
-    job->task.run = job_task;
-    job->task.priority = priority;
-}
-
-mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
-                            struct mmi_version *version, mm_error *err) {
-    struct prepare_job *prepare = mmi_alloc(&res->env->alloc, 1, sizeof(*prepare));
-    if (!prepare) {
-        return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory", mmi_model_name(model));
-    }
-    mmi_job_init(res, &prepare->job, prepare_run, mmi_waiters_priority(model, 0));
-    prepare->version = version;
-    prepare->model_id = atomic_load(&model->id);
-    prepare->begun_ns = mmi_now(&res->env->clock);
-    version->refs++;
-    version->state = MMI_VERSION_PREPARING;
-    atomic_store(&version->prepare_permille, 0);
-    mmi_event(res, MMI_EVENT_PREPARE_BEGIN, model, &(struct mmi_event){0}, NULL);
-    mmi_waiters_notify(res, model);
-    res->jobs++;
-    /* A known artifact opens in less time than a thread takes to wake. */
-    if (!mmi_job_start(res, &prepare->job, model, res->prepare_executor, version->keyed)) {
-        res->jobs--;
-        version->refs--;
-        version->state = MMI_VERSION_UNPREPARED;
-        mmi_free(&res->env->alloc, prepare, sizeof(*prepare));
-        return mmi_fail(err, MM_UNSUPPORTED, "model %s: there is no thread to prepare it",
-                        mmi_model_name(model));
-    }
-    return MM_OK;
-}
-
-/* ---- Next step of a model ------------------------------------------------------------------- */
-
-static void end_prepared(struct mmi_residency *res, struct mmi_model *model) {
+static struct mmi_waiter *first_of(struct mmi_model *model, enum mmi_wait_kind kind) {
     MMI_LIST_EACH(node, &model->waiters) {
-        struct mmi_waiter *waiter = MMI_CONTAINER(node, struct mmi_waiter, node);
-        if (waiter->kind == MMI_WAIT_PREPARED) {
-            waiter->opened = mmi_opened_hold(res, model->current);
+        struct mmi_waiter *waiter = mmi_waiter_of(node);
+        if (waiter->kind == kind) {
+            return waiter;
+        }
+    }
+    return NULL;
+}
+
+static void give_descriptions(struct mmi_residency *res, struct mmi_model *model) {
+    struct mmi_build *build = mmi_version_described(model->current);
+    struct mmi_waiter *waiter;
+    while (build && (waiter = first_of(model, MMI_WAIT_PREPARED))) {
+        waiter->opened = mmi_opened_hold(res, build);
+        mmi_waiter_end(res, waiter, MM_OK, NULL);
+    }
+}
+
+/* Somebody looks when a run ends: set before the last look at the slots, so one sees the other. */
+static void set_contended(struct mmi_model *model, bool contended) {
+    MMI_LIST_EACH(node, &model->current->copies) {
+        atomic_store(&mmi_copy_of(node)->contended, contended);
+    }
+}
+
+static void give_copies(struct mmi_residency *res, struct mmi_model *model) {
+    struct mmi_waiter *waiter;
+    set_contended(model, first_of(model, MMI_WAIT_RUN) != NULL);
+    while ((waiter = first_of(model, MMI_WAIT_RUN)) &&
+           mmi_copy_admit(res, model->current, &waiter->admission)) {
+        model->granted += waiter->counts_as_miss;
+        mmi_waiter_end(res, waiter, MM_OK, NULL);
+    }
+    if (mmi_copies_count(model->current).ready > 0) {
+        model->preload = false;
+        while ((waiter = first_of(model, MMI_WAIT_RESIDENT))) {
             mmi_waiter_end(res, waiter, MM_OK, NULL);
         }
     }
 }
 
-static void end_resident(struct mmi_residency *res, struct mmi_model *model) {
-    struct mmi_instance *instance = model->current->instance;
-    MMI_LIST_EACH(node, &model->waiters) {
-        struct mmi_waiter *waiter = MMI_CONTAINER(node, struct mmi_waiter, node);
-        if (waiter->kind == MMI_WAIT_LEASE) {
-            mmi_lease_grant(instance->slot, mmi_lease_shard(&res->slots), &waiter->lease);
-            waiter->instance = instance;
-            model->granted += waiter->counts_as_miss;
-        }
-        mmi_waiter_end(res, waiter, MM_OK, NULL);
+/* ---- 3. Eviction ----------------------------------------------------------------------------- */
+
+static uint64_t oldest_of(const struct mmi_model *model) {
+    uint64_t oldest = UINT64_MAX;
+    MMI_LIST_EACH(node, &model->instances) {
+        const struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, of_model);
+        oldest = mmi_min_u64(oldest, instance->claim.sequence);
     }
-    model->wanted = false;
+    return oldest;
 }
 
-/* A remembered failure is still in force. */
-static bool refused(struct mmi_residency *res, struct mmi_model *model) {
-    struct mmi_version *version = model->current;
-    uint64_t now_ns = mmi_now(&res->env->clock);
-    if (version->failure.status == MM_OK || now_ns >= version->failure.until_ns) {
+static void evict(struct mmi_residency *res, struct mmi_model *model) {
+    MMI_LIST_EACH(node, &model->current->copies) {
+        struct mmi_instance *instance = mmi_copy_of(node);
+        if (!mmi_instance_evicted(instance)) {
+            continue; /* it was asked for since */
+        }
+        if (mmi_instance_state(instance) == MMI_READY) {
+            mmi_instance_drain(res, instance, MMI_REASON_REQUEST, NULL);
+        } else if (mmi_instance_state(instance) == MMI_RECLAIMABLE) {
+            mmi_instance_leave(res, instance, MMI_REASON_REQUEST, NULL);
+        }
+    }
+    MMI_LIST_EACH(node, &model->evicting) {
+        struct mmi_waiter *waiter = mmi_waiter_of(node);
+        if (waiter->until < oldest_of(model)) {
+            mmi_waiter_end(res, waiter, MM_OK, NULL);
+        }
+    }
+}
+
+/* ---- 4. Who still waits ---------------------------------------------------------------------- */
+
+static bool wants_copy(struct mmi_model *model) {
+    return model->preload || first_of(model, MMI_WAIT_RUN) || first_of(model, MMI_WAIT_RESIDENT);
+}
+
+/* An eviction that gave up lets them serve on; otherwise only who is waited for comes back. */
+static bool revive(struct mmi_residency *res, struct mmi_model *model) {
+    bool wanted = wants_copy(model);
+    bool revived = false;
+    MMI_LIST_EACH(node, &model->current->copies) {
+        struct mmi_instance *instance = mmi_copy_of(node);
+        bool given_up =
+            mmi_instance_state(instance) == MMI_DRAINING && instance->reason == MMI_REASON_REQUEST;
+        if ((wanted || given_up) && mmi_instance_may_return(res, instance)) {
+            mmi_instance_revive(res, instance);
+            revived = true;
+            wanted = false; /* one is enough */
+        }
+    }
+    return revived;
+}
+
+static void fail_waiters(struct mmi_residency *res, struct mmi_model *model,
+                         const mm_error *error) {
+    model->preload = false;
+    mmi_waiters_end(res, &model->waiters, (mm_status)error->status, error);
+}
+
+/* A remembered failure that still holds. */
+static bool remembered(struct mmi_residency *res, const struct mmi_failure *failure,
+                       mm_error *error) {
+    uint64_t now_ns = mmi_res_now(res);
+    if (!mmi_failure_holds(failure, now_ns)) {
         return false;
     }
-    mm_error error;
-    mm_status status = mmi_failure_get(&version->failure, now_ns, &error);
-    model->wanted = false;
-    mmi_waiters_fail(res, model, status, &error);
+    mmi_failure_get(failure, now_ns, error);
     return true;
 }
 
-static void advance_instance(struct mmi_residency *res, struct mmi_model *model) {
-    struct mmi_instance *instance = model->current->instance;
-    enum mmi_instance_state state = mmi_instance_state(instance);
-    if ((state == MMI_DRAINING || state == MMI_RECLAIMABLE) && !instance->taken) {
-        mmi_instance_revive(res, instance);
-        state = MMI_READY;
+static void prepare(struct mmi_residency *res, struct mmi_model *model, struct mmi_build *build,
+                    int32_t kind) {
+    mm_error error;
+    if (remembered(res, &build->failure, &error) ||
+        mmi_prepare_begin(res, model, build, kind, &error) != MM_OK) {
+        fail_waiters(res, model, &error);
     }
-    if (state == MMI_READY) {
-        end_resident(res, model);
-    } else if (state == MMI_LOADING) {
-        mmi_load_raise(res, instance, mmi_waiters_priority(model, instance->priority));
-    } /* else: mmi_instance_detached comes back here */
 }
 
-static void advance_version(struct mmi_residency *res, struct mmi_model *model) {
+/* Copies that wait for memory on a device whose kind has no build yet. */
+static void prepare_wanted(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_version *version = model->current;
-    mm_error error;
-    mm_status status = MM_OK;
-    if (version->state == MMI_VERSION_PREPARED) {
-        if (mmi_list_empty(&model->waiters) && !model->wanted) {
+    MMI_LIST_EACH(node, &version->copies) {
+        struct mmi_instance *instance = mmi_copy_of(node);
+        int32_t kind = instance->wanted_kind;
+        if (!instance->dev && kind && !mmi_version_preparing(version)) {
+            struct mmi_build *build = mmi_version_build(version, kind);
+            mm_error error;
+            bool again = build->state == MMI_BUILD_UNPREPARED ||
+                         (build->state == MMI_BUILD_BAD &&
+                          !mmi_failure_holds(&build->failure, mmi_res_now(res)));
+            if (again && mmi_prepare_begin(res, model, build, kind, &error) != MM_OK) {
+                fail_waiters(res, model, &error);
+            }
             return;
         }
-        if (!refused(res, model)) {
-            status = mmi_load_begin(res, model, version, mmi_waiters_priority(model, 0), &error);
+    }
+}
+
+static void load(struct mmi_residency *res, struct mmi_model *model) {
+    mm_error error;
+    int32_t priority = mmi_waiters_priority(&model->waiters, 0);
+    if (mmi_load_begin(res, model, model->current, priority, &error) != MM_OK) {
+        fail_waiters(res, model, &error);
+    }
+}
+
+static void raise_loads(struct mmi_residency *res, struct mmi_model *model) {
+    int32_t priority = mmi_waiters_priority(&model->waiters, INT32_MIN);
+    MMI_LIST_EACH(node, &model->current->copies) {
+        struct mmi_instance *instance = mmi_copy_of(node);
+        if (mmi_instance_state(instance) == MMI_LOADING) {
+            mmi_load_raise(res, instance, priority);
         }
-    } else if (version->state != MMI_VERSION_PREPARING && !refused(res, model)) {
-        status = mmi_prepare_begin(res, model, version, &error);
-    }
-    if (status != MM_OK) {
-        mmi_waiters_fail(res, model, status, &error);
     }
 }
 
-void mmi_advance(struct mmi_residency *res, struct mmi_model *model) {
-    if (atomic_load(&res->closed)) {
-        mmi_waiters_fail(res, model, MM_CLOSED, NULL);
+/* Somebody waits for a copy, or for a description. */
+static void pursue(struct mmi_residency *res, struct mmi_model *model) {
+    struct mmi_version *version = model->current;
+    struct mmi_copies_count copies = mmi_copies_count(version);
+    mm_error error;
+    if (copies.loading > 0) {
+        raise_loads(res, model);
+    } else if (copies.ready == 0 && copies.leaving == 0 && wants_copy(model) &&
+               remembered(res, &version->failure, &error)) {
+        mmi_loads_refused(res, model, &error); /* before anything is prepared for it */
+    }
+    /* A load that waits for memory asks for what it needs when its turn comes. */
+    bool wanted = wants_copy(model) && copies.ready == 0 && copies.loading == 0;
+    if (!wanted && !first_of(model, MMI_WAIT_PREPARED)) {
         return;
     }
-    if (model->replacing) { /* they get the new version */
-        mmi_update_go_on(res, model);
-        return;
-    }
-    if (mmi_list_empty(&model->waiters) && !model->wanted) {
-        return;
-    }
-    if (model->current->state == MMI_VERSION_PREPARED) {
-        end_prepared(res, model);
-    }
-    if (model->current->instance) {
-        advance_instance(res, model);
-    } else {
-        advance_version(res, model);
-    }
-}
-
-/* ---- Loads: begin, raise, fail, cancel ------------------------------------------------------ */
-
-/* Behind all of the same priority that came before. */
-static void enter_load_queue(struct mmi_residency *res, struct mmi_instance *instance) {
-    struct mmi_list *at = &res->load_queue;
-    while (at->prev != &res->load_queue) {
-        struct mmi_instance *before = MMI_CONTAINER(at->prev, struct mmi_instance, queue);
-        if (before->priority > instance->priority ||
-            (before->priority == instance->priority && before->sequence < instance->sequence)) {
-            break;
+    if (!mmi_version_described(version)) {
+        if (!mmi_version_preparing(version)) {
+            prepare(res, model, mmi_version_build(version, mmi_prepare_kind(res, version)),
+                    mmi_prepare_kind(res, version));
         }
-        at = at->prev;
+    } else if (model->next && mmi_copies_count(model->next).loading > 0) {
+        return; /* nothing of the old one is left: they take the new */
+    } else if (wanted && copies.leaving == 0) {
+        load(res, model);
+    } /* one that leaves: when it is gone, or may come back, the model is marked */
+}
+
+/* ---- 5. Copies ------------------------------------------------------------------------------- */
+
+/* As often used as each copy would be. */
+static double heat_of_one_more(struct mmi_residency *res, const struct mmi_version *version) {
+    double heat = 0;
+    uint32_t count = 1;
+    MMI_LIST_EACH(node, &version->copies) {
+        heat += mmi_instance_heat(res, mmi_copy_of(node));
+        count++;
     }
-    mmi_list_insert(at, &instance->queue);
-    instance->queued = true;
+    return heat / count;
 }
 
-mm_status mmi_load_begin(struct mmi_residency *res, struct mmi_model *model,
-                         struct mmi_version *version, int32_t priority, mm_error *err) {
-    struct mmi_instance *instance = mmi_instance_new(res, model, version);
-    if (!instance) {
-        return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory", mmi_model_name(model));
+/* Where one more would fit now without evicting anybody as busy; nobody waits for it. */
+static bool has_place(struct mmi_residency *res, struct mmi_model *model) {
+    struct mmi_placement devices[MMI_MAX_DEVICES];
+    double heat = heat_of_one_more(res, model->current);
+    struct mmi_load_query query = {
+        .model = model, .version = model->current, .heat = heat > 0 ? heat : 1e-9};
+    size_t chosen = mmi_place_load(res, &query, devices);
+    return chosen < res->device_count &&
+           (devices[chosen].plan.verdict == MMI_PLAN_FITS ||
+            (devices[chosen].plan.verdict == MMI_PLAN_EVICT && !devices[chosen].plan.draining));
+}
+
+static bool has_usable_device(struct mmi_residency *res, struct mmi_version *version) {
+    for (size_t i = 0; i < res->device_count; i++) {
+        if (mmi_device_usable(res, &res->devices[i], version)) {
+            return true;
+        }
     }
-    instance->priority = priority;
-    instance->for_update = model->next == version;
-    mmi_job_init(res, &instance->job, mmi_load_run, priority);
-    enter_load_queue(res, instance);
-    mmi_schedule(res);
-    return MM_OK;
+    return false;
 }
 
-void mmi_load_again(struct mmi_residency *res, struct mmi_instance *instance) {
-    instance->dev = NULL;
-    instance->starved_ns = 0;
-    instance->job.claimed = false;
-    enter_load_queue(res, instance);
-    mmi_schedule(res);
-}
-
-void mmi_load_raise(struct mmi_residency *res, struct mmi_instance *instance, int32_t priority) {
-    if (priority <= instance->priority) {
+static void add_copies(struct mmi_residency *res, struct mmi_model *model) {
+    struct mmi_version *version = model->current;
+    struct mmi_copies_count copies = mmi_copies_count(version);
+    uint64_t now_ns = mmi_res_now(res);
+    uint32_t present = copies.ready + copies.loading + copies.leaving;
+    if (copies.ready == 0 || copies.loading > 0 || present >= model->settings.replicas ||
+        !mmi_list_empty(&model->evicting) || model->update != MMI_UPDATE_NONE ||
+        now_ns < model->copy_until_ns || mmi_failure_holds(&version->failure, now_ns)) {
         return;
     }
-    instance->priority = priority;
-    if (instance->queued) {
-        mmi_list_remove(&instance->queue);
-        enter_load_queue(res, instance);
-        mmi_schedule(res);
-    } else if (!instance->job.claimed && res->config.threads) {
-        mmi_executor_raise(res->load_executor, &instance->job.task, priority);
+    bool least = present < model->settings.min_replicas;
+    bool queues = first_of(model, MMI_WAIT_RUN) != NULL;
+    if ((!least && !queues) || !has_usable_device(res, version)) {
+        return;
+    }
+    if (!least && !has_place(res, model)) {
+        model->copy_until_ns = now_ns + COPY_RETRY_NS;
+        return;
+    }
+    if (mmi_load_begin(res, model, version, mmi_waiters_priority(&model->waiters, 0), NULL) !=
+        MM_OK) {
+        model->copy_until_ns = now_ns + COPY_RETRY_NS;
     }
 }
 
-void mmi_load_failed(struct mmi_residency *res, struct mmi_instance *instance,
-                     const mm_error *error, bool remember) {
-    struct mmi_model *model = instance->model;
-    struct mmi_version *version = instance->version;
-    mm_error copy = *error;
-    mmi_event(res, remember ? MMI_EVENT_LOAD_FAILED : MMI_EVENT_REFUSE, model,
-              &(struct mmi_event){.status = copy.status, .bytes = version->weights_bytes},
-              instance->dev);
-    mmi_count(&res->counters, remember ? MMI_COUNT_LOAD_FAILURES : MMI_COUNT_REFUSALS, 1);
-    if (remember) {
-        mmi_failure_set(&res->env->alloc, &version->failure, &copy, mmi_now(&res->env->clock),
-                        res->config.backoff_first_ns, res->config.backoff_max_ns);
-        mmi_slot_move(instance->slot, MMI_FAILED);
+/* Operations without a thread do not hold up an instance that is to leave: it may be their thread
+ * that waits for its bytes. */
+static void revoke_parked(struct mmi_model *model) {
+    MMI_LIST_EACH(node, &model->instances) {
+        struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, of_model);
+        if (!mmi_list_empty(&instance->parked) && mmi_instance_state(instance) != MMI_READY) {
+            mmi_instance_revoke(instance, MM_OK);
+            return; /* which may have marked it: it is looked at again */
+        }
     }
-    bool current = model && model->current == version;
-    bool next = model && model->next == version;
-    mmi_instance_free(res, instance);
-    if (current) {
+}
+
+/* A load was refused: who waited for it is told, unless others serve. */
+static void tell_refused(struct mmi_residency *res, struct mmi_model *model) {
+    mm_error error;
+    if (!mmi_version_refused(res, model->current, &error)) {
+        return;
+    }
+    if (mmi_list_empty(&model->current->copies)) {
         model->failures++;
-        model->wanted = false;
-        if (model->replacing) {
-            mmi_update_go_on(res, model);
-        } else {
-            mmi_waiters_fail(res, model, (mm_status)copy.status, &copy);
+        mmi_loads_refused(res, model, &error);
+    } else {
+        model->copy_until_ns = mmi_add_cap(mmi_res_now(res), COPY_RETRY_NS);
+    }
+}
+
+/* ---- All of it ------------------------------------------------------------------------------- */
+
+void mmi_demand(struct mmi_residency *res, struct mmi_model *model) {
+    if (atomic_load(&res->closed)) {
+        return; /* close ended who waited */
+    }
+    mmi_update_step(res, model);
+    tell_refused(res, model);
+    revoke_parked(model);
+    give_descriptions(res, model);
+    give_copies(res, model);
+    if (!mmi_list_empty(&model->evicting)) {
+        evict(res, model);
+    }
+    if (model->update == MMI_UPDATE_REPLACE) {
+        return; /* they get the new version */
+    }
+    if (revive(res, model)) {
+        return; /* which marked it: it is looked at again */
+    }
+    prepare_wanted(res, model);
+    pursue(res, model);
+    add_copies(res, model);
+    mmi_waiters_progress(model);
+}
+
+/* Will this wait end without anybody else's leaving? */
+static bool surely_ends(const struct mmi_waiter *waiter) {
+    const struct mmi_version *version = waiter->model->current;
+    if (mmi_version_preparing(version)) {
+        return true;
+    }
+    MMI_LIST_EACH(node, &version->copies) {
+        const struct mmi_instance *instance = mmi_copy_of(node);
+        if (instance->dev && mmi_instance_state(instance) == MMI_LOADING) {
+            return true;
         }
-    } else if (next) {
-        mmi_update_failed(res, model, (mm_status)copy.status, &copy);
     }
+    return false;
 }
 
-void mmi_load_cancel(struct mmi_residency *res, struct mmi_instance *instance) {
-    atomic_store(&instance->cancelled, true);
-    if (instance->queued) {
-        mmi_instance_free(res, instance); /* it never got memory */
-        mmi_schedule(res);
-    } else if (!instance->job.claimed && res->config.threads &&
-               mmi_executor_remove(res->load_executor, &instance->job.task)) {
-        /* It was to detach its victims: let whoever unlocks do it. */
-        mmi_list_move_all(&res->detaching, &instance->victims);
-        res->jobs--;
-        mmi_instance_free(res, instance);
-        mmi_schedule(res);
-    } /* else: it ends by itself, soon */
-}
-
-void mmi_load_unwanted(struct mmi_residency *res, struct mmi_model *model) {
-    struct mmi_instance *instance = model->current ? model->current->instance : NULL;
-    if (instance && mmi_list_empty(&model->waiters) && !model->wanted &&
-        mmi_instance_state(instance) == MMI_LOADING) {
-        mmi_load_cancel(res, instance);
+bool mmi_refuse_nested(struct mmi_residency *res) {
+    MMI_LIST_EACH(node, &res->nested) {
+        struct mmi_waiter *waiter = MMI_CONTAINER(node, struct mmi_waiter, nested_node);
+        if (!surely_ends(waiter)) {
+            mm_error error;
+            mmi_fail(&error, MM_BUSY,
+                     "model %s: a nested request would have to wait for others to leave",
+                     mmi_model_name(waiter->model));
+            mmi_waiter_end(res, waiter, MM_BUSY, &error);
+            return true;
+        }
     }
+    return false;
 }

@@ -1,165 +1,424 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One run of a resident model: signature, scratch, outputs, backend. */
+#include <residency/execute.h>
+
+#include <residency/cleanup.h>
+#include <residency/devices.h>
+#include <residency/frame.h>
+#include <residency/lock.h>
 #include <residency/scratch.h>
+#include <residency/scratch_claims.h>
+#include <residency/signatures.h>
+#include <residency/waiters.h>
 
 #include <base/checked.h>
-
-#include <string.h>
+#include <device/kept.h>
+#include <plugin/status.h>
 
 struct run {
     mm_exec exec; /* first: the backend's view of this run */
     struct mmi_residency *res;
-    struct mmi_scratch scratch;
+    struct mmi_instance *instance; /* leased */
     const struct mmi_work *work;
-    bool lost; /* scratch_more gave nothing because the device is gone */
+    struct mmi_exec_slot *slot; /* NULL: no scratch was needed */
+    struct mmi_kept_stream stream;
+    struct mmi_scratch_more *more;
+    uint64_t more_bytes;
+    mm_status stopped; /* why it was asked to end; MM_OK = it was not */
+    bool lost;         /* scratch_more gave nothing because the device is gone */
 };
+
+/* ---- Scratch --------------------------------------------------------------------------------- */
+
+/* A run that waits for scratch. */
+struct waiting_run {
+    struct mmi_scratch_claim claim;
+    struct mmi_blocked blocked;
+    bool done;
+};
+
+/* However it ends. It is no claim any more, and does not hold up others. */
+static void wait_ended(struct mmi_waiter *waiter) {
+    struct waiting_run *waiting = MMI_CONTAINER(waiter, struct waiting_run, claim.waiter);
+    struct mmi_residency *res = waiter->instance->res;
+    mmi_claim_drop(res, &waiting->claim.claim);
+    mmi_timer_forget(&res->timers, &waiting->claim.claim.timer);
+    waiter->instance->stalled--;
+    waiting->done = true;
+    mmi_cond_signal(&waiting->blocked.wake);
+}
+
+static mm_status check_wait(struct run *run, mm_error *err) {
+    const struct mmi_cancel *cancel = run->work->request->cancel;
+    const char *name = run->instance->label;
+    if (atomic_load(&run->res->closed)) {
+        return mmi_fail(err, MM_CLOSED, "model %s: the mesh is closed", name);
+    }
+    if (cancel && atomic_load(&cancel->cancelled)) {
+        return mmi_fail(err, MM_CANCELLED, "model %s: cancelled", name);
+    }
+    if (!run->instance->model) { /* who waits when it is unregistered is told so, too */
+        return mmi_fail(err, MM_UNREGISTERED, "model %s: unregistered", name);
+    }
+    return MM_OK;
+}
+
+/* Locked. */
+static mm_status wait_for_scratch(struct run *run, struct waiting_run *waiting, mm_error *err) {
+    struct mmi_residency *res = run->res;
+    struct mmi_instance *instance = run->instance;
+    const struct mmi_request *request = run->work->request;
+    MMI_TRY(check_wait(run, err));
+    waiting->done = false;
+    struct mmi_claim *claim = &waiting->claim.claim;
+    struct mmi_waiter *waiter = &waiting->claim.waiter;
+    *waiter = (struct mmi_waiter){.kind = MMI_WAIT_SCRATCH,
+                                  .model = instance->model,
+                                  .instance = instance,
+                                  .priority = request->priority,
+                                  .ended = wait_ended,
+                                  .blocked = &waiting->blocked};
+    mmi_list_init(&waiting->blocked.node);
+    if (!mmi_timer_promise(&res->timers)) {
+        return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory", instance->label);
+    }
+    mm_status status = mmi_waiter_add(res, waiter, &res->stalled, request->deadline_ns, err);
+    if (status != MM_OK) {
+        res->timers.promised--;
+        return status;
+    }
+    mmi_cond_init(&waiting->blocked.wake, res->env);
+    claim->priority = request->priority;
+    claim->sequence = claim->sequence ? claim->sequence : ++res->sequence; /* its place stays */
+    mmi_claim_add(&res->runs, claim);
+    instance->stalled++;
+    mmi_mark_memory(res);
+    if (request->cancel) {
+        request->cancel->waiter = waiter;
+    }
+    mmi_block(res, &waiting->blocked, &waiting->done);
+    if (request->cancel) {
+        request->cancel->waiter = NULL;
+    }
+    mmi_cond_fini(&waiting->blocked.wake);
+    return waiter->status == MM_OK ? MM_OK : mmi_error_copy(err, &waiter->error);
+}
+
+/* Locked. */
+static mm_status get_claim(struct run *run, struct waiting_run *waiting, mm_error *err) {
+    struct mmi_residency *res = run->res;
+    const struct mmi_request *request = run->work->request;
+    /* From inside a run nobody may be waited for: they may wait for this one. */
+    bool waits = !request->no_wait && !request->nested;
+    bool first = mmi_list_empty(&res->runs) || request->nested, later = true;
+    if (first && mmi_scratch_claim_now(res, &waiting->claim, &later)) {
+        return MM_OK;
+    }
+    if (waits) {
+        return wait_for_scratch(run, waiting, err);
+    }
+    return later ? mmi_fail(err, MM_BUSY, "model %s: others hold the scratch that it needs",
+                            run->instance->label)
+                 : mmi_scratch_refusal(res, &waiting->claim, err);
+}
+
+static void give_slot(struct run *run, struct mmi_exec_slot *slot) {
+    if (mmi_scratch_give(run->instance->dev, slot)) {
+        mmi_res_lock(run->res);
+        mmi_mark_memory(run->res);
+        mmi_res_unlock(run->res);
+    }
+}
+
+/* Granted, and its victims detached. */
+static mm_status get_granted(struct run *run, struct waiting_run *waiting, mm_error *err) {
+    struct mmi_residency *res = run->res;
+    bool taken = false;
+    mm_status status = MM_OK;
+    while (status == MM_OK && !taken) { /* the budget may have shrunk meanwhile */
+        mmi_res_lock(res);
+        status = get_claim(run, waiting, err);
+        mmi_res_unlock(res);
+        mmi_detach_victims(res, &waiting->claim.claim.victims);
+        if (status == MM_OK) {
+            mmi_res_lock(res);
+            taken = mmi_scratch_claim_take(res, &waiting->claim);
+            mmi_res_unlock(res);
+        }
+    }
+    return status;
+}
+
+static mm_status get_slow(struct run *run, uint64_t bytes, mm_error *err) {
+    struct mmi_residency *res = run->res;
+    struct mmi_device *device = run->instance->dev->device;
+    struct waiting_run waiting = {
+        .claim = {.instance = run->instance, .bytes = bytes, .slot_wanted = true}};
+    mmi_list_init(&waiting.claim.claim.node);
+    mmi_list_init(&waiting.claim.claim.victims);
+    mm_status status = get_granted(run, &waiting, err);
+    struct mmi_exec_slot *slot = waiting.claim.slot;
+    if (slot) {
+        device->ops->unmap(&slot->region); /* what was too small */
+    }
+    if (status == MM_OK) {
+        status = device->ops->map(device, &slot->block, &slot->region, err);
+    }
+    if (status == MM_OK) {
+        atomic_store(&slot->bytes, slot->region.bytes);
+        run->slot = slot;
+        return MM_OK;
+    }
+    if (slot) {
+        mmi_res_lock(res);
+        mmi_scratch_discharge(run->instance->dev, &slot->block);
+        atomic_store(&slot->busy, 0);
+        mmi_mark_memory(res);
+        mmi_res_unlock(res);
+    }
+    return status;
+}
+
+/* An idle slot, but not past runs that wait; a nested run holds up others until it ends. */
+static struct mmi_exec_slot *take_idle(struct run *run, struct mmi_devstate *dev, uint64_t bytes) {
+    if (run->work->request->nested || !atomic_load(&dev->scratch_wanted)) {
+        return mmi_scratch_take(dev, bytes);
+    }
+    mmi_res_lock(run->res);
+    bool first = mmi_list_empty(&run->res->runs);
+    struct mmi_exec_slot *slot = first ? mmi_scratch_take(dev, bytes) : NULL;
+    mmi_res_unlock(run->res);
+    return slot;
+}
+
+static mm_status get_scratch(struct run *run, uint64_t bytes, mm_error *err) {
+    if (bytes > 0) {
+        struct mmi_devstate *dev = run->instance->dev;
+        run->slot = take_idle(run, dev, bytes);
+        if (!run->slot) {
+            MMI_TRY(get_slow(run, bytes, err));
+        }
+        run->exec.scratch = run->slot->region.base;
+        run->exec.scratch_bytes = run->slot->region.bytes;
+    }
+    return MM_OK;
+}
+
+static void drop_more(struct run *run, struct mmi_scratch_more *more) {
+    struct mmi_residency *res = run->res;
+    mmi_res_lock(res);
+    mmi_list_remove(&more->node);
+    mmi_scratch_discharge(run->instance->dev, &more->block);
+    mmi_mark_memory(res);
+    mmi_res_unlock(res);
+    mmi_free(&res->env->alloc, more, sizeof(*more));
+}
+
+static void give_scratch(struct run *run) {
+    while (run->more) {
+        struct mmi_scratch_more *more = run->more;
+        run->more = more->next;
+        run->instance->dev->device->ops->unmap(&more->region);
+        drop_more(run, more);
+    }
+    if (run->slot) {
+        give_slot(run, run->slot);
+    }
+}
+
+/* Memory for it, without waiting for others. */
+static bool claim_more(struct run *run, struct mmi_scratch_more *more, uint64_t bytes) {
+    struct mmi_residency *res = run->res;
+    struct mmi_devstate *dev = run->instance->dev;
+    struct mmi_scratch_claim claim = {
+        .instance = run->instance, .bytes = bytes, .block = &more->block};
+    mmi_list_init(&claim.claim.node);
+    mmi_list_init(&claim.claim.victims);
+    bool later;
+    mmi_res_lock(res);
+    mmi_list_push_back(&dev->more, &more->node);
+    bool got = mmi_scratch_claim_now(res, &claim, &later);
+    mmi_res_unlock(res);
+    if (mmi_list_empty(&claim.claim.victims)) {
+        return got;
+    }
+    mmi_detach_victims(res, &claim.claim.victims);
+    mmi_res_lock(res);
+    got = mmi_scratch_claim_take(res, &claim);
+    mmi_res_unlock(res);
+    return got;
+}
+
+/* More during the run; NULL = no room. */
+static void *take_more(struct run *run, uint64_t bytes) {
+    struct mmi_device *device = run->instance->dev->device;
+    struct mmi_scratch_more *more =
+        bytes ? mmi_alloc(&run->res->env->alloc, 1, sizeof(*more)) : NULL;
+    if (!more) {
+        return NULL;
+    }
+    if (!claim_more(run, more, bytes) ||
+        device->ops->map(device, &more->block, &more->region, NULL) != MM_OK) {
+        drop_more(run, more);
+        return NULL;
+    }
+    more->next = run->more;
+    run->more = more;
+    run->more_bytes = mmi_add_cap(run->more_bytes, bytes);
+    return more->region.base;
+}
+
+/* ---- What the backend may call --------------------------------------------------------------- */
 
 static void *run_scratch_more(mm_exec *exec, uint64_t bytes) {
     struct run *run = (struct run *)exec;
-    void *more = mmi_scratch_more(run->res, &run->scratch, bytes);
-    run->lost |= !more && atomic_load(&run->scratch.dev->device->lost);
+    void *more = take_more(run, bytes);
+    run->lost |= !more && atomic_load(&run->instance->dev->device->lost);
     return more;
 }
 
 static void *run_output(mm_exec *exec, uint32_t index, uint64_t bytes) {
-    struct run *run = (struct run *)exec;
-    return run->work->outputs->output(run->work->outputs->ctx, index, bytes);
+    const struct mmi_outputs *outputs = ((struct run *)exec)->work->outputs;
+    return outputs->output(outputs->ctx, index, bytes);
 }
 
 static void *run_part(mm_exec *exec, uint64_t bytes) {
+    const struct mmi_outputs *outputs = ((struct run *)exec)->work->outputs;
+    return outputs->part(outputs->ctx, bytes);
+}
+
+static bool run_stopped(mm_exec *exec) {
     struct run *run = (struct run *)exec;
-    return run->work->outputs->part(run->work->outputs->ctx, bytes);
+    const struct mmi_work *work = run->work;
+    uint64_t deadline_ns = work->request->deadline_ns;
+    if (atomic_load_explicit(&run->res->stopping, memory_order_relaxed)) {
+        run->stopped = MM_CLOSED;
+    } else if (work->request->cancel &&
+               atomic_load_explicit(&work->request->cancel->cancelled, memory_order_relaxed)) {
+        run->stopped = MM_CANCELLED;
+    } else if (deadline_ns && mmi_res_now(run->res) >= deadline_ns) {
+        run->stopped = MM_DEADLINE;
+    }
+    return run->stopped != MM_OK;
 }
 
-/* ---- Signatures ----------------------------------------------------------------------------- */
+/* ---- Running --------------------------------------------------------------------------------- */
 
-mm_status mmi_signature_get(struct mmi_residency *res, struct mmi_opened *opened,
-                            const mm_value *inputs, struct mmi_signature **signature,
-                            mm_error *err) {
-    struct mmi_signatures *signatures = opened->signatures;
-    *signature = mmi_signature_find(signatures, inputs);
-    if (*signature) {
-        return MM_OK;
-    }
-    MMI_TRY(mmi_signature_make(signatures, inputs, signature, err));
-    mmi_res_lock(res);
-    struct mmi_signature *shell = mmi_signature_share(signatures, signature);
-    mmi_res_unlock(res);
-    if (shell) {
-        mmi_signature_destroy(signatures, shell);
-    }
-    return MM_OK;
-}
-
-mm_status mmi_signature_sizes(struct mmi_residency *res, struct mmi_opened *opened,
-                              const mm_value *inputs, mm_value *values, uint8_t *exactness,
-                              mm_error *err) {
-    struct mmi_signature *signature;
-    MMI_TRY(mmi_signature_get(res, opened, inputs, &signature, err));
-    uint32_t count = opened->description.output_count;
-    if (count > 0) {
-        memcpy(values, signature->size.outputs, count * sizeof(*values));
-        memcpy(exactness, signature->size.exactness, count);
-    }
-    mmi_signature_done(opened->signatures, signature, mmi_ticks(&res->env->clock));
-    return MM_OK;
-}
-
-mm_status mmi_signature_expect(struct mmi_residency *res, struct mmi_opened *opened,
-                               const mm_value *inputs, mm_error *err) {
-    struct mmi_signature *signature;
-    MMI_TRY(mmi_signature_get(res, opened, inputs, &signature, err));
-    mmi_res_lock(res);
-    struct mmi_version *version = opened->version;
-    uint64_t need = signature->size.activation_bytes;
-    if (!version->activation_measured) {
-        version->activation_bytes =
-            version->activation_expected ? mmi_max_u64(version->activation_bytes, need) : need;
-        version->activation_expected = true;
-    }
-    mmi_res_unlock(res);
-    mmi_signature_done(opened->signatures, signature, mmi_ticks(&res->env->clock));
-    return MM_OK;
-}
-
-/* ---- Runs ----------------------------------------------------------------------------------- */
-
-/* From now on the reserve covers this run's high-water mark. */
-static void measured(struct mmi_residency *res, struct mmi_instance *instance, uint64_t bytes) {
+/* The high-water mark of one run counts for the reserve from now on. */
+static void measure(struct run *run, uint64_t bytes) {
+    struct mmi_instance *instance = run->instance;
     bool known = atomic_load_explicit(&instance->measured, memory_order_relaxed);
     if (known && bytes <= atomic_load_explicit(&instance->activation_bytes, memory_order_relaxed)) {
         return;
     }
-    mmi_res_lock(res);
-    struct mmi_version *version = instance->version;
+    mmi_res_lock(run->res);
+    struct mmi_build *build = instance->build;
     uint64_t mark =
-        version->activation_measured ? mmi_max_u64(version->activation_bytes, bytes) : bytes;
-    version->activation_bytes = mark;
-    version->activation_measured = true;
+        build->activation_measured ? mmi_max_u64(build->activation_bytes, bytes) : bytes;
+    build->activation_bytes = mark;
+    build->activation_measured = true;
     atomic_store(&instance->activation_bytes, mark);
     atomic_store(&instance->measured, true);
-    mmi_res_unlock(res);
+    mmi_mark_memory(run->res); /* the reserve may have become smaller */
+    mmi_res_unlock(run->res);
 }
 
-static mm_status call_backend(struct run *run, struct mmi_instance *instance, mm_error *err) {
-    const mm_backend *table = instance->opened->backend->table;
+static mm_status explain_stop(const struct run *run, mm_error *err) {
+    static const char *const texts[] = {"the mesh stops", "cancelled", "the deadline passed"};
+    int which = run->stopped == MM_CLOSED ? 0 : run->stopped == MM_CANCELLED ? 1 : 2;
+    return mmi_fail(err, run->stopped, "model %s: %s while it ran", run->instance->label,
+                    texts[which]);
+}
+
+static mm_status call_backend(struct run *run, mm_error *err) {
+    struct mmi_instance *instance = run->instance;
+    const struct mmi_backend *backend = instance->opened->backend;
     struct mmi_tls *tls = mmi_tls();
     struct mmi_frame frame = {.outer = tls->frame,
                               .res = run->res,
                               .model_id = atomic_load(&instance->model_id),
-                              .nested = table->flags & MM_BACKEND_NESTED};
+                              .nested = backend->table->flags & MM_BACKEND_NESTED};
     tls->frame = &frame;
-    mm_error local;
-    mm_status status = table->infer(instance->state, &run->exec, run->work->inputs,
-                                    run->work->values, err ? err : &local);
+    mm_error told = {0};
+    mm_status status = backend->table->infer(instance->state, &run->exec, run->work->inputs,
+                                             run->work->values, &told);
     tls->frame = frame.outer;
-    if (status != MM_OK && run->lost) { /* whatever status the backend returned */
+    if (status == MM_OK) {
+        return MM_OK;
+    }
+    if (run->stopped != MM_OK) {
+        return explain_stop(run, err);
+    }
+    if (run->lost) { /* whatever the backend made of it */
         return mmi_fail(err, MM_DEVICE_LOST, "device %s was lost", instance->dev->device->name);
+    }
+    if (status == MM_CANCELLED && !atomic_load(&instance->cancelled)) { /* nor was the load */
+        return mmi_fail(err, MM_BACKEND_FAILED,
+                        "model %s: the backend says that the run was cancelled, which it was not",
+                        instance->label);
+    }
+    mmi_slot_status(backend, MMI_SLOT_INFER, status, &told);
+    return mmi_error_copy(err, &told);
+}
+
+/* On a stream of its own, with nothing on it when the scratch becomes somebody else's. */
+static mm_status call_on_stream(struct run *run, mm_error *err) {
+    struct mmi_device *device = run->instance->dev->device;
+    MMI_TRY(mmi_stream_take(device, &run->stream, err));
+    struct mmi_stream *stream = run->stream.stream;
+    run->exec.stream = stream;
+    mm_status status = call_backend(run, err);
+    if (stream) {
+        mm_status end = device->ops->finish(device, stream, status == MM_OK ? err : NULL);
+        mmi_stream_give(device, &run->stream, end == MM_OK);
+        status = status == MM_OK ? end : status;
     }
     return status;
 }
 
-static mm_status run_signature(struct run *run, struct mmi_instance *instance,
-                               const struct mmi_signature *signature, mm_error *err) {
+static mm_status run_signature(struct run *run, const struct mmi_signature *signature,
+                               mm_error *err) {
     const struct mmi_outputs *outputs = run->work->outputs;
     const mm_size *size = &signature->size;
-    MMI_TRY(
-        outputs->begin(outputs->ctx, &instance->opened->description, size, run->work->values, err));
-    MMI_TRY(mmi_scratch_get(run->res, &run->scratch, size->activation_bytes, run->work->deadline_ns,
-                            err));
+    MMI_TRY(outputs->begin(outputs->ctx, &run->instance->opened->description, size,
+                           run->work->values, err));
+    MMI_TRY(get_scratch(run, size->activation_bytes, err));
     run->exec.signature = signature->state;
-    run->exec.scratch = run->scratch.slot ? run->scratch.slot->region.base : NULL;
-    run->exec.scratch_bytes = run->scratch.slot ? run->scratch.slot->region.bytes : 0;
-    mm_status status = call_backend(run, instance, err);
-    uint64_t used = mmi_add_cap(size->activation_bytes, run->scratch.more_bytes);
-    mmi_scratch_give(run->res, &run->scratch);
+    mm_status status = call_on_stream(run, err);
+    uint64_t used = mmi_add_cap(size->activation_bytes, run->more_bytes);
+    give_scratch(run);
     if (status == MM_OK) {
-        measured(run->res, instance, used);
+        measure(run, used);
     }
     return status;
+}
+
+/* The device is asked, not the backend believed. */
+static mm_status ask_device(struct run *run, mm_status status, mm_error *err) {
+    struct mmi_devstate *dev = run->instance->dev;
+    if (status != MM_DEVICE_LOST || mmi_device_ask(run->res, dev)) {
+        return status;
+    }
+    return mmi_fail(err, MM_BACKEND_FAILED,
+                    "model %s: the backend says that device %s was lost, which it is not",
+                    run->instance->label, dev->device->name);
 }
 
 mm_status mmi_execute(struct mmi_residency *res, struct mmi_admission *admission,
                       const struct mmi_work *work, mm_error *err) {
     struct mmi_instance *instance = admission->instance;
     struct mmi_opened *opened = instance->opened;
+    int32_t kind = instance->dev->device->pub.kind;
     struct mmi_signature *signature;
-    mm_status status = mmi_signature_get(res, opened, work->inputs, &signature, err);
-    if (status == MM_OK) {
-        struct run run = {
-            .exec = {.scratch_more = run_scratch_more,
-                     .output = run_output,
-                     .output_part = run_part},
-            .res = res,
-            .scratch = {.dev = instance->dev, .instance = instance, .no_wait = work->no_wait},
-            .work = work};
-        status = run_signature(&run, instance, signature, err);
-        mmi_signature_done(opened->signatures, signature, mmi_ticks(&res->env->clock));
-    }
-    if (status == MM_DEVICE_LOST) {
-        mmi_res_lock(res);
-        mmi_device_lost(res, instance->dev);
-        mmi_res_unlock(res);
-    }
+    MMI_TRY(mmi_signature_get(res, opened, kind, work->inputs, &signature, err));
+    struct run run = {.exec = {.scratch_more = run_scratch_more,
+                               .output = run_output,
+                               .output_part = run_part,
+                               .stopped = run_stopped,
+                               .device = &instance->dev->device->pub},
+                      .res = res,
+                      .instance = instance,
+                      .work = work};
+    mm_status status = ask_device(&run, run_signature(&run, signature, err), err);
+    mmi_signature_done(mmi_signatures_of(opened, kind), signature, mmi_ticks(&res->env->clock));
     return status;
 }

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Snapshots: what the info and stats calls show. */
-#include <residency/core.h>
+#include <residency/info.h>
+
+#include <residency/builds.h>
+#include <residency/copies.h>
+#include <residency/fit.h>
+#include <residency/place.h>
+#include <residency/lock.h>
 
 #include <base/checked.h>
 
@@ -13,63 +18,127 @@ enum {
     STATE_DRAINING,
     STATE_RECLAIMABLE,
     STATE_UNLOADING,
-    STATE_FAILED
+    STATE_FAILED,
+    STATES
 };
 
-/* Derived from the states of version and instance. */
-static int32_t state_of(const struct mmi_version *version, uint64_t now_ns) {
-    if (version->instance) {
-        switch (mmi_instance_state(version->instance)) {
-        case MMI_LOADING:
-            return STATE_LOADING;
-        case MMI_READY:
-            return STATE_READY;
-        case MMI_DRAINING:
-            return STATE_DRAINING;
-        case MMI_RECLAIMABLE:
-            return STATE_RECLAIMABLE;
-        default:
-            return STATE_UNLOADING;
+/* ---- Models ---------------------------------------------------------------------------------- */
+
+static int32_t copy_state(const struct mmi_instance *instance) {
+    switch (mmi_instance_state(instance)) {
+    case MMI_LOADING:
+        return STATE_LOADING;
+    case MMI_READY:
+        return STATE_READY;
+    case MMI_DRAINING:
+    case MMI_LEAVING:
+        return STATE_DRAINING;
+    case MMI_RECLAIMABLE:
+        return STATE_RECLAIMABLE;
+    default:
+        return STATE_UNLOADING;
+    }
+}
+
+/* Which of several copies stands for the model: serving before coming, coming before going. */
+static int rank_of(int32_t state) {
+    static const int ranks[STATES] = {[STATE_READY] = 5,
+                                      [STATE_DRAINING] = 4,
+                                      [STATE_RECLAIMABLE] = 3,
+                                      [STATE_LOADING] = 2,
+                                      [STATE_UNLOADING] = 1};
+    return ranks[state];
+}
+
+static const struct mmi_failure *failure_of(const struct mmi_version *version) {
+    if (version->failure.status != MM_OK) {
+        return &version->failure;
+    }
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        if (version->builds[i].failure.status != MM_OK) {
+            return &version->builds[i].failure;
         }
     }
-    if (version->state == MMI_VERSION_PREPARING) {
+    return NULL;
+}
+
+/* Derived from the charts, stored nowhere. */
+static int32_t state_of(const struct mmi_version *version, uint64_t now_ns) {
+    int32_t best = STATE_COLD;
+    MMI_LIST_EACH(node, &version->copies) {
+        int32_t state = copy_state(mmi_copy_of(node));
+        best = rank_of(state) > rank_of(best) ? state : best;
+    }
+    if (best != STATE_COLD) {
+        return best;
+    }
+    if (mmi_version_preparing(version)) {
         return STATE_PREPARING;
     }
-    bool failed = version->failure.status != MM_OK && now_ns < version->failure.until_ns;
-    return failed ? STATE_FAILED : STATE_COLD;
+    const struct mmi_failure *failure = failure_of(version);
+    return failure && mmi_failure_holds(failure, now_ns) ? STATE_FAILED : STATE_COLD;
 }
 
-static void fill_instance(struct mmi_residency *res, const struct mmi_instance *instance,
-                          struct mmi_model_info *info) {
-    if (!instance) {
-        return;
-    }
-    uint64_t served = mmi_slot_uses(instance->slot) - instance->uses_before;
-    info->requests += served;
-    info->hits += served;
-    info->leases = (uint32_t)mmi_slot_leases(instance->slot);
-    info->own_bytes = instance->own_bytes;
-    if (instance->dev) {
-        info->device = instance->dev->device->name;
-        info->weights_bytes = instance->block.charged_bytes;
-    }
-    if (mmi_instance_state(instance) != MMI_LOADING) {
-        info->idle_ns = info->leases ? 0 : mmi_instance_idle_ns(res, instance);
+static uint64_t served_by(const struct mmi_instance *instance) {
+    return mmi_slot_uses(instance->slot) - instance->uses_before;
+}
+
+static void fill_copy(struct mmi_residency *res, const struct mmi_instance *instance,
+                      struct mmi_copy_info *copy) {
+    bool loading = mmi_instance_state(instance) == MMI_LOADING;
+    *copy = (struct mmi_copy_info){.device = instance->dev ? instance->dev->device->name : "",
+                                   .state = copy_state(instance),
+                                   .leases = (uint32_t)mmi_slot_leases(instance->slot),
+                                   .requests = served_by(instance),
+                                   .weights_bytes = instance->block.charged_bytes};
+    copy->idle_ns = loading || copy->leases ? 0 : mmi_instance_idle_ns(res, instance);
+}
+
+static void fill_copies(struct mmi_residency *res, const struct mmi_version *version,
+                        struct mmi_model_info *info) {
+    int shown = 0;
+    MMI_LIST_EACH(node, &version->copies) {
+        const struct mmi_instance *instance = mmi_copy_of(node);
+        if (info->copy_count == MMI_MAX_DEVICES) {
+            return;
+        }
+        struct mmi_copy_info *copy = &info->copies[info->copy_count++];
+        fill_copy(res, instance, copy);
+        info->leases += copy->leases;
+        if (rank_of(copy->state) > shown) { /* the numbers of one stand for all */
+            shown = rank_of(copy->state);
+            info->device = copy->device;
+            info->own_bytes = instance->own_bytes;
+            info->idle_ns = copy->idle_ns;
+            info->weights_bytes = instance->dev ? copy->weights_bytes : info->weights_bytes;
+        }
     }
 }
 
-static void fill_version(const struct mmi_version *version, struct mmi_model_info *info) {
-    info->prepared = version->state == MMI_VERSION_PREPARED || version->keyed;
+static void fill_version(struct mmi_version *version, struct mmi_model_info *info) {
     info->version = version->number;
-    info->weights_bytes = version->weights_bytes;
-    info->activation_bytes = version->activation_bytes;
     info->load_ns = version->load_ns;
-    info->prepare_ns = version->prepare_ns;
-    info->failure = version->failure.status != MM_OK ? &version->failure : NULL;
-    if (version->opened) {
-        info->description_bytes = version->opened->host_bytes + version->opened->signatures->bytes;
-        info->artifact_bytes = mmi_artifact_memory_bytes(version->opened->artifact);
+    info->failure = failure_of(version);
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        const struct mmi_build *build = &version->builds[i];
+        info->prepared |= build->state == MMI_BUILD_PREPARED || build->keyed;
+        info->weights_bytes = mmi_max_u64(info->weights_bytes, build->weights_bytes);
+        info->activation_bytes = mmi_max_u64(info->activation_bytes, build->activation_bytes);
+        info->prepare_ns = mmi_max_u64(info->prepare_ns, build->prepare_ns);
+        if (build->opened) {
+            info->description_bytes += mmi_opened_bytes(build->opened);
+            info->artifact_bytes += mmi_artifact_memory_bytes(build->opened->artifact);
+        }
     }
+}
+
+/* Leases given back by all instances that count for it, old versions' too. */
+static uint64_t served_of(const struct mmi_model *model) {
+    uint64_t served = model->served;
+    MMI_LIST_EACH(node, &model->instances) {
+        served += served_by(MMI_CONTAINER(node, struct mmi_instance, of_model));
+    }
+    return served;
 }
 
 /* A running miss is counted in `granted` at once, in `served` only at its end: until then the
@@ -89,15 +158,13 @@ static void fill_model(struct mmi_residency *res, struct mmi_model *model,
                                     .updating = model->next != NULL,
                                     .evict_class = model->settings.evict_class,
                                     .queued = model->queued,
-                                    .requests = model->served,
-                                    .hits = model->served,
                                     .loads = model->loads,
                                     .evictions = model->evictions,
                                     .failures = model->failures,
                                     .now_ns = now_ns};
     fill_version(model->current, info);
-    fill_instance(res, model->current->instance, info);
-    info->hits = hits_of(&model->hits, info->hits, model->granted);
+    fill_copies(res, model->current, info);
+    info->hits = hits_of(&model->hits, served_of(model), model->granted);
     info->requests = info->hits + model->misses;
 }
 
@@ -112,7 +179,7 @@ mm_status mmi_model_info_get(struct mmi_residency *res, uint64_t id,
         visit(ctx, &info);
     }
     mmi_res_unlock(res);
-    return model ? MM_OK : mmi_no_model(id, NULL);
+    return model ? MM_OK : mmi_catalog_no_model(id, NULL);
 }
 
 size_t mmi_models_visit(struct mmi_residency *res,
@@ -131,10 +198,9 @@ size_t mmi_models_visit(struct mmi_residency *res,
     return count;
 }
 
-uint64_t mmi_version_activation_bytes(struct mmi_residency *res,
-                                      const struct mmi_version *version) {
+uint64_t mmi_build_activation_bytes(struct mmi_residency *res, const struct mmi_build *build) {
     mmi_res_lock(res);
-    uint64_t bytes = version->activation_bytes;
+    uint64_t bytes = build->activation_bytes;
     mmi_res_unlock(res);
     return bytes;
 }
@@ -150,7 +216,7 @@ bool mmi_device_info_get(struct mmi_residency *res, size_t index, struct mmi_dev
                                      .budget_bytes = mmi_arena_capacity(arena),
                                      .used_bytes = mmi_arena_used(arena),
                                      .scratch_bytes = dev->scratch_bytes,
-                                     .reserve_bytes = mmi_room_reserve(res, dev),
+                                     .reserve_bytes = mmi_fit_reserve(dev),
                                      .peak_bytes = dev->peak_bytes,
                                      .leaked_bytes = dev->leaked_bytes,
                                      .loads = dev->loads,
@@ -174,13 +240,16 @@ void mmi_mesh_info_get(struct mmi_residency *res, struct mmi_mesh_info *info) {
     uint64_t served = res->served, granted = res->granted;
     struct mmi_model *model = NULL;
     while ((model = mmi_catalog_next(&res->catalog, model))) {
-        served += model->served;
+        served += served_of(model);
         granted += model->granted;
+    }
+    MMI_LIST_EACH(node, &res->orphans) {
+        served += served_by(MMI_CONTAINER(node, struct mmi_instance, of_model));
     }
     for (size_t i = 0; i < res->device_count; i++) {
         MMI_LIST_EACH(node, &res->devices[i].instances) {
-            struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
-            served += mmi_slot_uses(instance->slot) - instance->uses_before;
+            const struct mmi_instance *instance =
+                MMI_CONTAINER(node, struct mmi_instance, on_device);
             info->resident += mmi_instance_state(instance) == MMI_READY;
         }
     }
@@ -192,7 +261,7 @@ void mmi_mesh_info_get(struct mmi_residency *res, struct mmi_mesh_info *info) {
     info->counts.requests = info->counts.hits + info->counts.counts[MMI_COUNT_MISSES];
 }
 
-/* ---- Plans ---------------------------------------------------------------------------------- */
+/* ---- Plans ----------------------------------------------------------------------------------- */
 
 static mm_status status_of(enum mmi_verdict verdict) {
     switch (verdict) {
@@ -201,10 +270,12 @@ static mm_status status_of(enum mmi_verdict verdict) {
         return MM_OK;
     case MMI_PLAN_WAIT:
     case MMI_PLAN_STAY:
+    case MMI_PLAN_RUNS:
     case MMI_PLAN_LEASED:
-    case MMI_PLAN_HELD:
+    case MMI_PLAN_STALLED:
         return MM_BUSY;
-    case MMI_PLAN_PINNED:
+    case MMI_PLAN_BARRED:
+    case MMI_PLAN_HELD:
         return MM_ALL_PINNED;
     case MMI_PLAN_TOO_LARGE:
         break;
@@ -212,44 +283,45 @@ static mm_status status_of(enum mmi_verdict verdict) {
     return MM_TOO_LARGE;
 }
 
+struct plan_visitor {
+    void (*visit)(void *ctx, size_t i, const struct mmi_victim_info *victim);
+    void *ctx;
+};
+
 static void visit_victims(struct mmi_residency *res, const struct mmi_plan_output *plan,
-                          struct mmi_plan_info *info,
-                          void (*visit)(void *ctx, size_t i, const struct mmi_victim_info *victim),
-                          void *ctx) {
+                          struct mmi_plan_info *info, const struct plan_visitor *visitor) {
     for (size_t i = 0; i < plan->victim_count; i++) {
-        const struct mmi_instance *instance = mmi_room_victim(res, plan->victims[i]);
+        const struct mmi_instance *instance = mmi_fit_victim(res, plan->victims[i]);
         const struct mmi_model *model = instance->model;
-        struct mmi_victim_info victim = {.name = model ? mmi_model_name(model) : "",
+        struct mmi_victim_info victim = {.name = model ? mmi_model_name(model) : instance->label,
                                          .bytes = instance->block.charged_bytes,
                                          .idle_ns = mmi_instance_idle_ns(res, instance),
                                          .evict_class = model ? model->settings.evict_class : 0,
                                          .leased = mmi_slot_leases(instance->slot) > 0};
-        visit(ctx, i, &victim);
+        visitor->visit(visitor->ctx, i, &victim);
     }
     info->victim_count = plan->victim_count;
 }
 
-static void fill_plan(struct mmi_residency *res, const struct mmi_model *model,
-                      uint64_t guess_bytes, struct mmi_plan_info *info,
-                      void (*visit)(void *ctx, size_t i, const struct mmi_victim_info *victim),
-                      void *ctx) {
-    const struct mmi_version *version = model->current;
-    uint64_t bytes = mmi_max_u64(version->weights_bytes, version->own_bytes);
-    info->estimated = !version->keyed && version->state != MMI_VERSION_PREPARED;
-    if (info->estimated) {
-        bytes = guess_bytes;
-    }
-    struct mmi_need need = {.bytes = mmi_max_u64(1, bytes),
-                            .activation_bytes = version->activation_bytes,
-                            .evict_class = (uint8_t)model->settings.evict_class,
-                            .self = model};
-    info->needed_bytes = mmi_add_cap(need.bytes, need.activation_bytes);
+static uint64_t rounded(const struct mmi_device *device, uint64_t bytes) {
+    return bytes ? mmi_arena_rounded(device->arena, bytes) : 0;
+}
+
+static void fill_plan(struct mmi_residency *res, const struct mmi_load_query *query,
+                      struct mmi_plan_info *info, const struct plan_visitor *visitor) {
     struct mmi_placement placements[MMI_MAX_DEVICES];
-    size_t chosen = mmi_room_placements(res, version, &need, placements);
-    bool promised = mmi_room_promised(res, version, &need); /* then it is after earlier loads */
+    size_t chosen = mmi_place_load(res, query, placements);
+    size_t shown = chosen < res->device_count ? chosen : 0;
+    struct mmi_need need = mmi_load_need(query, &res->devices[shown], &info->estimated);
+    info->needed_bytes = mmi_add_cap(need.bytes, need.activation_bytes);
+    bool promised = mmi_promised(res, query->version, &need); /* then it is after earlier loads */
     if (chosen == res->device_count) {
-        bool too_large = !promised && mmi_room_promised(res, version, NULL);
-        info->status = promised ? MM_BUSY : too_large ? MM_TOO_LARGE : MM_DEVICE_LOST;
+        bool too_large = !promised && mmi_promised(res, query->version, NULL);
+        bool busy = promised || !mmi_list_empty(&query->version->copies); /* it comes or goes */
+        mm_error unused;
+        info->status = busy        ? MM_BUSY
+                       : too_large ? MM_TOO_LARGE
+                                   : mmi_no_device(res, query->version, "", &unused);
         return;
     }
     const struct mmi_device *device = res->devices[chosen].device;
@@ -260,52 +332,48 @@ static void fill_plan(struct mmi_residency *res, const struct mmi_model *model,
     }
     info->free_bytes = mmi_arena_free_bytes(device->arena);
     info->needed_bytes =
-        mmi_arena_rounded(device->arena, need.bytes) +
-        (need.activation_bytes ? mmi_arena_rounded(device->arena, need.activation_bytes) : 0);
+        mmi_add_cap(rounded(device, need.bytes), rounded(device, need.activation_bytes));
     if (info->status == MM_OK || info->status == MM_BUSY) {
         info->device = device->name;
     }
-    visit_victims(res, &placements[chosen].plan, info, visit, ctx);
+    visit_victims(res, &placements[chosen].plan, info, visitor);
 }
 
-mm_status mmi_plan_info_get(struct mmi_residency *res, uint64_t id, struct mmi_plan_info *info,
-                            void (*visit)(void *ctx, size_t i,
-                                          const struct mmi_victim_info *victim),
-                            void *ctx, mm_error *err) {
-    *info = (struct mmi_plan_info){.device = ""};
-    uint64_t guess_bytes = 0;
-    MMI_TRY(mmi_model_source_bytes(res, id, &guess_bytes, err));
-    mmi_res_lock(res);
-    struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
-    if (!model) {
-        mmi_res_unlock(res);
-        return mmi_no_model(id, err);
+static struct mmi_instance *resident_copy(const struct mmi_residency *res,
+                                          const struct mmi_version *version) {
+    (void)res;
+    MMI_LIST_EACH(node, &version->copies) {
+        struct mmi_instance *instance = mmi_copy_of(node);
+        enum mmi_instance_state state = mmi_instance_state(instance);
+        if (state == MMI_READY || state == MMI_DRAINING || state == MMI_RECLAIMABLE) {
+            return instance;
+        }
     }
-    const struct mmi_instance *instance = model->current->instance;
-    if (instance && !instance->taken && mmi_instance_state(instance) != MMI_LOADING) {
-        info->resident = true;
-        info->device = instance->dev->device->name;
-        info->needed_bytes = instance->block.charged_bytes;
-    } else {
-        fill_plan(res, model, guess_bytes, info, visit, ctx);
+    return NULL;
+}
+
+static bool was_prepared(const struct mmi_version *version) {
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        if (version->builds[i].keyed || version->builds[i].bare) {
+            return true;
+        }
     }
-    mmi_res_unlock(res);
-    return MM_OK;
+    return false;
 }
 
 /* The size of a source that was never prepared, as a guess of what it will need. */
-mm_status mmi_model_source_bytes(struct mmi_residency *res, uint64_t id, uint64_t *bytes,
-                                 mm_error *err) {
+static mm_status guess_bytes(struct mmi_residency *res, uint64_t id, uint64_t *bytes,
+                             mm_error *err) {
     mmi_res_lock(res);
     struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
     struct mmi_version *version = model ? model->current : NULL;
-    bool unknown = version && !version->keyed && version->state != MMI_VERSION_PREPARED;
+    bool unknown = version && !was_prepared(version);
     if (unknown) {
         version->refs++;
     }
     mmi_res_unlock(res);
     if (!unknown) {
-        return model ? MM_OK : mmi_no_model(id, err);
+        return model ? MM_OK : mmi_catalog_no_model(id, err);
     }
     struct mmi_source *source = NULL;
     const struct mmi_spec *spec = version->spec;
@@ -319,4 +387,31 @@ mm_status mmi_model_source_bytes(struct mmi_residency *res, uint64_t id, uint64_
     mmi_version_unref(res, version);
     mmi_res_unlock(res);
     return status;
+}
+
+mm_status mmi_plan_info_get(struct mmi_residency *res, uint64_t id, struct mmi_plan_info *info,
+                            void (*visit)(void *ctx, size_t i,
+                                          const struct mmi_victim_info *victim),
+                            void *ctx, mm_error *err) {
+    *info = (struct mmi_plan_info){.device = ""};
+    uint64_t guess = 0;
+    MMI_TRY(guess_bytes(res, id, &guess, err));
+    mmi_res_lock(res);
+    struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
+    if (!model) {
+        mmi_res_unlock(res);
+        return mmi_catalog_no_model(id, err);
+    }
+    const struct mmi_instance *instance = resident_copy(res, model->current);
+    if (instance) {
+        info->resident = true;
+        info->device = instance->dev->device->name;
+        info->needed_bytes = instance->block.charged_bytes;
+    } else {
+        struct mmi_load_query query = {
+            .model = model, .version = model->current, .guess_bytes = guess};
+        fill_plan(res, &query, info, &(struct plan_visitor){visit, ctx});
+    }
+    mmi_res_unlock(res);
+    return MM_OK;
 }

@@ -1,78 +1,122 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The states of an instance. Every transition is one function here or one call in load.c:
- *
- *   NONE -> LOADING          mmi_instance_new        a load was asked for
- *   LOADING -> READY         mmi_instance_ready      bytes are there, the backend attached
- *   LOADING -> FAILED        mmi_load_failed         its struct goes, the error stays behind
- *   LOADING -> NONE          mmi_instance_free       cancelled
- *   LOADING -> DETACHING     mmi_instance_detach_soon  attached, but its model went away
- *   READY -> DRAINING        mmi_instance_leave      refuses new leases
- *   DRAINING -> RECLAIMABLE  mmi_instance_settled    the last lease came back
- *   DRAINING -> READY        mmi_instance_revive     demand returned
- *   RECLAIMABLE -> READY     mmi_instance_revive     demand returned; no byte was moved
- *   RECLAIMABLE -> DETACHING mmi_instance_hand_over, mmi_instance_detach_soon
- *   any -> LOST              mmi_device_lost         the device is gone
- *   LOST -> DETACHING        mmi_instance_settled    the last lease came back
- *   DETACHING -> NONE        mmi_instance_detached   memory is back
- */
-#include <residency/core.h>
+#include <residency/instance.h>
+
+#include <residency/builds.h>
+#include <residency/copies.h>
+#include <residency/decisions.h>
+#include <residency/fit.h>
 
 #include <base/checked.h>
 
+#include <malloc.h>
 #include <string.h>
 
 #define STAY_MAX_NS UINT64_C(100000000) /* min residency, unless told otherwise */
 
-struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_model *model,
-                                      struct mmi_version *version) {
-    if (!mmi_room_reserve_lists(res) || !mmi_timer_promise(res)) {
+static struct mmi_slot *reserve(struct mmi_residency *res, struct mmi_instance *instance) {
+    if (!mmi_timer_promise(&res->timers)) {
         return NULL;
     }
-    struct mmi_instance *instance = mmi_alloc(&res->env->alloc, 1, sizeof(*instance));
-    struct mmi_slot *slot = instance ? mmi_slots_alloc(&res->slots, instance) : NULL;
+    if (!mmi_timer_promise(&res->timers)) { /* of the claim; of the idle time */
+        res->timers.promised--;
+        return NULL;
+    }
+    struct mmi_slot *slot = mmi_slots_alloc(&res->slots, instance);
     if (!slot) {
+        res->timers.promised -= 2;
+    }
+    return slot;
+}
+
+struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_model *model,
+                                      struct mmi_version *version) {
+    struct mmi_instance *instance =
+        mmi_fit_reserve_room(res) ? mmi_alloc(&res->env->alloc, 1, sizeof(*instance)) : NULL;
+    bool waitable = instance && mmi_cond_init(&instance->arrival, res->env) == 0;
+    struct mmi_slot *slot = waitable ? reserve(res, instance) : NULL;
+    if (!slot) {
+        if (waitable) {
+            mmi_cond_fini(&instance->arrival);
+        }
         mmi_free(&res->env->alloc, instance, sizeof(*instance));
-        res->timers_promised--;
         return NULL;
     }
     mmi_slot_move(slot, MMI_LOADING);
+    instance->res = res;
     instance->slot = slot;
     instance->uses_before = mmi_slot_uses(slot);
     atomic_store(&instance->model_id, atomic_load(&model->id));
     instance->model = model;
+    mmi_event_name(instance->label, sizeof(instance->label), mmi_model_name(model));
     instance->version = version;
-    instance->opened = mmi_opened_hold(res, version);
-    version->instance = instance;
+    version->refs++;
+    mmi_list_push_back(&version->copies, &instance->copy);
     mmi_list_init(&instance->on_device);
     mmi_list_init(&instance->queue);
-    mmi_list_init(&instance->gone);
-    mmi_list_init(&instance->run_slot_waiters);
-    mmi_list_init(&instance->victims);
-    instance->sequence = ++res->sequence;
+    mmi_list_init(&instance->parked);
+    mmi_list_init(&instance->claim.node);
+    mmi_list_init(&instance->claim.victims);
+    instance->claim.sequence = ++res->sequence;
+    mmi_list_push_back(&model->instances, &instance->of_model);
     res->instances++;
+    mmi_mark_instance(res, instance);
     return instance;
 }
 
-/* Common to every end: the instance is freed. */
+/* What every way out shares: from now on there is no such instance. */
 static void forget(struct mmi_residency *res, struct mmi_instance *instance) {
     struct mmi_version *version = instance->version;
     struct mmi_opened *opened = instance->opened;
     mmi_list_remove(&instance->queue);
     mmi_list_remove(&instance->on_device);
-    mmi_timer_forget(res, &instance->timer);
-    if (version->instance == instance) {
-        version->instance = NULL;
-    }
-    MMI_LIST_EACH(node, &instance->gone) {
-        mmi_waiter_end(res, MMI_CONTAINER(node, struct mmi_waiter, node), MM_OK, NULL);
-    }
+    mmi_list_remove(&instance->copy);
+    mmi_list_remove(&instance->claim.node);
+    mmi_timer_forget(&res->timers, &instance->idle);
+    mmi_timer_forget(&res->timers, &instance->claim.timer);
     uint64_t served = mmi_slot_uses(instance->slot) - instance->uses_before;
-    *(instance->model ? &instance->model->served : &res->served) += served;
+    mmi_mark_instance(res, instance);
+    mmi_list_remove(&instance->of_model);
+    if (instance->model) {
+        instance->model->served += served;
+    } else {
+        res->served += served;
+    }
     mmi_slots_free(instance->slot);
+    mmi_cond_fini(&instance->arrival);
     mmi_free(&res->env->alloc, instance, sizeof(*instance));
-    mmi_opened_drop(res, opened);
+    if (opened) {
+        mmi_opened_drop(res, opened);
+    }
+    mmi_version_unref(res, version);
     res->instances--;
-    pthread_cond_broadcast(&res->quiet);
+    mmi_cond_broadcast(&res->quiet);
+}
+
+/* ---- Coming --------------------------------------------------------------------------------- */
+
+void mmi_instance_granted(struct mmi_residency *res, struct mmi_instance *instance,
+                          struct mmi_devstate *dev, struct mmi_build *build) {
+    instance->dev = dev;
+    instance->build = build;
+    instance->opened = mmi_opened_hold(res, build);
+    bool serial = instance->opened->description.flags & MM_DESCRIPTION_SERIAL;
+    uint32_t limit = instance->version->settings.max_concurrency;
+    atomic_store(&instance->limit, serial ? 1 : limit);
+    atomic_store(&instance->activation_bytes, build->activation_bytes);
+    atomic_store(&instance->measured, build->activation_measured);
+    mmi_list_push_back(&dev->instances, &instance->on_device);
+    instance->begun_ns = mmi_res_now(res);
+    mmi_mark_instance(res, instance);
+}
+
+void mmi_instance_ungranted(struct mmi_residency *res, struct mmi_instance *instance) {
+    mmi_list_remove(&instance->on_device);
+    mmi_arena_give(instance->dev->device->arena, &instance->block);
+    mmi_opened_drop(res, instance->opened);
+    instance->opened = NULL;
+    instance->build = NULL;
+    instance->dev = NULL;
+    mmi_mark_instance(res, instance);
 }
 
 void mmi_instance_free(struct mmi_residency *res, struct mmi_instance *instance) {
@@ -82,37 +126,48 @@ void mmi_instance_free(struct mmi_residency *res, struct mmi_instance *instance)
     forget(res, instance);
 }
 
-/* ---- Becoming ready ------------------------------------------------------------------------- */
-
-void mmi_instance_publish(struct mmi_residency *res, struct mmi_instance *instance) {
-    struct mmi_model *model = instance->model;
-    if (!model || model->current != instance->version || atomic_load(&res->closed)) {
+static void idle_fire(void *ctx, struct mmi_timer *timer) {
+    struct mmi_residency *res = ctx;
+    struct mmi_instance *instance = MMI_CONTAINER(timer, struct mmi_instance, idle);
+    const struct mmi_model *model = instance->model;
+    if (!model || mmi_instance_state(instance) != MMI_READY) {
         return;
     }
-    bool serial = instance->opened->description.flags & MM_DESCRIPTION_SERIAL;
-    atomic_store(&instance->concurrency_limit, serial ? 1 : model->settings.max_concurrency);
-    atomic_store(&model->hot_slot, instance->slot);
-    atomic_store(&model->hot_word, instance->word);
-    if (model->settings.idle_ttl_ns) {
-        instance->timer.fire = mmi_idle_fire;
-        mmi_timer_set(res, &instance->timer,
-                      mmi_add_cap(mmi_now(&res->env->clock), model->settings.idle_ttl_ns));
+    uint64_t ttl_ns = model->settings.idle_ttl_ns;
+    uint64_t idle_ns = mmi_instance_idle_ns(res, instance);
+    if (model->settings.pinned) {
+        return; /* watched again when it is not */
+    }
+    if (mmi_slot_leases(instance->slot) > 0) {
+        idle_ns = 0;
+    }
+    if (idle_ns >= ttl_ns) {
+        mmi_instance_leave(res, instance, MMI_REASON_IDLE, NULL);
+    } else {
+        mmi_timer_set(&res->timers, timer, mmi_add_cap(mmi_res_now(res), ttl_ns - idle_ns));
     }
 }
 
-void mmi_instance_unpublish(struct mmi_instance *instance) {
-    struct mmi_model *model = instance->model;
-    if (model && atomic_load(&model->hot_word) == instance->word) {
-        atomic_store(&model->hot_word, 0);
+void mmi_instance_watch_idle(struct mmi_residency *res, struct mmi_instance *instance) {
+    uint64_t ttl_ns = instance->version->settings.idle_ttl_ns;
+    bool pinned = instance->model && instance->model->settings.pinned;
+    if (ttl_ns && !pinned && mmi_instance_state(instance) == MMI_READY) {
+        instance->idle.fire = idle_fire;
+        mmi_timer_set(&res->timers, &instance->idle, mmi_add_cap(mmi_res_now(res), ttl_ns));
     }
 }
 
-void mmi_instance_ready(struct mmi_residency *res, struct mmi_instance *instance) {
-    struct mmi_model *model = instance->model;
-    uint64_t now_ns = mmi_now(&res->env->clock);
-    instance->ready_ns = now_ns;
+static void serve(struct mmi_residency *res, struct mmi_instance *instance) {
+    mmi_copy_publish(res, instance);
+    mmi_instance_watch_idle(res, instance);
+    mmi_mark_instance(res, instance);
+}
+
+static void measure_load(struct mmi_residency *res, struct mmi_instance *instance) {
+    uint64_t now_ns = mmi_res_now(res);
     instance->load_ns = now_ns - instance->begun_ns;
-    uint64_t stay_ns = model ? model->settings.min_residency_ns : 0;
+    instance->version->load_ns = instance->load_ns;
+    uint64_t stay_ns = instance->version->settings.min_residency_ns;
     if (stay_ns == 0) {
         stay_ns = res->config.min_residency_ns;
     }
@@ -120,38 +175,66 @@ void mmi_instance_ready(struct mmi_residency *res, struct mmi_instance *instance
         stay_ns = mmi_min_u64(2 * instance->load_ns, STAY_MAX_NS);
     }
     instance->stay_until_ns = mmi_add_cap(now_ns, stay_ns);
-    instance->version->load_ns = instance->load_ns;
+}
+
+void mmi_instance_ready(struct mmi_residency *res, struct mmi_instance *instance) {
+    instance->ready_ns = mmi_res_now(res);
+    measure_load(res, instance);
     mmi_failure_clear(&res->env->alloc, &instance->version->failure);
     instance->dev->loads++;
-    instance->word = mmi_slot_ready(instance->slot, mmi_ticks(&res->env->clock));
-    if (model) {
-        model->loads++;
+    if (instance->model) {
+        instance->model->loads++;
     }
     mmi_count(&res->counters, MMI_COUNT_LOADS, 1);
     mmi_count(&res->counters, MMI_COUNT_LOADED_BYTES, instance->region.bytes);
+    mmi_decided(res, MMI_EVENT_LOAD_END, instance->label,
+                &(struct mmi_event){.bytes = instance->block.charged_bytes,
+                                    .duration_ns = instance->load_ns},
+                instance->dev);
+    instance->word = mmi_slot_ready(instance->slot, mmi_ticks(&res->env->clock));
+    serve(res, instance);
+}
+
+void mmi_instance_complete(struct mmi_residency *res, struct mmi_instance *instance) {
+    if (instance->load_lease.slot) { /* it served before */
+        measure_load(res, instance);
+    }
     mmi_histogram_add(&res->load_time, instance->load_ns);
-    mmi_event(res, MMI_EVENT_LOAD_END, model,
-              &(struct mmi_event){.bytes = instance->block.charged_bytes,
-                                  .duration_ns = instance->load_ns},
-              instance->dev);
-    mmi_instance_publish(res, instance);
+}
+
+bool mmi_instance_evicted(const struct mmi_instance *instance) {
+    MMI_LIST_EACH(node, &instance->model->evicting) {
+        const struct mmi_waiter *waiter = MMI_CONTAINER(node, struct mmi_waiter, node);
+        if (instance->claim.sequence <= waiter->until) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool mmi_instance_may_return(const struct mmi_residency *res, const struct mmi_instance *instance) {
+    enum mmi_instance_state state = mmi_instance_state(instance);
+    return (state == MMI_DRAINING || state == MMI_RECLAIMABLE) && instance->model &&
+           !mmi_instance_evicted(instance) &&
+           !(instance->for_claim && instance->dev->needed_round == res->round) &&
+           !atomic_load(&res->closed);
 }
 
 void mmi_instance_revive(struct mmi_residency *res, struct mmi_instance *instance) {
     mmi_slot_revive(instance->slot);
-    instance->taken = false;
     mmi_count(&res->counters, MMI_COUNT_REVIVALS, 1);
-    mmi_event(res, MMI_EVENT_REVIVE, instance->model,
-              &(struct mmi_event){.bytes = instance->block.charged_bytes}, instance->dev);
-    mmi_instance_publish(res, instance);
+    mmi_decided(res, MMI_EVENT_REVIVE, instance->label,
+                &(struct mmi_event){.bytes = instance->block.charged_bytes}, instance->dev);
+    serve(res, instance);
 }
 
-/* ---- Leaving -------------------------------------------------------------------------------- */
+/* ---- Going ---------------------------------------------------------------------------------- */
 
-uint64_t mmi_instance_idle_ns(const struct mmi_residency *res,
-                              const struct mmi_instance *instance) {
-    uint64_t used_ns = mmi_ticks_to_ns(&res->env->clock, mmi_slot_last_used(instance->slot));
-    return mmi_sub_floor(mmi_now(&res->env->clock), used_ns);
+static struct mmi_event leaving_event(const struct mmi_instance *instance) {
+    struct mmi_event event = {.bytes = instance->block.charged_bytes};
+    mmi_event_name(event.other, sizeof(event.other), instance->other);
+    mmi_event_name(event.reason, sizeof(event.reason), mmi_reason_text(instance->reason));
+    return event;
 }
 
 static void count_eviction(struct mmi_residency *res, struct mmi_instance *instance) {
@@ -160,76 +243,164 @@ static void count_eviction(struct mmi_residency *res, struct mmi_instance *insta
     if (instance->model) {
         instance->model->evictions++;
     }
-    struct mmi_event event = {.bytes = instance->block.charged_bytes,
-                              .idle_ns = mmi_instance_idle_ns(res, instance)};
-    mmi_event_name(event.other, sizeof(event.other), instance->other);
-    mmi_event_name(event.policy, sizeof(event.policy), res->config.policy->name);
-    mmi_event_name(event.reason, sizeof(event.reason), mmi_reason_text(instance->reason));
-    mmi_event(res, MMI_EVENT_EVICT, instance->model, &event, instance->dev);
+    struct mmi_event event = leaving_event(instance);
+    event.idle_ns = mmi_instance_idle_ns(res, instance);
+    mmi_event_name(event.policy, sizeof(event.policy), MMI_POLICY_NAME);
+    mmi_decided(res, MMI_EVENT_EVICT, instance->label, &event, instance->dev);
+}
+
+static void detach_later(struct mmi_residency *res, struct mmi_instance *instance) {
+    mmi_slot_move(instance->slot, MMI_DETACHING);
+    mmi_list_remove(&instance->queue);
+    mmi_list_push_back(&res->detaching, &instance->queue);
+    mmi_mark_instance(res, instance);
+}
+
+/* What a settle of its slot brought about. */
+static void settled(struct mmi_residency *res, struct mmi_instance *instance,
+                    enum mmi_settled settled, bool was_lost) {
+    if (settled == MMI_UNSETTLED) {
+        return;
+    }
+    if (!was_lost) {
+        count_eviction(res, instance);
+    }
+    bool rests = settled == MMI_SETTLED_RECLAIMABLE && !res->config.idle_evict && instance->model &&
+                 !mmi_instance_evicted(instance) && !atomic_load(&res->closed);
+    if (rests) {
+        mmi_mark_instance(res, instance);
+    } else {
+        detach_later(res, instance);
+    }
+}
+
+void mmi_instance_settle(struct mmi_residency *res, struct mmi_slot *slot) {
+    struct mmi_instance *instance = slot->owner;
+    bool lost = mmi_slot_state(slot) == MMI_LOST;
+    settled(res, instance, mmi_slot_settle(slot), lost);
+}
+
+static void stop_serving(struct mmi_residency *res, struct mmi_instance *instance,
+                         enum mmi_reason reason, const char *for_whom) {
+    mmi_copy_unpublish(res, instance);
+    mmi_timer_unset(&res->timers, &instance->idle);
+    instance->reason = reason;
+    instance->for_claim = false;
+    mmi_event_name(instance->other, sizeof(instance->other), for_whom);
+}
+
+static void note_drain(struct mmi_residency *res, struct mmi_instance *instance) {
+    struct mmi_event event = leaving_event(instance);
+    mmi_decided(res, MMI_EVENT_DRAIN, instance->label, &event, instance->dev);
+}
+
+void mmi_instance_drain(struct mmi_residency *res, struct mmi_instance *instance,
+                        enum mmi_reason reason, const char *for_whom) {
+    if (mmi_instance_state(instance) != MMI_READY) {
+        return;
+    }
+    stop_serving(res, instance, reason, for_whom);
+    enum mmi_settled outcome = mmi_slot_drain(instance->slot);
+    if (outcome == MMI_UNSETTLED) {
+        note_drain(res, instance);
+        mmi_mark_instance(res, instance);
+    }
+    settled(res, instance, outcome, false);
 }
 
 void mmi_instance_leave(struct mmi_residency *res, struct mmi_instance *instance,
-                        enum mmi_reason reason, bool taken, const char *other) {
+                        enum mmi_reason reason, const char *for_whom) {
     enum mmi_instance_state state = mmi_instance_state(instance);
-    if (state != MMI_READY && state != MMI_DRAINING && state != MMI_RECLAIMABLE) {
+    if (state == MMI_RECLAIMABLE) { /* evicted already, and counted */
+        instance->reason = reason;
+        detach_later(res, instance);
         return;
     }
-    instance->taken |= taken;
-    if (state != MMI_READY && !taken) {
+    if (state != MMI_READY && state != MMI_DRAINING) {
         return;
     }
-    instance->reason = reason;
-    mmi_event_name(instance->other, sizeof(instance->other), other);
-    if (state == MMI_RECLAIMABLE) {
-        mmi_instance_detach_soon(res, instance);
-    } else if (state == MMI_READY) {
-        mmi_instance_unpublish(instance);
-        mmi_timer_unset(res, &instance->timer);
-        enum mmi_settled settled = mmi_slot_drain(instance->slot);
-        if (settled == MMI_UNSETTLED) {
-            struct mmi_event event = {.bytes = instance->block.charged_bytes};
-            mmi_event_name(event.other, sizeof(event.other), other);
-            mmi_event_name(event.reason, sizeof(event.reason), mmi_reason_text(reason));
-            mmi_event(res, MMI_EVENT_DRAIN, instance->model, &event, instance->dev);
-        }
-        mmi_instance_settled(res, instance, settled);
+    stop_serving(res, instance, reason, for_whom);
+    enum mmi_settled outcome = mmi_slot_leave(instance->slot);
+    if (outcome == MMI_UNSETTLED) {
+        note_drain(res, instance);
+        mmi_mark_instance(res, instance);
+    }
+    settled(res, instance, outcome, false);
+}
+
+void mmi_instance_revoke(struct mmi_instance *instance, mm_status status) {
+    MMI_LIST_EACH(node, &instance->parked) {
+        struct mmi_parked *parked = MMI_CONTAINER(node, struct mmi_parked, node);
+        parked->revoke(parked, status);
     }
 }
 
-void mmi_instance_settled(struct mmi_residency *res, struct mmi_instance *instance,
-                          enum mmi_settled settled) {
-    if (settled == MMI_SETTLED_DETACHING) {
-        mmi_list_remove(&instance->queue);
-        mmi_list_push_back(&res->detaching, &instance->queue);
-    } else if (settled == MMI_SETTLED_RECLAIMABLE) {
-        count_eviction(res, instance);
-        struct mmi_model *model = instance->model;
-        if (instance->taken || !model || res->config.idle_evict || atomic_load(&res->closed)) {
-            mmi_instance_detach_soon(res, instance);
-        } else {
-            uint64_t id = atomic_load(&model->id);
-            mmi_schedule(res);
-            /* First the load that its bytes were for, then those who requested it meanwhile. */
-            if (mmi_catalog_get(&res->catalog, id) == model) {
-                mmi_advance(res, model);
+static bool is_idle(const struct mmi_instance *instance) {
+    enum mmi_instance_state state = mmi_instance_state(instance);
+    return (state == MMI_READY && mmi_slot_leases(instance->slot) == 0) ||
+           state == MMI_RECLAIMABLE || state == MMI_DETACHING;
+}
+
+/* As if nothing had been. */
+static void undrain(struct mmi_residency *res, struct mmi_list *from, struct mmi_list *to) {
+    for (struct mmi_list *node = from; node != to; node = node->next) {
+        struct mmi_instance *instance = mmi_copy_of(node);
+        if (instance->reason == MMI_REASON_COUNT && mmi_slot_revive(instance->slot)) {
+            serve(res, instance);
+        }
+    }
+}
+
+bool mmi_instances_evict_idle(struct mmi_residency *res, struct mmi_model *model) {
+    struct mmi_list *copies = &model->current->copies;
+    bool idle = !model->next || mmi_list_empty(&model->next->copies);
+    MMI_LIST_EACH(node, copies) {
+        idle = idle && is_idle(mmi_copy_of(node));
+    }
+    if (!idle) {
+        return false;
+    }
+    MMI_LIST_EACH(node, copies) {
+        struct mmi_instance *instance = mmi_copy_of(node);
+        if (mmi_instance_state(instance) == MMI_READY) {
+            stop_serving(res, instance, MMI_REASON_COUNT, NULL);   /* not decided yet */
+            if (mmi_slot_drain(instance->slot) == MMI_UNSETTLED) { /* a lease came in between */
+                undrain(res, copies->next, node->next);
+                return false;
             }
         }
     }
+    MMI_LIST_EACH(node, copies) {
+        struct mmi_instance *instance = mmi_copy_of(node);
+        if (mmi_instance_state(instance) == MMI_RECLAIMABLE) {
+            if (instance->reason == MMI_REASON_COUNT) {
+                instance->reason = MMI_REASON_REQUEST;
+                count_eviction(res, instance);
+            }
+            detach_later(res, instance);
+        }
+    }
+    return true;
+}
+
+void mmi_instance_lost(struct mmi_residency *res, struct mmi_instance *instance) {
+    enum mmi_instance_state state = mmi_instance_state(instance);
+    if (state != MMI_READY && state != MMI_DRAINING && state != MMI_LEAVING &&
+        state != MMI_RECLAIMABLE) {
+        return; /* LOADING finds out by itself */
+    }
+    stop_serving(res, instance, MMI_REASON_DEVICE_LOST, NULL);
+    mmi_decided(res, MMI_EVENT_DEVICE_LOST, instance->label,
+                &(struct mmi_event){.bytes = instance->block.charged_bytes}, instance->dev);
+    mmi_mark_instance(res, instance);
+    settled(res, instance, mmi_slot_lost(instance->slot), true);
 }
 
 void mmi_instance_hand_over(struct mmi_residency *res, struct mmi_instance *instance,
                             struct mmi_list *list) {
-    (void)res;
     mmi_slot_move(instance->slot, MMI_DETACHING);
-    mmi_arena_give(instance->dev->device->arena, &instance->block);
-    mmi_list_remove(&instance->on_device);
     mmi_list_push_back(list, &instance->queue);
-}
-
-void mmi_instance_detach_soon(struct mmi_residency *res, struct mmi_instance *instance) {
-    mmi_slot_move(instance->slot, MMI_DETACHING);
-    mmi_list_remove(&instance->queue);
-    mmi_list_push_back(&res->detaching, &instance->queue);
+    mmi_mark_model(res, instance->model);
 }
 
 void mmi_instance_detach(struct mmi_residency *res, struct mmi_instance *instance) {
@@ -246,12 +417,11 @@ void mmi_instance_detach(struct mmi_residency *res, struct mmi_instance *instanc
         instance->dev->device->ops->unmap(&instance->region);
     }
     if (backend->table->flags & MM_BACKEND_MALLOC) {
-        mmi_trim_malloc();
+        malloc_trim(0);
     }
 }
 
-/* What the backend allocated for it and did not free is still in use: it is charged to the
- * device. */
+/* What the backend allocated for it and did not free stays in use: it counts against the device. */
 static void charge_leak(struct mmi_residency *res, struct mmi_instance *instance) {
     if (instance->backend_bytes <= 0) {
         return;
@@ -260,20 +430,13 @@ static void charge_leak(struct mmi_residency *res, struct mmi_instance *instance
     dev->leaked_bytes += (uint64_t)instance->backend_bytes;
     struct mmi_event event = {.bytes = (uint64_t)instance->backend_bytes};
     mmi_event_name(event.reason, sizeof(event.reason), instance->opened->backend->table->name);
-    mmi_event(res, MMI_EVENT_LEAK, instance->model, &event, dev);
+    mmi_decided(res, MMI_EVENT_LEAK, instance->label, &event, dev);
 }
 
 void mmi_instance_detached(struct mmi_residency *res, struct mmi_instance *instance) {
-    struct mmi_model *model = instance->model;
-    uint64_t id = atomic_load(&instance->model_id);
     charge_leak(res, instance);
-    mmi_event(res, MMI_EVENT_DETACH, model, &(struct mmi_event){.bytes = instance->region.bytes},
-              instance->dev);
-    mmi_arena_give(instance->dev->device->arena, &instance->block); /* none after a hand-over */
-    pthread_cond_broadcast(&instance->dev->scratch_freed);
+    mmi_decided(res, MMI_EVENT_DETACH, instance->label,
+                &(struct mmi_event){.bytes = instance->build->weights_bytes}, instance->dev);
+    mmi_arena_give(instance->dev->device->arena, &instance->block);
     forget(res, instance);
-    mmi_schedule(res);
-    if (model && mmi_catalog_get(&res->catalog, id) == model) {
-        mmi_advance(res, model);
-    }
 }

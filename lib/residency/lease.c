@@ -22,7 +22,7 @@ static void store_state(struct mmi_slot *slot, enum mmi_instance_state state) {
     atomic_store_explicit(&slot->st, word_of(slot, state), memory_order_seq_cst);
 }
 
-/* ---- Slots ---------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------ */
 
 static size_t slot_bytes(const struct mmi_slots *slots) {
     return sizeof(struct mmi_slot) + slots->shard_count * sizeof(struct mmi_shard);
@@ -138,16 +138,25 @@ static bool all_shards_zero(const struct mmi_slot *slot) {
 enum mmi_settled mmi_slot_settle(struct mmi_slot *slot) {
     mmi_assert_held(slot->table->lock);
     enum mmi_instance_state state = mmi_slot_state(slot);
-    if ((state != MMI_DRAINING && state != MMI_LOST) || !all_shards_zero(slot)) {
+    bool leaving = state == MMI_LEAVING || state == MMI_LOST;
+    if ((state != MMI_DRAINING && !leaving) || !all_shards_zero(slot)) {
         return MMI_UNSETTLED;
     }
-    store_state(slot, state == MMI_LOST ? MMI_DETACHING : MMI_RECLAIMABLE);
-    return state == MMI_LOST ? MMI_SETTLED_DETACHING : MMI_SETTLED_RECLAIMABLE;
+    store_state(slot, leaving ? MMI_DETACHING : MMI_RECLAIMABLE);
+    return leaving ? MMI_SETTLED_DETACHING : MMI_SETTLED_RECLAIMABLE;
 }
 
 enum mmi_settled mmi_slot_drain(struct mmi_slot *slot) {
     assert(mmi_slot_state(slot) == MMI_READY);
     store_state(slot, MMI_DRAINING);
+    return mmi_slot_settle(slot);
+}
+
+enum mmi_settled mmi_slot_leave(struct mmi_slot *slot) {
+    enum mmi_instance_state state = mmi_slot_state(slot);
+    assert(state == MMI_READY || state == MMI_DRAINING || state == MMI_RECLAIMABLE);
+    (void)state;
+    store_state(slot, MMI_LEAVING);
     return mmi_slot_settle(slot);
 }
 

@@ -8,24 +8,24 @@
  * use their own shard, so two that use the same model share no line that either of them writes.
  *
  *   acquire  add 1 to a shard; if the word is {READY, generation}: leased. Else undo like a release
- *   release  subtract 1 from that shard; if the word says DRAINING or LOST: lock, settle
- *   drain    locked: store DRAINING, settle                 (a lost device: LOST instead)
- *   settle   locked: if DRAINING or LOST, and every shard, read one by one, is 0: store what's next
+ *   release  subtract 1 from that shard; if the word says DRAINING, LEAVING or LOST: lock, settle
+ *   drain    locked: store DRAINING, settle     (for good: LEAVING; a lost device: LOST)
+ *   settle   locked: if one of the three, and every shard, read one by one, is 0: store what's next
  *   revive   locked: if DRAINING or RECLAIMABLE: store READY
  *
- * Why it is correct. Every access to a word or a count is seq_cst, so all of them lie in one order.
+ * Why it holds. Every access to a word or a count is seq_cst, so all of them lie in one order.
  *   1. No lease outlives its bytes. Let a scan find a shard at 0. An add before that was undone
  *      before. An add after it comes after the store of DRAINING too, so the load that follows the
  *      add finds the word not READY, and the add is undone. A shard once found at 0 stays without a
  *      lease until a revive, which waits for the lock: the scan needs no snapshot.
  *   2. No wake-up is lost. After its subtraction a thread loads the word. READY, or any state but
- *      two: the next DRAINING is stored later, so the scan behind it finds the subtraction.
- *      DRAINING or LOST: the thread scans itself. The lock orders the scans, so the last one finds
+ *      the three: the next DRAINING is stored later, so the scan behind it finds the subtraction.
+ *      One of the three: the thread scans itself. The lock orders the scans, so the last one finds
  *      all zeros, and only one of them stores what is next.
- *   3. No lease on another instance. A word holds the slot's number and generation, so no two lives
- *      of any slots ever share one, and a word kept too long is refused. Until it is undone, its
- *      add may hold up a drain of the slot's new tenant: hence a refused acquire may have to settle
- *      as well.
+ *   3. No lease on a stranger. A word holds the slot's number and generation, so no two lives of
+ *      any slots ever share one, and a word kept too long is refused. Until it is undone, its add
+ *      may hold up a drain of the slot's new tenant: hence a refused acquire may have to settle as
+ *      well.
  * Counts are never reset or moved: threads migrate, so a lease remembers its shard. */
 
 #include <base/alloc.h>
@@ -34,12 +34,13 @@
 
 #include <stdatomic.h>
 
-/* States of an instance; for the transitions see instance.c. */
+/* The life of an instance. Who may take which edge: the chart of the instance. */
 enum mmi_instance_state {
     MMI_NONE,        /* the slot is free */
     MMI_LOADING,     /* bytes are on their way */
     MMI_READY,       /* leases are given */
-    MMI_DRAINING,    /* no new ones; it waits for the last to come back */
+    MMI_DRAINING,    /* no new ones; it waits for the last to come back. May return to READY */
+    MMI_LEAVING,     /* the same, with no way back */
     MMI_RECLAIMABLE, /* no lease is out; the bytes are still there, and count as free */
     MMI_DETACHING,   /* the bytes are being taken */
     MMI_FAILED,      /* the load failed; no bytes */
@@ -119,7 +120,7 @@ static inline unsigned mmi_lease_shard(const struct mmi_slots *slots) {
 /* Is somebody waiting for this slot to become idle? true = lock and settle. */
 static inline bool mmi_lease_watched(struct mmi_slot *slot) {
     uint64_t state = atomic_load_explicit(&slot->st, memory_order_seq_cst) & MMI_WORD_STATE;
-    return state == MMI_DRAINING || state == MMI_LOST;
+    return state == MMI_DRAINING || state == MMI_LEAVING || state == MMI_LOST;
 }
 
 /* Undo one add. true = take the residency lock and call mmi_slot_settle. */
@@ -151,37 +152,40 @@ static inline bool mmi_lease_release(const struct mmi_lease *lease, uint64_t tic
 
 /* ---- Locked --------------------------------------------------------------------------------- */
 
-/* The result of a scan. Whoever gets one of the last two must take the next step. */
+/* What a scan brought about. Who gets one of the last two has the next step to do. */
 enum mmi_settled {
     MMI_UNSETTLED,           /* nothing: in use still, or no drain going on */
     MMI_SETTLED_RECLAIMABLE, /* it was DRAINING, is RECLAIMABLE */
-    MMI_SETTLED_DETACHING    /* it was LOST, is DETACHING: the caller takes its bytes, unlocked */
+    MMI_SETTLED_DETACHING    /* it was LEAVING or LOST, is DETACHING: the caller takes its bytes */
 };
 
-/* A lease that is not refused: for waiters, just before or after READY is stored, and for a load
- * that must stay while it moves bytes. State LOADING or READY. */
+/* A lease without asking: for waiters, just before or after READY is stored, and for a load that
+ * must not lose its place while it moves bytes. State LOADING or READY. */
 void mmi_lease_grant(struct mmi_slot *slot, unsigned shard, struct mmi_lease *lease);
 
 /* From LOADING. last_used becomes `ticks`. Returns the word that acquires from now on. */
 uint64_t mmi_slot_ready(struct mmi_slot *slot, uint64_t ticks);
 /* From READY. */
 enum mmi_settled mmi_slot_drain(struct mmi_slot *slot);
-/* From LOADING, READY, DRAINING, RECLAIMABLE. A loader that holds no lease is not waited for. */
+/* To LEAVING, from READY, DRAINING, RECLAIMABLE. */
+enum mmi_settled mmi_slot_leave(struct mmi_slot *slot);
+/* To LOST, from LOADING, READY, DRAINING, LEAVING, RECLAIMABLE. A loader that holds no lease is not
+ * waited for. */
 enum mmi_settled mmi_slot_lost(struct mmi_slot *slot);
-/* From any state, even if the slot has a new tenant by now. */
+/* From any state, also when the slot has a new tenant by now. */
 enum mmi_settled mmi_slot_settle(struct mmi_slot *slot);
 /* false = neither DRAINING nor RECLAIMABLE. The ready word is the one of before. */
 bool mmi_slot_revive(struct mmi_slot *slot);
 /* The edges that concern no lease, to LOADING, DETACHING or FAILED. */
 void mmi_slot_move(struct mmi_slot *slot, enum mmi_instance_state state);
 
-/* ---- Without the lock: a snapshot, for plans and for show ----------------------------------- */
+/* ---- From anywhere: a snapshot, for plans and for show -------------------------------------- */
 
 static inline enum mmi_instance_state mmi_slot_state(const struct mmi_slot *slot) {
     return (enum mmi_instance_state)(atomic_load_explicit(&slot->st, memory_order_relaxed) &
                                      MMI_WORD_STATE);
 }
-/* Leases out, including an acquire that is about to be refused. */
+/* Leases out, an acquire that is about to be refused among them. */
 uint64_t mmi_slot_leases(const struct mmi_slot *slot);
 /* Leases given back so far, by all tenants of the slot, modulo 2^32 a shard. */
 uint64_t mmi_slot_uses(const struct mmi_slot *slot);

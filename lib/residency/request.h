@@ -2,34 +2,64 @@
 #ifndef MMI_RESIDENCY_REQUEST_H
 #define MMI_RESIDENCY_REQUEST_H
 
-/* What blocking and pending requests share. All locked, but for mmi_request_version. */
+/* Requests: a hit is admitted without a lock; everything else waits. There is one way of waiting: a
+ * pending request, whose end is a call under the lock. A blocking call is a pending request on the
+ * caller's stack and a condition. */
 
-#include <residency/core.h>
+#include <residency/models.h>
 
-/* MM_CLOSED, MM_STALE_HANDLE, MM_INVALID_ARGUMENT, MM_DEADLINE; else the model. */
-mm_status mmi_request_check(struct mmi_residency *res, const struct mmi_request *request,
-                            struct mmi_model **model, mm_error *err);
-/* The waiter waits, or has ended already, or a failure comes back and it never waited. */
-mm_status mmi_request_enter(struct mmi_residency *res, struct mmi_waiter *waiter,
-                            const struct mmi_request *request, bool retry, bool *hit,
-                            mm_error *err);
-/* Wait for a run slot of a leased instance; it may come at once. It ends, or is refused, with
- * MM_NONE when an update took over: then request again. */
-mm_status mmi_run_slot_enter(struct mmi_residency *res, struct mmi_instance *instance,
-                             struct mmi_waiter *waiter, uint64_t deadline_ns, mm_error *err);
-/* No lock: the new version of an update. */
-mm_status mmi_request_version(struct mmi_residency *res,
-                              const struct mmi_registration *registration,
-                              struct mmi_version **version, mm_error *err);
-/* Takes over the version's reference, also when it fails. */
-mm_status mmi_request_update_enter(struct mmi_residency *res, struct mmi_waiter *waiter,
-                                   const struct mmi_request *request, struct mmi_version *version,
-                                   bool replace, mm_error *err);
-/* Note how long a miss waited. */
-void mmi_admission_waited(struct mmi_residency *res, struct mmi_admission *admission,
-                          uint64_t begun_ns);
-/* Give back a lease, an admission; locked. */
-void mmi_lease_back_locked(struct mmi_residency *res, const struct mmi_lease *lease);
-void mmi_admission_return_locked(struct mmi_residency *res, struct mmi_admission *admission);
+/* ---- Blocking -------------------------------------------------------------------------------- */
+
+/* prepared: the open description, held; give it back with mmi_res_drop. retry: forget a remembered
+ * failure first. */
+mm_status mmi_request_prepared(struct mmi_residency *res, const struct mmi_request *request,
+                               bool retry, struct mmi_opened **opened, mm_error *err);
+void mmi_res_drop(struct mmi_residency *res, struct mmi_opened *opened);
+void mmi_res_drop_locked(struct mmi_residency *res, struct mmi_opened *opened); /* inside `ended` */
+mm_status mmi_request_resident(struct mmi_residency *res, const struct mmi_request *request,
+                               bool retry, mm_error *err);
+mm_status mmi_admission_wait(struct mmi_residency *res, const struct mmi_request *request,
+                             struct mmi_admission *admission, mm_error *err);
+/* version: what becomes the next one; its reference is taken over, also when this fails. */
+mm_status mmi_request_update(struct mmi_residency *res, const struct mmi_request *request,
+                             struct mmi_version *version, bool replace, mm_error *err);
+/* All instances of a model leave. MM_PINNED, MM_BUSY (no_wait, or nested, and in use). */
+mm_status mmi_model_evict(struct mmi_residency *res, const struct mmi_request *request,
+                          mm_error *err);
+
+/* ---- Pending --------------------------------------------------------------------------------- */
+
+/* `ended` is called once for each call that begins a wait, under the lock, at once or later; it may
+ * begin the next wait, submit a task, complete the op, and (then) fini this. */
+struct mmi_pending {
+    struct mmi_residency *res;
+    struct mm_op *op; /* is told of progress; NULL: a blocking caller's */
+    void (*ended)(struct mmi_pending *pending);
+    mm_status status;
+    mm_error error;
+    struct mmi_opened *opened;      /* PREPARED: held */
+    struct mmi_admission admission; /* RUN */
+    /* The core's own. */
+    struct mmi_waiter waiter;
+    struct mmi_request request;
+    uint64_t begun_ns;
+    struct mmi_list open;         /* in residency.requests */
+    struct mmi_timer queue_timer; /* while a task waits for a thread */
+    struct mmi_task *task;        /* NULL = none does */
+    struct mmi_parked parked;     /* it has a lease meanwhile */
+    bool missed;                  /* counted as a miss */
+    struct mmi_cancel cancel;
+    struct mmi_blocked *blocked;
+    bool done;
+};
+void mmi_pending_prepared(struct mmi_pending *pending, const struct mmi_request *request,
+                          bool retry);
+void mmi_pending_resident(struct mmi_pending *pending, const struct mmi_request *request,
+                          bool retry);
+void mmi_pending_admission(struct mmi_pending *pending, const struct mmi_request *request);
+void mmi_pending_update(struct mmi_pending *pending, const struct mmi_request *request,
+                        struct mmi_version *version, bool replace);
+/* Locked: begin to wait for an admission, again. */
+void mmi_pending_begin_again(struct mmi_pending *pending);
 
 #endif

@@ -2,32 +2,47 @@
 #ifndef MMI_RESIDENCY_SCRATCH_H
 #define MMI_RESIDENCY_SCRATCH_H
 
-/* What one run holds of a device's scratch memory. */
+/* Memory for activations that runs hold. Each device has exec slots; a run takes one whose memory
+ * is large enough by an exchange, without a lock. What is held is charged to the arena. Idle slots
+ * keep their memory while nobody wants the room; beyond the reserve they lose it before any model
+ * leaves.
+ *
+ * A run that finds no memory waits for it as a claim: make_room.h. */
 
-#include <residency/core.h>
+#include <residency/state.h>
 
+/* Taken by a run beyond its slot; linked in devstate.more. */
 struct mmi_scratch_more {
-    struct mmi_scratch_more *next;
+    struct mmi_list node;          /* of the device; locked */
+    struct mmi_scratch_more *next; /* of the run */
     struct mmi_block block;
     struct mmi_region region;
 };
 
-struct mmi_scratch {
-    struct mmi_devstate *dev;
-    const struct mmi_instance *instance; /* for whom; leased */
-    bool no_wait;                        /* do not wait for other runs: MM_BUSY */
-    struct mmi_exec_slot *slot;          /* NULL: no memory was needed */
-    struct mmi_scratch_more *more;
-    uint64_t more_bytes;
-};
+/* ---- Slots, no lock ------------------------------------------------------------------------- */
 
-/* bytes 0: nothing is held. May evict idle models and wait for other runs.
- * MM_NO_ROOM_FOR_ACTIVATIONS with both numbers, MM_BUSY, MM_DEADLINE, MM_NO_MEMORY,
- * MM_DEVICE_LOST. No lock. */
-mm_status mmi_scratch_get(struct mmi_residency *res, struct mmi_scratch *scratch, uint64_t bytes,
-                          uint64_t deadline_ns, mm_error *err);
-/* More during the run, without waiting for others; NULL = no room. */
-void *mmi_scratch_more(struct mmi_residency *res, struct mmi_scratch *scratch, uint64_t bytes);
-void mmi_scratch_give(struct mmi_residency *res, struct mmi_scratch *scratch);
+/* An idle slot with at least so many bytes; NULL = none. */
+struct mmi_exec_slot *mmi_scratch_take(struct mmi_devstate *dev, uint64_t bytes);
+/* Any idle slot, one without memory if there is one; NULL = none. */
+struct mmi_exec_slot *mmi_scratch_take_any(struct mmi_devstate *dev);
+/* Back. true = somebody waits for it: lock and mark memory. */
+bool mmi_scratch_give(struct mmi_devstate *dev, struct mmi_exec_slot *slot);
+
+/* ---- Locked --------------------------------------------------------------------------------- */
+
+/* Charge a block; false = it does not fit. */
+bool mmi_scratch_charge(struct mmi_devstate *dev, uint64_t bytes, struct mmi_block *block);
+void mmi_scratch_discharge(struct mmi_devstate *dev, struct mmi_block *block);
+/* Idle scratch goes until no more than keep_bytes is held. true = some went. */
+bool mmi_scratch_trim(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t keep_bytes);
+/* What runs hold, and idle slots too. */
+void mmi_scratch_each_block(const struct mmi_devstate *dev, struct mmi_arena *arena,
+                            void (*visit)(struct mmi_arena *arena, const struct mmi_block *block));
+void mmi_scratch_unmap_all(struct mmi_devstate *dev); /* no lock; nothing runs */
+
+/* Memory that was trimmed is not all back yet. */
+static inline bool mmi_scratch_unmapping(const struct mmi_residency *res) {
+    return res->unmapping > 0 || !mmi_list_empty(&res->trimmed);
+}
 
 #endif

@@ -1,218 +1,194 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Models come, change and go.
- *
- * An update: (1) nothing is resident or loading: point to the new version. (2) Else prepare the new
- * one beside the old, (3) load it beside the old, (4) switch: new leases are of the new one, the
- * old drains. A failure in 2 or 3 drops the new one. With `replace` an impossible 3 makes the old
- * one leave first. */
-#include <residency/core.h>
+#include <residency/update.h>
 
-#include <string.h>
+#include <residency/builds.h>
+#include <residency/copies.h>
+#include <residency/decisions.h>
+#include <residency/instance.h>
+#include <residency/load.h>
+#include <residency/preparing.h>
+#include <residency/waiters.h>
 
-/* ---- Register ------------------------------------------------------------------------------- */
-
-mm_status mmi_model_register(struct mmi_residency *res, const struct mmi_registration *registration,
-                             uint64_t *id, mm_error *err) {
-    struct mmi_version *version = mmi_version_new(&res->env->alloc, &registration->spec, 1);
-    if (!version) {
-        return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory", registration->name);
-    }
-    mmi_res_lock(res);
-    struct mmi_model *model = NULL;
-    mm_status status = atomic_load(&res->closed)
-                           ? mmi_fail(err, MM_CLOSED, "the mesh is closed")
-                           : mmi_catalog_add(&res->catalog, registration->name, &model, err);
-    if (status != MM_OK) {
-        mmi_res_unlock(res);
-        mmi_version_free(&res->env->alloc, version);
-        return status;
-    }
-    model->settings = version->settings = registration->settings;
-    model->current = version;
-    model->versions = 1;
-    *id = atomic_load(&model->id);
-    mmi_event(res, MMI_EVENT_REGISTER, model, &(struct mmi_event){0}, NULL);
-    if (registration->preload) {
-        model->wanted = true;
-        mmi_advance(res, model);
-    }
-    mmi_res_unlock(res);
-    return MM_OK;
-}
-
-mm_status mmi_model_set(struct mmi_residency *res, uint64_t id, const bool *pinned,
-                        const uint32_t *evict_class) {
-    mmi_res_lock(res);
-    struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
-    if (model && pinned) {
-        model->settings.pinned = *pinned;
-        struct mmi_instance *instance = model->current->instance;
-        if (*pinned && instance && !instance->taken &&
-            mmi_instance_state(instance) == MMI_RECLAIMABLE) {
-            mmi_instance_revive(res, instance); /* pinned bytes do not count as free */
-        }
-    }
-    if (model && evict_class) {
-        model->settings.evict_class = *evict_class;
-    }
-    if (model) {
-        mmi_schedule(res); /* an unpinned one may be what a load waits for */
-    }
-    mmi_res_unlock(res);
-    return model ? MM_OK : mmi_no_model(id, NULL);
-}
-
-/* ---- Abandoning a version ------------------------------------------------------------------- */
-
-static void end_all(struct mmi_residency *res, struct mmi_list *waiters, mm_status status,
-                    const mm_error *error) {
-    MMI_LIST_EACH(node, waiters) {
-        mmi_waiter_end(res, MMI_CONTAINER(node, struct mmi_waiter, node), status, error);
-    }
-}
-
-/* No model points to it any more: its instance is detached after its last lease. */
-static void abandon(struct mmi_residency *res, struct mmi_version *version, enum mmi_reason reason,
-                    mm_status status) {
-    struct mmi_instance *instance = version->instance;
+void mmi_version_abandon(struct mmi_residency *res, struct mmi_version *version,
+                         enum mmi_reason reason) {
     atomic_store(&version->abandoned, true);
-    if (instance) {
-        if (reason == MMI_REASON_UNREGISTER) {
-            end_all(res, &instance->run_slot_waiters, status, NULL);
-        }
-        end_all(res, &instance->gone, status, NULL);
-        mmi_instance_unpublish(instance);
+    version->refs++; /* the last copy may take the others along */
+    MMI_LIST_EACH(node, &version->copies) {
+        struct mmi_instance *instance = mmi_copy_of(node);
         if (mmi_instance_state(instance) == MMI_LOADING) {
-            instance->model = NULL;
-            atomic_store(&instance->model_id, 0);
             mmi_load_cancel(res, instance);
         } else {
-            instance->taken = true;
-            mmi_instance_leave(res, instance, reason, true, NULL);
-            if (version->instance == instance) {
-                instance->model = NULL;
-            }
-            /* They request again, and get the new version. */
-            end_all(res, &instance->run_slot_waiters, MM_NONE, NULL);
+            mmi_instance_leave(res, instance, reason, NULL);
         }
     }
     mmi_version_unref(res, version);
+    mmi_version_unref(res, version);
 }
-
-mm_status mmi_model_unregister(struct mmi_residency *res, uint64_t id, mm_error *err) {
-    mmi_res_lock(res);
-    struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
-    if (!model) {
-        mmi_res_unlock(res);
-        return mmi_no_model(id, err);
-    }
-    mmi_event(res, MMI_EVENT_UNREGISTER, model, &(struct mmi_event){0}, NULL);
-    model->wanted = false;
-    mmi_waiters_fail(res, model, MM_UNREGISTERED, NULL);
-    end_all(res, &model->updating, MM_UNREGISTERED, NULL);
-    struct mmi_version *next = model->next;
-    struct mmi_version *current = model->current;
-    model->next = NULL;
-    if (next) {
-        abandon(res, next, MMI_REASON_UNREGISTER, MM_UNREGISTERED);
-    }
-    abandon(res, current, MMI_REASON_UNREGISTER, MM_UNREGISTERED);
-    model->current = NULL;
-    res->served += model->served;
-    res->granted += model->granted;
-    mmi_catalog_remove(&res->catalog, model);
-    mmi_schedule(res);
-    mmi_res_unlock(res);
-    return MM_OK;
-}
-
-/* ---- Update --------------------------------------------------------------------------------- */
 
 static void switch_version(struct mmi_residency *res, struct mmi_model *model,
                            struct mmi_version *version) {
     struct mmi_version *old = model->current;
+    MMI_LIST_EACH(node, &old->copies) {
+        mmi_copy_unpublish(res, mmi_copy_of(node));
+    }
     model->current = version;
     model->next = NULL;
-    model->replacing = false;
+    model->update = MMI_UPDATE_NONE;
     model->settings = version->settings;
-    if (version->instance && mmi_instance_state(version->instance) == MMI_READY) {
-        mmi_instance_publish(res, version->instance);
+    model->copy_until_ns = 0;
+    atomic_store(&model->copies, model->settings.replicas > 1 ? model->copies_memory : NULL);
+    MMI_LIST_EACH(node, &version->copies) {
+        if (mmi_instance_state(mmi_copy_of(node)) == MMI_READY) {
+            mmi_copy_publish(res, mmi_copy_of(node));
+            mmi_instance_watch_idle(res, mmi_copy_of(node));
+        }
     }
     mmi_count(&res->counters, MMI_COUNT_UPDATES, 1);
-    mmi_event(res, MMI_EVENT_SWITCH, model, &(struct mmi_event){.bytes = version->weights_bytes},
-              NULL);
-    abandon(res, old, MMI_REASON_UPDATE, MM_OK);
-    end_all(res, &model->updating, MM_OK, NULL);
+    mmi_decided(res, MMI_EVENT_SWITCH, mmi_model_name(model), &(struct mmi_event){0}, NULL);
+    mmi_version_abandon(res, old, MMI_REASON_UPDATE);
+    mmi_waiters_end(res, &model->updating, MM_OK, NULL);
+    mmi_mark_model(res, model);
 }
 
-void mmi_update_ready(struct mmi_residency *res, struct mmi_model *model) {
-    switch_version(res, model, model->next);
+static void drop_next(struct mmi_residency *res, struct mmi_model *model) {
+    struct mmi_version *next = model->next;
+    model->next = NULL;
+    model->update = MMI_UPDATE_NONE;
+    mmi_version_abandon(res, next, MMI_REASON_UPDATE);
+    mmi_mark_model(res, model);
 }
 
-void mmi_update_failed(struct mmi_residency *res, struct mmi_model *model, mm_status status,
-                       const mm_error *error) {
-    struct mmi_instance *old = model->current->instance;
-    bool crowded = status == MM_ALL_PINNED || status == MM_TOO_LARGE;
-    if (crowded && model->replace && old) {
-        model->replace = false;
-        model->replacing = true;
-        if (mmi_instance_state(old) == MMI_LOADING) { /* again: it was evicted meanwhile */
-            mmi_load_cancel(res, old);
-        }
-        mmi_update_go_on(res, model);
+void mmi_update_failed(struct mmi_residency *res, struct mmi_model *model, const mm_error *error) {
+    bool crowded = error->status == MM_ALL_PINNED || error->status == MM_TOO_LARGE;
+    if (crowded && model->update == MMI_UPDATE_BESIDE_OR_REPLACE &&
+        !mmi_list_empty(&model->current->copies)) {
+        model->update = MMI_UPDATE_REPLACE;
+        mmi_mark_model(res, model);
         return;
     }
     mm_error shown = *error;
-    if (crowded) { /* beside the old one it is too large, whatever else is pinned */
-        shown.status = MM_TOO_LARGE;
+    if (crowded && !mmi_list_empty(&model->current->copies)) {
+        shown.status = MM_TOO_LARGE; /* beside the old one it is, whatever else is pinned */
     }
-    struct mmi_version *next = model->next;
-    model->next = NULL;
-    model->replacing = false;
-    abandon(res, next, MMI_REASON_UPDATE, MM_CANCELLED);
-    end_all(res, &model->updating, (mm_status)shown.status, &shown);
-    mmi_advance(res, model); /* those who wait get the old one */
+    drop_next(res, model);
+    mmi_waiters_end(res, &model->updating, (mm_status)shown.status, &shown);
 }
 
-void mmi_update_go_on(struct mmi_residency *res, struct mmi_model *model) {
+/* The old copies leave. true = they are gone. */
+static bool clear_old(struct mmi_residency *res, struct mmi_model *model) {
+    MMI_LIST_EACH(node, &model->current->copies) {
+        struct mmi_instance *instance = mmi_copy_of(node);
+        if (mmi_instance_state(instance) == MMI_LOADING) {
+            mmi_load_cancel(res, instance);
+        } else {
+            mmi_instance_leave(res, instance, MMI_REASON_UPDATE, mmi_model_name(model));
+        }
+    }
+    return mmi_list_empty(&model->current->copies);
+}
+
+/* A failed preparation, which is remembered by its build. */
+static const struct mmi_failure *bad_build(struct mmi_residency *res,
+                                           const struct mmi_version *version) {
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        const struct mmi_build *build = &version->builds[i];
+        if (build->state == MMI_BUILD_BAD && mmi_failure_holds(&build->failure, mmi_res_now(res))) {
+            return &build->failure;
+        }
+    }
+    return NULL;
+}
+
+static bool fail_refused(struct mmi_residency *res, struct mmi_model *model) {
+    mm_error error;
+    bool refused = mmi_version_refused(res, model->next, &error);
+    if (refused) {
+        mmi_update_failed(res, model, &error);
+    }
+    return refused;
+}
+
+static bool fail_remembered(struct mmi_residency *res, struct mmi_model *model,
+                            const struct mmi_failure *failure) {
+    if (!failure || !mmi_failure_holds(failure, mmi_res_now(res))) {
+        return false;
+    }
+    mm_error error;
+    mmi_failure_get(failure, mmi_res_now(res), &error);
+    mmi_update_failed(res, model, &error);
+    return true;
+}
+
+/* The kind for which a copy of it waits; 0 = none does. */
+static int32_t wanted_kind(const struct mmi_version *version) {
+    MMI_LIST_EACH(node, &version->copies) {
+        const struct mmi_instance *instance = mmi_copy_of(node);
+        if (!instance->dev && instance->wanted_kind) {
+            return instance->wanted_kind;
+        }
+    }
+    return 0;
+}
+
+void mmi_update_step(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_version *next = model->next;
-    struct mmi_instance *old = model->current->instance;
-    if (!next || next->instance) {
+    if (!next) {
         return;
     }
-    if (model->replacing && old) { /* its end leads back here */
-        mmi_instance_leave(res, old, MMI_REASON_UPDATE, true, mmi_model_name(model));
+    struct mmi_copies_count copies = mmi_copies_count(next);
+    if (copies.ready > 0) {
+        switch_version(res, model, next);
         return;
+    }
+    if (fail_refused(res, model)) {
+        return;
+    }
+    if (model->update == MMI_UPDATE_REPLACE && !clear_old(res, model)) {
+        return;
+    }
+    if (mmi_version_preparing(next) || fail_remembered(res, model, bad_build(res, next)) ||
+        fail_remembered(res, model, &next->failure)) {
+        return;
+    }
+    bool begins = copies.loading == 0 && copies.leaving == 0;
+    int32_t kind = begins ? mmi_prepare_kind(res, next) : wanted_kind(next);
+    if (!kind) {
+        return; /* its load waits for memory; the description may be closed meanwhile */
     }
     mm_error error;
     mm_status status = MM_OK;
-    if (next->state == MMI_VERSION_PREPARED) {
-        status = mmi_load_begin(res, model, next, mmi_waiters_priority(model, 0), &error);
-    } else if (next->state != MMI_VERSION_PREPARING) {
-        status = mmi_prepare_begin(res, model, next, &error);
+    struct mmi_build *build = mmi_version_build(next, kind);
+    if (build->state != MMI_BUILD_PREPARED) {
+        status = mmi_prepare_begin(res, model, build, kind, &error);
+    } else if (begins) {
+        status = mmi_load_begin(res, model, next, mmi_waiters_priority(&model->waiters, 0), &error);
     }
     if (status != MM_OK) {
-        mmi_update_failed(res, model, status, &error);
+        mmi_update_failed(res, model, &error);
     }
 }
 
-mm_status mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
-                           struct mmi_version *version, bool replace) {
-    mmi_event(res, MMI_EVENT_UPDATE, model, &(struct mmi_event){0}, NULL);
+static bool any_ready(const struct mmi_version *version) {
+    return mmi_copies_count(version).ready > 0;
+}
+
+bool mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
+                      struct mmi_version *version, bool replace) {
+    mmi_decided(res, MMI_EVENT_UPDATE, mmi_model_name(model), &(struct mmi_event){0}, NULL);
     version->number = ++model->versions;
+    bool was_replacing = model->update == MMI_UPDATE_REPLACE;
     if (model->next) {
-        struct mmi_version *superseded = model->next;
-        model->next = NULL;
-        end_all(res, &model->updating, MM_CANCELLED, NULL);
-        abandon(res, superseded, MMI_REASON_UPDATE, MM_CANCELLED);
+        drop_next(res, model);
+        mmi_waiters_end(res, &model->updating, MM_CANCELLED, NULL);
     }
-    struct mmi_instance *instance = model->current->instance;
-    if ((!instance || mmi_instance_state(instance) != MMI_READY) && !model->replacing) {
+    mmi_mark_model(res, model);
+    if (!any_ready(model->current) && !was_replacing) {
         switch_version(res, model, version);
-        mmi_advance(res, model); /* those who waited for the old one get the new */
-        return MM_OK;
+        return false;
     }
     model->next = version;
-    model->replace = replace;
-    return MM_PENDING;
+    model->update = was_replacing ? MMI_UPDATE_REPLACE
+                    : replace     ? MMI_UPDATE_BESIDE_OR_REPLACE
+                                  : MMI_UPDATE_BESIDE;
+    return true;
 }

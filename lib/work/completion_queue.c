@@ -39,6 +39,8 @@ mm_status mmi_completions_next(struct mmi_completions *completions, struct mm_op
     struct mmi_list *first = mmi_list_pop(&completions->queue);
     if (first) {
         *op = MMI_CONTAINER(first, struct mm_op, queued);
+        (*op)->fetched = true;
+        (*op)->detached = false; /* whoever freed it early has it back */
         status = MM_OK;
         show_queue(completions);
     }
@@ -46,21 +48,23 @@ mm_status mmi_completions_next(struct mmi_completions *completions, struct mm_op
     return status;
 }
 
-void mmi_completions_withdraw(struct mmi_completions *completions, struct mm_op *op) {
-    if (mmi_list_linked(&op->queued)) {
-        mmi_list_remove(&op->queued);
+/* To who waits and to the queue, after the callback. */
+static void deliver(struct mmi_completions *completions, struct mm_op *op) {
+    mmi_assert_held(&completions->lock);
+    atomic_store_explicit(&op->delivered, true, memory_order_release);
+    mmi_cond_broadcast(&op->completed);
+    if (op->config.queue) {
+        mmi_list_push_back(&completions->queue, &op->queued);
         show_queue(completions);
     }
 }
 
 void mmi_completions_announce(struct mmi_completions *completions, struct mm_op *op) {
-    if (op->config.queue && !op->detached) {
-        mmi_list_push_back(&completions->queue, &op->queued);
-        show_queue(completions);
-    }
     if (op->config.callback) {
         mmi_list_push_back(&completions->calls, &op->call);
-        pthread_cond_signal(&completions->called);
+        mmi_cond_signal(&completions->called);
+    } else {
+        deliver(completions, op);
     }
 }
 
@@ -68,7 +72,7 @@ void mmi_completions_announce(struct mmi_completions *completions, struct mm_op 
 
 static void callback_main(void *ctx) {
     struct mmi_completions *completions = ctx;
-    atomic_store(&completions->self, pthread_self());
+    mmi_tls()->delivers = completions;
     mmi_lock(&completions->lock);
     for (;;) {
         struct mmi_list *first = mmi_list_pop(&completions->calls);
@@ -76,16 +80,18 @@ static void callback_main(void *ctx) {
             struct mm_op *op = MMI_CONTAINER(first, struct mm_op, call);
             mmi_unlock(&completions->lock);
             op->config.callback(op->config.user, op);
+            mmi_lock(&completions->lock);
+            deliver(completions, op);
+            mmi_unlock(&completions->lock);
             mmi_op_unref(op);
             mmi_lock(&completions->lock);
         } else if (!completions->stopping) {
-            mmi_lock_wait(&completions->lock, &completions->called, &completions->env.clock, 0);
+            mmi_cond_wait(&completions->called, &completions->lock, &completions->env.clock, 0);
         } else {
             break;
         }
     }
     mmi_unlock(&completions->lock);
-    atomic_store(&completions->self, 0);
 }
 
 mm_status mmi_completions_need_thread(struct mmi_completions *completions, mm_error *err) {
@@ -102,7 +108,7 @@ mmi_fork_page *mmi_completions_parent(const struct mmi_completions *completions)
 }
 
 bool mmi_completions_is_current(const struct mmi_completions *completions) {
-    return pthread_equal(atomic_load(&completions->self), pthread_self());
+    return mmi_tls()->delivers == completions;
 }
 
 /* ---- Creation and end ----------------------------------------------------------------------- */
@@ -118,10 +124,10 @@ mm_status mmi_completions_new(const struct mmi_env *env, struct mmi_completions 
         goto no_page;
     }
     status = MM_NO_MEMORY;
-    if (mmi_cond_init(&made->called) != 0) {
+    if (mmi_cond_init(&made->called, env) != 0) {
         goto no_called;
     }
-    if (mmi_cond_init(&made->quiet) != 0) {
+    if (mmi_cond_init(&made->quiet, env) != 0) {
         goto no_quiet;
     }
     made->env = *env;
@@ -133,7 +139,7 @@ mm_status mmi_completions_new(const struct mmi_env *env, struct mmi_completions 
     *completions = made;
     return MM_OK;
 no_quiet:
-    pthread_cond_destroy(&made->called);
+    mmi_cond_fini(&made->called);
 no_called:
     mmi_fork_page_free(made->parent);
     mmi_fail(err, status, "operations: out of memory");
@@ -146,13 +152,13 @@ void mmi_completions_stop(struct mmi_completions *completions) {
     mmi_lock(&completions->lock);
     completions->stopping = true;
     show_queue(completions);
-    pthread_cond_signal(&completions->called);
+    mmi_cond_signal(&completions->called);
     mmi_unlock(&completions->lock);
     mmi_thread_join(&completions->thread);
     /* No further one begins: every op is complete. */
     mmi_lock(&completions->lock);
     while (completions->cancels > 0) {
-        mmi_lock_wait(&completions->lock, &completions->quiet, &completions->env.clock, 0);
+        mmi_cond_wait(&completions->quiet, &completions->lock, &completions->env.clock, 0);
     }
     mmi_unlock(&completions->lock);
 }
@@ -160,11 +166,26 @@ void mmi_completions_stop(struct mmi_completions *completions) {
 void mmi_completions_unref(struct mmi_completions *completions) {
     if (atomic_fetch_sub(&completions->refs, 1) == 1) {
         mm_allocator alloc = completions->env.alloc;
-        pthread_cond_destroy(&completions->called);
-        pthread_cond_destroy(&completions->quiet);
+        mmi_cond_fini(&completions->called);
+        mmi_cond_fini(&completions->quiet);
         mmi_lock_fini(&completions->lock);
         mmi_fork_page_free(completions->parent);
         mmi_free(&alloc, completions, sizeof(*completions));
+    }
+}
+
+/* Nobody will fetch them: those whose handle was freed go. */
+static void drop_unfetched(struct mmi_completions *completions, struct mmi_list *unfetched) {
+    struct mmi_list *node;
+    while ((node = mmi_list_pop(unfetched))) {
+        struct mm_op *op = MMI_CONTAINER(node, struct mm_op, queued);
+        mmi_lock(&completions->lock);
+        op->fetched = true;
+        bool gone = op->detached;
+        mmi_unlock(&completions->lock);
+        if (gone) {
+            mmi_op_unref(op);
+        }
     }
 }
 
@@ -172,10 +193,14 @@ void mmi_completions_free(struct mmi_completions *completions) {
     if (!completions) {
         return;
     }
+    struct mmi_list unfetched;
+    mmi_list_init(&unfetched);
     mmi_lock(&completions->lock);
     int fd = completions->fd;
     completions->fd = -1;
+    mmi_list_move_all(&unfetched, &completions->queue);
     mmi_unlock(&completions->lock);
+    drop_unfetched(completions, &unfetched);
     if (fd >= 0) {
         close(fd);
     }

@@ -8,9 +8,9 @@
 struct mmi_executor {
     const struct mmi_env *env;
     char role[16];
-    struct mmi_lock lock;     /* guards all below */
-    pthread_cond_t submitted; /* or stopping */
-    struct mmi_list queue;    /* of tasks, in the order in which they will run */
+    struct mmi_lock lock;      /* guards all below */
+    struct mmi_cond submitted; /* or stopping */
+    struct mmi_list queue;     /* of tasks, in the order in which they will run */
     struct mmi_list levels; /* the first task of each priority: a submit passes levels, not tasks */
     uint32_t queued;        /* tasks in the queue */
     uint32_t max;           /* threads */
@@ -77,7 +77,7 @@ static void executor_main(void *ctx) {
             mmi_lock(&executor->lock);
             executor->running--;
         } else if (!executor->stopping) {
-            mmi_lock_wait(&executor->lock, &executor->submitted, &executor->env->clock, 0);
+            mmi_cond_wait(&executor->submitted, &executor->lock, &executor->env->clock, 0);
         } else {
             break;
         }
@@ -123,7 +123,7 @@ void mmi_executor_submit(struct mmi_executor *executor, struct mmi_task *task) {
     if (all_busy && !executor->stopping && executor->started < executor->max) {
         start_thread(executor, NULL); /* an executor with fewer threads is slower, not wrong */
     }
-    pthread_cond_signal(&executor->submitted);
+    mmi_cond_signal(&executor->submitted);
     mmi_unlock(&executor->lock);
 }
 
@@ -163,7 +163,7 @@ static size_t executor_bytes(uint32_t threads) {
 mm_status mmi_executor_new(const struct mmi_env *env, const char *role, uint32_t threads,
                            struct mmi_executor **executor, mm_error *err) {
     struct mmi_executor *made = mmi_alloc(&env->alloc, 1, executor_bytes(threads));
-    if (!made || mmi_cond_init(&made->submitted) != 0) {
+    if (!made || mmi_cond_init(&made->submitted, env) != 0) {
         mmi_free(&env->alloc, made, executor_bytes(threads));
         return mmi_fail(err, MM_NO_MEMORY, "executor %s: out of memory", role);
     }
@@ -180,7 +180,7 @@ mm_status mmi_executor_new(const struct mmi_env *env, const char *role, uint32_t
 void mmi_executor_stop(struct mmi_executor *executor) {
     mmi_lock(&executor->lock);
     executor->stopping = true; /* from here on `started` does not change */
-    pthread_cond_broadcast(&executor->submitted);
+    mmi_cond_broadcast(&executor->submitted);
     mmi_unlock(&executor->lock);
     for (uint32_t i = 0; i < executor->started; i++) {
         mmi_thread_join(&executor->threads[i]);
@@ -189,7 +189,7 @@ void mmi_executor_stop(struct mmi_executor *executor) {
 
 void mmi_executor_free(struct mmi_executor *executor) {
     if (executor) {
-        pthread_cond_destroy(&executor->submitted);
+        mmi_cond_fini(&executor->submitted);
         mmi_lock_fini(&executor->lock);
         mmi_free(&executor->env->alloc, executor, executor_bytes(executor->max));
     }

@@ -10,7 +10,7 @@ mm_status mmi_op_new(struct mmi_completions *completions, const struct mmi_op_co
                      struct mm_op **op, mm_error *err) {
     const mm_allocator *alloc = &completions->env.alloc;
     struct mm_op *made = mmi_alloc(alloc, 1, sizeof(*made));
-    if (!made || mmi_cond_init(&made->completed) != 0) {
+    if (!made || mmi_cond_init(&made->completed, &completions->env) != 0) {
         mmi_free(alloc, made, sizeof(*made));
         return mmi_fail(err, MM_NO_MEMORY, "operation: out of memory");
     }
@@ -38,7 +38,7 @@ mm_status mmi_op_new(struct mmi_completions *completions, const struct mmi_op_co
 
 static void destroy(struct mm_op *op) {
     struct mmi_completions *completions = op->completions;
-    pthread_cond_destroy(&op->completed);
+    mmi_cond_fini(&op->completed);
     mmi_free(&completions->env.alloc, op, sizeof(*op));
     mmi_completions_unref(completions);
 }
@@ -55,9 +55,11 @@ void mmi_op_free(struct mm_op *op) {
     }
     mmi_lock(&op->completions->lock);
     op->detached = true;
-    mmi_completions_withdraw(op->completions, op);
+    bool to_come = op->config.queue && !op->fetched; /* the queue gives the handle back */
     mmi_unlock(&op->completions->lock);
-    mmi_op_unref(op);
+    if (!to_come) {
+        mmi_op_unref(op);
+    }
 }
 
 void mmi_op_discard(struct mm_op *op) {
@@ -78,7 +80,7 @@ void mmi_op_complete(struct mm_op *op, mm_status status, const mm_error *error) 
         mmi_fail(&op->error, status, "%s", mm_status_text(status));
     }
     atomic_store_explicit(&op->complete, true, memory_order_release);
-    pthread_cond_broadcast(&op->completed);
+    mmi_cond_broadcast(&op->completed); /* a callback may wait for it */
     mmi_completions_announce(completions, op);
     bool called_back = op->config.callback != NULL;
     mmi_unlock(&completions->lock);
@@ -120,8 +122,16 @@ bool mmi_op_forked(const struct mm_op *op, mm_error *err) {
     return true;
 }
 
+/* On the thread of callbacks an op is over when it is complete: its own callback asks, or one that
+ * has to return before that op's can be called. */
+static bool is_over(const struct mm_op *op) {
+    return atomic_load_explicit(&op->delivered, memory_order_acquire) ||
+           (atomic_load_explicit(&op->complete, memory_order_acquire) &&
+            mmi_completions_is_current(op->completions));
+}
+
 mm_status mmi_op_poll(struct mm_op *op, mm_error *err) {
-    if (!atomic_load_explicit(&op->complete, memory_order_acquire)) {
+    if (!is_over(op)) {
         return mmi_fail(err, MM_PENDING, "not complete yet");
     }
     if (op->status != MM_OK && err) {
@@ -134,8 +144,8 @@ mm_status mmi_op_wait(struct mm_op *op, uint64_t deadline_ns, mm_error *err) {
     struct mmi_completions *completions = op->completions;
     const struct mmi_clock *clock = &completions->env.clock;
     mmi_lock(&completions->lock);
-    while (!atomic_load(&op->complete) && (deadline_ns == 0 || mmi_now(clock) < deadline_ns)) {
-        mmi_lock_wait(&completions->lock, &op->completed, clock, deadline_ns);
+    while (!is_over(op) && (deadline_ns == 0 || mmi_now(clock) < deadline_ns)) {
+        mmi_cond_wait(&op->completed, &completions->lock, clock, deadline_ns);
     }
     mmi_unlock(&completions->lock);
     return mmi_op_poll(op, err);
@@ -159,7 +169,7 @@ void mmi_op_cancel(struct mm_op *op) {
     }
     mmi_lock(&completions->lock);
     if (--completions->cancels == 0) {
-        pthread_cond_broadcast(&completions->quiet);
+        mmi_cond_broadcast(&completions->quiet);
     }
     mmi_unlock(&completions->lock);
     mmi_op_unref(op);

@@ -6,10 +6,11 @@
  * which announces completed ones (callback thread, queue, eventfd). It knows nothing of models.
  *
  * Two references: the caller's handle and the work's. complete() is called once by the work,
- * which then gives up its reference. Order at completion: result stored, waiters woken, queue
- * and eventfd, callback (on the callback thread, in order of completion). An op whose handle was
- * freed still completes and still calls back. Ops outlive the mesh: each holds the memory of the
- * completion queue, and with it the clock and the allocator, so wait, poll and free still work. */
+ * which then gives up its reference. Order at completion: result stored, callback (on the
+ * callback thread, in order of completion), then who waits, the queue and its eventfd. An op whose
+ * handle was freed still completes, still calls back, and still comes through the queue, which
+ * gives the handle back. Ops outlive the mesh: each holds the memory of the completion queue, and
+ * with it the clock and the allocator, so wait, poll and free still work. */
 
 #include <base/env.h>
 #include <base/fork.h>
@@ -29,8 +30,8 @@ void mmi_completions_stop(struct mmi_completions *completions);
  * so that whoever polls it comes to see MM_CLOSED. Non-blocking: the host may read it, and need
  * not. */
 int mmi_completions_eventfd(struct mmi_completions *completions);
-/* Next queued op: MM_OK, MM_NONE, MM_CLOSED (stopped and empty). The caller's handle comes back;
- * when it was freed meanwhile the op is not delivered. */
+/* Next queued op: MM_OK, MM_NONE, MM_CLOSED (stopped and empty). The caller's handle comes back,
+ * also when it was freed meanwhile. */
 mm_status mmi_completions_next(struct mmi_completions *completions, struct mm_op **op);
 /* For as long as the completion queue's memory is there. */
 mmi_fork_page *mmi_completions_parent(const struct mmi_completions *completions);

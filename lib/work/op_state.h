@@ -15,13 +15,12 @@
 struct mmi_completions {
     struct mmi_env env; /* a copy: ops outlive the mesh's */
     mmi_fork_page *parent;
-    _Atomic uint32_t refs;   /* the mesh's, and one of each op */
-    _Atomic(pthread_t) self; /* the thread that delivers callbacks; 0 = none */
-    struct mmi_lock lock;    /* guards all below, and in each op what says so */
-    pthread_cond_t called;   /* a callback is due, or stopping */
-    pthread_cond_t quiet;    /* `cancels` is 0 */
+    _Atomic uint32_t refs;  /* the mesh's, and one of each op */
+    struct mmi_lock lock;   /* guards all below, and in each op what says so */
+    struct mmi_cond called; /* a callback is due, or stopping */
+    struct mmi_cond quiet;  /* `cancels` is 0 */
     struct mmi_list calls; /* completed ops whose callback is due; each with the work's reference */
-    struct mmi_list queue; /* completed ops to be fetched; held by the caller's handle */
+    struct mmi_list queue; /* delivered ops to be fetched; held by the caller's handle */
     uint32_t cancels;      /* cancel functions running */
     int fd;                /* -1 = not made */
     bool stopping;
@@ -37,21 +36,21 @@ struct mm_op {
     _Atomic uint32_t permille;
     _Atomic uint64_t done_bytes, total_bytes;
     atomic_bool cancelled;
-    atomic_bool complete; /* released after status and error are written, for good */
+    atomic_bool complete;  /* released after status and error are written, for good */
+    atomic_bool delivered; /* its callback has returned, or it has none: who waits is told */
     mm_status status;
     mm_error error;
-    pthread_cond_t completed;
+    struct mmi_cond completed;
     struct mmi_list call, queued; /* under the completion queue's lock */
-    bool detached;                /* the same; the handle was freed */
+    bool detached;                /* the same; the handle was freed ... */
+    bool fetched;                 /* ... for good, unless it is still to come through the queue */
 };
 
 void mmi_completions_unref(struct mmi_completions *completions);
 /* All three with the lock held. Start the callback thread unless it runs. */
 mm_status mmi_completions_need_thread(struct mmi_completions *completions, mm_error *err);
-/* The op is complete: queue it and have it called back, as it wishes. */
+/* The op is complete: have it called back, then delivered, as it wishes. */
 void mmi_completions_announce(struct mmi_completions *completions, struct mm_op *op);
-/* The handle is gone: out of the queue. */
-void mmi_completions_withdraw(struct mmi_completions *completions, struct mm_op *op);
 
 void mmi_op_unref(struct mm_op *op);
 

@@ -7,9 +7,9 @@ struct mmi_timer_thread {
     const struct mmi_env *env;
     uint64_t (*tick)(void *ctx, uint64_t now_ns);
     void *ctx;
-    struct mmi_lock lock;   /* guards all below */
-    pthread_cond_t changed; /* at_ns is earlier, or stopping */
-    uint64_t at_ns;         /* 0 = nothing armed */
+    struct mmi_lock lock;    /* guards all below */
+    struct mmi_cond changed; /* at_ns is earlier, or stopping */
+    uint64_t at_ns;          /* 0 = nothing armed */
     bool stopping;
     struct mmi_thread thread;
 };
@@ -31,7 +31,7 @@ static void timer_thread_main(void *ctx) {
     while (!timer_thread->stopping) {
         uint64_t now_ns = timer_thread->at_ns != 0 ? mmi_now(clock) : 0;
         if (timer_thread->at_ns == 0 || now_ns < timer_thread->at_ns) {
-            mmi_lock_wait(&timer_thread->lock, &timer_thread->changed, clock, timer_thread->at_ns);
+            mmi_cond_wait(&timer_thread->changed, &timer_thread->lock, clock, timer_thread->at_ns);
             continue;
         }
         timer_thread->at_ns = 0;
@@ -60,7 +60,7 @@ mm_status mmi_timer_thread_start(struct mmi_timer_thread *timer_thread, mm_error
 void mmi_timer_thread_arm(struct mmi_timer_thread *timer_thread, uint64_t at_ns) {
     mmi_lock(&timer_thread->lock);
     if (advance_to(timer_thread, at_ns)) {
-        pthread_cond_signal(&timer_thread->changed);
+        mmi_cond_signal(&timer_thread->changed);
     }
     mmi_unlock(&timer_thread->lock);
 }
@@ -68,7 +68,7 @@ void mmi_timer_thread_arm(struct mmi_timer_thread *timer_thread, uint64_t at_ns)
 void mmi_timer_thread_stop(struct mmi_timer_thread *timer_thread) {
     mmi_lock(&timer_thread->lock);
     timer_thread->stopping = true;
-    pthread_cond_signal(&timer_thread->changed);
+    mmi_cond_signal(&timer_thread->changed);
     mmi_unlock(&timer_thread->lock);
     mmi_thread_join(&timer_thread->thread);
 }
@@ -77,7 +77,7 @@ mm_status mmi_timer_thread_new(const struct mmi_env *env,
                                uint64_t (*tick)(void *ctx, uint64_t now_ns), void *ctx,
                                struct mmi_timer_thread **timer_thread, mm_error *err) {
     struct mmi_timer_thread *made = mmi_alloc(&env->alloc, 1, sizeof(*made));
-    if (!made || mmi_cond_init(&made->changed) != 0) {
+    if (!made || mmi_cond_init(&made->changed, env) != 0) {
         mmi_free(&env->alloc, made, sizeof(*made));
         return mmi_fail(err, MM_NO_MEMORY, "timer: out of memory");
     }
@@ -91,7 +91,7 @@ mm_status mmi_timer_thread_new(const struct mmi_env *env,
 
 void mmi_timer_thread_free(struct mmi_timer_thread *timer_thread) {
     if (timer_thread) {
-        pthread_cond_destroy(&timer_thread->changed);
+        mmi_cond_fini(&timer_thread->changed);
         mmi_lock_fini(&timer_thread->lock);
         mmi_free(&timer_thread->env->alloc, timer_thread, sizeof(*timer_thread));
     }

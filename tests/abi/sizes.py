@@ -41,6 +41,12 @@ def generate(*headers):
             lines.append(f'    printf("{name} %zu\\n", sizeof({name}));')
             lines += [f'    printf("{name}.{member} %zu\\n", offsetof({name}, {member}));'
                       for member in members]
+            if 'struct_size' in members:
+                # Padding there would be rubbish to the library that has a field in its place.
+                last = members[-1]
+                lines.append(f'    _Static_assert(offsetof({name}, {last}) + '
+                             f'sizeof((({name} *)0)->{last}) == sizeof({name}), '
+                             f'"{name} ends with padding");')
     print('\n'.join(lines + ['    return 0;', '}']))
 
 

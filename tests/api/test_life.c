@@ -17,11 +17,11 @@ static void test_update(void **state) {
     fixture_open(&f, NULL);
     mm_model model = fixture_add(&f, "m", "weights_bytes 1m\nseed 1\n");
     mm_model_spec spec = fixture_spec(&f, NULL, "echo", "weights_bytes 1m\nseed 2\n");
-    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &f.err), MM_OK);
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, NULL, &f.err), MM_OK);
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_COLD);
     assert_int_equal(fixture_infer(&f, model, 2), MM_OK);
     mm_model_spec third = fixture_spec(&f, "m", "echo", "weights_bytes 2m\nseed 3\n");
-    assert_int_equal(mm_update(f.mesh, model, &third, 0, NULL, &f.err), MM_OK);
+    assert_int_equal(mm_update(f.mesh, model, &third, 0, NULL, NULL, &f.err), MM_OK);
     assert_int_equal(fixture_info(&f, model).state, MM_STATE_READY);
     assert_int_equal(fixture_info(&f, model).version, 3);
     assert_int_equal(fixture_infer(&f, model, 3), MM_OK);
@@ -37,12 +37,12 @@ static void test_update_without_room(void **state) {
     mm_model model = fixture_add(&f, "m", "weights_bytes 9m\ncheck 0\nseed 1\n");
     assert_int_equal(fixture_infer(&f, model, 1), MM_OK);
     mm_model_spec spec = fixture_spec(&f, NULL, "echo", "weights_bytes 9m\ncheck 0\nseed 2\n");
-    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &f.err), MM_TOO_LARGE);
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, NULL, &f.err), MM_TOO_LARGE);
     assert_int_equal(fixture_infer(&f, model, 1), MM_OK);
-    assert_int_equal(mm_update(f.mesh, model, &spec, MM_UPDATE_REPLACE, NULL, &f.err), MM_OK);
+    assert_int_equal(mm_update(f.mesh, model, &spec, MM_UPDATE_REPLACE, NULL, NULL, &f.err), MM_OK);
     assert_int_equal(fixture_infer(&f, model, 2), MM_OK);
     mm_model_spec bad = fixture_spec(&f, NULL, "echo", "weights_bytes 1m\nfail_attach -1 MM_IO\n");
-    assert_int_equal(mm_update(f.mesh, model, &bad, 0, NULL, &f.err), MM_IO);
+    assert_int_equal(mm_update(f.mesh, model, &bad, 0, NULL, NULL, &f.err), MM_IO);
     assert_int_equal(fixture_infer(&f, model, 2), MM_OK);
     assert_int_equal(fixture_info(&f, model).updating, 0);
     fixture_close(&f);
@@ -75,7 +75,7 @@ static void test_bindings(void **state) {
         assert_int_equal(mm_evict(f.mesh, model, MM_NO_WAIT, &f.err), MM_OK);
     }
     mm_model_spec spec = fixture_spec(&f, NULL, "echo", "weights_bytes 1m\nio two\n");
-    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &f.err), MM_OK);
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, NULL, &f.err), MM_OK);
     mm_response response = MM_RESPONSE_INIT;
     assert_int_equal(mm_infer(f.mesh, model, &request, &response, &f.err), MM_STALE_BINDING);
     mm_binding_free(binding);

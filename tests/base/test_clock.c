@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <base/clock.h>
+#include <base/lock.h>
 #include <support/world.h>
 
 static void test_fake(void **state) {
@@ -34,8 +35,8 @@ static void test_real_ticks(void **state) {
 
 struct waiter {
     struct world *world;
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
+    struct mmi_lock lock;
+    struct mmi_cond cond;
     uint64_t deadline_ns;
     bool waits, told, woke_by_deadline;
 };
@@ -43,13 +44,13 @@ struct waiter {
 static void *wait_for_it(void *argument) {
     struct waiter *w = argument;
     const struct mmi_clock *clock = &w->world->env.clock;
-    pthread_mutex_lock(&w->mutex);
+    mmi_lock(&w->lock);
     w->waits = true;
     while (!w->told && (w->deadline_ns == 0 || mmi_now(clock) < w->deadline_ns)) {
-        mmi_cond_wait(clock, &w->cond, &w->mutex, w->deadline_ns);
+        mmi_cond_wait(&w->cond, &w->lock, clock, w->deadline_ns);
     }
     w->woke_by_deadline = !w->told;
-    pthread_mutex_unlock(&w->mutex);
+    mmi_unlock(&w->lock);
     return NULL;
 }
 
@@ -57,23 +58,23 @@ static void wait_case(uint64_t deadline_ns, bool tell) {
     struct world world;
     world_init(&world);
     struct waiter w = {.world = &world, .deadline_ns = deadline_ns};
-    pthread_mutex_init(&w.mutex, NULL);
-    assert_int_equal(mmi_cond_init(&w.cond), 0);
+    mmi_lock_init(&w.lock, MMI_RANK_LEAF);
+    assert_int_equal(mmi_cond_init(&w.cond, &world.env), 0);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, wait_for_it, &w), 0);
     if (tell) {
-        pthread_mutex_lock(&w.mutex);
+        mmi_lock(&w.lock);
         w.told = true;
-        pthread_cond_signal(&w.cond);
-        pthread_mutex_unlock(&w.mutex);
+        mmi_cond_signal(&w.cond);
+        mmi_unlock(&w.lock);
     } else {
         world_advance(&world, 1000);
     }
     pthread_join(thread, NULL);
     assert_true(w.waits);
     assert_int_equal(w.woke_by_deadline, !tell);
-    pthread_cond_destroy(&w.cond);
-    pthread_mutex_destroy(&w.mutex);
+    mmi_cond_fini(&w.cond);
+    mmi_lock_fini(&w.lock);
     world_fini(&world);
 }
 
@@ -88,17 +89,19 @@ static void test_real_deadline(void **state) {
     (void)state;
     struct mmi_clock clock;
     mmi_clock_init(&clock, NULL, NULL);
-    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    pthread_cond_t cond;
-    assert_int_equal(mmi_cond_init(&cond), 0);
-    pthread_mutex_lock(&mutex);
+    struct mmi_lock lock;
+    struct mmi_cond cond;
+    mmi_lock_init(&lock, MMI_RANK_LEAF);
+    assert_int_equal(mmi_cond_init(&cond, NULL), 0);
+    mmi_lock(&lock);
     uint64_t deadline_ns = mmi_now(&clock) + 1000;
     while (mmi_now(&clock) < deadline_ns) {
-        mmi_cond_wait(&clock, &cond, &mutex, deadline_ns);
+        mmi_cond_wait(&cond, &lock, &clock, deadline_ns);
     }
-    mmi_cond_wait(&clock, &cond, &mutex, 1); /* long past: returns */
-    pthread_mutex_unlock(&mutex);
-    pthread_cond_destroy(&cond);
+    mmi_cond_wait(&cond, &lock, &clock, 1); /* long past: returns */
+    mmi_unlock(&lock);
+    mmi_cond_fini(&cond);
+    mmi_lock_fini(&lock);
 }
 
 int main(void) {

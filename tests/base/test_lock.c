@@ -140,12 +140,12 @@ static void claim_none(void) {
 }
 static void wait_with_another(void) {
     struct mmi_clock clock;
-    pthread_cond_t cond;
+    struct mmi_cond cond;
     mmi_clock_init(&clock, NULL, NULL);
-    mmi_cond_init(&cond);
+    mmi_cond_init(&cond, NULL);
     mmi_lock(&outer);
     mmi_lock(&inner);
-    mmi_lock_wait(&inner, &cond, &clock, 1);
+    mmi_cond_wait(&cond, &inner, &clock, 1);
 }
 
 /* In a child of its own, silenced, without a core file. */
@@ -190,14 +190,14 @@ static void test_wait(void **state) {
     struct world world;
     world_init(&world);
     struct mmi_lock lock;
-    pthread_cond_t cond;
+    struct mmi_cond cond;
     mmi_lock_init(&lock, MMI_RANK_WAITER);
-    assert_int_equal(mmi_cond_init(&cond), 0);
+    assert_int_equal(mmi_cond_init(&cond, &world.env), 0);
     mmi_lock(&lock);
-    mmi_lock_wait(&lock, &cond, &world.env.clock, WORLD_START_NS + 1);
+    mmi_cond_wait(&cond, &lock, &world.env.clock, WORLD_START_NS + 1);
     mmi_assert_held(&lock);
     mmi_unlock(&lock);
-    pthread_cond_destroy(&cond);
+    mmi_cond_fini(&cond);
     mmi_lock_fini(&lock);
     world_fini(&world);
 }

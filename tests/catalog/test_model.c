@@ -19,9 +19,11 @@ struct fixture {
 
 static void fixture_init(struct fixture *fixture, uint32_t max_models, unsigned generation_bits) {
     world_init(&fixture->world);
-    assert_int_equal(mmi_catalog_init(&fixture->catalog, &fixture->world.env.alloc, max_models,
-                                      generation_bits, &fixture->err),
-                     MM_OK);
+    const struct mmi_catalog_config config = {
+        .max_models = max_models, .devices = 3, .generation_bits = generation_bits};
+    assert_int_equal(
+        mmi_catalog_init(&fixture->catalog, &fixture->world.env.alloc, &config, &fixture->err),
+        MM_OK);
 }
 
 static void fixture_fini(struct fixture *fixture) {
@@ -192,18 +194,48 @@ static void test_a_new_life_remembers_nothing(void **state) {
     fixture_init(&fixture, UINT32_MAX, 0);
     uint64_t id = add(&fixture, "one");
     struct mmi_model *model = mmi_catalog_get(&fixture.catalog, id);
-    atomic_store(&model->hot_word, 7);
-    model->settings.pinned = model->wanted = true;
+    assert_true(mmi_model_want_copies(&fixture.catalog, model));
+    atomic_store(&model->hot.word, 7);
+    model->settings.pinned = model->preload = true;
+    model->settings.replicas = model->settings.min_replicas = 3;
     model->misses = model->granted = model->served = model->loads = 5;
     take_out(&fixture, id);
     id = add(&fixture, "two");
     assert_ptr_equal(mmi_catalog_get(&fixture.catalog, id), model);
-    assert_int_equal(atomic_load(&model->hot_word), 0);
-    assert_false(model->settings.pinned || model->wanted);
+    assert_int_equal(atomic_load(&model->hot.word), 0);
+    assert_null(atomic_load(&model->copies));
+    assert_false(model->settings.pinned || model->preload);
+    assert_int_equal(model->settings.replicas + model->settings.min_replicas, 1);
     assert_int_equal(model->settings.evict_class, 1);
     assert_int_equal(model->misses + model->granted + model->served + model->loads, 0);
     assert_true(mmi_list_empty(&model->waiters) && mmi_list_empty(&model->updating));
     fixture_fini(&fixture);
+}
+
+/* Both catalogs' first handle is of the same number and generation. */
+static void test_a_handle_of_another_mesh_is_stale(void **state) {
+    (void)state;
+    struct world world;
+    world_init(&world);
+    struct mmi_catalog catalogs[2];
+    uint64_t ids[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct mmi_catalog_config config = {
+            .max_models = 10, .devices = 1, .salt = 0x9e3779b9u * (i + 1)};
+        struct mmi_model *model;
+        assert_int_equal(mmi_catalog_init(&catalogs[i], &world.env.alloc, &config, NULL), MM_OK);
+        assert_int_equal(mmi_catalog_add(&catalogs[i], "m", &model, NULL), MM_OK);
+        ids[i] = atomic_load(&model->id);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_non_null(mmi_catalog_get(&catalogs[i], ids[i]));
+        assert_null(mmi_catalog_get(&catalogs[i], ids[1 - i]));
+        mmi_catalog_remove(&catalogs[i], mmi_catalog_get(&catalogs[i], ids[i]));
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        mmi_catalog_fini(&catalogs[i]);
+    }
+    world_fini(&world);
 }
 
 /* ---- Refusals */
@@ -250,7 +282,8 @@ static void test_without_memory_nothing_changes(void **state) {
     struct mmi_catalog catalog;
     world_init(&fixture.world);
     world_fail_alloc(&fixture.world, 1);
-    assert_int_equal(mmi_catalog_init(&catalog, &fixture.world.env.alloc, 1, 0, &fixture.err),
+    const struct mmi_catalog_config config = {.max_models = 1, .devices = 1};
+    assert_int_equal(mmi_catalog_init(&catalog, &fixture.world.env.alloc, &config, &fixture.err),
                      MM_NO_MEMORY);
     mmi_catalog_fini(&catalog);
     world_fini(&fixture.world);
@@ -265,6 +298,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_foreign_handles_lead_nowhere),
         cmocka_unit_test(test_models_never_move),
         cmocka_unit_test(test_a_new_life_remembers_nothing),
+        cmocka_unit_test(test_a_handle_of_another_mesh_is_stale),
         cmocka_unit_test(test_max_models),
         cmocka_unit_test(test_without_memory_nothing_changes),
     };

@@ -52,7 +52,7 @@ static mm_status open_parts(struct fixture *fixture) {
     fixture->preparer = (struct mmi_preparer){.env = &fixture->world.env,
                                               .registry = fixture->registry,
                                               .store = fixture->store,
-                                              .device_kind = MM_DEVICE_HOST,
+                                              .kinds = MM_DEVICE_HOST | MM_DEVICE_SIM,
                                               .max_signatures = 4,
                                               .budget_bytes = MIB};
     mmi_preparer_init(&fixture->preparer);
@@ -88,28 +88,39 @@ static struct mmi_version *new_version(struct fixture *fixture, const char *back
     return mmi_version_new(&fixture->world.env.alloc, &spec, 1);
 }
 
+static mm_status prepare_for(struct fixture *fixture, struct mmi_version *version, int32_t kind,
+                             struct mmi_prepared *prepared) {
+    struct mmi_prepare_watch watch = {is_cancelled, note_progress, fixture};
+    struct mmi_build *build = mmi_version_build(version, kind);
+    return mmi_build_open(&fixture->preparer, build, kind, &watch, prepared, &fixture->err);
+}
+
 static mm_status prepare(struct fixture *fixture, struct mmi_version *version,
                          struct mmi_prepared *prepared) {
-    struct mmi_prepare_watch watch = {is_cancelled, note_progress, fixture};
-    return mmi_version_open(&fixture->preparer, version, &watch, prepared, &fixture->err);
+    return prepare_for(fixture, version, MM_DEVICE_HOST, prepared);
 }
 
 /* Prepared, committed. */
-static bool prepare_ok(struct fixture *fixture, struct mmi_version *version) {
+static bool prepare_for_ok(struct fixture *fixture, struct mmi_version *version, int32_t kind) {
     struct mmi_prepared prepared;
-    mm_status status = prepare(fixture, version, &prepared);
+    mm_status status = prepare_for(fixture, version, kind, &prepared);
     if (status != MM_OK) {
         fail_msg("%s", fixture->err.text);
     }
-    mmi_version_commit(version, &prepared);
-    assert_int_equal(version->state, MMI_VERSION_PREPARED);
+    struct mmi_build *build = mmi_version_build(version, kind);
+    mmi_build_commit(build, &prepared);
+    assert_int_equal(build->state, MMI_BUILD_PREPARED);
     return prepared.made;
 }
 
+static bool prepare_ok(struct fixture *fixture, struct mmi_version *version) {
+    return prepare_for_ok(fixture, version, MM_DEVICE_HOST);
+}
+
 static void close_version(struct fixture *fixture, struct mmi_version *version) {
-    mmi_opened_close(&fixture->world.env.alloc, version->opened);
-    version->opened = NULL;
-    version->state = MMI_VERSION_UNPREPARED;
+    mmi_opened_close(&fixture->world.env.alloc, version->builds[0].opened);
+    version->builds[0].opened = NULL;
+    version->builds[0].state = MMI_BUILD_UNPREPARED;
 }
 
 static void free_version(struct fixture *fixture, struct mmi_version *version) {
@@ -132,16 +143,16 @@ static void test_from_a_file_to_an_open_description(void **state) {
     write_model(&fixture, "weights_bytes 300k\ngroups 3\nseed 7\nactivation_bytes 5k\n");
     struct mmi_version *version = new_version(&fixture, NULL);
     assert_true(prepare_ok(&fixture, version));
-    assert_true(version->keyed && !version->bare);
-    assert_int_equal(version->weights_bytes, 300 * 1024);
-    assert_int_equal(version->activation_bytes, 5 * 1024);
-    const mm_description *description = &version->opened->description;
+    assert_true(version->builds[0].keyed && !version->builds[0].bare);
+    assert_int_equal(version->builds[0].weights_bytes, 300 * 1024);
+    assert_int_equal(version->builds[0].activation_bytes, 5 * 1024);
+    const mm_description *description = &version->builds[0].opened->description;
     assert_int_equal(description->input_count, 1);
     assert_string_equal(description->inputs[0].name, "x");
-    assert_string_equal(version->opened->backend->table->name, "echo");
-    assert_string_equal(version->opened->format->name, "echo");
-    assert_int_equal(version->opened->view.group_count, 3);
-    assert_true(version->opened->host_bytes > 0);
+    assert_string_equal(version->builds[0].opened->backend->table->name, "echo");
+    assert_string_equal(version->builds[0].opened->format->name, "echo");
+    assert_int_equal(version->builds[0].opened->view.group_count, 3);
+    assert_true(version->builds[0].opened->host_bytes > 0);
     assert_int_equal(fixture.permille, 1000);
     assert_false(fixture.went_back);
     free_version(&fixture, version);
@@ -156,11 +167,11 @@ static void test_the_way_back_needs_no_origin(void **state) {
     write_model(&fixture, "weights_bytes 100k\nseed 3\n");
     struct mmi_version *version = new_version(&fixture, NULL);
     assert_true(prepare_ok(&fixture, version));
-    uint64_t io_hash = version->opened->io_hash;
+    uint64_t io_hash = version->builds[0].opened->io_hash;
     close_version(&fixture, version);
     assert_int_equal(unlink(fixture.path), 0);
     assert_false(prepare_ok(&fixture, version));
-    assert_int_equal(version->opened->io_hash, io_hash);
+    assert_int_equal(version->builds[0].opened->io_hash, io_hash);
     free_version(&fixture, version);
     fixture_fini(&fixture);
 }
@@ -175,7 +186,9 @@ static void test_equal_content_is_prepared_once(void **state) {
     struct mmi_version *second = new_version(&fixture, "echo");
     assert_true(prepare_ok(&fixture, first));
     assert_false(prepare_ok(&fixture, second));
-    assert_memory_equal(&first->key, &second->key, sizeof(first->key));
+    assert_memory_equal(&first->content, &second->content, sizeof(first->content));
+    assert_memory_equal(&first->builds[0].target, &second->builds[0].target,
+                        sizeof(struct mmi_hash));
 
     char text[64];
     snprintf(text, sizeof(text), "echo1\nweights_bytes 100k\nseed 3\n");
@@ -199,7 +212,7 @@ static void test_other_config_other_artifact(void **state) {
     struct mmi_version *second = mmi_version_new(&fixture.world.env.alloc, &spec, 1);
     assert_true(prepare_ok(&fixture, first));
     assert_true(prepare_ok(&fixture, second));
-    assert_string_equal(second->opened->view.config, "a=2");
+    assert_string_equal(second->builds[0].opened->view.config, "a=2");
     free_version(&fixture, first);
     free_version(&fixture, second);
     fixture_fini(&fixture);
@@ -289,8 +302,8 @@ static void test_a_backend_without_prepare_gets_the_origin(void **state) {
     saw_source = false;
     assert_false(prepare_ok(&fixture, version));
     assert_true(saw_source);
-    assert_true(version->bare && !version->keyed);
-    assert_null(version->opened->view.source); /* it is closed by now */
+    assert_true(version->builds[0].bare && !version->builds[0].keyed);
+    assert_null(version->builds[0].opened->view.source); /* it is closed by now */
     assert_int_equal(mmi_store_stats(fixture.store).memory_bytes, 0);
     free_version(&fixture, version);
     fixture_fini(&fixture);
@@ -348,13 +361,161 @@ static void test_a_wrong_description_is_refused(void **state) {
     fixture_fini(&fixture);
 }
 
+/* ---- Kinds of device */
+
+static mm_status (*refuse)(int32_t device_kind, mm_error *err);
+static int32_t prepared_for;
+
+static const char *layout_of_kind(void *state, int32_t device_kind) {
+    (void)state;
+    return device_kind == MM_DEVICE_SIM ? "1-sim" : "1-host";
+}
+
+static mm_status prepare_kind(void *state, const mm_source *source, const char *config,
+                              int32_t device_kind, const mm_sink *sink, mm_error *err) {
+    prepared_for = device_kind;
+    MMI_TRY(refuse ? refuse(device_kind, err) : MM_OK);
+    return mmi_backend_echo.prepare(state, source, config, device_kind, sink, err);
+}
+
+/* A version of a backend whose layout tells host and sim apart. */
+static struct mmi_version *new_apart(struct fixture *fixture, mm_backend *apart, uint32_t kinds) {
+    *apart = mmi_backend_echo;
+    apart->name = "apart";
+    apart->layout = layout_of_kind;
+    apart->prepare = prepare_kind;
+    apart->device_kinds = kinds;
+    refuse = NULL;
+    prepared_for = 0;
+    assert_int_equal(mmi_registry_add(fixture->registry, apart, &fixture->err), MM_OK);
+    return new_version(fixture, "apart");
+}
+
+static void test_two_layouts_are_two_builds(void **state) {
+    (void)state;
+    struct fixture fixture;
+    mm_backend apart;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 100k\nseed 3\n");
+    struct mmi_version *version =
+        new_apart(&fixture, &apart, MM_DEVICE_HOST | MM_DEVICE_SIM | MM_DEVICE_CUDA);
+    assert_null(mmi_version_described(version));
+    assert_true(prepare_for_ok(&fixture, version, MM_DEVICE_SIM));
+    assert_int_equal(prepared_for, MM_DEVICE_SIM);
+    struct mmi_build *sim = mmi_version_build(version, MM_DEVICE_SIM);
+    assert_ptr_equal(sim, &version->builds[0]);
+    assert_int_equal(sim->kinds, MM_DEVICE_SIM);
+    assert_ptr_equal(mmi_version_described(version), sim);
+
+    struct mmi_build *host = mmi_version_build(version, MM_DEVICE_HOST);
+    assert_ptr_not_equal(host, sim);
+    assert_ptr_equal(host->version, version);
+    assert_true(prepare_for_ok(&fixture, version, MM_DEVICE_HOST)); /* an artifact of its own */
+    assert_int_equal(prepared_for, MM_DEVICE_HOST);
+    assert_int_equal(host->kinds, MM_DEVICE_HOST); /* the mesh has no cuda */
+    assert_int_equal(version->build_count, 2);
+    assert_ptr_not_equal(host->opened, sim->opened);
+    assert_ptr_not_equal(host->opened->artifact, sim->opened->artifact);
+    assert_ptr_equal(host->opened->build, host);
+    assert_memory_not_equal(&host->target, &sim->target, sizeof(host->target));
+    assert_int_equal(host->opened->io_hash, sim->opened->io_hash);
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
+}
+
+/* One artifact, one open description; what `size` says is apart. */
+static void test_one_layout_is_one_build(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 100k\nseed 3\n");
+    struct mmi_version *version = new_version(&fixture, NULL);
+    assert_true(prepare_for_ok(&fixture, version, MM_DEVICE_SIM));
+    struct mmi_build *build = mmi_version_build(version, MM_DEVICE_HOST);
+    assert_ptr_equal(build, mmi_version_build(version, MM_DEVICE_SIM));
+    assert_int_equal(build->kinds, MM_DEVICE_HOST | MM_DEVICE_SIM);
+    assert_int_equal(version->build_count, 1);
+    struct mmi_signatures *const *signatures = build->opened->signatures;
+    unsigned host = mmi_kind_index(MM_DEVICE_HOST), sim = mmi_kind_index(MM_DEVICE_SIM);
+    assert_ptr_not_equal(signatures[host], signatures[sim]);
+    assert_int_equal(signatures[host]->device_kind, MM_DEVICE_HOST);
+    assert_int_equal(signatures[sim]->device_kind, MM_DEVICE_SIM);
+    assert_null(signatures[mmi_kind_index(MM_DEVICE_CUDA)]);
+    uint64_t bytes = mmi_opened_bytes(build->opened);
+    assert_int_equal(bytes, build->opened->host_bytes);
+
+    float x[2] = {1, 2};
+    mm_value input = {.dtype = MM_F32, .rank = 2, .shape = {1, 2}, .data = x, .bytes = sizeof(x)};
+    struct mmi_signature *signature;
+    assert_int_equal(mmi_signature_make(signatures[sim], &input, &signature, &fixture.err), MM_OK);
+    mmi_signature_destroy(signatures[sim], mmi_signature_share(signatures[sim], &signature));
+    mmi_signature_done(signatures[sim], signature, 1);
+    assert_null(mmi_signature_find(signatures[host], &input));
+    assert_int_equal(mmi_opened_bytes(build->opened), bytes + signature->bytes);
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
+}
+
+/* It runs on one kind of the mesh's devices, and another was asked for: before the backend is known
+ * nobody can know. */
+static void test_a_kind_that_the_backend_has_not(void **state) {
+    (void)state;
+    struct fixture fixture;
+    mm_backend apart;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 10k\n");
+    struct mmi_version *version = new_apart(&fixture, &apart, MM_DEVICE_CUDA | MM_DEVICE_SIM);
+    assert_true(prepare_for_ok(&fixture, version, MM_DEVICE_HOST));
+    assert_int_equal(prepared_for, MM_DEVICE_SIM);
+    assert_int_equal(version->builds[0].kinds, MM_DEVICE_SIM);
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
+
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 10k\n");
+    version = new_apart(&fixture, &apart, MM_DEVICE_CUDA); /* it can be described all the same */
+    assert_true(prepare_for_ok(&fixture, version, MM_DEVICE_HOST));
+    assert_int_equal(version->builds[0].kinds, MM_DEVICE_CUDA);
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
+}
+
+static mm_status refuse_sim(int32_t device_kind, mm_error *err) {
+    return device_kind == MM_DEVICE_SIM ? mmi_fail(err, MM_UNSUPPORTED, "not on sim") : MM_OK;
+}
+
+/* "A version is its content", whatever the kind. */
+static void test_all_builds_have_one_content(void **state) {
+    (void)state;
+    struct fixture fixture;
+    mm_backend apart;
+    struct mmi_prepared prepared;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 100k\nseed 3\n");
+    struct mmi_version *version = new_apart(&fixture, &apart, MM_DEVICE_HOST | MM_DEVICE_SIM);
+    assert_true(prepare_ok(&fixture, version));
+    assert_true(version->content_known);
+    write_model(&fixture, "weights_bytes 100k\nseed 4\n");
+    assert_int_equal(prepare_for(&fixture, version, MM_DEVICE_SIM, &prepared), MM_SOURCE_CHANGED);
+    write_model(&fixture, "no_such_key 1\n"); /* it cannot be read and is not the same either */
+    assert_int_equal(prepare_for(&fixture, version, MM_DEVICE_SIM, &prepared), MM_SOURCE_CHANGED);
+    write_model(&fixture, "weights_bytes 100k\nseed 3\n");
+    refuse = refuse_sim; /* the same, and this kind is refused */
+    assert_int_equal(prepare_for(&fixture, version, MM_DEVICE_SIM, &prepared), MM_UNSUPPORTED);
+    assert_string_equal(fixture.err.text, "not on sim");
+    refuse = NULL;
+    assert_true(prepare_for_ok(&fixture, version, MM_DEVICE_SIM));
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
+}
+
 /* ---- The n-th failure */
 
 static void expect_whole_after(struct fixture *fixture, struct mmi_version *version) {
     world_fail_alloc(&fixture->world, 0);
     world_fault(&fixture->world, NULL, 0, 0);
     prepare_ok(fixture, version);
-    assert_int_equal(version->weights_bytes, 70 * 1024);
+    assert_int_equal(version->builds[0].weights_bytes, 70 * 1024);
     free_version(fixture, version);
 }
 
@@ -417,6 +578,10 @@ int main(void) {
         cmocka_unit_test(test_a_cancelled_preparation_leaves_nothing),
         cmocka_unit_test(test_a_backend_without_prepare_gets_the_origin),
         cmocka_unit_test(test_a_wrong_description_is_refused),
+        cmocka_unit_test(test_two_layouts_are_two_builds),
+        cmocka_unit_test(test_one_layout_is_one_build),
+        cmocka_unit_test(test_a_kind_that_the_backend_has_not),
+        cmocka_unit_test(test_all_builds_have_one_content),
         cmocka_unit_test(test_nth_allocation),
         cmocka_unit_test(test_nth_fault),
     };

@@ -100,8 +100,10 @@ static void test_readers_find_the_right_model_or_none(void **state) {
     struct reader readers[READERS];
     world_init(&fixture.world);
     fixture.owners = calloc((size_t)NUMBERS * GENERATIONS, sizeof(*fixture.owners));
-    assert_int_equal(
-        mmi_catalog_init(&fixture.catalog, &fixture.world.env.alloc, UINT32_MAX, 8, NULL), MM_OK);
+    const struct mmi_catalog_config config = {
+        .max_models = UINT32_MAX, .devices = 1, .generation_bits = 8};
+    assert_int_equal(mmi_catalog_init(&fixture.catalog, &fixture.world.env.alloc, &config, NULL),
+                     MM_OK);
     for (uint32_t name = 0; name < NAMES; name++) {
         snprintf(fixture.names[name], sizeof(fixture.names[name]), "n%u", name);
     }

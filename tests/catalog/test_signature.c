@@ -12,7 +12,8 @@
 
 struct made {
     int64_t columns;
-    int64_t special;
+    int64_t special;  /* the last element of the shape input; -1: none */
+    int64_t elements; /* of it */
     struct counts *counts;
 };
 
@@ -22,15 +23,19 @@ struct counts {
     const mm_allocator *alloc;
 };
 
-static mm_status fake_size(void *model, void *signature, const mm_value *inputs, mm_size *out,
-                           mm_error *err) {
+static mm_status fake_size(void *model, int32_t device_kind, void *signature,
+                           const mm_value *inputs, mm_size *out, mm_error *err) {
     struct counts *counts = model;
+    assert_int_equal(device_kind, MM_DEVICE_SIM);
     struct made *made = signature;
     assert_null(inputs[0].data); /* only a shape input is shown */
     atomic_fetch_add(&counts->sized, 1);
     made->counts = counts;
     made->columns = inputs[0].shape[1];
-    made->special = inputs[1].data ? *(const int64_t *)inputs[1].data : -1;
+    made->elements = (int64_t)(inputs[1].bytes / sizeof(int64_t));
+    assert_true(inputs[1].data || made->elements == 0);
+    const int64_t *elements = inputs[1].data;
+    made->special = made->elements > 0 ? elements[made->elements - 1] : -1;
     out->activation_bytes = (uint64_t)made->columns * 4;
     out->outputs[0].bytes = (uint64_t)made->columns;
     out->exactness[1] = made->columns == 13 ? MM_SIZE_BOUND : MM_SIZE_EXACT;
@@ -73,8 +78,9 @@ static void fixture_init(struct fixture *fixture, uint32_t capacity) {
     fixture->backend.table = &table;
     fixture->description =
         (mm_description){.inputs = infos, .outputs = outs, .input_count = 2, .output_count = 2};
-    fixture->signatures = mmi_signatures_new(&fixture->world.env.alloc, &fixture->backend,
-                                             &fixture->description, &fixture->counts, capacity);
+    fixture->signatures =
+        mmi_signatures_new(&fixture->world.env.alloc, &fixture->backend, &fixture->description,
+                           &fixture->counts, MM_DEVICE_SIM, capacity);
     assert_non_null(fixture->signatures);
 }
 
@@ -88,21 +94,31 @@ static void fixture_fini(struct fixture *fixture) {
 /* ---- Requests */
 
 struct inputs {
-    int64_t mode[16];
+    int64_t mode[1];
     float x[1];
     mm_value values[2];
 };
 
-static const mm_value *inputs_for(struct inputs *inputs, int64_t columns, int64_t mode) {
+/* With `count` elements of the shape input. */
+static const mm_value *inputs_with(struct inputs *inputs, int64_t columns, int64_t *mode,
+                                   int64_t count) {
     memset(inputs, 0, sizeof(*inputs));
-    inputs->mode[0] = mode;
     inputs->values[0] = (mm_value){.dtype = MM_F32,
                                    .rank = 2,
                                    .shape = {1, columns},
                                    .data = inputs->x,
                                    .bytes = sizeof(float)};
-    inputs->values[1] = (mm_value){
-        .dtype = MM_I64, .rank = 1, .shape = {1}, .data = inputs->mode, .bytes = sizeof(int64_t)};
+    inputs->values[1] = (mm_value){.dtype = MM_I64,
+                                   .rank = 1,
+                                   .shape = {count},
+                                   .data = mode,
+                                   .bytes = (uint64_t)count * sizeof(*mode)};
+    return inputs->values;
+}
+
+static const mm_value *inputs_for(struct inputs *inputs, int64_t columns, int64_t mode) {
+    inputs_with(inputs, columns, inputs->mode, 1);
+    inputs->mode[0] = mode;
     return inputs->values;
 }
 
@@ -179,7 +195,7 @@ static void test_what_was_shared_is_found(void **state) {
     fixture_fini(&fixture);
 }
 
-/* A shape input is part of the key while it is at most 64 bytes. */
+/* All of a shape input is part of the key, and shown to size. */
 static void test_elements_of_shape_inputs_count(void **state) {
     (void)state;
     struct fixture fixture;
@@ -191,19 +207,111 @@ static void test_elements_of_shape_inputs_count(void **state) {
     assert_true(is_known(&fixture, 3, 7, 2));
     assert_false(is_known(&fixture, 3, 8, 2));
 
+    fixture_fini(&fixture);
+}
+
+/* Made for `count` elements that count from 0; held. */
+static struct mmi_signature *make_long(struct fixture *fixture, int64_t *mode, int64_t count) {
     struct inputs inputs;
-    inputs_for(&inputs, 5, 1);
-    inputs.values[1].shape[0] = 16;
-    inputs.values[1].bytes = sizeof(inputs.mode); /* 128 bytes: only the shape counts */
-    assert_int_equal(
-        mmi_signature_make(fixture.signatures, inputs.values, &signature, &fixture.err), MM_OK);
-    assert_int_equal(((struct made *)signature->state)->special, -1);
+    struct mmi_signature *signature = NULL;
+    for (int64_t i = 0; i < count; i++) {
+        mode[i] = i;
+    }
+    assert_int_equal(mmi_signature_make(fixture->signatures, inputs_with(&inputs, 5, mode, count),
+                                        &signature, &fixture->err),
+                     MM_OK);
+    assert_int_equal(((struct made *)signature->state)->elements, count);
+    assert_int_equal(((struct made *)signature->state)->special, count > 0 ? count - 1 : -1);
+    return signature;
+}
+
+/* Each element counts, the first, the 9th and the last alike; and the memory of the key. */
+static void check_long(int64_t count) {
+    struct fixture fixture;
+    struct inputs inputs;
+    fixture_init(&fixture, 4);
+    int64_t *mode = calloc((size_t)count + 1, sizeof(*mode));
+    struct mmi_signature *signature = make_long(&fixture, mode, count);
     assert_true(share(&fixture, &signature));
-    done(&fixture, signature, 3);
-    inputs.mode[0] = 2;
-    signature = mmi_signature_find(fixture.signatures, inputs.values);
-    assert_non_null(signature);
-    done(&fixture, signature, 4);
+    assert_true(signature->bytes >= (uint64_t)count * sizeof(*mode));
+    done(&fixture, signature, 1);
+    expect_bytes_add_up(&fixture);
+    const int64_t places[] = {0, 7, 8, count / 2, count - 1};
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        const mm_value *values = inputs_with(&inputs, 5, mode, count);
+        signature = mmi_signature_find(fixture.signatures, values);
+        assert_non_null(signature);
+        done(&fixture, signature, 2);
+        if (places[i] >= 0 && places[i] < count) {
+            mode[places[i]]++;
+            assert_null(mmi_signature_find(fixture.signatures, values));
+            mode[places[i]]--;
+        }
+    }
+    assert_null(mmi_signature_find(fixture.signatures, inputs_with(&inputs, 5, mode, count + 1)));
+    free(mode);
+    fixture_fini(&fixture);
+}
+
+static void test_shape_inputs_of_any_length_count(void **state) {
+    (void)state;
+    static const int64_t counts[] = {0, 1, 2, 7, 8, 9, 10, 16, 17, 100, 10000, 32000};
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        check_long(counts[i]);
+    }
+}
+
+/* The same text, cut at other places, is another. */
+static void test_offsets_of_shape_inputs_count(void **state) {
+    (void)state;
+    struct fixture fixture;
+    struct inputs inputs;
+    _Alignas(8) char text[] = "onetwo..", other[] = "onetwo.!";
+    uint64_t offsets[3] = {0, 3, 8};
+    fixture_init(&fixture, 2);
+    inputs_for(&inputs, 5, 0);
+    mm_value *words = &inputs.values[1];
+    *words = (mm_value){
+        .dtype = MM_STRING, .rank = 1, .shape = {2}, .data = text, .bytes = 8, .offsets = offsets};
+    mm_value row = {.kind = MM_SEQUENCE, .items = words, .item_count = 1};
+    for (int inside = 0; inside < 2; inside++) {
+        mm_value values[2] = {inputs.values[0], inside ? row : *words};
+        struct mmi_signature *signature = NULL;
+        assert_int_equal(mmi_signature_make(fixture.signatures, values, &signature, &fixture.err),
+                         MM_OK);
+        assert_true(share(&fixture, &signature));
+        done(&fixture, signature, 1);
+        offsets[1] = 2;
+        assert_null(mmi_signature_find(fixture.signatures, values));
+        offsets[1] = 3;
+        (inside ? words : &values[1])->data = other;
+        assert_null(mmi_signature_find(fixture.signatures, values));
+        (inside ? words : &values[1])->data = text;
+        signature = mmi_signature_find(fixture.signatures, values);
+        assert_non_null(signature);
+        done(&fixture, signature, 2);
+    }
+    fixture_fini(&fixture);
+}
+
+/* 1 MB: answered, and kept by nobody. */
+static void test_large_shape_inputs_are_not_kept(void **state) {
+    (void)state;
+    const int64_t count = 1 << 17;
+    struct fixture fixture;
+    struct inputs inputs;
+    fixture_init(&fixture, 2);
+    put(&fixture, 1, 1);
+    int64_t *mode = calloc((size_t)count, sizeof(*mode));
+    struct mmi_signature *signature = make_long(&fixture, mode, count);
+    struct mmi_signature *own = signature;
+    assert_false(share(&fixture, &signature));
+    assert_ptr_equal(signature, own);
+    assert_true(signature->bytes < 4096);
+    done(&fixture, signature, 2);
+    assert_null(mmi_signature_find(fixture.signatures, inputs_with(&inputs, 5, mode, count)));
+    assert_true(is_known(&fixture, 1, 0, 3));
+    free(mode);
     fixture_fini(&fixture);
 }
 
@@ -279,6 +387,25 @@ static void test_a_failed_size_is_undone(void **state) {
     fixture_fini(&fixture);
 }
 
+static void test_an_odd_status_of_size_is_a_failure(void **state) {
+    (void)state;
+    static const mm_status odd[] = {MM_NONE, MM_PENDING, MM_CANCELLED, (mm_status)9999};
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+        struct fixture fixture;
+        fixture_init(&fixture, 2);
+        fixture.counts.answer = odd[i];
+        struct inputs inputs;
+        struct mmi_signature *signature = NULL;
+        assert_int_equal(mmi_signature_make(fixture.signatures, inputs_for(&inputs, 1, 0),
+                                            &signature, &fixture.err),
+                         MM_BACKEND_FAILED);
+        assert_int_equal(fixture.err.status, MM_BACKEND_FAILED);
+        assert_non_null(strstr(fixture.err.text, "backend fake: size answered MM_"));
+        assert_non_null(strstr(fixture.err.text, ", which it may not: as told"));
+        fixture_fini(&fixture);
+    }
+}
+
 static void test_without_memory_nothing_is_left(void **state) {
     (void)state;
     struct fixture fixture;
@@ -301,7 +428,7 @@ static void test_without_memory_nothing_is_left(void **state) {
     assert_true(nth > 4);
     world_fail_alloc(&fixture.world, 1);
     assert_null(mmi_signatures_new(&fixture.world.env.alloc, &fixture.backend, &fixture.description,
-                                   &fixture.counts, 2));
+                                   &fixture.counts, MM_DEVICE_SIM, 2));
     world_fail_alloc(&fixture.world, 0);
     fixture_fini(&fixture);
 }
@@ -385,6 +512,10 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_shared_is_found),
         cmocka_unit_test(test_elements_of_shape_inputs_count),
+        cmocka_unit_test(test_shape_inputs_of_any_length_count),
+        cmocka_unit_test(test_offsets_of_shape_inputs_count),
+        cmocka_unit_test(test_large_shape_inputs_are_not_kept),
+        cmocka_unit_test(test_an_odd_status_of_size_is_a_failure),
         cmocka_unit_test(test_the_least_recently_used_is_replaced),
         cmocka_unit_test(test_what_is_held_is_not_replaced),
         cmocka_unit_test(test_no_room_at_all),

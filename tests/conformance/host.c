@@ -3,6 +3,8 @@
 
 #include <base/checked.h>
 #include <base/status.h>
+#include <catalog/shown.h>
+#include <plugin/status.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -234,7 +236,7 @@ static void make_region(struct life *life) {
     uint64_t shift = life->subject.kind == MM_DEVICE_SIM && bytes < (UINT64_C(2) << 20) ? 256 : 0;
     life->memory = (uint8_t *)heap_take(&life->heap, bytes + shift, 4096) + shift;
     memset(life->memory, POISON, bytes);
-    life->device = (mm_device){.kind = life->subject.kind, .name = "by hand"};
+    hand_init(&life->device, life->world, life->subject.kind);
     life->region = (mm_region){life->memory, bytes, life, region_wait};
 }
 
@@ -285,28 +287,29 @@ static mm_status begin_signature(struct life *life, mm_error *err) {
     for (uint32_t i = 0; i < description->input_count; i++) {
         make_input(life, &description->inputs[i], &life->inputs[i]);
     }
-    mm_value *shapes = heap_take(&life->heap, description->input_count * sizeof(mm_value), 16);
-    for (uint32_t i = 0; i < description->input_count; i++) {
-        shapes[i] = life->inputs[i];
-        if ((description->inputs[i].flags & MM_VALUE_INFO_SHAPE_INPUT) == 0) {
-            shapes[i].data = NULL; /* no business of size */
-        }
-    }
     life->size.outputs = heap_take(&life->heap, description->output_count * sizeof(mm_value), 16);
     life->size.exactness = heap_take(&life->heap, description->output_count, 1);
     life->signature = heap_take(&life->heap, life->table->signature_bytes, 16);
-    return life->table->size(life->model, life->signature, shapes, &life->size, err);
+    struct mmi_shown shown; /* as the library shows them, and gone afterwards */
+    assert_true(mmi_shown_make(&mmi_malloc_allocator, description, life->inputs, &shown));
+    mm_status status = life->table->size(life->model, life->subject.kind, life->signature,
+                                         shown.values, &life->size, err);
+    mmi_shown_free(&mmi_malloc_allocator, &shown);
+    return status;
 }
 
 static mm_status begin_instance(struct life *life, mm_error *err) {
     make_region(life);
     life->instance = heap_take(&life->heap, life->table->instance_bytes, 16);
-    return life->table->attach(life->model, life->instance, &life->device, &life->region, err);
+    return life->table->attach(life->model, life->instance, &life->device.pub, &life->region, err);
 }
 
 mm_status life_lead(struct life *life, enum stage to, mm_error *err) {
     static mm_status (*const begin[])(struct life *, mm_error *) = {
         begin_state, prepare, begin_model, begin_signature, begin_instance,
+    };
+    static const enum mmi_backend_slot slots[] = {
+        MMI_SLOT_INIT, MMI_SLOT_PREPARE, MMI_SLOT_OPEN, MMI_SLOT_SIZE, MMI_SLOT_ATTACH,
     };
     mm_status status = MM_OK;
     for (enum stage at = life->state ? life->reached + 1 : STAGE_STATE; status == MM_OK && at <= to;
@@ -314,6 +317,7 @@ mm_status life_lead(struct life *life, enum stage to, mm_error *err) {
         memset(err, 0, sizeof(*err));
         life->reached = at;
         status = begin[at](life, err);
+        assert_true(mmi_slot_may(life->table, slots[at], status));
     }
     return status;
 }
@@ -332,6 +336,7 @@ void life_fini(struct life *life) {
     if (life->state && table->fini) {
         table->fini(life->state);
     }
+    hand_fini(&life->device);
     heap_free(&life->heap);
     pthread_mutex_destroy(&life->arrival);
 }
@@ -365,6 +370,12 @@ static void *exec_part(mm_exec *exec, uint64_t bytes) {
     return run->life->trouble.no_part ? NULL : heap_take(&run->heap, bytes, 16);
 }
 
+static bool exec_stopped(mm_exec *exec) {
+    struct life *life = run_of(exec)->life;
+    uint64_t calls = ++life->stop_calls;
+    return life->trouble.stopped_at > 0 && calls >= life->trouble.stopped_at;
+}
+
 void run_infer(struct run *run, struct life *life, uint32_t unwanted) {
     const mm_size *size = &life->size;
     uint32_t count = life->description.output_count;
@@ -396,9 +407,14 @@ void run_infer(struct run *run, struct life *life, uint32_t unwanted) {
         .scratch_more = exec_more,
         .output = exec_output,
         .output_part = exec_part,
+        .stopped = exec_stopped,
+        .stream = life->subject.kind == MM_DEVICE_HOST ? NULL : run,
+        .device = &life->device.pub,
     };
     run->status =
         life->table->infer(life->instance, &run->exec, life->inputs, run->outputs, &run->err);
+    hand_finish(&life->device, run->exec.stream);
+    assert_true(mmi_slot_may(life->table, MMI_SLOT_INFER, run->status));
 }
 
 void run_fini(struct run *run) {

@@ -6,10 +6,13 @@
  * as the contract allows. Weights arrive when they are waited for and not before; scratch is full
  * of rubbish; what lies behind a buffer is guarded. */
 
+#include <conformance/device.h>
 #include <conformance/samples.h>
 #include <support/world.h>
 
 #include <modelmesh/backend.h>
+
+#include <stdatomic.h>
 
 /* Memory of the suite itself, given back all at once. */
 struct heap {
@@ -27,6 +30,7 @@ struct trouble {
     uint64_t read_fails_at; /* MM_IO */
     uint64_t sink_fails_at; /* MM_NO_SPACE */
     uint64_t cancelled_at;  /* from then on */
+    uint64_t stopped_at;    /* from then on */
     bool weights_fail;      /* no group arrives: MM_IO */
     bool no_output;         /* exec->output gives nothing */
     bool no_part;           /* exec->output_part gives nothing */
@@ -61,7 +65,8 @@ struct life {
     struct heap heap;
     mm_services services;
     uint64_t reads, sink_calls, cancel_calls;
-    enum stage reached; /* its constructor was called */
+    _Atomic uint64_t stop_calls; /* by any run of it */
+    enum stage reached;          /* its constructor was called */
     void *state, *model, *signature, *instance;
     mm_source source;
     struct artifact artifact;
@@ -69,7 +74,7 @@ struct life {
     mm_description description;
     mm_value *inputs;
     mm_size size;
-    mm_device device;
+    struct hand device;
     mm_region region;
     uint8_t *memory; /* the region's, writable */
     bool arrived[256];
@@ -77,8 +82,8 @@ struct life {
 };
 
 void life_init(struct life *life, struct world *world, const struct subject *subject);
-/* From where it is to `to`. On failure the stage it stopped at is not undone: that is life_fini's.
- * */
+/* From where it is to `to`. On failure the stage it stopped at is not undone: that is
+ * life_fini's. */
 mm_status life_lead(struct life *life, enum stage to, mm_error *err);
 /* Destructors of all stages whose constructor was called, also if it failed. */
 void life_fini(struct life *life);

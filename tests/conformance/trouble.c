@@ -36,7 +36,8 @@ static mm_status live(const struct subject *subject, const struct trouble *troub
     *hit = world_failed(&world) ||
            (trouble->read_fails_at > 0 && life.reads >= trouble->read_fails_at) ||
            (trouble->sink_fails_at > 0 && life.sink_calls >= trouble->sink_fails_at) ||
-           (trouble->cancelled_at > 0 && life.cancel_calls >= trouble->cancelled_at);
+           (trouble->cancelled_at > 0 && life.cancel_calls >= trouble->cancelled_at) ||
+           (trouble->stopped_at > 0 && life.stop_calls >= trouble->stopped_at);
     life_fini(&life);
     world_fini(&world); /* nothing is left */
     return status;
@@ -81,6 +82,32 @@ static void test_cancel(void **state) {
     life_init(&life, &world, subject);
     assert_int_equal(life_lead(&life, STAGE_PREPARED, &err), MM_OK);
     assert_true(!subject->table->prepare || life.cancel_calls > 0); /* it does ask */
+    life_fini(&life);
+    world_fini(&world);
+}
+
+/* Whenever a run is ended, it says so, and the instance serves the next one. */
+static void test_stop(void **state) {
+    struct world world;
+    struct life life;
+    mm_error err;
+    world_init(&world);
+    life_init(&life, &world, *state);
+    assert_int_equal(life_lead(&life, STAGE_INSTANCE, &err), MM_OK);
+    bool hit = true;
+    for (uint64_t nth = 1; hit && nth <= MOST_POINTS; nth++) {
+        life.trouble.stopped_at = nth;
+        life.stop_calls = 0;
+        struct run run;
+        run_infer(&run, &life, 0);
+        hit = life.stop_calls >= nth;
+        assert_true(life.stop_calls <= nth); /* told once, it does not ask again */
+        assert_int_equal(run.status, hit ? MM_CANCELLED : MM_OK);
+        if (hit) {
+            check_error(run.status, &run.err);
+        }
+        run_fini(&run);
+    }
     life_fini(&life);
     world_fini(&world);
 }
@@ -198,6 +225,7 @@ const struct conformance_test trouble_tests[] = {
     {"failing reads", test_reads},
     {"failing sink", test_sink},
     {"cancel", test_cancel},
+    {"stop", test_stop},
     {"failing weights", test_weights},
     {"refused outputs", test_outputs},
     {"truncated model", test_truncated},

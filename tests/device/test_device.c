@@ -62,7 +62,8 @@ static void test_names(void **state) {
     struct world world;
     world_init(&world);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct mmi_device_config config = {cases[i].name, 7, FIXTURE_BYTES, 0, 0};
+        struct mmi_device_config config = {
+            .name = cases[i].name, .index = 7, .budget_bytes = FIXTURE_BYTES};
         struct mmi_device *device = NULL;
         mm_error err = {0};
         assert_int_equal(mmi_device_open(&world.env, &config, &device, &err), cases[i].status);
@@ -291,7 +292,8 @@ static void test_resize_absurd(void **state) {
 
 static void test_two_devices(void **state) {
     struct fixture *fixture = *state;
-    struct mmi_device_config config = {"sim/other", 1, FIXTURE_BYTES, 0, 0};
+    struct mmi_device_config config = {
+        .name = "sim/other", .index = 1, .budget_bytes = FIXTURE_BYTES};
     struct mmi_device *other;
     mm_error err;
     assert_int_equal(mmi_device_open(&fixture->world.env, &config, &other, &err), MM_OK);

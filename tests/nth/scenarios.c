@@ -95,26 +95,28 @@ static void play_update(struct stage *stage) {
     }
     mm_model_spec next = stage_spec(stage, 0, 1);
     if (!stage_step(stage, "update",
-                    mm_update(stage->mesh, stage->models[0], &next, 0, NULL, &stage->err))) {
+                    mm_update(stage->mesh, stage->models[0], &next, 0, NULL, NULL, &stage->err))) {
         mm_model_spec back = stage_spec(stage, 0, 0);
         world_fail_alloc(&stage->world, 0);
         world_fault(&stage->world, NULL, 0, 0);
         mm_error err;
-        stage->wrong |= mm_update(stage->mesh, stage->models[0], &back, 0, NULL, &err) != MM_OK;
+        stage->wrong |=
+            mm_update(stage->mesh, stage->models[0], &back, 0, NULL, NULL, &err) != MM_OK;
         return;
     }
     next = stage_spec(stage, 0, 0);
     if (stage_ask(stage, 0, 1, NULL) &&
-        stage_step(
-            stage, "update, replace",
-            mm_update(stage->mesh, stage->models[0], &next, MM_UPDATE_REPLACE, &op, &stage->err))) {
+        stage_step(stage, "update, replace",
+                   mm_update(stage->mesh, stage->models[0], &next, MM_UPDATE_REPLACE, NULL, &op,
+                             &stage->err))) {
         end_op(stage, "update's op", op);
     }
     if (stage->status != MM_OK) { /* the epilogue asks for revision 0 */
         world_fail_alloc(&stage->world, 0);
         world_fault(&stage->world, NULL, 0, 0);
         mm_error err;
-        stage->wrong |= mm_update(stage->mesh, stage->models[0], &next, 0, NULL, &err) != MM_OK;
+        stage->wrong |=
+            mm_update(stage->mesh, stage->models[0], &next, 0, NULL, NULL, &err) != MM_OK;
     } else {
         stage_ask(stage, 0, 0, NULL);
     }

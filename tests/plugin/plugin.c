@@ -15,9 +15,9 @@ static void end(void *object) {
     (void)object;
 }
 
-static mm_status size(void *model, void *signature, const mm_value *inputs, mm_size *out,
-                      mm_error *err) {
-    (void)model, (void)signature, (void)inputs, (void)out, (void)err;
+static mm_status size(void *model, int32_t device_kind, void *signature, const mm_value *inputs,
+                      mm_size *out, mm_error *err) {
+    (void)model, (void)device_kind, (void)signature, (void)inputs, (void)out, (void)err;
     return MM_OK;
 }
 

@@ -9,7 +9,10 @@
 
 /* Each fault changes one thing of a good table or of its only format. */
 #define FAULTS(X)                                                                                  \
-    X(struct_size, t->struct_size--)                                                               \
+    X(backend.struct_size, t->struct_size--)                                                       \
+    X(backend.struct_size, t->struct_size = 0)                                                     \
+    X(backend.struct_size, t->struct_size = offsetof(mm_backend, infer))                           \
+    X(backend.struct_size, t->struct_size = UINT32_MAX)                                            \
     X(name, t->name = NULL)                                                                        \
     X(name, t->name = "")                                                                          \
     X(name, t->name = "two words")                                                                 \
@@ -95,12 +98,64 @@ static void test_good(void **state) {
     (void)state;
     const mm_format format = {"good", "1", ".good", "GOOD", 4, 0};
     mm_backend table = plain_table("good", &format, 1);
-    assert_int_equal(mmi_backend_check(&table, NULL), MM_OK);
+    mm_backend copy;
+    assert_int_equal(mmi_backend_read(&table, &copy, NULL), MM_OK);
     table.flags = MM_BACKEND_OWN_MEMORY | MM_BACKEND_NESTED;
     table.own_bytes = own_bytes;
     table.init = init;
     table.fini = table.close;
-    assert_int_equal(mmi_backend_check(&table, NULL), MM_OK);
+    assert_int_equal(mmi_backend_read(&table, &copy, NULL), MM_OK);
+    assert_memory_equal(&copy, &table, sizeof(table));
+}
+
+/* A table of an older minor ends before the slots that came later; one that is longer than ours has
+ * nothing there. */
+static void test_sizes(void **state) {
+    (void)state;
+    const mm_format format = {"good", "1", ".good", "GOOD", 4, 0};
+    struct {
+        mm_backend table;
+        uint64_t later[2];
+    } grown = {.table = plain_table("good", &format, 1)};
+    mm_backend copy;
+    mm_error err = {0};
+    grown.table.abi_minor = 0;
+    grown.table.struct_size = offsetof(mm_backend, own_bytes);
+    grown.table.own_bytes = own_bytes; /* lies behind the table */
+    assert_int_equal(mmi_backend_read(&grown.table, &copy, &err), MM_OK);
+    assert_ptr_equal(copy.infer, grown.table.infer);
+    assert_null(copy.own_bytes);
+    grown.table.flags = MM_BACKEND_OWN_MEMORY;
+    assert_int_equal(mmi_backend_read(&grown.table, &copy, &err), MM_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.text, "own_bytes"));
+    grown.table.struct_size = sizeof(grown);
+    assert_int_equal(mmi_backend_read(&grown.table, &copy, &err), MM_OK);
+    assert_ptr_equal(copy.own_bytes, own_bytes);
+    grown.later[1] = 1;
+    assert_int_equal(mmi_backend_read(&grown.table, &copy, &err), MM_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.text, "backend.struct_size"));
+}
+
+/* The registry keeps a copy: what the caller does to its table later changes nothing. */
+static void test_copy(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    const mm_format format = {.name = "good"};
+    mm_backend table = plain_table("good", &format, 1);
+    mm_backend whole = table;
+    table.struct_size = offsetof(mm_backend, own_bytes);
+    table.own_bytes = own_bytes;
+    assert_int_equal(mmi_registry_add(fixture.registry, &table, NULL), MM_OK);
+    memset(&table, 0xa5, sizeof(table));
+    struct mmi_backend *backend;
+    const mm_format *found;
+    const struct mmi_format_query query = {.format = "good"};
+    assert_int_equal(mmi_registry_find(fixture.registry, &query, &backend, &found, NULL), MM_OK);
+    assert_ptr_equal(found, &format);
+    assert_ptr_equal(backend->table->infer, whole.infer);
+    assert_null(backend->table->own_bytes);
+    fixture_fini(&fixture);
 }
 
 static void check_abi(uint32_t major, uint32_t minor) {
@@ -110,7 +165,8 @@ static void check_abi(uint32_t major, uint32_t minor) {
     table.abi_minor = minor;
     table.struct_size = 12; /* of another ABI nothing more is looked at */
     mm_error err = {0};
-    assert_int_equal(mmi_backend_check(&table, &err), MM_ABI_MISMATCH);
+    mm_backend copy;
+    assert_int_equal(mmi_backend_read(&table, &copy, &err), MM_ABI_MISMATCH);
     char theirs[32], ours[32];
     snprintf(theirs, sizeof(theirs), "ABI %u.%u", major, minor);
     snprintf(ours, sizeof(ours), "has %d.%d", MM_BACKEND_ABI_MAJOR, MM_BACKEND_ABI_MINOR);
@@ -127,9 +183,8 @@ static void test_abi(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),
-        cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_abi),
+        cmocka_unit_test(test_good), cmocka_unit_test(test_faults), cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_copy), cmocka_unit_test(test_abi),
     };
     return cmocka_run_group_tests_name("plugin-check", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The list of backends: what registering does, what a backend is given, what happens when it fails.
- * */
+/* The list of backends: what registering does, what a backend is given, what happens when it
+ * fails. */
 
 #include <plugin/tables.h>
 
@@ -104,19 +104,24 @@ static void test_failing_init(void **state) {
     (void)state;
     struct fixture fixture;
     fixture_init(&fixture);
-    tale = (struct tale){.answer = MM_TOO_LARGE, .reason = "the moon is too far"};
+    tale = (struct tale){.answer = MM_NO_MEMORY, .reason = "the moon is too far"};
     const mm_backend one = told_table(true);
     mm_error err;
-    assert_int_equal(mmi_registry_add(fixture.registry, &one, &err), MM_TOO_LARGE);
+    assert_int_equal(mmi_registry_add(fixture.registry, &one, &err), MM_NO_MEMORY);
     assert_string_equal(err.text, "backend one: the moon is too far");
     assert_int_equal(err.needed_bytes, 7);
     assert_int_equal(err.available_bytes, 5);
     assert_string_equal(tale.text, "i1f1");
     assert_null(find(&fixture, "a.one"));
     tale.reason = NULL; /* a backend that says nothing still gives a sentence */
-    assert_int_equal(mmi_registry_add(fixture.registry, &one, &err), MM_TOO_LARGE);
-    assert_int_equal(err.status, MM_TOO_LARGE);
-    assert_string_equal(err.text, "backend one: larger than every device's budget");
+    assert_int_equal(mmi_registry_add(fixture.registry, &one, &err), MM_NO_MEMORY);
+    assert_int_equal(err.status, MM_NO_MEMORY);
+    assert_string_equal(err.text, "backend one: init failed: out of memory");
+    tale.answer = MM_CLOSED;
+    assert_int_equal(mmi_registry_add(fixture.registry, &one, &err), MM_BACKEND_FAILED);
+    assert_int_equal(err.status, MM_BACKEND_FAILED);
+    assert_string_equal(err.text, "backend one: init answered MM_CLOSED (81: the mesh is closed), "
+                                  "which it may not");
     tale.answer = MM_OK; /* and the name is free */
     assert_int_equal(mmi_registry_add(fixture.registry, &one, NULL), MM_OK);
     assert_non_null(find(&fixture, "a.one"));

@@ -31,11 +31,13 @@ static void test_better_to_worse(void **state) {
         {.plan = {.verdict = MMI_PLAN_EVICT, .victim_cost_ns = 2, .draining = true}},
         {.plan = {.verdict = MMI_PLAN_STAY, .wait_until_ns = 3}},
         {.plan = {.verdict = MMI_PLAN_STAY, .wait_until_ns = 4}},
+        {.plan = {.verdict = MMI_PLAN_RUNS}},
         {.plan = {.verdict = MMI_PLAN_LEASED, .victim_cost_ns = 1}},
         {.plan = {.verdict = MMI_PLAN_LEASED, .victim_cost_ns = 2}},
-        {.plan = {.verdict = MMI_PLAN_HELD}, .free_bytes = 1},
-        {.plan = {.verdict = MMI_PLAN_PINNED}, .free_bytes = 2},
-        {.plan = {.verdict = MMI_PLAN_TOO_LARGE}, .free_bytes = 3},
+        {.plan = {.verdict = MMI_PLAN_STALLED}, .free_bytes = 1},
+        {.plan = {.verdict = MMI_PLAN_HELD}, .free_bytes = 2},
+        {.plan = {.verdict = MMI_PLAN_BARRED}, .free_bytes = 3},
+        {.plan = {.verdict = MMI_PLAN_TOO_LARGE}, .free_bytes = 4},
     };
     size_t count = sizeof order / sizeof order[0];
     for (size_t i = 0; i < count; i++) {

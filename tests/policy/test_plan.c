@@ -17,12 +17,10 @@ struct scene {
 /* Nobody there, the asker is of class normal. */
 static void scene_init(struct scene *scene, uint64_t need_bytes, uint64_t free_bytes) {
     *scene = (struct scene){.fit = {.need_bytes = need_bytes, .free_bytes = free_bytes}};
-    scene->input = (struct mmi_plan_input){.policy = &mmi_policy_lru,
-                                           .candidates = scene->candidates,
+    scene->input = (struct mmi_plan_input){.candidates = scene->candidates,
                                            .evict_class = 1,
                                            .fits_empty = true,
                                            .now_ns = NOW_NS,
-                                           .now_ticks = NOW_NS,
                                            .fit = fit_query_of(&scene->fit)};
     scene->output.victims = scene->victims;
 }
@@ -78,7 +76,7 @@ static void test_draining_is_awaited(void **state) {
     scene_init(&scene, 10, 0);
     add(&scene, MMI_CANDIDATE_RECLAIMABLE, 4);
     struct mmi_candidate *draining = add(&scene, MMI_CANDIDATE_DRAINING, 6);
-    draining->pinned = draining->self = true; /* it leaves all the same */
+    draining->barred = draining->self = true; /* it leaves all the same */
     draining->evict_class = 2;
     add(&scene, MMI_CANDIDATE_IDLE, 10);
     check(&scene, MMI_PLAN_WAIT, 0, NULL);
@@ -170,8 +168,8 @@ static void test_loading_is_awaited(void **state) {
     add(&scene, MMI_CANDIDATE_LOADING, 10);
     check(&scene, MMI_PLAN_WAIT, 0, NULL);
     scene.fit.released = 0;
-    scene.candidates[0].pinned = true; /* READY later, but it will not leave */
-    check(&scene, MMI_PLAN_PINNED, 0, NULL);
+    scene.candidates[0].barred = true; /* READY later, but it will not leave */
+    check(&scene, MMI_PLAN_BARRED, 0, NULL);
 }
 
 static void test_forbidden(void **state) {
@@ -182,11 +180,11 @@ static void test_forbidden(void **state) {
         bool reclaimable = why == 3;
         struct mmi_candidate *kept =
             add(&scene, reclaimable ? MMI_CANDIDATE_RECLAIMABLE : MMI_CANDIDATE_IDLE, 9);
-        kept->pinned = why == 0 || why == 3;
+        kept->barred = why == 0 || why == 3;
         kept->self = why == 1;
         kept->evict_class = why == 2 ? 2 : 0;
         add(&scene, MMI_CANDIDATE_IDLE, 1);
-        check(&scene, MMI_PLAN_PINNED, 0, NULL);
+        check(&scene, MMI_PLAN_BARRED, 0, NULL);
     }
 }
 
@@ -195,7 +193,7 @@ static void test_held_by_nobody_seen(void **state) {
     struct scene scene;
     scene_init(&scene, 10, 0);
     add(&scene, MMI_CANDIDATE_IDLE, 4);
-    add(&scene, MMI_CANDIDATE_IDLE, 5)->pinned = true; /* not what forbids it: 9 of 10 */
+    add(&scene, MMI_CANDIDATE_IDLE, 5)->barred = true; /* not what forbids it: 9 of 10 */
     check(&scene, MMI_PLAN_HELD, 0, NULL);
 }
 
@@ -203,7 +201,7 @@ static void test_too_large(void **state) {
     (void)state;
     struct scene scene;
     scene_init(&scene, 10, 0);
-    add(&scene, MMI_CANDIDATE_IDLE, 9)->pinned = true;
+    add(&scene, MMI_CANDIDATE_IDLE, 9)->barred = true;
     scene.input.fits_empty = false;
     check(&scene, MMI_PLAN_TOO_LARGE, 0, NULL);
 }
@@ -222,12 +220,50 @@ static void test_shared_chunk_leaves_as_one(void **state) {
     check(&scene, MMI_PLAN_EVICT, 2, (uint32_t[]){2, 0});
 }
 
-static void test_policy_by_name(void **state) {
+/* Scratch comes back when runs end; the runs' models may stay. */
+static void test_runs_are_awaited_before_leases(void **state) {
     (void)state;
-    assert_ptr_equal(mmi_policy_find("lru"), &mmi_policy_lru);
-    assert_ptr_equal(mmi_policy_find(NULL), &mmi_policy_lru);
-    assert_null(mmi_policy_find("LRU"));
-    assert_null(mmi_policy_find(""));
+    struct scene scene;
+    scene_init(&scene, 10, 0);
+    add(&scene, MMI_CANDIDATE_RUNNING, 8)->evict_class = 2; /* nobody leaves for it */
+    add(&scene, MMI_CANDIDATE_IDLE, 2);
+    add(&scene, MMI_CANDIDATE_LEASED, 99);
+    check(&scene, MMI_PLAN_RUNS, 0, NULL);
+
+    scene_init(&scene, 14, 0);
+    add(&scene, MMI_CANDIDATE_RUNNING, 8);
+    add(&scene, MMI_CANDIDATE_LEASED, 6);
+    check(&scene, MMI_PLAN_LEASED, 1, (uint32_t[]){1});
+    assert_true(scene.output.draining); /* the scratch is needed as well */
+}
+
+/* Who waits for memory gives none back, in whatever state it is. */
+static void test_stalled_are_not_awaited(void **state) {
+    (void)state;
+    const enum mmi_candidate_state states[] = {MMI_CANDIDATE_LEASED, MMI_CANDIDATE_DRAINING,
+                                               MMI_CANDIDATE_RECLAIMABLE};
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+        struct scene scene;
+        scene_init(&scene, 10, 4);
+        struct mmi_candidate *stalled = add(&scene, states[i], 6);
+        stalled->stalled = true;
+        check(&scene, MMI_PLAN_STALLED, 0, NULL);
+        stalled->barred = stalled->self = true; /* its own, which waits as well */
+        scene.fit.released = 0;
+        check(&scene, MMI_PLAN_STALLED, 0, NULL);
+    }
+}
+
+/* The second copy of a hot model leaves before the only copy of a cold one. */
+static void test_spare_copies_first(void **state) {
+    (void)state;
+    struct scene scene;
+    scene_init(&scene, 6, 0);
+    add(&scene, MMI_CANDIDATE_IDLE, 3)->evict_class = 0;
+    add(&scene, MMI_CANDIDATE_IDLE, 3)->spare = true;
+    add(&scene, MMI_CANDIDATE_IDLE, 3);
+    scene.candidates[1].last_used = 1000;
+    check(&scene, MMI_PLAN_EVICT, 2, (uint32_t[]){1, 0});
 }
 
 int main(void) {
@@ -245,7 +281,9 @@ int main(void) {
         cmocka_unit_test(test_held_by_nobody_seen),
         cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_shared_chunk_leaves_as_one),
-        cmocka_unit_test(test_policy_by_name),
+        cmocka_unit_test(test_runs_are_awaited_before_leases),
+        cmocka_unit_test(test_stalled_are_not_awaited),
+        cmocka_unit_test(test_spare_copies_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

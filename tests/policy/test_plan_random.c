@@ -34,10 +34,12 @@ static void scene_random(struct scene *scene, uint64_t *random) {
         scene->fit.own_bytes[i] = bytes;
         scene->candidates[i] = (struct mmi_candidate){
             .index = i,
-            .state = (uint8_t)test_random_below(random, MMI_CANDIDATE_LOADING + 1),
+            .state = (uint8_t)test_random_below(random, MMI_CANDIDATE_RUNNING + 1),
             .evict_class = (uint8_t)test_random_below(random, 3),
-            .pinned = test_random_below(random, 8) == 0,
+            .barred = test_random_below(random, 8) == 0,
             .self = test_random_below(random, 10) == 0,
+            .stalled = test_random_below(random, 8) == 0,
+            .spare = test_random_below(random, 6) == 0,
             .last_used = test_random_below(random, 6),
             .bytes = bytes,
             .load_cost_ns = test_random_below(random, 100),
@@ -54,17 +56,19 @@ static void scene_random(struct scene *scene, uint64_t *random) {
     scene->fit.need_bytes = test_random_below(random, 8 + 5 * (scene->count + 1));
 }
 
+#define STEP_HELD 11
+
 /* The header's list of steps, once more. */
 static int step_of(const struct scene *scene, const struct mmi_candidate *c) {
-    bool ours = !c->pinned && !c->self;
-    bool below = c->evict_class <= scene->evict_class;
-    bool stays = c->stay_until_ns > NOW_NS;
-    return c->state == MMI_CANDIDATE_DRAINING                   ? 3
-           : c->state == MMI_CANDIDATE_RECLAIMABLE && ours      ? 2
-           : c->state == MMI_CANDIDATE_IDLE && ours && below    ? (stays ? 5 : 4)
-           : c->state == MMI_CANDIDATE_LEASED && ours && below  ? 6
-           : c->state == MMI_CANDIDATE_LOADING && ours && below ? 7
-                                                                : 8;
+    static const int steps[] = {
+        [MMI_CANDIDATE_RECLAIMABLE] = 2, [MMI_CANDIDATE_DRAINING] = 3, [MMI_CANDIDATE_IDLE] = 4,
+        [MMI_CANDIDATE_RUNNING] = 6,     [MMI_CANDIDATE_LEASED] = 7,   [MMI_CANDIDATE_LOADING] = 8};
+    int step = steps[c->state];
+    bool stays = step == 4 && c->stay_until_ns > NOW_NS;
+    bool asks_class = step == 4 || step >= 7;
+    bool barred = (step != 3 && (c->barred || c->self)) ||
+                  (asks_class && c->evict_class > scene->evict_class);
+    return c->stalled ? 9 : barred ? 10 : stays ? 5 : step;
 }
 
 /* How many of the others leave before candidate i. */
@@ -73,6 +77,7 @@ static uint32_t place_of(const struct scene *scene, uint32_t i) {
     for (uint32_t j = 0; j < scene->count; j++) {
         const struct mmi_candidate *a = &scene->candidates[j], *b = &scene->candidates[i];
         int64_t d = step_of(scene, a) - step_of(scene, b);
+        d = d != 0 ? d : b->spare - a->spare;
         d = d != 0 ? d : a->evict_class - b->evict_class;
         d = d != 0 ? d : (int64_t)a->last_used - (int64_t)b->last_used;
         d = d != 0 ? d : (int64_t)j - (int64_t)i;
@@ -143,7 +148,11 @@ static void check_victims(const struct scene *scene, int step, const struct mmi_
             }
         }
     }
-    uint32_t draining = expected & up_to_step(scene, 3) & ~up_to_step(scene, 2);
+    uint32_t draining = 0; /* and runs: they are awaited, not chosen */
+    for (uint32_t i = 0; i < scene->count; i++) {
+        int of = step_of(scene, &scene->candidates[i]);
+        draining |= of == 3 || of == 6 ? expected & UINT32_C(1) << i : 0;
+    }
     assert_int_equal(out->draining, draining != 0);
     assert_int_equal(named, expected & ~draining);
     assert_int_equal(out->victim_bytes, sums.victim_bytes);
@@ -159,16 +168,18 @@ static enum mmi_verdict check_scene(const struct scene *scene, const struct mmi_
                                                 MMI_PLAN_WAIT,
                                                 MMI_PLAN_EVICT,
                                                 MMI_PLAN_STAY,
+                                                MMI_PLAN_RUNS,
                                                 MMI_PLAN_LEASED,
                                                 MMI_PLAN_WAIT,
-                                                MMI_PLAN_PINNED,
+                                                MMI_PLAN_STALLED,
+                                                MMI_PLAN_BARRED,
                                                 MMI_PLAN_HELD};
     int step = 1;
-    while (step < 9 && !fit_would_hold(&scene->fit, up_to_step(scene, step))) {
+    while (step < STEP_HELD && !fit_would_hold(&scene->fit, up_to_step(scene, step))) {
         step++;
     }
     assert_int_equal(out->verdict, verdicts[step]);
-    if (step == 2 || step == 4 || step == 6) {
+    if (step == 2 || step == 4 || step == 7) {
         check_victims(scene, step, out);
         return out->verdict;
     }
@@ -193,8 +204,7 @@ static void test_against_all_subsets(void **state) {
         }
         uint32_t victims[FIT_MAX];
         struct fit fit = scene.fit;
-        struct mmi_plan_input input = {.policy = &mmi_policy_lru,
-                                       .candidates = shuffled,
+        struct mmi_plan_input input = {.candidates = shuffled,
                                        .count = scene.count,
                                        .evict_class = scene.evict_class,
                                        .fits_empty = true,
@@ -205,7 +215,7 @@ static void test_against_all_subsets(void **state) {
         seen[check_scene(&scene, &output)]++;
     }
     for (int verdict = 0; verdict < MMI_PLAN_TOO_LARGE; verdict++) {
-        assert_true(seen[verdict] > ROUNDS / 200); /* the dice know every verdict */
+        assert_true(seen[verdict] > ROUNDS / 500); /* the dice know every verdict */
     }
 }
 
@@ -232,19 +242,10 @@ static bool field_fits(void *ctx) {
     return field->room_bytes >= field->need_bytes;
 }
 
-static uint64_t compared;
-
-static int compare_counted(const struct mmi_candidate *a, const struct mmi_candidate *b,
-                           uint64_t now_ticks) {
-    compared++;
-    return mmi_policy_lru.compare(a, b, now_ticks);
-}
-
 static void test_cost_of_thousands(void **state) {
     (void)state;
     static struct mmi_candidate candidates[MANY];
     static uint32_t victims[MANY];
-    const struct mmi_policy policy = {.name = "counted", .compare = compare_counted};
     /* A few leave, half leave, all leave. */
     const uint64_t needs[] = {3, MANY / 2, MANY};
     for (size_t n = 0; n < sizeof needs / sizeof needs[0]; n++) {
@@ -255,7 +256,6 @@ static void test_cost_of_thousands(void **state) {
         }
         struct field field = {.need_bytes = needs[n]};
         struct mmi_plan_input input = {
-            .policy = &policy,
             .candidates = candidates,
             .count = MANY,
             .evict_class = 1,
@@ -263,12 +263,9 @@ static void test_cost_of_thousands(void **state) {
             .fit = {
                 .ctx = &field, .release = field_release, .keep = field_keep, .fits = field_fits}};
         struct mmi_plan_output output = {.victims = victims};
-        compared = 0;
         mmi_plan(&input, &output);
         assert_int_equal(output.verdict, MMI_PLAN_EVICT);
         assert_int_equal(output.victim_count, needs[n]);
-        /* 2 compares a level of 13, 2 an element to build the heap. */
-        assert_true(compared <= 2 * MANY + 26 * needs[n]);
         assert_true(field.fits_calls <= 2 * needs[n] + 1);
     }
 }

@@ -46,7 +46,8 @@ enum { NOBODY = 3 }; /* an owner, or whose bytes there are: 0, 1, 2 = the slot's
     X(T_LEASE, "load: the loader's lease") X(T_FILL, "load: write the bytes")                      \
     X(T_LOCK_3, "load: lock") X(T_GRANT, "load: a waiter's lease") X(T_READY, "load: store READY") \
     X(V_LOCK, "revive: lock") X(V_STORE, "revive: store READY")                                    \
-    X(L_LOCK, "lost: lock") X(L_STORE, "lost: store LOST")
+    X(L_LOCK, "lost or unregistered: lock") X(L_LOST, "lost: store LOST")                          \
+    X(L_LEAVING, "unregistered: store LEAVING")
 /* clang-format on */
 enum step {
 #define STEP_ENUM(name, text) name,
@@ -65,7 +66,7 @@ struct thread {
     uint8_t generation, shard;
     uint8_t left; /* rounds to go; mutations put a remembered observation into the high bit */
     uint8_t buffered;
-    uint8_t buffer[BUFFER]; /* variable << 5 | value */
+    uint8_t buffer[BUFFER]; /* variable << 6 | value */
 };
 enum { SEEN = 0x80 };
 
@@ -79,21 +80,27 @@ struct state {
 _Static_assert(sizeof(struct state) == 64, "hashed as eight words");
 
 static uint8_t word(uint8_t state, unsigned generation) {
-    return (uint8_t)(state | generation << 3);
+    return (uint8_t)(state | generation << 4);
 }
 static uint8_t state_of(uint8_t value) {
-    return value & 7;
+    return value & 15;
 }
 static uint8_t generation_of(uint8_t value) {
-    return value >> 3;
+    return value >> 4;
+}
+
+/* States that a lease may be out in, and that end when the last one comes back. */
+static bool is_awaited(uint8_t value) {
+    return state_of(value) == MMI_DRAINING || state_of(value) == MMI_LEAVING ||
+           state_of(value) == MMI_LOST;
 }
 
 /* ---- Memory --------------------------------------------------------------------------------- */
 
 static uint8_t load(const struct state *s, const struct thread *t, enum variable variable) {
     for (unsigned i = t->buffered; i-- > 0;) {
-        if (t->buffer[i] >> 5 == variable) {
-            return t->buffer[i] & 31;
+        if (t->buffer[i] >> 6 == variable) {
+            return t->buffer[i] & 63;
         }
     }
     return s->memory[variable];
@@ -104,7 +111,7 @@ static bool store_plain(struct thread *t, enum variable variable, uint8_t value)
     if (t->buffered == BUFFER) {
         return false;
     }
-    t->buffer[t->buffered++] = (uint8_t)(variable << 5 | value);
+    t->buffer[t->buffered++] = (uint8_t)(variable << 6 | value);
     return true;
 }
 static bool store(struct state *s, struct thread *t, enum variable variable, uint8_t value) {
@@ -119,7 +126,7 @@ static bool flush(struct state *s, struct thread *t) {
     if (t->buffered == 0) {
         return false;
     }
-    s->memory[t->buffer[0] >> 5] = t->buffer[0] & 31;
+    s->memory[t->buffer[0] >> 6] = t->buffer[0] & 63;
     t->buffered--;
     t->buffer[0] = t->buffer[1];
     t->buffer[1] = 0;
@@ -191,8 +198,7 @@ static bool step_reader(struct state *s, struct thread *t, unsigned choice, enum
     }
     case R_AGAIN:
     case R_AGAIN_REFUSED:
-        if (m == (t->at == R_AGAIN ? NO_RECHECK : NO_RECHECK_REFUSED) ||
-            (state_of(value) != MMI_DRAINING && state_of(value) != MMI_LOST)) {
+        if (m == (t->at == R_AGAIN ? NO_RECHECK : NO_RECHECK_REFUSED) || !is_awaited(value)) {
             return go(t, t->then);
         }
         return go(t, S_LOCK);
@@ -209,14 +215,13 @@ static bool step_settle(struct state *s, struct thread *t) {
             return false;
         }
         value = s->memory[WORD];
-        return go(t, state_of(value) == MMI_DRAINING || state_of(value) == MMI_LOST ? S_SCAN_0
-                                                                                    : UNLOCK);
+        return go(t, is_awaited(value) ? S_SCAN_0 : UNLOCK);
     case S_SCAN_0:
         return go(t, s->shard[0] == 0 ? S_SCAN_1 : UNLOCK);
     case S_SCAN_1:
         return go(t, s->shard[1] == 0 ? S_STORE : UNLOCK);
     case S_STORE: {
-        uint8_t next = state_of(value) == MMI_LOST ? MMI_DETACHING : MMI_RECLAIMABLE;
+        uint8_t next = state_of(value) == MMI_DRAINING ? MMI_RECLAIMABLE : MMI_DETACHING;
         return store(s, t, WORD, word(next, generation_of(value))) && go(t, UNLOCK);
     }
     default: /* UNLOCK */
@@ -303,7 +308,7 @@ static bool step_loader(struct state *s, struct thread *t) {
     }
 }
 
-static bool step_event(struct state *s, struct thread *t) {
+static bool step_event(struct state *s, struct thread *t, unsigned choice) {
     uint8_t value = s->memory[WORD], now = state_of(value);
     switch (t->at) {
     case V_LOCK:
@@ -311,10 +316,14 @@ static bool step_event(struct state *s, struct thread *t) {
     case V_STORE:
         return store(s, t, WORD, word(MMI_READY, generation_of(value))) && go_unlock(t, DONE);
     case L_LOCK:
-        return now >= MMI_LOADING && now <= MMI_RECLAIMABLE && lock(s, t) && go(t, L_STORE);
-    default: /* L_STORE */
+        return now >= MMI_LOADING && now <= MMI_RECLAIMABLE &&
+               (choice == 0 || now != MMI_LOADING) && lock(s, t) &&
+               go(t, choice == 0 ? L_LOST : L_LEAVING);
+    default: /* L_LOST, L_LEAVING */
         t->then = DONE;
-        return store(s, t, WORD, word(MMI_LOST, generation_of(value))) && go(t, S_SCAN_0);
+        return store(s, t, WORD,
+                     word(t->at == L_LOST ? MMI_LOST : MMI_LEAVING, generation_of(value))) &&
+               go(t, S_SCAN_0);
     }
 }
 
@@ -329,7 +338,7 @@ static bool step(struct state *s, struct thread *t, unsigned choice, enum mutati
     } else if (t->at >= T_LOCK && t->at <= T_READY) {
         done = step_loader(s, t);
     } else if (t->at >= V_LOCK) {
-        done = step_event(s, t);
+        done = step_event(s, t, choice);
     }
     /* A round that ended without the lock. */
     if (done && t->at == R_IDLE) {
@@ -447,7 +456,7 @@ static bool expand(struct search *search, uint32_t index, enum mutation m) {
         for (unsigned choice = 0; choice < 4; choice++) {
             struct node next = {.state = search->nodes[index].state, .parent = index, .thread = i};
             struct thread *t = &next.state.threads[i];
-            bool chooses = t->at == R_IDLE || t->at == R_HOLD;
+            bool chooses = t->at == R_IDLE || t->at == R_HOLD || t->at == L_LOCK;
             next.step = t->at == R_IDLE && m == LOAD_BEFORE_ADD ? R_LOAD : t->at;
             if (step(&next.state, t, choice, m)) {
                 any = true;
@@ -468,8 +477,9 @@ static bool expand(struct search *search, uint32_t index, enum mutation m) {
 }
 
 static void print_trace(const struct search *search, uint32_t index) {
-    static const char *const states[] = {"NONE",        "LOADING",   "READY",  "DRAINING",
-                                         "RECLAIMABLE", "DETACHING", "FAILED", "LOST"};
+    static const char *const states[] = {"NONE",      "LOADING", "READY",
+                                         "DRAINING",  "LEAVING", "RECLAIMABLE",
+                                         "DETACHING", "FAILED",  "LOST"};
     static const char *const names[] = {"reader", "reader",  "reader", "drainer",
                                         "loader", "reviver", "device"};
     const struct node *node = &search->nodes[index];
@@ -485,7 +495,7 @@ static void print_trace(const struct search *search, uint32_t index) {
 }
 
 /* The first thing found broken, or NULL. `held`: the words seen while a reader had a lease. */
-static const char *explore(const struct state *start, enum mutation m, uint32_t *held) {
+static const char *explore(const struct state *start, enum mutation m, uint64_t *held) {
     struct search search = {0};
     const char *what = NULL;
     reach(&search, (struct node){.state = *start});
@@ -493,7 +503,7 @@ static const char *explore(const struct state *start, enum mutation m, uint32_t 
     for (; index < search.count; index++) {
         const struct state *s = &search.nodes[index].state;
         for (unsigned i = 0; i < READERS; i++) {
-            *held |= (uint32_t)(s->threads[i].at == R_HOLD) << s->memory[WORD];
+            *held |= (uint64_t)(s->threads[i].at == R_HOLD) << s->memory[WORD];
         }
         what = broken(s);
         if (!what && !expand(&search, index, m)) {
@@ -535,21 +545,21 @@ enum { MORE = 0 }; /* slow, and there is but one thread to look at */
 enum { MORE = 1 };
 #endif
 
-static uint32_t bit(uint8_t state, unsigned generation) {
-    return UINT32_C(1) << word(state, generation);
+static uint64_t bit(uint8_t state, unsigned generation) {
+    return UINT64_C(1) << word(state, generation);
 }
 
 /* Nothing broken, and the search came where it should: leases on both models in every state that
  * allows them, and none anywhere else. */
 static void assert_holds(const int rounds[READERS], uint8_t drains) {
     struct state s = start(rounds, drains);
-    uint32_t held = 0, want = rounds[READERS - 1] < 0 ? bit(MMI_LOADING, 1) : 0;
+    uint64_t held = 0, want = rounds[READERS - 1] < 0 ? bit(MMI_LOADING, 1) : 0;
     assert_null(explore(&s, NO_MUTATION, &held));
     for (unsigned generation = 0; generation < 2; generation++) {
-        want |=
-            bit(MMI_READY, generation) | bit(MMI_DRAINING, generation) | bit(MMI_LOST, generation);
+        want |= bit(MMI_READY, generation) | bit(MMI_DRAINING, generation) |
+                bit(MMI_LEAVING, generation) | bit(MMI_LOST, generation);
     }
-    assert_int_equal(held, want);
+    assert_true(held == want);
 }
 
 static void test_three_readers(void **state) {
@@ -564,7 +574,7 @@ static void test_again_and_a_waiter(void **state) {
 
 static void test_mutation(void **state) {
     struct state s = start((const int[READERS]){1, 0, 0}, 1);
-    uint32_t held = 0;
+    uint64_t held = 0;
     assert_non_null(explore(&s, *(const enum mutation *)*state, &held));
 }
 

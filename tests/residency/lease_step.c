@@ -67,7 +67,7 @@ static uint64_t step_fetch_sub(_Atomic uint64_t *object, uint64_t value, memory_
 #include <sanitizer/tsan_interface.h>
 #define MAX_SCENES 1
 #else
-#define MAX_SCENES 6
+#define MAX_SCENES 8
 #endif
 
 struct thread {
@@ -263,6 +263,17 @@ static void device(unsigned self) {
     unlock();
 }
 
+/* An unregistered model's: no way back. */
+static void leaver(unsigned self) {
+    (void)self;
+    lock();
+    enum mmi_instance_state state = mmi_slot_state(slot);
+    if (state == MMI_READY || state == MMI_DRAINING || state == MMI_RECLAIMABLE) {
+        mmi_slot_leave(slot);
+    }
+    unlock();
+}
+
 static bool may_take(void) {
     return mmi_slot_state(slot) == MMI_RECLAIMABLE || mmi_slot_state(slot) == MMI_DETACHING;
 }
@@ -338,7 +349,8 @@ static void scene_end(void) {
     enum mmi_instance_state state = mmi_slot_state(slot);
     must(lock_owner == NULL, "a lock that was not given back");
     must(mmi_slot_leases(slot) == 0, "a count that was not undone");
-    must(state != MMI_DRAINING && state != MMI_LOST, "nobody settled: a wake-up was lost");
+    must(state != MMI_DRAINING && state != MMI_LEAVING && state != MMI_LOST,
+         "nobody settled: a wake-up was lost");
     mmi_slots_fini(&slots);
 #if defined(__SANITIZE_THREAD__)
     for (unsigned i = 0; i < thread_count; i++) {
@@ -378,13 +390,15 @@ static bool run_all(run_fn *const runs[MAX_THREADS]) {
     return !broken;
 }
 
-static run_fn *const scenes[6][MAX_THREADS] = {
+static run_fn *const scenes[8][MAX_THREADS] = {
     {reader, drainer, loader},
     {reader, reader_again, drainer, loader},
     {reader, reader, reader, drainer},
     {reader_again, drainer_again, reviver, loader},
     {reader, reader_again, device, loader},
     {reader, drainer, device, loader},
+    {reader, reader_again, leaver, loader},
+    {reader, drainer, leaver, loader},
 };
 
 static void test_every_schedule(void **state) {

@@ -22,7 +22,7 @@ struct scene {
     struct mmi_lock lock;
     struct mmi_slots slots;
     struct mmi_clock clock;
-    pthread_cond_t settled;          /* under the lock */
+    struct mmi_cond settled;         /* under the lock */
     _Atomic(struct mmi_slot *) slot; /* stored apart from its word: a reader may see a mixed pair */
     _Atomic uint64_t word;
     uint64_t life;         /* the owner: counts the instances; written before READY */
@@ -34,7 +34,7 @@ struct scene {
 static void settle(struct scene *scene, struct mmi_slot *slot) {
     mmi_lock(&scene->lock);
     if (mmi_slot_settle(slot) != MMI_UNSETTLED) {
-        pthread_cond_signal(&scene->settled);
+        mmi_cond_signal(&scene->settled);
     }
     mmi_unlock(&scene->lock);
 }
@@ -82,7 +82,7 @@ static void *reviver(void *ctx) {
             mmi_lock(&scene->lock);
             if (mmi_slot_revive(scene->slot)) {
                 scene->revived++;
-                pthread_cond_signal(&scene->settled);
+                mmi_cond_signal(&scene->settled);
             }
             mmi_unlock(&scene->lock);
         }
@@ -127,7 +127,7 @@ static void evict(struct scene *scene, bool lost) {
         } else if (state == MMI_READY) {
             mmi_slot_drain(slot);
         } else {
-            mmi_lock_wait(&scene->lock, &scene->settled, &scene->clock, 0);
+            mmi_cond_wait(&scene->settled, &scene->lock, &scene->clock, 0);
         }
     }
     if (mmi_slot_state(slot) == MMI_RECLAIMABLE) {
@@ -148,7 +148,7 @@ static void test_stress(void **state) {
     world_init(&world);
     mmi_lock_init(&scene.lock, MMI_RANK_RESIDENCY);
     mmi_clock_init(&scene.clock, NULL, NULL);
-    assert_int_equal(mmi_cond_init(&scene.settled), 0);
+    assert_int_equal(mmi_cond_init(&scene.settled, &world.env), 0);
     mmi_slots_init(&scene.slots, &world.env.alloc, &scene.lock, 2, GENERATION_BITS);
     load(&scene);
     for (unsigned i = 0; i < READERS + 1; i++) {
@@ -173,7 +173,7 @@ static void test_stress(void **state) {
     assert_int_equal(mmi_slot_leases(scene.slot), 0);
     assert_int_equal(scene.slots.retired_count, LIVES / ((1u << GENERATION_BITS) - 1));
     mmi_slots_fini(&scene.slots);
-    pthread_cond_destroy(&scene.settled);
+    mmi_cond_fini(&scene.settled);
     mmi_lock_fini(&scene.lock);
     world_fini(&world);
 }

@@ -42,7 +42,7 @@ static void test_no_thread_is_started(void **state) {
         fixture_advance(&f, 1000 * MS);
         assert_int_equal(scene_seed(&f, other), 2);
         assert_int_equal(mm_prepare(f.mesh, large, NULL, NULL, &f.err), MM_OK);
-        assert_int_equal(mm_update(f.mesh, other, &spec, 0, NULL, &f.err), MM_OK);
+        assert_int_equal(mm_update(f.mesh, other, &spec, 0, NULL, NULL, &f.err), MM_OK);
         assert_int_equal(scene_hit(&f, other), 3);
         assert_int_equal(mm_load(f.mesh, large, NULL, NULL, &f.err), MM_OK);
         assert_int_equal(scene_hit(&f, large), 1);
@@ -120,7 +120,7 @@ static void test_what_needs_a_thread_is_unsupported(void **state) {
         assert_int_equal(ask.err.status, MM_UNSUPPORTED);
         assert_int_equal(mm_load(f.mesh, model, NULL, &op, &f.err), MM_UNSUPPORTED);
         assert_int_equal(mm_prepare(f.mesh, model, NULL, &op, &f.err), MM_UNSUPPORTED);
-        assert_int_equal(mm_update(f.mesh, model, &spec, 0, &op, &f.err), MM_UNSUPPORTED);
+        assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &op, &f.err), MM_UNSUPPORTED);
         assert_null(op);
         assert_int_equal(scene_seed(&f, model), 1);
     }
@@ -132,7 +132,7 @@ static void test_what_needs_a_thread_is_unsupported(void **state) {
     assert_int_equal(mm_register(f.mesh, &spec, &other, &f.err), MM_UNSUPPORTED);
     assert_int_equal(mm_find(f.mesh, "other", &other), MM_NOT_FOUND);
     spec.name = NULL;
-    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &f.err), MM_UNSUPPORTED);
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, NULL, &f.err), MM_UNSUPPORTED);
     assert_int_equal(scene_hit(&f, model), 1);
     fixture_close(&f);
 }

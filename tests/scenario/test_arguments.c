@@ -119,8 +119,8 @@ static void test_arguments_of_create(void **state) {
     mm_status status =
         mm_mesh_create(OPTIONS_WITH(.allocator = &small, .event_capacity = UINT32_MAX), &mesh, err);
     assert_true(status == MM_NO_MEMORY || status == MM_INVALID_ARGUMENT);
-    FINE(mm_mesh_options_init(NULL));
-    FINE(mm_model_spec_init(NULL));
+    FINE(mm_mesh_options_init(NULL, sizeof(mm_mesh_options)));
+    FINE(mm_model_spec_init(NULL, sizeof(mm_model_spec)));
 }
 
 static void test_arguments_of_the_mesh(void **state) {
@@ -144,7 +144,8 @@ static void test_arguments_of_the_mesh(void **state) {
     note("mm_ops_eventfd");
     BAD("mesh", mm_backend_register(NULL, &mmi_backend_echo, err));
     BAD("backend", mm_backend_register(f.mesh, NULL, err));
-    BAD("struct_size", mm_backend_register(f.mesh, &(mm_backend){0}, err));
+    mm_backend no_size = {.abi_major = MM_BACKEND_ABI_MAJOR};
+    BAD("backend.struct_size", mm_backend_register(f.mesh, &no_size, err));
     BAD("mesh", mm_backend_load(NULL, "x.so", err));
     BAD("path", mm_backend_load(f.mesh, NULL, err));
     BAD("path", mm_backend_load(f.mesh, "", err));
@@ -181,8 +182,14 @@ static void rows_of_specs(struct fixture *f, mm_error *err) {
     SPEC("spec.evict_class", evict_class, -1);
 #undef SPEC
     spec = good;
-    spec.replicas = UINT32_MAX;
-    ROW(MM_UNSUPPORTED, "spec.replicas", mm_register(f->mesh, &spec, &model, err));
+    spec.min_replicas = 2;
+    BAD("spec.min_replicas", mm_register(f->mesh, &spec, &model, err));
+    spec = good;
+    spec.reserved = 1;
+    BAD("spec.reserved", mm_register(f->mesh, &spec, &model, err));
+    spec = good;
+    spec.backend = "tape";
+    ROW(MM_NOT_FOUND, "spec.backend", mm_register(f->mesh, &spec, &model, err));
     spec = good;
     spec.device = "tape";
     ROW(MM_NOT_FOUND, "spec.device", mm_register(f->mesh, &spec, &model, err));
@@ -206,7 +213,7 @@ static void rows_of_handles(struct fixture *f, mm_mesh *mesh, mm_model no, mm_st
     mm_response response = MM_RESPONSE_INIT;
     mm_value value = {0};
     uint32_t count;
-    ROW(wanted, word, mm_update(mesh, no, &spec, 0, NULL, err));
+    ROW(wanted, word, mm_update(mesh, no, &spec, 0, NULL, NULL, err));
     ROW(wanted, word, mm_unregister(mesh, no, err));
     ROW(wanted, NULL, mm_pin(mesh, no));
     ROW(wanted, NULL, mm_unpin(mesh, no));
@@ -242,11 +249,11 @@ static void test_arguments_of_models(void **state) {
     BAD(NULL, mm_set_class(f.mesh, model, 4));
     BAD(NULL, mm_set_class(f.mesh, model, INT32_MIN));
     mm_model_spec spec = fixture_spec(&f, NULL, "echo", "seed 2\n");
-    BAD("spec", mm_update(f.mesh, model, NULL, 0, NULL, err));
-    BAD("spec.struct_size", mm_update(f.mesh, model, &(mm_model_spec){0}, 0, NULL, err));
-    BAD("flags", mm_update(f.mesh, model, &spec, UINT32_MAX, NULL, err));
+    BAD("spec", mm_update(f.mesh, model, NULL, 0, NULL, NULL, err));
+    BAD("spec.struct_size", mm_update(f.mesh, model, &(mm_model_spec){0}, 0, NULL, NULL, err));
+    BAD("flags", mm_update(f.mesh, model, &spec, UINT32_MAX, NULL, NULL, err));
     spec.name = "other";
-    BAD("spec.name", mm_update(f.mesh, model, &spec, 0, NULL, err));
+    BAD("spec.name", mm_update(f.mesh, model, &spec, 0, NULL, NULL, err));
     BAD("description", mm_model_describe(f.mesh, model, 0, NULL, err));
     FINE(mm_description_free(NULL));
     assert_ok(&f, fixture_infer(&f, model)); /* nothing of it harmed the model */

@@ -353,7 +353,7 @@ static void test_one_binding_serves_many_requests(void **state) {
     assert_ok(&f, mm_evict(f.mesh, model, 0, &f.err));
     assert_ok(&f, ask_bound(&askers[0], &f.err));
     mm_model_spec spec = fixture_spec(&f, "m", "echo", "io two\nweights_bytes 32k\nseed 9\n");
-    assert_ok(&f, mm_update(f.mesh, model, &spec, 0, NULL, &f.err));
+    assert_ok(&f, mm_update(f.mesh, model, &spec, 0, NULL, NULL, &f.err));
     assert_ok(&f, ask_bound(&askers[0], &f.err)); /* other content, same signature */
     assert_int_equal(mm_mesh_free(&f.mesh), MM_OK);
     mm_binding_free(binding); /* it survives the mesh */

@@ -36,8 +36,8 @@ static void assert_closed(struct fixture *f, mm_model model) {
     assert_null(op);
     assert_int_equal(mm_register(f->mesh, &spec, &other, NULL), MM_CLOSED);
     spec.name = NULL;
-    assert_int_equal(mm_update(f->mesh, model, &spec, 0, NULL, NULL), MM_CLOSED);
-    assert_int_equal(mm_update(f->mesh, model, &spec, 0, &op, NULL), MM_CLOSED);
+    assert_int_equal(mm_update(f->mesh, model, &spec, 0, NULL, NULL, NULL), MM_CLOSED);
+    assert_int_equal(mm_update(f->mesh, model, &spec, 0, NULL, &op, NULL), MM_CLOSED);
     assert_int_equal(mm_evict(f->mesh, model, MM_NO_WAIT, NULL), MM_CLOSED);
     assert_int_equal(mm_evict(f->mesh, model, 0, NULL), MM_CLOSED);
     assert_int_equal(mm_device_set_budget(f->mesh, "host", 64 * MIB, NULL), MM_CLOSED);
@@ -76,7 +76,7 @@ static void test_close_ends_what_waits_and_lets_finish_what_runs(void **state) {
     mm_op *load, *update;
     assert_int_equal(mm_load(f.mesh, cold, NULL, &load, &f.err), MM_OK);
     mm_model_spec spec = fixture_spec(&f, NULL, "gated", "weights_bytes 1m\nseed 4\n");
-    assert_int_equal(mm_update(f.mesh, busy, &spec, 0, &update, &f.err), MM_OK);
+    assert_int_equal(mm_update(f.mesh, busy, &spec, 0, NULL, &update, &f.err), MM_OK);
     struct eviction eviction = {&f, busy};
     call_start(&fourth, evict_in_time, &eviction);
     wait_queued(&f, 5); /* turn, load by a caller and by an op, update, eviction */

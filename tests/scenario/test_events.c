@@ -199,7 +199,7 @@ static void test_every_eviction_has_its_reason(void **state) {
     assert_int_equal(fixture_events(&f, "evict model=hungry ", "reason=unregister"), 1);
     assert_int_equal(scene_seed(&f, model), 1);
     spec.name = NULL;
-    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &f.err), MM_OK);
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, NULL, &f.err), MM_OK);
     assert_int_equal(fixture_events(&f, "switch model=m", NULL), 1);
     assert_int_equal(mm_mesh_stop(f.mesh, 0), MM_OK);
     assert_int_equal(fixture_events(&f, NULL, "reason=update"), 1);

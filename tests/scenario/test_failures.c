@@ -177,6 +177,79 @@ static void test_a_failed_run_is_not_remembered(void **state) {
     fixture_close(&f);
 }
 
+/* ---- Statuses that a slot may not answer ----------------------------------------------------- */
+
+struct odd {
+    enum mmi_echo_slot slot;
+    const char *name;
+    bool remembered; /* else each request asks anew */
+};
+
+/* MM_CANCELLED where nobody cancelled, MM_DEVICE_LOST of a device that is there. */
+static const mm_status odd_statuses[] = {
+    MM_NONE,     MM_PENDING, MM_BUSY,          MM_CLOSED,       MM_STALE_HANDLE, MM_UNREGISTERED,
+    MM_DEADLINE, MM_FORKED,  MM_INVALID_STATE, (mm_status)9999, MM_CANCELLED,    MM_DEVICE_LOST};
+
+static mm_status answer_oddly(void *user, mm_error *err) {
+    (void)err;
+    return *(const mm_status *)user;
+}
+
+/* It fails by name, once; and what is remembered is not tried again before its time. */
+static void check_odd(const struct odd *odd, mm_status status) {
+    struct fixture f;
+    open_backoff(&f, 10 * MS_NS, S_NS);
+    mm_model model = fixture_gated(&f, "m", "weights_bytes 64k\nseed 3\nversion bad\n");
+    struct gate gate;
+    gate_count(&f, &gate, odd->slot, "bad");
+    gate.inside = answer_oddly;
+    gate.user = &status;
+    for (int round = 0; round < 2; round++) {
+        assert_status(&f, fixture_infer(&f, model), MM_BACKEND_FAILED);
+        assert_int_equal(f.err.status, MM_BACKEND_FAILED);
+        assert_non_null(strstr(f.err.text, status == MM_CANCELLED     ? "cancelled"
+                                           : status == MM_DEVICE_LOST ? "lost"
+                                                                      : odd->name));
+        assert_int_equal(gate_arrived(&gate), odd->remembered ? 1 : round + 1);
+    }
+    assert_int_equal(fixture_info(&f, model).failures, odd->remembered ? 1 : 0);
+    status = MM_OK;
+    fixture_advance(&f, 10 * MS_NS);
+    assert_ok(&f, fixture_infer(&f, model));
+    fixture_close(&f);
+}
+
+static void check_odd_slot(const struct odd *odd) {
+    for (size_t i = 0; i < sizeof(odd_statuses) / sizeof(odd_statuses[0]); i++) {
+        check_odd(odd, odd_statuses[i]);
+    }
+}
+
+static void test_an_odd_status_of_prepare(void **state) {
+    (void)state;
+    check_odd_slot(&(struct odd){MMI_ECHO_PREPARE, "backend gated: prepare answered ", true});
+}
+
+static void test_an_odd_status_of_open(void **state) {
+    (void)state;
+    check_odd_slot(&(struct odd){MMI_ECHO_OPEN, "backend gated: open answered ", true});
+}
+
+static void test_an_odd_status_of_size(void **state) {
+    (void)state;
+    check_odd_slot(&(struct odd){MMI_ECHO_SIZE, "backend gated: size answered ", false});
+}
+
+static void test_an_odd_status_of_attach(void **state) {
+    (void)state;
+    check_odd_slot(&(struct odd){MMI_ECHO_ATTACH, "backend gated: attach answered ", true});
+}
+
+static void test_an_odd_status_of_infer(void **state) {
+    (void)state;
+    check_odd_slot(&(struct odd){MMI_ECHO_INFER, "backend gated: infer answered ", false});
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_failed_attach_is_remembered_with_growing_backoff),
@@ -188,6 +261,11 @@ int main(void) {
         cmocka_unit_test(test_prepare_with_retry_clears_it),
         cmocka_unit_test(test_every_waiter_gets_the_error),
         cmocka_unit_test(test_a_failed_run_is_not_remembered),
+        cmocka_unit_test(test_an_odd_status_of_prepare),
+        cmocka_unit_test(test_an_odd_status_of_open),
+        cmocka_unit_test(test_an_odd_status_of_size),
+        cmocka_unit_test(test_an_odd_status_of_attach),
+        cmocka_unit_test(test_an_odd_status_of_infer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

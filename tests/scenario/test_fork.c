@@ -58,8 +58,8 @@ static void call_about_models(void *ctx) {
     CHECK(mm_register(mesh, &spec, &found, &err) == MM_FORKED);
     CHECK(err.status == MM_FORKED);
     spec.name = NULL;
-    CHECK(mm_update(mesh, model, &spec, 0, NULL, &err) == MM_FORKED);
-    CHECK(mm_update(mesh, model, &spec, 0, &op, &err) == MM_FORKED);
+    CHECK(mm_update(mesh, model, &spec, 0, NULL, NULL, &err) == MM_FORKED);
+    CHECK(mm_update(mesh, model, &spec, 0, NULL, &op, &err) == MM_FORKED);
     CHECK(mm_unregister(mesh, model, &err) == MM_FORKED);
     CHECK(mm_find(mesh, "m", &found) == MM_FORKED);
     CHECK(mm_pin(mesh, model) == MM_FORKED);

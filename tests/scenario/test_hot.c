@@ -281,7 +281,7 @@ static void change_on_paint(void *ctx) {
     struct caller_on_paint *caller = ctx;
     mm_model_spec spec = fixture_spec(caller->f, NULL, "echo", "weights_bytes 9m\ncheck 0\n");
     caller->status =
-        mm_update(caller->f->mesh, caller->model, &spec, MM_UPDATE_REPLACE, NULL, NULL);
+        mm_update(caller->f->mesh, caller->model, &spec, MM_UPDATE_REPLACE, NULL, NULL, NULL);
     mm_evict(caller->f->mesh, caller->model, MM_NO_WAIT, NULL);
     mm_unregister(caller->f->mesh, caller->second, NULL);
 }

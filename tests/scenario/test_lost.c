@@ -106,6 +106,92 @@ static void test_runs_on_a_lost_device_finish_before_it_is_left(void **state) {
     fixture_close(&f);
 }
 
+/* A backend that says that a device was lost is not believed: the device is asked. Its model has
+ * failed, and nobody else. */
+static void test_a_backend_that_lies_about_its_device(void **state) {
+    (void)state;
+    struct fixture f;
+    open_pods(&f, 32 * MIB, 16 * MIB);
+    mm_model stays = weather_model(&f, "stays", 3, 2);
+    mm_model loads = fixture_echo(&f, "loads", "fail_attach 1 MM_DEVICE_LOST\n");
+    mm_model runs = fixture_echo(&f, "runs", "fail_infer 1 MM_DEVICE_LOST\n");
+    assert_ok(&f, fixture_infer(&f, stays));
+    assert_status(&f, fixture_infer(&f, loads), MM_BACKEND_FAILED);
+    assert_non_null(strstr(f.err.text, "says that device pod1 was lost, which it is not"));
+    assert_status(&f, fixture_infer(&f, loads), MM_BACKEND_FAILED); /* remembered */
+    assert_int_equal(fixture_events_of(&f, "load_begin", "loads"), 1);
+    assert_status(&f, fixture_infer(&f, runs), MM_BACKEND_FAILED);
+    assert_non_null(strstr(f.err.text, "says that device pod1 was lost, which it is not"));
+    assert_ok(&f, fixture_infer(&f, runs));
+    fixture_advance(&f, 100 * S_NS); /* beyond the back-off */
+    assert_ok(&f, fixture_infer(&f, loads));
+    assert_ok(&f, fixture_infer(&f, stays));
+    assert_int_equal(fixture_stats(&f).loads, 3);
+    assert_false(is_lost(&f, "pod1"));
+    assert_int_equal(fixture_events(&f, "device_lost", NULL, NULL), 0);
+    fixture_close(&f);
+}
+
+/* A device that cannot be asked just now is not lost either. */
+static void test_a_device_that_cannot_be_asked(void **state) {
+    (void)state;
+    struct fixture f;
+    open_pods(&f, 32 * MIB, 16 * MIB);
+    mm_model runs = fixture_echo(&f, "runs", "fail_infer 1 MM_DEVICE_LOST\n");
+    assert_ok(&f, mm_load(f.mesh, runs, NULL, NULL, &f.err));
+    struct asker asker = {.f = &f, .model = runs};
+    world_fault(&f.world, "device", 2, ENOMEM); /* after the run's stream was opened: the probe */
+    assert_int_equal(asker_ask(&asker), MM_BACKEND_FAILED);
+    assert_true(world_failed(&f.world));
+    assert_false(is_lost(&f, "pod1"));
+    assert_ok(&f, fixture_infer(&f, runs));
+    fixture_close(&f);
+}
+
+/* It says so because it is so: only the backend has seen it. */
+struct death {
+    struct fixture *f;
+    bool died;
+};
+
+static mm_status dies(void *user, mm_error *err) {
+    struct death *death = user;
+    if (death->died) {
+        return MM_OK;
+    }
+    death->died = true;
+    world_fault(&death->f->world, "device", 1, ENODEV); /* the probe */
+    return mmi_fail(err, MM_DEVICE_LOST, "it does not answer");
+}
+
+/* A load goes elsewhere by itself; a run is not repeated. */
+static void check_death_in(enum mmi_echo_slot slot, mm_status wanted) {
+    struct fixture f;
+    open_pods(&f, 32 * MIB, 16 * MIB);
+    mm_model stays = weather_model(&f, "stays", 3, 2);
+    mm_model dying = weather_gated(&f, "dying", 3, 1);
+    assert_ok(&f, fixture_infer(&f, stays));
+    struct death death = {.f = &f};
+    struct gate gate = {0};
+    gate_count(&f, &gate, slot, "dying");
+    gate.inside = dies;
+    gate.user = &death;
+    assert_status(&f, fixture_infer(&f, dying), wanted);
+    assert_true(is_lost(&f, "pod1"));
+    assert_int_equal(fixture_events_of(&f, "device_lost", "stays"), 1);
+    assert_ok(&f, fixture_infer(&f, dying));
+    assert_ok(&f, fixture_infer(&f, stays));
+    assert_string_equal(fixture_info(&f, dying).device, "pod2");
+    assert_string_equal(fixture_info(&f, stays).device, "pod2");
+    fixture_close(&f);
+}
+
+static void test_a_backend_that_tells_the_truth(void **state) {
+    (void)state;
+    check_death_in(MMI_ECHO_INFER, MM_DEVICE_LOST);
+    check_death_in(MMI_ECHO_ATTACH, MM_OK);
+}
+
 /* The only device is lost: MM_DEVICE_LOST for all, no waiting. */
 static void test_the_last_device_is_lost(void **state) {
     (void)state;
@@ -260,6 +346,9 @@ int main(void) {
         cmocka_unit_test(test_device_lost_at_any_call_of_a_load),
         cmocka_unit_test(test_device_lost_in_the_middle_of_a_run),
         cmocka_unit_test(test_runs_on_a_lost_device_finish_before_it_is_left),
+        cmocka_unit_test(test_a_backend_that_lies_about_its_device),
+        cmocka_unit_test(test_a_device_that_cannot_be_asked),
+        cmocka_unit_test(test_a_backend_that_tells_the_truth),
         cmocka_unit_test(test_the_last_device_is_lost),
         cmocka_unit_test(test_out_of_memory_is_retried_with_a_wider_plan),
         cmocka_unit_test(test_out_of_memory_of_a_large_model_is_retried),

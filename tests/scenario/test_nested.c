@@ -171,7 +171,8 @@ static void do_what_blocks(struct inside *inside) {
     assert_int_equal(ask.err.status, MM_INVALID_STATE);
     assert_int_equal(mm_load(f->mesh, inside->other, NULL, NULL, NULL), MM_INVALID_STATE);
     assert_int_equal(mm_prepare(f->mesh, inside->other, NULL, NULL, NULL), MM_INVALID_STATE);
-    assert_int_equal(mm_update(f->mesh, inside->other, &spec, 0, NULL, NULL), MM_INVALID_STATE);
+    assert_int_equal(mm_update(f->mesh, inside->other, &spec, 0, NULL, NULL, NULL),
+                     MM_INVALID_STATE);
     assert_int_equal(mm_model_describe(f->mesh, inside->other, 0, &description, NULL),
                      MM_INVALID_STATE);
     assert_int_equal(mm_bind(f->mesh, inside->other, NULL, 0, NULL, 0, &binding, NULL),

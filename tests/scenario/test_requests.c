@@ -481,8 +481,8 @@ static bool has_leases(void *ctx) {
     return fixture_info(runs->f, runs->model).leases == runs->count;
 }
 
-/* unregister: "running ones finish", also one that still waits for scratch memory */
-static void test_a_run_without_scratch_yet_finishes_after_unregister(void **state) {
+/* unregister: "running ones finish", and who waits is told, also for activation memory. */
+static void test_a_run_that_waits_for_memory_ends_by_unregister(void **state) {
     (void)state;
     struct fixture f;
     mm_mesh_options options = MM_MESH_OPTIONS_INIT;
@@ -500,9 +500,9 @@ static void test_a_run_without_scratch_yet_finishes_after_unregister(void **stat
     fixture_until(has_leases, &(struct runs){&f, model, 2});
     assert_ok(&f, mm_unregister(f.mesh, model, &f.err));
     mm_model heir = fixture_echo(&f, "heir", "seed 9\n"); /* may take its place in the catalog */
+    assert_int_equal(asker_join(&askers[1]), MM_UNREGISTERED);
     gate_open(&gate);
     assert_int_equal(asker_join(&askers[0]), MM_OK);
-    assert_int_equal(asker_join(&askers[1]), MM_OK);
     assert_ok(&f, fixture_infer(&f, heir));
     fixture_close(&f);
 }
@@ -584,7 +584,7 @@ int main(void) {
         cmocka_unit_test(test_no_wait_does_not_wait_for_scratch),
         cmocka_unit_test(test_blocking_infer_ends_by_unregister),
         cmocka_unit_test(test_blocking_infer_ends_by_close),
-        cmocka_unit_test(test_a_run_without_scratch_yet_finishes_after_unregister),
+        cmocka_unit_test(test_a_run_that_waits_for_memory_ends_by_unregister),
         cmocka_unit_test(test_signals_do_not_end_a_wait),
         cmocka_unit_test(test_hits_never_go_down),
     };

@@ -179,7 +179,7 @@ static void test_other_waiters_end_unregistered(void **state) {
     gate_close(&f, MMI_ECHO_ATTACH);
     mm_model_spec spec = fixture_spec(&f, NULL, "gated", "weights_bytes 1m\nseed 2\n");
     mm_op *update;
-    assert_int_equal(mm_update(f.mesh, model, &spec, 0, &update, &f.err), MM_OK);
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &update, &f.err), MM_OK);
     gate_wait(&f, MMI_ECHO_ATTACH, 2);
     struct eviction eviction = {&f, model};
     call_start(&third, evict_in_time, &eviction);

@@ -7,14 +7,14 @@
 static mm_status update(struct fixture *f, mm_model model, uint32_t flags, const char *backend,
                         const char *lines) {
     mm_model_spec spec = fixture_spec(f, NULL, backend, lines);
-    return mm_update(f->mesh, model, &spec, flags, NULL, &f->err);
+    return mm_update(f->mesh, model, &spec, flags, NULL, NULL, &f->err);
 }
 
 static mm_op *update_async(struct fixture *f, mm_model model, uint32_t flags, const char *backend,
                            const char *lines) {
     mm_model_spec spec = fixture_spec(f, NULL, backend, lines);
     mm_op *op = NULL;
-    assert_int_equal(mm_update(f->mesh, model, &spec, flags, &op, &f->err), MM_OK);
+    assert_int_equal(mm_update(f->mesh, model, &spec, flags, NULL, &op, &f->err), MM_OK);
     assert_non_null(op);
     return op;
 }
@@ -35,7 +35,7 @@ static void test_update_of_a_cold_model_only_repoints(void **state) {
     mm_model model = fixture_add(&f, "m", "weights_bytes 1m\nseed 1\n");
     mm_model_spec nowhere = MM_MODEL_SPEC_INIT;
     nowhere.source = "/nowhere/at/all.echo";
-    assert_int_equal(mm_update(f.mesh, model, &nowhere, 0, NULL, &f.err), MM_OK);
+    assert_int_equal(mm_update(f.mesh, model, &nowhere, 0, NULL, NULL, &f.err), MM_OK);
     assert_int_equal(update(&f, model, 0, "echo", "weights_bytes 1m\nseed 3\n"), MM_OK);
     mm_model_info info = fixture_info(&f, model);
     assert_int_equal(info.state, MM_STATE_COLD);
@@ -335,6 +335,69 @@ static void test_replace_of_one_that_loads_again(void **state) {
 }
 
 /* Arguments: a foreign name, a stale handle, unknown flags; the model is as it was. */
+/* What the spec does not say is as it was; RESET: it is the default. */
+static void test_zeros_are_as_it_was(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model_spec spec = fixture_spec(&f, "m", "echo", "weights_bytes 1m\nseed 1\n");
+    spec.flags = MM_MODEL_PINNED;
+    spec.evict_class = MM_CLASS_HIGH;
+    spec.max_queued = 7;
+    mm_model model;
+    assert_int_equal(mm_register(f.mesh, &spec, &model, &f.err), MM_OK);
+    assert_int_equal(scene_seed(&f, model), 1);
+    mm_model_spec change = MM_MODEL_SPEC_INIT;
+    change.max_concurrency = 2;
+    assert_int_equal(mm_update(f.mesh, model, &change, 0, NULL, NULL, &f.err), MM_OK);
+    assert_int_equal(scene_seed(&f, model), 1); /* the source too */
+    mm_model_info info = fixture_info(&f, model);
+    assert_int_equal(info.version, 2);
+    assert_int_equal(info.pinned, 1);
+    assert_int_equal(info.evict_class, MM_CLASS_HIGH);
+    assert_int_equal(mm_update(f.mesh, model, &change, MM_UPDATE_RESET, NULL, NULL, &f.err),
+                     MM_INVALID_ARGUMENT); /* then it needs a source */
+    spec = fixture_spec(&f, NULL, "echo", "weights_bytes 1m\nseed 2\n");
+    assert_int_equal(mm_update(f.mesh, model, &spec, MM_UPDATE_RESET, NULL, NULL, &f.err), MM_OK);
+    assert_int_equal(scene_seed(&f, model), 2);
+    info = fixture_info(&f, model);
+    assert_int_equal(info.pinned, 0);
+    assert_int_equal(info.evict_class, MM_CLASS_NORMAL);
+    fixture_close(&f);
+}
+
+static void note_end(void *user, mm_op *op) {
+    atomic_store((_Atomic int *)user, mm_op_poll(op, NULL));
+}
+
+/* As the other asynchronous calls: a callback, the queue, a deadline of the wait. */
+static void test_update_takes_an_async(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_add(&f, "m", "weights_bytes 1m\nseed 1\n");
+    assert_int_equal(scene_seed(&f, model), 1);
+    mm_model_spec spec = fixture_spec(&f, NULL, "echo", "weights_bytes 1m\nseed 2\n");
+    _Atomic int ended = MM_PENDING;
+    mm_async async = MM_ASYNC_INIT;
+    async.callback = note_end;
+    async.user = &ended;
+    async.flags = MM_ASYNC_QUEUE;
+    mm_op *op, *fetched;
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, &async, &op, &f.err), MM_OK);
+    assert_int_equal(mm_op_wait(op, 0, &f.err), MM_OK);
+    assert_int_equal(atomic_load(&ended), MM_OK);
+    assert_int_equal(mm_ops_next(f.mesh, &fetched), MM_OK);
+    assert_ptr_equal(fetched, op);
+    mm_op_free(op);
+    assert_int_equal(scene_seed(&f, model), 2);
+    async.deadline_ns = 2; /* long past */
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, &async, NULL, &f.err), MM_DEADLINE);
+    async.deadline_ns = MM_NO_WAIT;
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, &async, NULL, &f.err), MM_INVALID_ARGUMENT);
+    fixture_close(&f);
+}
+
 static void test_update_checks_its_arguments(void **state) {
     (void)state;
     struct fixture f;
@@ -342,12 +405,12 @@ static void test_update_checks_its_arguments(void **state) {
     mm_model model = fixture_add(&f, "m", "weights_bytes 1m\nseed 1\n");
     mm_model other = fixture_add(&f, "other", "weights_bytes 1m\nseed 2\n");
     mm_model_spec spec = fixture_spec(&f, "other", "echo", "weights_bytes 1m\nseed 3\n");
-    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &f.err), MM_INVALID_ARGUMENT);
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, NULL, &f.err), MM_INVALID_ARGUMENT);
     spec.name = NULL;
-    assert_int_equal(mm_update(f.mesh, model, &spec, 2, NULL, &f.err), MM_INVALID_ARGUMENT);
-    assert_int_equal(mm_update(f.mesh, model, NULL, 0, NULL, &f.err), MM_INVALID_ARGUMENT);
+    assert_int_equal(mm_update(f.mesh, model, &spec, 4, NULL, NULL, &f.err), MM_INVALID_ARGUMENT);
+    assert_int_equal(mm_update(f.mesh, model, NULL, 0, NULL, NULL, &f.err), MM_INVALID_ARGUMENT);
     assert_int_equal(mm_unregister(f.mesh, other, &f.err), MM_OK);
-    assert_int_equal(mm_update(f.mesh, other, &spec, 0, NULL, &f.err), MM_STALE_HANDLE);
+    assert_int_equal(mm_update(f.mesh, other, &spec, 0, NULL, NULL, &f.err), MM_STALE_HANDLE);
     assert_int_equal(scene_seed(&f, model), 1);
     fixture_close(&f);
 }
@@ -492,6 +555,8 @@ int main(void) {
         cmocka_unit_test(test_failure_of_the_new_leaves_the_old),
         cmocka_unit_test(test_failure_after_a_replace_brings_the_old_back),
         cmocka_unit_test(test_replace_of_one_that_loads_again),
+        cmocka_unit_test(test_zeros_are_as_it_was),
+        cmocka_unit_test(test_update_takes_an_async),
         cmocka_unit_test(test_update_checks_its_arguments),
         cmocka_unit_test(test_changed_signature_makes_bindings_stale),
         cmocka_unit_test(test_the_later_of_two_updates_supersedes),

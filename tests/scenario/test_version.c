@@ -57,7 +57,7 @@ static void test_changed_source_is_seen_by_update_only(void **state) {
     assert_int_equal(fixture_stats(&f).prepares, 1);
     scratch_text(&scratch, "m.echo", TWO);
     spec.name = NULL;
-    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &f.err), MM_OK);
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, NULL, &f.err), MM_OK);
     assert_int_equal(scene_hit(&f, model), 2);
     fixture_close(&f);
     scratch_fini(&scratch);
@@ -97,7 +97,7 @@ static void test_gone_artifact_and_changed_source_is_refused(void **state) {
     assert_int_equal(scene_hit(&f, model), 1);
     scratch_text(&scratch, "m.echo", TWO);
     spec.name = NULL;
-    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &f.err), MM_OK);
+    assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, NULL, &f.err), MM_OK);
     assert_int_equal(scene_hit(&f, model), 2);
     fixture_close(&f);
     scratch_fini(&scratch);
@@ -150,7 +150,7 @@ static void test_register_touches_no_file(void **state) {
         assert_int_equal(mm_find(f.mesh, name, &found), MM_OK);
         assert_true(found.id == model.id);
         spec.name = NULL;
-        assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &f.err), MM_OK);
+        assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, NULL, &f.err), MM_OK);
         assert_int_equal(fixture_info(&f, model).state, MM_STATE_COLD);
     }
     assert_false(world_failed(&f.world)); /* no fault point was even reached */

@@ -53,8 +53,8 @@ static const mm_status of_no_wait[] = {MM_STALE_HANDLE,
 static const mm_status of_load[] = {MM_STALE_HANDLE, MM_UNREGISTERED, MM_IO, MM_TOO_LARGE,
                                     MM_ALL_PINNED,   MM_CANCELLED,    MM_OK};
 static const mm_status of_prepare[] = {MM_STALE_HANDLE, MM_UNREGISTERED, MM_CANCELLED, MM_OK};
-static const mm_status of_update[] = {MM_STALE_HANDLE, MM_UNREGISTERED, MM_IO,
-                                      MM_TOO_LARGE,    MM_CANCELLED,    MM_OK};
+static const mm_status of_update[] = {MM_STALE_HANDLE, MM_UNREGISTERED, MM_IO, MM_TOO_LARGE,
+                                      MM_ALL_PINNED,   MM_CANCELLED,    MM_OK};
 static const mm_status of_evict[] = {MM_STALE_HANDLE, MM_UNREGISTERED, MM_BUSY,
                                      MM_DEADLINE,     MM_PINNED,       MM_OK};
 static const mm_status of_budget[] = {MM_BUSY, MM_OK};
@@ -368,7 +368,7 @@ static void do_update(struct client *client) {
     bool waits = chance(client, 50);
     mm_status status =
         mm_update(soak->field.mesh, target.model, &spec, chance(client, 50) ? MM_UPDATE_REPLACE : 0,
-                  waits ? NULL : &op, &err);
+                  NULL, waits ? NULL : &op, &err);
     if (op) {
         if (chance(client, 20)) {
             mm_op_cancel(op);

@@ -283,6 +283,38 @@ static void test_a_callback_may_use_others(void **state) {
     scene_fini(&scene);
 }
 
+static void *wait_ok_main(void *ctx) {
+    assert_int_equal(mmi_op_wait(ctx, 0, NULL), MM_OK);
+    return NULL;
+}
+
+/* Who was told that an op is over may free what the callback uses. */
+static void test_first_the_callback_then_who_waits(void **state) {
+    (void)state;
+    struct scene scene;
+    scene_init(&scene);
+    struct listener listener = {.scene = &scene};
+    sem_init(&listener.hold, 0, 0);
+    sem_init(&listener.entered, 0, 0);
+    struct mm_op *fetched = NULL;
+    struct mm_op *op = op_with(
+        &scene,
+        (struct mmi_op_config){.callback = listen_and_hold, .user = &listener, .queue = true});
+    pthread_t waiter;
+    pthread_create(&waiter, NULL, wait_ok_main, op);
+    mmi_op_complete(op, MM_OK, NULL);
+    sem_wait(&listener.entered);
+    assert_int_equal(mmi_op_poll(op, NULL), MM_PENDING);
+    assert_int_equal(mmi_completions_next(scene.completions, &fetched), MM_NONE);
+    sem_post(&listener.hold);
+    pthread_join(waiter, NULL);
+    assert_int_equal(mmi_op_poll(op, NULL), MM_OK);
+    assert_int_equal(mmi_completions_next(scene.completions, &fetched), MM_OK);
+    assert_ptr_equal(fetched, op);
+    mmi_op_free(op);
+    scene_fini(&scene);
+}
+
 static void test_stop_delivers_what_is_outstanding(void **state) {
     (void)state;
     struct scene scene;
@@ -330,20 +362,36 @@ static void test_queue(void **state) {
     for (unsigned i = 0; i < 5; i++) {
         mmi_op_complete(ops[order[i]], MM_OK, NULL);
     }
-    mmi_op_free(ops[1]); /* while it is queued */
-    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
-    assert_ptr_equal(op, ops[3]);
-    mmi_op_free(op);
-    mmi_completions_stop(scene.completions); /* what is left can still be fetched */
-    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
-    assert_ptr_equal(op, ops[4]);
-    assert_int_equal(mmi_op_poll(op, NULL), MM_OK);
-    mmi_op_free(op);
-    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
-    assert_ptr_equal(op, ops[2]);
-    mmi_op_free(op);
+    mmi_op_free(ops[1]); /* while it is queued: it is delivered all the same */
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
+        assert_ptr_equal(op, ops[order[i]]);
+        assert_int_equal(mmi_op_poll(op, NULL), MM_OK);
+        mmi_op_free(op);
+        if (i == 1) {
+            mmi_completions_stop(scene.completions); /* what is left can still be fetched */
+        }
+    }
     assert_int_equal(mmi_completions_next(scene.completions, &op), MM_CLOSED);
     scene_fini(&scene);
+}
+
+/* Freed before it was fetched, and nobody ever fetches it: it goes with the completion queue. */
+static void test_nobody_fetches(void **state) {
+    (void)state;
+    struct scene scene;
+    scene_init(&scene);
+    struct mm_op *early = queued_op(&scene), *late = queued_op(&scene), *kept = queued_op(&scene);
+    mmi_op_free(early);
+    mmi_op_complete(early, MM_OK, NULL);
+    mmi_op_complete(late, MM_OK, NULL);
+    mmi_op_complete(kept, MM_OK, NULL);
+    mmi_op_free(late);
+    mmi_completions_stop(scene.completions);
+    mmi_completions_free(scene.completions);
+    assert_int_equal(mmi_op_poll(kept, NULL), MM_OK);
+    mmi_op_free(kept);
+    world_fini(&scene.world); /* asserts that nothing is left */
 }
 
 static bool readable(int fd) {
@@ -372,7 +420,11 @@ static void test_eventfd(void **state) {
     assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
     assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
     assert_true(readable(fd));
-    mmi_op_free(ops[2]); /* the last one leaves without being fetched */
+    mmi_op_free(ops[2]); /* it is to be fetched all the same */
+    assert_true(readable(fd));
+    assert_int_equal(mmi_completions_next(scene.completions, &op), MM_OK);
+    assert_ptr_equal(op, ops[2]);
+    mmi_op_free(op);
     assert_false(readable(fd));
     mmi_op_complete(ops[3], MM_OK, NULL);
     assert_true(readable(fd));
@@ -529,6 +581,8 @@ int main(void) {
         cmocka_unit_test(test_a_callback_may_use_others),
         cmocka_unit_test(test_stop_delivers_what_is_outstanding),
         cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_nobody_fetches),
+        cmocka_unit_test(test_first_the_callback_then_who_waits),
         cmocka_unit_test(test_eventfd),
         cmocka_unit_test(test_no_descriptor_left),
         cmocka_unit_test(test_cancel),

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <time.h>
 
-#define SLICE_NS UINT64_C(10000000) /* how soon a cancel is seen */
+#define SLICE_NS UINT64_C(1000000) /* how soon a cancel is seen */
 
 mm_status mmi_echo_hook(const struct echo_state *state, enum mmi_echo_slot slot,
                         const struct mmi_echo_script *script, mm_error *err) {
@@ -23,12 +23,12 @@ mm_status mmi_echo_hook(const struct echo_state *state, enum mmi_echo_slot slot,
     return status;
 }
 
-bool mmi_echo_pass_time(uint64_t ns, const mm_sink *sink) {
+bool mmi_echo_pass_time(uint64_t ns, bool (*ended)(void *ctx), void *ctx) {
     while (ns > 0) {
         uint64_t slice = mmi_min_u64(ns, SLICE_NS);
         nanosleep(&(struct timespec){.tv_nsec = (long)slice}, NULL);
         ns -= slice;
-        if (sink && sink->cancelled(sink->ctx)) {
+        if (ended && ended(ctx)) {
             return true;
         }
     }

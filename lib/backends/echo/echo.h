@@ -14,14 +14,17 @@
  *     activation_bytes 64k     scratch of a run: this ...
  *     activation_per_element 4 ... and this for each element of the inputs
  *     scratch_more 1m          asked for while running
+ *     through_device 1         x goes into scratch on the device and from there to y, by copies on
+ *                              the run's stream; tensors whose size is known. 2: y is read without
+ *                              a wait for them, which sim reports
  *     own_bytes 1m             memory of its own while attached: by malloc in echo-own, else by
  *                              the services' allocator. At most 256m
  *     leak_bytes 4k            the same, but detach forgets it: it comes back when the mesh ends
  *     prepare_ns 5ms           time that passes, real also under a fake clock; open_ns, attach_ns,
- *                              infer_ns alike
+ *                              infer_ns alike. prepare and infer end sooner when they are told
  *     fail_attach 2 MM_IO      the first 2 calls (-1 = all) fail so; fail_prepare, fail_open,
  *                              fail_infer alike. Counted per mesh and content
- *     serial 1                 one inference at a time; an overlap is MM_INVALID_STATE
+ *     serial 1                 one inference at a time; an overlap is MM_BACKEND_FAILED
  *     io tensor                x [N, M] -> y, the same. Or string, sequence, map; optional (x may
  *                              be left out); two (x, x2 -> y, y2); repeat (x, times: i64 [] ->
  *                              y [times * N, M]; `times` is part of the signature)

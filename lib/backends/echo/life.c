@@ -135,7 +135,7 @@ mm_status mmi_echo_open(void *state, void *model_, const mm_artifact *artifact, 
     MMI_TRY(mmi_echo_parse(artifact->description, artifact->description_bytes, "echo",
                            &model->script, err));
     MMI_TRY(mmi_echo_hook(model->state, MMI_ECHO_OPEN, &model->script, err));
-    mmi_echo_pass_time(model->script.open_ns, NULL);
+    mmi_echo_pass_time(model->script.open_ns, NULL, NULL);
     model->key = mmi_hash64(artifact->description, artifact->description_bytes, 0);
     MMI_TRY(mmi_echo_fail(model->state, model->key, &model->script, MMI_ECHO_FAIL_OPEN, err));
     if (artifact->weights_bytes != model->script.weights_bytes) {
@@ -192,10 +192,10 @@ mm_status mmi_echo_attach(void *model_, void *instance_, const mm_device *device
     instance->model = model;
     instance->region = *region;
     MMI_TRY(mmi_echo_hook(model->state, MMI_ECHO_ATTACH, script, err));
-    mmi_echo_pass_time(script->attach_ns, NULL);
+    mmi_echo_pass_time(script->attach_ns, NULL, NULL);
     MMI_TRY(mmi_echo_fail(model->state, model->key, script, MMI_ECHO_FAIL_ATTACH, err));
     if (region->bytes < script->weights_bytes || (uintptr_t)region->base % 256 != 0) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "echo: %" PRIu64 " bytes at %p of device %s",
+        return mmi_fail(err, MM_BACKEND_FAILED, "echo: %" PRIu64 " bytes at %p of device %s",
                         region->bytes, region->base, device->name);
     }
     instance->own = script->own_bytes > 0 ? take_block(model->state, script->own_bytes) : NULL;

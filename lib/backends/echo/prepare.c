@@ -80,7 +80,8 @@ mm_status mmi_echo_prepare(void *state_, const mm_source *source, const char *co
     struct mmi_echo_script script;
     MMI_TRY(read_script(state, source, &script, err));
     MMI_TRY(mmi_echo_hook(state, MMI_ECHO_PREPARE, &script, err));
-    if (mmi_echo_pass_time(script.prepare_ns, sink) || sink->cancelled(sink->ctx)) {
+    if (mmi_echo_pass_time(script.prepare_ns, sink->cancelled, sink->ctx) ||
+        sink->cancelled(sink->ctx)) {
         return mmi_fail(err, MM_CANCELLED, "echo: nobody waits for it any more");
     }
     char text[MMI_ECHO_SCRIPT_BYTES];

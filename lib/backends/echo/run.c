@@ -47,6 +47,9 @@ static mm_status read_times(const struct echo_model *model, const mm_value *inpu
         return MM_OK;
     }
     int64_t asked;
+    if (!inputs[1].data) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "times: not given");
+    }
     memcpy(&asked, inputs[1].data, sizeof(asked));
     if (asked < 0) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "times: %" PRId64 ", 0 or more wanted", asked);
@@ -55,10 +58,11 @@ static mm_status read_times(const struct echo_model *model, const mm_value *inpu
     return MM_OK;
 }
 
-mm_status mmi_echo_size(void *model_, void *signature, const mm_value *inputs, mm_size *out,
-                        mm_error *err) {
+mm_status mmi_echo_size(void *model_, int32_t device_kind, void *signature, const mm_value *inputs,
+                        mm_size *out, mm_error *err) {
     const struct echo_model *model = model_;
     const struct mmi_echo_script *script = &model->script;
+    (void)device_kind;
     (void)signature;
     MMI_TRY(mmi_echo_hook(model->state, MMI_ECHO_SIZE, script, err));
     uint64_t elements = 0;
@@ -137,6 +141,28 @@ static mm_status write_repeated(const struct echo_model *model, mm_exec *exec,
     return MM_OK;
 }
 
+/* What a backend for devices does: the input to the device, and the result back. */
+static mm_status copy_through(const struct echo_model *model, mm_exec *exec, const mm_value *x,
+                              mm_value *y, mm_error *err) {
+    const mm_device *device = exec->device;
+    const mm_device_calls *calls = device->calls;
+    mm_device_event back;
+    if (x->bytes == 0) {
+        return MM_OK;
+    }
+    void *there = exec->scratch_more(exec, x->bytes);
+    if (!there) {
+        return mmi_fail(err, MM_NO_ROOM_FOR_ACTIVATIONS, "echo: no room for a copy of x");
+    }
+    MMI_TRY(calls->copy_in(device->host, exec->stream, there, x->data, x->bytes, err));
+    if (model->script.through_device > 1) {
+        MMI_TRY(calls->access(device->host, NULL, there, x->bytes, MM_ACCESS_READ, err));
+    }
+    MMI_TRY(calls->copy_out(device->host, exec->stream, y->data, there, x->bytes, err));
+    MMI_TRY(calls->record(device->host, exec->stream, &back, err));
+    return calls->wait(device->host, &back, err);
+}
+
 static mm_status write_outputs(const struct echo_model *model, mm_exec *exec,
                                const mm_value *inputs, mm_value *outputs, mm_error *err) {
     for (uint32_t i = 0; i + 1 < model->output_count; i++) {
@@ -145,6 +171,11 @@ static mm_status write_outputs(const struct echo_model *model, mm_exec *exec,
         }
         if (model->script.io == MMI_ECHO_REPEAT) {
             MMI_TRY(write_repeated(model, exec, inputs, &outputs[i], err));
+            continue;
+        }
+        bool exact = model->script.exactness == MM_SIZE_EXACT && inputs[i].dtype != MM_STRING;
+        if (model->script.through_device && inputs[i].kind == MM_TENSOR && exact) {
+            MMI_TRY(copy_through(model, exec, &inputs[i], &outputs[i], err));
             continue;
         }
         if (inputs[i].kind == MM_TENSOR) {
@@ -173,13 +204,20 @@ static mm_status sample_weights(const struct echo_instance *instance, mm_value *
     return MM_OK;
 }
 
+static bool is_stopped(void *ctx) {
+    mm_exec *exec = ctx;
+    return exec->stopped(exec);
+}
+
 static mm_status run(struct echo_instance *instance, mm_exec *exec, const mm_value *inputs,
                      mm_value *outputs, mm_error *err) {
     const struct echo_model *model = instance->model;
     const struct mmi_echo_script *script = &model->script;
     mark_scratch(exec);
     MMI_TRY(mmi_echo_hook(model->state, MMI_ECHO_INFER, script, err));
-    mmi_echo_pass_time(script->infer_ns, NULL);
+    if (mmi_echo_pass_time(script->infer_ns, is_stopped, exec)) {
+        return mmi_fail(err, MM_CANCELLED, "echo: the run was ended");
+    }
     MMI_TRY(mmi_echo_fail(model->state, model->key, script, MMI_ECHO_FAIL_INFER, err));
     if (script->scratch_more > 0) {
         void *more = exec->scratch_more(exec, script->scratch_more);
@@ -201,7 +239,7 @@ mm_status mmi_echo_infer(void *instance_, mm_exec *exec, const mm_value *inputs,
     uint32_t others = atomic_fetch_add(&instance->running, 1);
     mm_status status;
     if (instance->model->script.serial && others > 0) {
-        status = mmi_fail(err, MM_INVALID_STATE, "echo: two inferences at once on a serial model");
+        status = mmi_fail(err, MM_BACKEND_FAILED, "echo: two inferences at once on a serial model");
     } else {
         status = run(instance, exec, inputs, outputs, err);
     }

@@ -15,6 +15,7 @@
     X(activation_bytes, 0)                                                                         \
     X(activation_per_element, 0)                                                                   \
     X(scratch_more, 0)                                                                             \
+    X(through_device, 0)                                                                           \
     X(own_bytes, 0)                                                                                \
     X(leak_bytes, 0)                                                                               \
     X(prepare_ns, 0)                                                                               \
@@ -60,8 +61,8 @@ struct mmi_echo_script {
     char version[64];
 };
 
-/* `bytes` of text without its magic line; messages call it `name`. MM_INVALID_MODEL with the line.
- * */
+/* `bytes` of text without its magic line; messages call it `name`. MM_INVALID_MODEL with the
+ * line. */
 mm_status mmi_echo_parse(const char *text, size_t bytes, const char *name,
                          struct mmi_echo_script *script, mm_error *err);
 /* The canonical text, equal for scripts that mean the same; returns its length. */

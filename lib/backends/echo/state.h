@@ -70,15 +70,15 @@ uint64_t mmi_echo_own_bytes(void *instance);
 /* act.c: how every slot begins: hook, time, scripted failure. */
 mm_status mmi_echo_hook(const struct echo_state *state, enum mmi_echo_slot slot,
                         const struct mmi_echo_script *script, mm_error *err);
-/* Waits; sooner true when `sink` (NULL = none) is cancelled. */
-bool mmi_echo_pass_time(uint64_t ns, const mm_sink *sink);
+/* Waits; true, and sooner, when `ended` (NULL = never) says so. It is asked once a millisecond. */
+bool mmi_echo_pass_time(uint64_t ns, bool (*ended)(void *ctx), void *ctx);
 mm_status mmi_echo_fail(struct echo_state *state, uint64_t key,
                         const struct mmi_echo_script *script, enum mmi_echo_step step,
                         mm_error *err);
 
 /* run.c */
-mm_status mmi_echo_size(void *model, void *signature, const mm_value *inputs, mm_size *out,
-                        mm_error *err);
+mm_status mmi_echo_size(void *model, int32_t device_kind, void *signature, const mm_value *inputs,
+                        mm_size *out, mm_error *err);
 mm_status mmi_echo_infer(void *instance, mm_exec *exec, const mm_value *inputs, mm_value *outputs,
                          mm_error *err);
 

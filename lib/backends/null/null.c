@@ -75,12 +75,14 @@ static void null_close(void *model) {
     (void)model;
 }
 
-/* 6. Size. What will a run with these input shapes need, and what will come out? A backend that
- * plans its steps does it here, in the signature's memory, and infer finds it as exec->signature.
- * */
-static mm_status null_size(void *model, void *signature, const mm_value *inputs, mm_size *out,
-                           mm_error *err) {
+/* 6. Size. What will a run with these input shapes on a device of this kind need, and what will
+ * come out? Only inputs flagged MM_VALUE_INFO_SHAPE_INPUT show their elements here; of the others
+ * data is NULL. A backend that plans its steps does it here, in the signature's memory, and infer
+ * finds it as exec->signature. */
+static mm_status null_size(void *model, int32_t device_kind, void *signature,
+                           const mm_value *inputs, mm_size *out, mm_error *err) {
     (void)model;
+    (void)device_kind;
     (void)signature;
     uint64_t elements = mm_shape_elements(inputs[0].rank, inputs[0].shape);
     uint64_t bytes = mm_dtype_bytes(MM_F32, elements);
@@ -114,7 +116,8 @@ static void null_detach(void *instance) {
 }
 
 /* 8. Infer. Any number of threads at once: what changes lives in exec->scratch, never in the
- * instance. The buffer of an exact output is there already. */
+ * instance. The buffer of an exact output is there already. What takes longer than a copy asks
+ * exec->stopped between its steps. */
 static mm_status null_infer(void *instance, mm_exec *exec, const mm_value *inputs,
                             mm_value *outputs, mm_error *err) {
     (void)instance;

@@ -88,9 +88,10 @@ static void onnx_close(void *model) {
     }
 }
 
-static mm_status onnx_size(void *model, void *signature, const mm_value *inputs, mm_size *out,
-                           mm_error *err) {
+static mm_status onnx_size(void *model, int32_t device_kind, void *signature,
+                           const mm_value *inputs, mm_size *out, mm_error *err) {
     const struct onnx_open *open = model;
+    (void)device_kind; /* both kinds run on the CPU */
     struct onnx_steps *steps = signature;
     mmi_onnx_arena_init(&steps->arena, &open->services->allocator);
     MMI_TRY(mmi_onnx_specialise(&open->prepared, open->services, inputs, steps, err));
@@ -120,7 +121,7 @@ static mm_status onnx_attach(void *model, void *instance, const mm_device *devic
     const struct onnx_open *open = model;
     struct onnx_attached *attached = instance;
     if (region->bytes < open->prepared.weights.bytes) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "onnx: %llu bytes on %s, %llu needed",
+        return mmi_fail(err, MM_BACKEND_FAILED, "onnx: %llu bytes on %s, %llu needed",
                         (unsigned long long)region->bytes, device->name,
                         (unsigned long long)open->prepared.weights.bytes);
     }

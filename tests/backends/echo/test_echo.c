@@ -99,8 +99,8 @@ static void test_repeat(void **state) {
     int64_t times = 3;
     inputs[1].data = &times;
     stay.life.inputs = inputs;
-    assert_int_equal(stay.life.table->size(stay.life.model, stay.life.signature, inputs,
-                                           &stay.life.size, &stay.err),
+    assert_int_equal(stay.life.table->size(stay.life.model, stay.life.subject.kind,
+                                           stay.life.signature, inputs, &stay.life.size, &stay.err),
                      MM_OK);
     assert_int_equal(stay.life.size.outputs[0].shape[0], 3 * inputs[0].shape[0]);
     struct run run;
@@ -112,13 +112,33 @@ static void test_repeat(void **state) {
     }
     run_fini(&run);
     times = -1;
-    assert_int_equal(stay.life.table->size(stay.life.model, stay.life.signature, inputs,
-                                           &stay.life.size, &stay.err),
+    assert_int_equal(stay.life.table->size(stay.life.model, stay.life.subject.kind,
+                                           stay.life.signature, inputs, &stay.life.size, &stay.err),
                      MM_INVALID_ARGUMENT);
     times = INT64_MAX;
-    assert_int_equal(stay.life.table->size(stay.life.model, stay.life.signature, inputs,
-                                           &stay.life.size, &stay.err),
+    assert_int_equal(stay.life.table->size(stay.life.model, stay.life.subject.kind,
+                                           stay.life.signature, inputs, &stay.life.size, &stay.err),
                      MM_INVALID_ARGUMENT);
+    end(&stay);
+}
+
+/* While its time passes a run asks whether to go on; without it, it does not. */
+static void test_stop(void **state) {
+    (void)state;
+    struct stay stay;
+    struct run run;
+    assert_int_equal(begin(&stay, &mmi_backend_echo, "echo1\ninfer_ns 1000s\n", STAGE_INSTANCE),
+                     MM_OK);
+    stay.life.trouble.stopped_at = 3;
+    run_infer(&run, &stay.life, 0);
+    assert_int_equal(run.status, MM_CANCELLED);
+    assert_int_equal(stay.life.stop_calls, 3);
+    run_fini(&run);
+    end(&stay);
+    assert_int_equal(begin(&stay, &mmi_backend_echo, "echo1\n", STAGE_INSTANCE), MM_OK);
+    int64_t z[2];
+    infer(&stay, z);
+    assert_int_equal(stay.life.stop_calls, 0);
     end(&stay);
 }
 
@@ -366,7 +386,7 @@ static void test_serial(void **state) {
     }
     pthread_mutex_unlock(&hooked.mutex);
     run_infer(&other, &stay.life, 0);
-    assert_int_equal(other.status, MM_INVALID_STATE);
+    assert_int_equal(other.status, MM_BACKEND_FAILED);
     run_fini(&other);
     pthread_mutex_lock(&hooked.mutex);
     hooked.closed = false;
@@ -385,7 +405,8 @@ int main(void) {
         cmocka_unit_test(test_fail_always), cmocka_unit_test(test_leak),
         cmocka_unit_test(test_own_memory),  cmocka_unit_test(test_script_errors),
         cmocka_unit_test(test_canonical),   cmocka_unit_test(test_foreign_description),
-        cmocka_unit_test(test_hooks),       cmocka_unit_test(test_serial),
+        cmocka_unit_test(test_stop),        cmocka_unit_test(test_hooks),
+        cmocka_unit_test(test_serial),
     };
     return cmocka_run_group_tests_name("echo", tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ struct stage {
     struct onnx_attached attached;
     void *more[8]; /* scratch asked for while running */
     uint32_t more_count;
+    uint32_t stop_calls, stopped_at; /* 0 = never */
 };
 
 static mm_status sink_expect(void *ctx, uint64_t bytes, mm_error *err) {
@@ -68,6 +69,11 @@ static void *scratch_more(mm_exec *exec, uint64_t bytes) {
     struct stage *stage = exec->host;
     assert_true(stage->more_count < 8);
     return stage->more[stage->more_count++] = aligned_alloc(64, (bytes + 63) & ~UINT64_C(63));
+}
+
+static bool stopped(mm_exec *exec) {
+    struct stage *stage = exec->host;
+    return ++stage->stop_calls == stage->stopped_at;
 }
 
 static void write_blob(struct stage *stage) {
@@ -158,7 +164,8 @@ static mm_status infer(struct stage *stage, const struct onnx_tensor *inputs,
                         .signature = &steps,
                         .scratch = aligned_alloc(64, bytes + 64),
                         .scratch_bytes = steps.activation_bytes,
-                        .scratch_more = scratch_more};
+                        .scratch_more = scratch_more,
+                        .stopped = stopped};
         memset(exec.scratch, 0xee, bytes);
         status = mmi_onnx_run(&stage->attached, &exec, &steps, in, out, err);
         free(exec.scratch);
@@ -240,6 +247,30 @@ static void test_any_subset_of_outputs(void **state) {
     stage_fini(&stage);
 }
 
+/* Asked before each step, and never again once the run was ended. */
+static void test_a_run_can_be_ended(void **state) {
+    (void)state;
+    struct stage stage;
+    stage_init(&stage, seed);
+    build_moves(&stage.bench);
+    prepare(&stage);
+    struct bench *bench = &stage.bench;
+    struct onnx_tensor x = bench_tensor(bench, MM_F32, "2 6 8"), got[8];
+    assert_int_equal(infer(&stage, &x, got, 0, &bench->err), MM_OK);
+    uint32_t steps = stage.stop_calls;
+    assert_true(steps > 2);
+    for (uint32_t nth = 1; nth <= steps; nth++) {
+        stage.stop_calls = 0;
+        stage.stopped_at = nth;
+        assert_int_equal(infer(&stage, &x, got, 0, &bench->err), MM_CANCELLED);
+        assert_int_equal(bench->err.status, MM_CANCELLED);
+        assert_int_equal(stage.stop_calls, nth);
+    }
+    stage.stopped_at = 0;
+    assert_int_equal(infer(&stage, &x, got, 0, &bench->err), MM_OK);
+    stage_fini(&stage);
+}
+
 /* An input chooses the branch; a branch uses what lies outside of it. */
 static void build_branches(struct bench *b) {
     uint32_t x = bench_input(b, MM_F32, "? 4");
@@ -284,6 +315,27 @@ static void test_what_only_the_run_would_tell(void **state) {
     assert_int_equal(infer(&stage, inputs, got, 0, &b->err), MM_UNSUPPORTED);
     assert_non_null(strstr(b->err.text, "Reshape node"));
     assert_non_null(strstr(b->err.text, "not known before the run"));
+    stage_fini(&stage);
+}
+
+/* A shape input whose elements a host does not show is one that only the run would tell. */
+static void test_hidden_elements_are_not_known(void **state) {
+    (void)state;
+    struct stage stage;
+    stage_init(&stage, seed);
+    struct bench *b = &stage.bench;
+    uint32_t x = bench_input(b, MM_F32, "?"), shape = bench_input(b, MM_I64, "?");
+    bench_output(b, BENCH_NODE(b, "Reshape", "", x, shape));
+    prepare(&stage);
+    static const char *const shapes[] = {"1", "8", "9", "10000"};
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        struct onnx_tensor inputs[2] = {bench_tensor(b, MM_F32, "4"),
+                                        bench_tensor(b, MM_I64, shapes[i])};
+        struct onnx_tensor got[8];
+        inputs[1].data = NULL;
+        assert_int_equal(infer(&stage, inputs, got, 0, &b->err), MM_UNSUPPORTED);
+        assert_non_null(strstr(b->err.text, "not known before the run"));
+    }
     stage_fini(&stage);
 }
 
@@ -361,8 +413,10 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_are_the_naive_ones),
         cmocka_unit_test(test_any_subset_of_outputs),
+        cmocka_unit_test(test_a_run_can_be_ended),
         cmocka_unit_test(test_an_input_chooses_the_branch),
         cmocka_unit_test(test_what_only_the_run_would_tell),
+        cmocka_unit_test(test_hidden_elements_are_not_known),
         cmocka_unit_test(test_damaged_descriptions),
         cmocka_unit_test(test_allocation_failures),
     };

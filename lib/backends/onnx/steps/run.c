@@ -88,6 +88,10 @@ mm_status mmi_onnx_run(const struct onnx_attached *attached, mm_exec *exec,
     struct run run = {.attached = attached, .exec = exec, .inputs = inputs, .outputs = outputs};
     MMI_TRY(place_unwanted(&run, steps, err));
     for (uint32_t i = 0; i < steps->count; i++) {
+        if (exec->stopped(exec)) {
+            return mmi_fail(err, MM_CANCELLED, "onnx: the run was ended before step %u of %u", i,
+                            steps->count);
+        }
         void **pointers = (void **)((uint8_t *)exec->scratch + steps->pointers_offset);
         MMI_TRY(run_step(&run, &steps->steps[i], pointers, err));
     }

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-/* Results up to this size are computed here if all inputs are known. */
+/* Results up to this size are computed here if all inputs are known; with shape inputs, up to
+ * twice their size more. */
 #define KNOWN_BYTES 4096
 
 /* What is known of a value while the graph is walked. */
@@ -28,6 +29,7 @@ struct walk {
     struct onnx_step *steps;
     struct walk_step *marks; /* [count]: beside steps */
     uint32_t count, capacity, mark_capacity, max_arguments;
+    uint64_t known_bytes;
 };
 
 /* The part of a step that waits for the memory plan. */
@@ -63,6 +65,24 @@ static void know_constants(struct walk *walk) {
     }
 }
 
+/* A copy, which is the same for all runs of the signature, whatever becomes of the request's. */
+static mm_status know_elements(struct walk *walk, struct fact *fact, const void *data,
+                               mm_error *err) {
+    uint64_t bytes = fact->tensor.bytes;
+    void *copy = mmi_onnx_take_data(walk->keep, bytes);
+    if (!copy) {
+        return no_memory(err);
+    }
+    if (bytes > 0) {
+        memcpy(copy, data, bytes);
+        fact->place = (struct onnx_place){.base = ONNX_AT_MEMORY, .known = copy};
+    }
+    fact->tensor.data = copy;
+    fact->tensor.known = 1;
+    walk->known_bytes = mmi_add_cap(walk->known_bytes, mmi_add_cap(bytes, bytes));
+    return MM_OK;
+}
+
 static mm_status know_input(struct walk *walk, uint32_t i, const mm_value *input, mm_error *err) {
     const struct onnx_model *model = &walk->prepared->model;
     struct fact *fact = &walk->facts[model->main->inputs[i]];
@@ -73,16 +93,9 @@ static mm_status know_input(struct walk *walk, uint32_t i, const mm_value *input
     if (fact->tensor.bytes > 0) {
         fact->place = (struct onnx_place){.base = ONNX_AT_INPUT, .index = i};
     }
-    if (model->inputs[i].flags & MM_VALUE_INFO_SHAPE_INPUT && input->bytes == fact->tensor.bytes) {
-        void *copy = mmi_onnx_take_data(walk->keep, fact->tensor.bytes);
-        if (!copy) {
-            return no_memory(err);
-        }
-        if (fact->tensor.bytes > 0) {
-            memcpy(copy, input->data, fact->tensor.bytes);
-        }
-        fact->tensor.data = copy;
-        fact->tensor.known = 1;
+    bool there = input->bytes == fact->tensor.bytes && (input->data || input->bytes == 0);
+    if (model->inputs[i].flags & MM_VALUE_INFO_SHAPE_INPUT && there) {
+        return know_elements(walk, fact, input->data, err);
     }
     return MM_OK;
 }
@@ -195,7 +208,8 @@ static mm_status inference_of(struct walk *walk, const struct onnx_node *node,
     return MM_OK;
 }
 
-static bool all_known(const struct onnx_operator *op, const struct onnx_inference *x) {
+static bool all_known(const struct walk *walk, const struct onnx_operator *op,
+                      const struct onnx_inference *x) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < x->input_count && !(op->flags & ONNX_OP_SHAPES_ONLY); i++) {
         if (mmi_onnx_has(x, i) && !x->inputs[i].known) {
@@ -203,7 +217,7 @@ static bool all_known(const struct onnx_operator *op, const struct onnx_inferenc
         }
         bytes = mmi_add_cap(bytes, x->inputs[i].bytes);
     }
-    return bytes <= 16 * KNOWN_BYTES;
+    return bytes / 16 <= walk->known_bytes;
 }
 
 static void know_results(struct walk *walk, const struct onnx_node *node,
@@ -234,9 +248,9 @@ static void view(struct walk *walk, const struct onnx_node *node, const struct o
 static mm_status walk_plain(struct walk *walk, const struct onnx_node *node, mm_error *err) {
     struct onnx_inference x;
     MMI_TRY(inference_of(walk, node, &x, err));
-    if (all_known(node->op, &x)) {
+    if (all_known(walk, node->op, &x)) {
         mm_status status =
-            mmi_onnx_evaluate(node->op, &x, walk->keep, KNOWN_BYTES, walk->services, err);
+            mmi_onnx_evaluate(node->op, &x, walk->keep, walk->known_bytes, walk->services, err);
         if (status != MM_TOO_LARGE) {
             MMI_TRY(status);
             know_results(walk, node, &x);
@@ -424,7 +438,10 @@ static mm_status walk_model(struct walk *walk, const mm_value *inputs, struct on
 
 mm_status mmi_onnx_specialise(const struct onnx_prepared *prepared, const mm_services *services,
                               const mm_value *inputs, struct onnx_steps *steps, mm_error *err) {
-    struct walk walk = {.prepared = prepared, .services = services, .keep = &steps->arena};
+    struct walk walk = {.prepared = prepared,
+                        .services = services,
+                        .keep = &steps->arena,
+                        .known_bytes = KNOWN_BYTES};
     mmi_onnx_arena_init(&walk.work, &services->allocator);
     walk.plan.arena = &walk.work;
     mm_status status = walk_model(&walk, inputs, steps, err);

@@ -52,7 +52,7 @@ static void mark_graph(struct marks *marks, const struct onnx_graph *graph) {
     }
 }
 
-/* A scalar or a short list, of which 64 bytes can be part of a signature. */
+/* A scalar or a list of numbers. */
 static bool can_specialise(const mm_value_info *info) {
     return info->kind == MM_TENSOR && info->dtype != MM_STRING && info->rank >= 0 &&
            info->rank <= 1;

@@ -104,8 +104,24 @@ def outputs():
          [weight('w', 5, 20), ints('flat', -1)])
 
 
+def lengths():
+    """A padded batch with its mask, made from the lengths of its rows: as many as there are."""
+    node = helper.make_node
+    save('lengths', [
+        node('ReduceMax', ['lengths'], ['longest'], keepdims=0),
+        node('Range', ['zero', 'longest', 'one'], ['places']),
+        node('Unsqueeze', ['lengths', 'last'], ['rows']),
+        node('Less', ['places', 'rows'], ['mask']),
+        node('Cast', ['mask'], ['m'], to=F32),
+        node('Mul', ['m', 'x'], ['y']),
+    ], [value('lengths', I64, ['N']), value('x', F32, ['N', 1])], [value('y', F32, ['N', 'L'])],
+         [numpy_helper.from_array(np.int64(0), 'zero'), numpy_helper.from_array(np.int64(1), 'one'),
+          ints('last', 1)])
+
+
 if __name__ == '__main__':
     mlp()
     image()
     rate()
     outputs()
+    lengths()

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_RESIDENCY_BUILDS_H
+#define MMI_RESIDENCY_BUILDS_H
+
+/* Who holds an open description, and which may be closed; references to versions. What has nobody
+ * left is put on a list for the cleanup executor. Locked. */
+
+#include <residency/state.h>
+
+/* One use of a PREPARED build's description, and one reference to its version. */
+struct mmi_opened *mmi_opened_hold(struct mmi_residency *res, struct mmi_build *build);
+void mmi_opened_drop(struct mmi_residency *res, struct mmi_opened *opened); /* undo hold */
+/* PREPARED -> UNPREPARED. Whoever uses the description keeps it until the end. */
+void mmi_build_close(struct mmi_residency *res, struct mmi_build *build);
+/* Close the least recently used ones beyond the budget. */
+void mmi_builds_trim(struct mmi_residency *res);
+void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version); /* one reference */
+
+/* Is a build being prepared? */
+bool mmi_version_preparing(const struct mmi_version *version);
+/* A remembered failure of the last load that still holds. */
+bool mmi_failure_holds(const struct mmi_failure *failure, uint64_t now_ns);
+
+/* A load of it was refused since the last look: true, and why. */
+bool mmi_version_refused(struct mmi_residency *res, struct mmi_version *version, mm_error *error);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <residency/devices.h>
+
+#include <residency/decisions.h>
+#include <residency/fit.h>
+#include <residency/instance.h>
+#include <residency/lock.h>
+#include <residency/scratch.h>
+
+#include <string.h>
+
+struct mmi_devstate *mmi_dev_find(struct mmi_residency *res, const char *name) {
+    for (size_t i = 0; i < res->device_count; i++) {
+        if (strcmp(res->devices[i].device->name, name) == 0) {
+            return &res->devices[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- Budgets --------------------------------------------------------------------------------- */
+
+/* Victims leave, and their bytes belong to nobody from now on. */
+static mm_status shrink(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t bytes,
+                        mm_error *err) {
+    struct mmi_arena *arena = dev->device->arena;
+    struct mmi_need need = {.shrink_bytes = mmi_arena_capacity(arena) - bytes,
+                            .evict_class = UINT8_MAX};
+    mmi_scratch_trim(res, dev, 0);
+    struct mmi_plan_output plan;
+    mmi_fit_plan(res, dev, &need, &plan);
+    if ((plan.verdict != MMI_PLAN_FITS && plan.verdict != MMI_PLAN_EVICT) || plan.draining) {
+        return mmi_fail_room(err, MM_BUSY, mmi_arena_used(arena), bytes,
+                             "device %s: what is in use or pinned does not fit %llu bytes",
+                             dev->device->name, (unsigned long long)bytes);
+    }
+    mmi_arena_set_capacity(arena, bytes); /* first: nobody else may take what is freed now */
+    for (size_t i = 0; i < plan.victim_count; i++) {
+        mmi_instance_leave(res, mmi_fit_victim(res, plan.victims[i]), MMI_REASON_SHRINK, NULL);
+    }
+    return MM_OK;
+}
+
+/* Their memory is not back yet. */
+static bool victims_left(const struct mmi_devstate *dev) {
+    MMI_LIST_EACH(node, &dev->instances) {
+        const struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
+        enum mmi_instance_state state = mmi_instance_state(instance);
+        if (instance->reason == MMI_REASON_SHRINK &&
+            (state == MMI_LEAVING || state == MMI_DETACHING)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static mm_status set_budget(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t bytes,
+                            mm_error *err) {
+    struct mmi_arena *arena = dev->device->arena;
+    if (bytes < mmi_arena_capacity(arena)) {
+        MMI_TRY(shrink(res, dev, bytes, err));
+    } else if (!mmi_arena_set_capacity(arena, bytes)) {
+        return mmi_fail(err, MM_NO_MEMORY, "device %s: out of memory", dev->device->name);
+    }
+    mmi_decided(res, MMI_EVENT_BUDGET, "", &(struct mmi_event){.bytes = bytes}, dev);
+    mmi_mark_memory(res);
+    while (victims_left(dev) || mmi_scratch_unmapping(res)) {
+        mmi_res_wait(res, &res->quiet, 0);
+    }
+    return MM_OK;
+}
+
+mm_status mmi_device_budget(struct mmi_residency *res, const char *device, uint64_t budget_bytes,
+                            mm_error *err) {
+    struct mmi_devstate *dev = mmi_dev_find(res, device);
+    if (!dev) {
+        return mmi_fail(err, MM_NOT_FOUND, "no device %s", device);
+    }
+    /* What stands behind the budget grows before it does. */
+    MMI_TRY(dev->device->ops->resize(dev->device, budget_bytes, err));
+    mmi_res_lock(res);
+    mm_status status = atomic_load(&res->closed)
+                           ? mmi_fail(err, MM_CLOSED, "device %s: the mesh is closed", device)
+                           : set_budget(res, dev, budget_bytes, err);
+    mmi_res_unlock(res);
+    return status;
+}
+
+/* ---- A lost device --------------------------------------------------------------------------- */
+
+void mmi_device_check(struct mmi_residency *res, struct mmi_devstate *dev) {
+    if (!atomic_load(&dev->device->lost)) {
+        return;
+    }
+    MMI_LIST_EACH(node, &dev->instances) {
+        mmi_instance_lost(res, MMI_CONTAINER(node, struct mmi_instance, on_device));
+    }
+    mmi_mark_memory(res);
+}
+
+bool mmi_device_ask(struct mmi_residency *res, struct mmi_devstate *dev) {
+    bool lost = dev->device->ops->probe(dev->device, NULL) == MM_DEVICE_LOST;
+    if (lost) {
+        mmi_res_lock(res);
+        mmi_device_check(res, dev);
+        mmi_res_unlock(res);
+    }
+    return lost;
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <residency/fit.h>
+#include <residency/scratch.h>
+
+#include <base/checked.h>
+
+/* ---- Room for plans ------------------------------------------------------------------------- */
+
+struct room {
+    void **array;
+    size_t item_bytes;
+};
+
+#define ROOMS 5u
+
+static void list_rooms(struct mmi_residency *res, struct room rooms[ROOMS]) {
+    rooms[0] = (struct room){(void **)&res->candidates, sizeof(*res->candidates)};
+    rooms[1] = (struct room){(void **)&res->planned, sizeof(struct mmi_instance *)};
+    rooms[2] = (struct room){(void **)&res->victims, sizeof(*res->victims)};
+    rooms[3] = (struct room){(void **)&res->largest, sizeof(*res->largest)};
+    rooms[4] = (struct room){(void **)&res->released, sizeof(*res->released)};
+}
+
+bool mmi_fit_reserve_room(struct mmi_residency *res) {
+    struct room rooms[ROOMS];
+    list_rooms(res, rooms);
+    size_t need = (size_t)res->instances + 2; /* one more, and the scratch of runs */
+    for (unsigned i = 0; i < ROOMS; i++) {
+        if (!mmi_grow(&res->env->alloc, rooms[i].array, &res->plan_room[i], need,
+                      rooms[i].item_bytes)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void mmi_fit_free_room(struct mmi_residency *res) {
+    struct room rooms[ROOMS];
+    list_rooms(res, rooms);
+    for (unsigned i = 0; i < ROOMS; i++) {
+        mmi_free(&res->env->alloc, *rooms[i].array, res->plan_room[i] * rooms[i].item_bytes);
+    }
+}
+
+/* ---- The snapshot --------------------------------------------------------------------------- */
+
+double mmi_instance_heat(const struct mmi_residency *res, const struct mmi_instance *instance) {
+    uint64_t uses = mmi_slot_uses(instance->slot) - instance->uses_before;
+    uint64_t age_ns = mmi_sub_floor(mmi_res_now(res), instance->ready_ns);
+    return (double)uses * 1e9 / (double)mmi_max_u64(age_ns, 1000000);
+}
+
+uint64_t mmi_instance_idle_ns(const struct mmi_residency *res,
+                              const struct mmi_instance *instance) {
+    uint64_t used_ns = mmi_ticks_to_ns(&res->env->clock, mmi_slot_last_used(instance->slot));
+    return mmi_sub_floor(mmi_res_now(res), used_ns);
+}
+
+static enum mmi_candidate_state candidate_state(const struct mmi_instance *instance) {
+    switch (mmi_instance_state(instance)) {
+    case MMI_READY:
+        return mmi_slot_leases(instance->slot) ? MMI_CANDIDATE_LEASED : MMI_CANDIDATE_IDLE;
+    case MMI_RECLAIMABLE:
+        return MMI_CANDIDATE_RECLAIMABLE;
+    case MMI_LOADING:
+        return atomic_load(&instance->cancelled) ? MMI_CANDIDATE_DRAINING : MMI_CANDIDATE_LOADING;
+    default: /* DRAINING, LEAVING, LOST, DETACHING: its bytes come by themselves */
+        return MMI_CANDIDATE_DRAINING;
+    }
+}
+
+/* Its model is served without it. */
+static bool is_spare(const struct mmi_instance *instance) {
+    uint32_t ready = 0;
+    const struct mmi_list *copies = &instance->version->copies;
+    if (copies->next->next == copies) {
+        return false;
+    }
+    MMI_LIST_EACH(node, copies) {
+        ready += mmi_instance_state(MMI_CONTAINER(node, struct mmi_instance, copy)) == MMI_READY;
+    }
+    return ready > mmi_max_u64(1, instance->version->settings.min_replicas);
+}
+
+static struct mmi_candidate candidate_of(const struct mmi_residency *res,
+                                         const struct mmi_instance *instance,
+                                         const struct mmi_need *need) {
+    const struct mmi_model *model = instance->model;
+    bool hotter = need->heat > 0 && mmi_instance_heat(res, instance) >= need->heat;
+    return (struct mmi_candidate){.evict_class = model ? (uint8_t)model->settings.evict_class : 0,
+                                  .barred = (model && model->settings.pinned) || hotter,
+                                  .self = need->self && model == need->self,
+                                  .stalled = need->scratch && instance->stalled > 0,
+                                  .spare = is_spare(instance),
+                                  .state = (uint8_t)candidate_state(instance),
+                                  .last_used = mmi_slot_last_used(instance->slot),
+                                  .bytes = instance->block.charged_bytes,
+                                  .load_cost_ns = instance->load_ns,
+                                  .stay_until_ns = instance->stay_until_ns};
+}
+
+/* Released in the trial: not, still in the heap of the largest, out of it. */
+enum { KEPT, RELEASED, POPPED };
+
+struct query {
+    struct mmi_residency *res;
+    struct mmi_devstate *dev;
+    const struct mmi_need *need;
+    size_t count;      /* instances */
+    size_t heap_count; /* of res->largest */
+    uint64_t scratch_bytes;
+};
+
+static uint64_t activation_of(const struct query *query, size_t at) {
+    const struct mmi_instance *instance = query->res->planned[query->res->largest[at]];
+    return atomic_load_explicit(&instance->activation_bytes, memory_order_relaxed);
+}
+
+static void sink(struct query *query, size_t parent) {
+    uint32_t *heap = query->res->largest;
+    for (;;) {
+        size_t first = parent;
+        for (size_t child = 2 * parent + 1; child <= 2 * parent + 2 && child < query->heap_count;
+             child++) {
+            if (activation_of(query, child) > activation_of(query, first)) {
+                first = child;
+            }
+        }
+        if (first == parent) {
+            return;
+        }
+        uint32_t held = heap[first];
+        heap[first] = heap[parent];
+        heap[parent] = held;
+        parent = first;
+    }
+}
+
+static void rise(struct query *query, size_t child) {
+    uint32_t *heap = query->res->largest;
+    while (child > 0 && activation_of(query, child) > activation_of(query, (child - 1) / 2)) {
+        uint32_t held = heap[child];
+        heap[child] = heap[(child - 1) / 2];
+        heap[(child - 1) / 2] = held;
+        child = (child - 1) / 2;
+    }
+}
+
+static struct query take_snapshot(struct mmi_residency *res, struct mmi_devstate *dev,
+                                  const struct mmi_need *need) {
+    struct query query = {.res = res, .dev = dev, .need = need};
+    query.scratch_bytes = dev->scratch_bytes;
+    MMI_LIST_EACH(node, &dev->instances) {
+        struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
+        uint32_t index = (uint32_t)query.count++;
+        res->planned[index] = instance;
+        res->released[index] = KEPT;
+        res->largest[index] = index;
+        res->candidates[index] = candidate_of(res, instance, need);
+        res->candidates[index].index = index;
+    }
+    query.heap_count = query.count;
+    for (size_t i = query.count / 2; i-- > 0;) {
+        sink(&query, i);
+    }
+    if (dev->scratch_bytes > 0) { /* one more that is no instance: the scratch of runs */
+        res->planned[query.count] = NULL;
+        res->candidates[query.count] = (struct mmi_candidate){.index = (uint32_t)query.count,
+                                                              .state = MMI_CANDIDATE_RUNNING,
+                                                              .bytes = dev->scratch_bytes};
+    }
+    return query;
+}
+
+/* ---- The query ------------------------------------------------------------------------------ */
+
+static void fit_release(void *ctx, const struct mmi_candidate *candidate) {
+    struct query *query = ctx;
+    struct mmi_instance *instance = query->res->planned[candidate->index];
+    struct mmi_arena *arena = query->dev->device->arena;
+    if (!instance) {
+        mmi_scratch_each_block(query->dev, arena, mmi_trial_release);
+        query->scratch_bytes = 0;
+        return;
+    }
+    query->res->released[candidate->index] = RELEASED;
+    if (instance->block.bytes) {
+        mmi_trial_release(arena, &instance->block);
+    }
+}
+
+static void fit_keep(void *ctx, const struct mmi_candidate *candidate) {
+    struct query *query = ctx;
+    struct mmi_residency *res = query->res;
+    struct mmi_instance *instance = res->planned[candidate->index];
+    struct mmi_arena *arena = query->dev->device->arena;
+    if (!instance) {
+        mmi_scratch_each_block(query->dev, arena, mmi_trial_keep);
+        query->scratch_bytes = query->dev->scratch_bytes;
+        return;
+    }
+    if (res->released[candidate->index] == POPPED) {
+        res->largest[query->heap_count] = candidate->index;
+        rise(query, query->heap_count++);
+    }
+    res->released[candidate->index] = KEPT;
+    if (instance->block.bytes) {
+        mmi_trial_keep(arena, &instance->block);
+    }
+}
+
+/* The largest high-water mark among those that remain. */
+static uint64_t largest_kept(struct query *query) {
+    uint32_t *heap = query->res->largest;
+    while (query->heap_count > 0 && query->res->released[heap[0]] != KEPT) {
+        query->res->released[heap[0]] = POPPED;
+        heap[0] = heap[--query->heap_count];
+        sink(query, 0);
+    }
+    return query->heap_count > 0 ? activation_of(query, 0) : 0;
+}
+
+/* What must stay free for activations: the largest need among those that remain, the newcomer
+ * included, less what is held for scratch already; and what leaked. */
+static uint64_t reserve_left(struct query *query) {
+    const struct mmi_arena *arena = query->dev->device->arena;
+    uint64_t largest = mmi_max_u64(query->need->activation_bytes, largest_kept(query));
+    uint64_t reserve = largest ? mmi_arena_rounded(arena, largest) : 0;
+    return mmi_add_cap(mmi_sub_floor(reserve, query->scratch_bytes), query->dev->leaked_bytes);
+}
+
+static bool fit_fits(void *ctx) {
+    struct query *query = ctx;
+    const struct mmi_arena *arena = query->dev->device->arena;
+    const struct mmi_need *need = query->need;
+    if (need->scratch) {
+        return mmi_trial_fits(arena, need->bytes, query->dev->leaked_bytes);
+    }
+    uint64_t reserve = reserve_left(query);
+    if (need->bytes == 0) {
+        return mmi_trial_free_bytes(arena) >= mmi_add_cap(need->shrink_bytes, reserve);
+    }
+    return mmi_trial_fits(arena, need->bytes, reserve);
+}
+
+bool mmi_fit_empty(const struct mmi_devstate *dev, const struct mmi_need *need) {
+    const struct mmi_arena *arena = dev->device->arena;
+    uint64_t bytes = need->bytes ? mmi_arena_rounded(arena, need->bytes) : 0;
+    uint64_t activations =
+        need->activation_bytes ? mmi_arena_rounded(arena, need->activation_bytes) : 0;
+    uint64_t all = mmi_add_cap(mmi_add_cap(bytes, activations), need->shrink_bytes);
+    return all <= mmi_arena_capacity(arena);
+}
+
+uint64_t mmi_fit_reserve(const struct mmi_devstate *dev) {
+    uint64_t largest = 0;
+    MMI_LIST_EACH(node, &dev->instances) {
+        struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
+        largest = mmi_max_u64(largest, atomic_load(&instance->activation_bytes));
+    }
+    return largest;
+}
+
+struct mmi_instance *mmi_fit_victim(const struct mmi_residency *res, uint32_t index) {
+    return res->planned[index];
+}
+
+void mmi_fit_plan(struct mmi_residency *res, struct mmi_devstate *dev, const struct mmi_need *need,
+                  struct mmi_plan_output *plan) {
+    struct query query = take_snapshot(res, dev, need);
+    struct mmi_plan_input input = {
+        .candidates = res->candidates,
+        .count = query.count + (dev->scratch_bytes > 0),
+        .evict_class = need->evict_class,
+        .fits_empty = mmi_fit_empty(dev, need),
+        .now_ns = mmi_res_now(res),
+        .fit = {&query, fit_release, fit_keep, fit_fits},
+    };
+    plan->victims = res->victims;
+    mmi_trial_begin(dev->device->arena);
+    mmi_plan(&input, plan);
+    mmi_trial_end(dev->device->arena);
+}

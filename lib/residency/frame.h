@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_RESIDENCY_FRAME_H
+#define MMI_RESIDENCY_FRAME_H
+
+/* Calls from inside a backend: who the caller already is. */
+
+#include <residency/state.h>
+
+/* The backend call that this thread is in. */
+struct mmi_frame {
+    const struct mmi_frame *outer;
+    const struct mmi_residency *res;
+    uint64_t model_id;
+    bool nested; /* its backend said that it may call back */
+};
+static inline const struct mmi_frame *mmi_frame_of(const struct mmi_residency *res) {
+    const struct mmi_frame *frame = mmi_tls()->frame;
+    while (frame && frame->res != res) {
+        frame = frame->outer;
+    }
+    return frame;
+}
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <residency/place.h>
+
+#include <residency/builds.h>
+#include <residency/copies.h>
+
+#include <base/checked.h>
+
+#include <string.h>
+
+bool mmi_device_usable(const struct mmi_residency *res, const struct mmi_devstate *dev,
+                       struct mmi_version *version) {
+    const char *wanted = version->spec->device;
+    const struct mmi_build *described = mmi_version_described(version);
+    uint32_t kinds = described ? described->opened->backend->table->device_kinds : UINT32_MAX;
+    int32_t kind = dev->device->pub.kind;
+    if (atomic_load(&dev->device->lost) || !(kinds & (uint32_t)kind) ||
+        (wanted && strcmp(wanted, dev->device->name) != 0) || mmi_copy_on(version, dev)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        const struct mmi_build *build = &version->builds[i];
+        if ((build->kinds & (uint32_t)kind) && build->state == MMI_BUILD_BAD &&
+            mmi_failure_holds(&build->failure, mmi_res_now(res))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The build for a kind; while that was never prepared, one whose sizes are a good guess. */
+static const struct mmi_build *sizes_of(struct mmi_version *version, int32_t kind,
+                                        bool *estimated) {
+    const struct mmi_build *guess = NULL;
+    *estimated = false;
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        const struct mmi_build *build = &version->builds[i];
+        bool sized = build->keyed || build->bare;
+        if (sized && (build->kinds & (uint32_t)kind)) {
+            return build;
+        }
+        guess = sized ? build : guess;
+    }
+    *estimated = true;
+    return guess;
+}
+
+struct mmi_need mmi_load_need(const struct mmi_load_query *query, const struct mmi_devstate *dev,
+                              bool *estimated) {
+    const struct mmi_model *model = query->model;
+    const struct mmi_build *build = sizes_of(query->version, dev->device->pub.kind, estimated);
+    uint64_t bytes =
+        build ? mmi_max_u64(build->weights_bytes, build->own_bytes) : query->guess_bytes;
+    return (struct mmi_need){.bytes = mmi_max_u64(1, mmi_add_cap(bytes, query->extra_bytes)),
+                             .activation_bytes = build ? build->activation_bytes : 0,
+                             .evict_class = model ? (uint8_t)model->settings.evict_class : 0,
+                             .heat = query->heat,
+                             .self = model};
+}
+
+size_t mmi_place_load(struct mmi_residency *res, const struct mmi_load_query *query,
+                      struct mmi_placement *devices) {
+    bool estimated;
+    for (size_t i = 0; i < res->device_count; i++) {
+        struct mmi_devstate *dev = &res->devices[i];
+        devices[i] = (struct mmi_placement){.usable = !dev->promised &&
+                                                      mmi_device_usable(res, dev, query->version),
+                                            .free_bytes = mmi_arena_free_bytes(dev->device->arena)};
+        if (devices[i].usable) {
+            struct mmi_need need = mmi_load_need(query, dev, &estimated);
+            mmi_fit_plan(res, dev, &need, &devices[i].plan);
+        }
+    }
+    size_t chosen = mmi_place(devices, res->device_count);
+    if (chosen < res->device_count && res->device_count > 1) {
+        struct mmi_need need = mmi_load_need(query, &res->devices[chosen], &estimated);
+        mmi_fit_plan(res, &res->devices[chosen], &need, &devices[chosen].plan);
+    }
+    return chosen;
+}
+
+struct mmi_load_query mmi_load_query_of(const struct mmi_instance *instance) {
+    return (struct mmi_load_query){.model = instance->model,
+                                   .version = instance->version,
+                                   .extra_bytes = instance->extra_bytes};
+}
+
+struct mmi_need mmi_instance_need(const struct mmi_instance *instance,
+                                  const struct mmi_devstate *dev) {
+    struct mmi_load_query query = mmi_load_query_of(instance);
+    bool estimated;
+    return mmi_load_need(&query, dev, &estimated);
+}
+
+bool mmi_promised(const struct mmi_residency *res, struct mmi_version *version,
+                  const struct mmi_need *need) {
+    for (size_t i = 0; i < res->device_count; i++) {
+        const struct mmi_devstate *dev = &res->devices[i];
+        if (dev->promised && mmi_device_usable(res, dev, version) &&
+            (!need || mmi_fit_empty(dev, need))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+mm_status mmi_no_device(const struct mmi_residency *res, const struct mmi_version *version,
+                        const char *name, mm_error *err) {
+    bool lost = false;
+    for (size_t i = 0; i < res->device_count; i++) {
+        lost |= atomic_load(&res->devices[i].device->lost);
+    }
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        const struct mmi_build *build = &version->builds[i];
+        if (build->state == MMI_BUILD_BAD && mmi_failure_holds(&build->failure, mmi_res_now(res))) {
+            return mmi_failure_get(&build->failure, mmi_res_now(res), err);
+        }
+    }
+    return lost ? mmi_fail(err, MM_DEVICE_LOST, "model %s: its device was lost", name)
+                : mmi_fail(err, MM_UNSUPPORTED, "model %s: no device that its backend can use",
+                           name);
+}

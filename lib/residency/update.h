@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MMI_RESIDENCY_UPDATE_H
+#define MMI_RESIDENCY_UPDATE_H
+
+/* Models come, change and go. Locked.
+ *
+ * An update: (1) nothing is resident: point to the new version. (2) Else prepare the new one beside
+ * the old, (3) load a first copy beside the old ones, (4) switch: new leases are of the new one,
+ * the old copies leave. A failure in 2 or 3 drops the new one. With `replace` an impossible 3 makes
+ * the old ones leave first. */
+
+#include <residency/state.h>
+
+/* version: the caller's reference goes over. false: decided already, only re-pointed. */
+bool mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
+                      struct mmi_version *version, bool replace);
+/* The next step of an update that goes on; by mmi_demand. */
+void mmi_update_step(struct mmi_residency *res, struct mmi_model *model);
+/* The new version cannot be prepared or loaded. */
+void mmi_update_failed(struct mmi_residency *res, struct mmi_model *model, const mm_error *error);
+/* No model points to it any more: its copies go when their leases do; the reference is given up. */
+void mmi_version_abandon(struct mmi_residency *res, struct mmi_version *version,
+                         enum mmi_reason reason);
+
+#endif

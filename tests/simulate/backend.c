@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Models whose answers show whose weights they ran on. Every page of the weights bears the mark of
+ * its content; every slot checks that it is called as backend.h promises. */
+#include "sim.h"
+
+#include <base/status.h>
+
+#include <stddef.h>
+#include <string.h>
+
+#define PAGE_BYTES UINT64_C(4096)
+#define WRITE_BYTES ((size_t)64 << 10)
+
+static struct sim *the_sim;
+
+void backend_use(struct sim *sim) {
+    the_sim = sim;
+}
+
+struct sim_state {
+    const mm_services *services;
+};
+
+struct sim_model {
+    struct content content;
+    mm_value_info input, output;
+    uint64_t group_ends[4];
+    uint32_t group_count;
+    bool open;
+};
+
+struct sim_instance {
+    struct sim_model *model; /* NULL: attach did not run */
+    struct content content;
+    mm_region region;
+    uint64_t attached_step;
+    uint32_t running;
+    bool attaching, attached;
+    bool whole; /* all its weights were there, once */
+};
+
+static uint32_t model_of(const struct content *content) {
+    return (content->id - 1) / MOST_CONTENTS;
+}
+
+static uint32_t number_of(const struct content *content) {
+    return (content->id - 1) % MOST_CONTENTS;
+}
+
+static uint64_t mark_of(const struct content *content, uint64_t page) {
+    return (uint64_t)content->id << 32 | (page & 0xffffffff);
+}
+
+/* ---- Slots begin and end --------------------------------------------------------------------- */
+
+/* What went wrong by plan; the slot's own work comes first when it is `late`. */
+static mm_status enter(const char *what, enum point point, const struct content *content,
+                       bool *late, mm_error *err) {
+    struct sim *sim = the_sim;
+    mmi_assert_no_locks();
+    if (mmi_tls()->locks != 0) {
+        sim_fail(sim, "lock", "%s of m%u is called with a lock held", what, model_of(content));
+    }
+    if (!sim->current) {
+        sim_fail(sim, "backend", "%s of m%u is called by a check", what, model_of(content));
+        return MM_INVALID_STATE;
+    }
+    sim->slots_active++;
+    sim->current->slot_depth++;
+    story(sim, "m%u.%u: %s ...", model_of(content), number_of(content), what);
+    int32_t status = faults_slot(sim, point, late);
+    return status ? mmi_fail(err, (mm_status)status, "%s fails by plan", what) : MM_OK;
+}
+
+static mm_status leave(const char *what, const struct content *content, mm_status status) {
+    struct sim *sim = the_sim;
+    sim->slots_active--;
+    sim->current->slot_depth--;
+    story(sim, "m%u.%u: ... %s %s", model_of(content), number_of(content), what,
+          status == MM_OK ? "done" : "failed");
+    return status;
+}
+
+/* ---- Weights --------------------------------------------------------------------------------- */
+
+/* Is every page the content's? Small ones are read in full, of large ones every seventh page. */
+static bool intact(const struct content *content, const void *weights) {
+    uint64_t pages = content->weights_bytes / PAGE_BYTES;
+    uint64_t stride = pages > 32 ? 7 : 1;
+    for (uint64_t page = 0; page < pages; page += stride) {
+        uint64_t mark;
+        memcpy(&mark, (const char *)weights + page * PAGE_BYTES, sizeof(mark));
+        if (mark != mark_of(content, page)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void fill(const struct content *content, uint64_t at, char *to, uint64_t bytes) {
+    for (uint64_t i = 0; i < bytes; i += PAGE_BYTES) {
+        uint64_t mark = mark_of(content, (at + i) / PAGE_BYTES);
+        memcpy(to + i, &mark, sizeof(mark));
+    }
+}
+
+static uint64_t group_end(const struct content *content, uint32_t group) {
+    uint64_t pages = content->weights_bytes / PAGE_BYTES;
+    return group + 1 == content->groups ? content->weights_bytes
+                                        : pages * (group + 1) / content->groups * PAGE_BYTES;
+}
+
+static mm_status write_weights(const struct content *content, const mm_sink *sink, mm_error *err) {
+    static char buffer[WRITE_BYTES]; /* all but the marks stays 0 */
+    if (content->weights_bytes == 0) {
+        return MM_OK;
+    }
+    MMI_TRY(sink->expect(sink->ctx, content->weights_bytes, err));
+    uint64_t at = 0;
+    for (uint32_t group = 0; group < content->groups; group++) {
+        uint64_t end = group_end(content, group);
+        if (group > 0) {
+            MMI_TRY(sink->group(sink->ctx, err));
+        }
+        while (at < end) {
+            if (sink->cancelled(sink->ctx)) {
+                return mmi_fail(err, MM_CANCELLED, "nobody wants it any more");
+            }
+            uint64_t bytes = end - at < WRITE_BYTES ? end - at : WRITE_BYTES;
+            fill(content, at, buffer, bytes);
+            MMI_TRY(sink->weights(sink->ctx, buffer, bytes, err));
+            at += bytes;
+            sink->progress(sink->ctx, (uint32_t)(at * 1000 / content->weights_bytes));
+        }
+    }
+    return MM_OK;
+}
+
+/* ---- The slots ------------------------------------------------------------------------------- */
+
+static mm_status slot_init(void *state, const mm_services *services, mm_error *err) {
+    (void)err;
+    ((struct sim_state *)state)->services = services;
+    return MM_OK;
+}
+
+static void slot_fini(void *state) {
+    (void)state;
+}
+
+static mm_status slot_prepare(void *state, const mm_source *source, const char *config,
+                              int32_t device_kind, const mm_sink *sink, mm_error *err) {
+    (void)state;
+    (void)config;
+    (void)device_kind;
+    struct content content;
+    if (source->bytes != sizeof(content)) {
+        return mmi_fail(err, MM_INVALID_MODEL, "%llu bytes", (unsigned long long)source->bytes);
+    }
+    MMI_TRY(source->read(source->ctx, 0, &content, sizeof(content), err));
+    bool late;
+    mm_status status = enter("prepare", POINT_PREPARE, &content, &late, err);
+    if (status == MM_OK || late) {
+        mm_error own;
+        mm_status worked = sink->cancelled(sink->ctx)
+                               ? mmi_fail(&own, MM_CANCELLED, "nobody wants it any more")
+                               : sink->describe(sink->ctx, &content, sizeof(content), &own);
+        if (worked == MM_OK) {
+            worked = write_weights(&content, sink, &own);
+        }
+        if (status == MM_OK && worked != MM_OK) {
+            status = mmi_error_copy(err, &own);
+        }
+    }
+    return leave("prepare", &content, status);
+}
+
+static void describe(struct sim_model *model, mm_description *out) {
+    const struct content *content = &model->content;
+    model->input = (mm_value_info){
+        .name = "x", .kind = MM_TENSOR, .dtype = MM_F32, .rank = 2, .shape = {1, -1}};
+    model->output =
+        (mm_value_info){.name = "z", .kind = MM_TENSOR, .dtype = MM_I64, .rank = 1, .shape = {2}};
+    out->flags = content->flags & CONTENT_SERIAL ? MM_DESCRIPTION_SERIAL : 0;
+    out->inputs = &model->input;
+    out->outputs = &model->output;
+    out->input_count = out->output_count = 1;
+    out->weights_bytes = content->weights_bytes;
+    out->own_bytes = content->own_bytes;
+    out->activation_bytes = content->activation_bytes;
+    out->batch_axis = -1;
+}
+
+static mm_status slot_open(void *state, void *model_, const mm_artifact *artifact,
+                           mm_description *out, mm_error *err) {
+    (void)state;
+    struct sim_model *model = model_;
+    if (artifact->description_bytes != sizeof(struct content)) {
+        return mmi_fail(err, MM_CORRUPT, "a description of %llu bytes",
+                        (unsigned long long)artifact->description_bytes);
+    }
+    memcpy(&model->content, artifact->description, sizeof(model->content));
+    model->open = true;
+    the_sim->models_open++;
+    bool late;
+    mm_status status = enter("open", POINT_OPEN, &model->content, &late, err);
+    if (artifact->weights_bytes != model->content.weights_bytes) {
+        sim_fail(the_sim, "backend", "open of m%u: %llu bytes of weights",
+                 model_of(&model->content), (unsigned long long)artifact->weights_bytes);
+    }
+    if (status == MM_OK || late) {
+        describe(model, out);
+    }
+    return leave("open", &model->content, status);
+}
+
+static void slot_close(void *model_) {
+    struct sim_model *model = model_;
+    for (uint32_t i = 0; i < the_sim->instance_count; i++) {
+        if (the_sim->instances[i]->model == model) {
+            sim_fail(the_sim, "backend", "m%u is closed while attached", model_of(&model->content));
+        }
+    }
+    the_sim->models_open -= model->open;
+    model->open = false;
+}
+
+static mm_status slot_size(void *model_, int32_t device_kind, void *signature,
+                           const mm_value *inputs, mm_size *out, mm_error *err) {
+    (void)device_kind, (void)signature;
+    struct sim_model *model = model_;
+    bool late;
+    mm_status status = enter("size", POINT_SIZE, &model->content, &late, err);
+    if (!model->open) {
+        sim_fail(the_sim, "backend", "size of m%u after its close", model_of(&model->content));
+    }
+    out->activation_bytes = model->content.activation_bytes * (uint64_t)inputs[0].shape[1];
+    out->outputs[0].dtype = MM_I64;
+    out->outputs[0].rank = 1;
+    out->outputs[0].shape[0] = 2;
+    out->outputs[0].bytes = 2 * sizeof(int64_t);
+    out->exactness[0] = MM_SIZE_EXACT;
+    return leave("size", &model->content, status);
+}
+
+static void remember(struct sim *sim, struct sim_instance *instance) {
+    if (sim->instance_count == MOST_INSTANCES) {
+        sim_fail(sim, "backend", "more than %u instances", MOST_INSTANCES);
+        return;
+    }
+    sim->instances[sim->instance_count++] = instance;
+}
+
+static void forget(struct sim *sim, const struct sim_instance *instance) {
+    uint32_t i = 0;
+    while (i < sim->instance_count && sim->instances[i] != instance) {
+        i++;
+    }
+    if (i == sim->instance_count) {
+        sim_fail(sim, "backend", "detach of what is not attached");
+        return;
+    }
+    sim->instances[i] = sim->instances[--sim->instance_count];
+}
+
+static mm_status wait_for_groups(struct sim_instance *instance, uint32_t groups) {
+    const mm_region *region = &instance->region;
+    for (uint32_t group = 0; group < groups && group < instance->content.groups; group++) {
+        MMI_TRY(region->wait(region->ctx, group));
+    }
+    instance->whole = groups >= instance->content.groups;
+    return MM_OK;
+}
+
+static mm_status slot_attach(void *model_, void *instance_, const mm_device *device,
+                             const mm_region *region, mm_error *err) {
+    (void)device;
+    struct sim *sim = the_sim;
+    struct sim_model *model = model_;
+    struct sim_instance *instance = instance_;
+    const struct content *content = &model->content;
+    if (!model->open || instance->model) {
+        sim_fail(sim, "backend", "attach of m%u: %s", model_of(content),
+                 model->open ? "again" : "it is closed");
+    }
+    instance->model = model;
+    instance->content = *content;
+    instance->region = *region;
+    instance->attaching = true;
+    remember(sim, instance);
+    bool late;
+    mm_status status = enter("attach", POINT_ATTACH, content, &late, err);
+    /* Every other content serves before all its groups are there. */
+    bool all = content->id % 2 == 0;
+    if (status == MM_OK || late) {
+        mm_status arrived = wait_for_groups(instance, all ? content->groups : 1);
+        status = status == MM_OK ? arrived : status;
+    }
+    if (status == MM_OK && instance->whole && !intact(content, region->base)) {
+        sim_fail(sim, "weights", "attach of m%u: not its weights", model_of(content));
+    }
+    instance->attaching = false;
+    instance->attached = status == MM_OK;
+    instance->attached_step = sim->step;
+    return leave("attach", content, status);
+}
+
+static void slot_detach(void *instance_) {
+    struct sim *sim = the_sim;
+    struct sim_instance *instance = instance_;
+    if (!instance->model) {
+        return;
+    }
+    struct content content = instance->content;
+    bool late;
+    mm_error err;
+    if (instance->running > 0 || instance->attaching) {
+        sim_fail(sim, "detach", "m%u is detached while %s", model_of(&content),
+                 instance->attaching ? "it is attached" : "it runs");
+    }
+    instance->attached = false;
+    enter("detach", POINT_DETACH, &content, &late, &err);
+    if (instance->running > 0) {
+        sim_fail(sim, "detach", "m%u runs while it is detached", model_of(&content));
+    }
+    if (content.weights_bytes > 0 && instance->whole && !intact(&content, instance->region.base)) {
+        sim_fail(sim, "weights", "detach of m%u: not its weights", model_of(&content));
+    }
+    forget(sim, instance);
+    leave("detach", &content, MM_OK);
+}
+
+static uint64_t slot_own_bytes(void *instance_) {
+    const struct sim_instance *instance = instance_;
+    return instance->content.own_bytes;
+}
+
+/* ---- Infer ----------------------------------------------------------------------------------- */
+
+/* The call that a run belongs to, by its input; NULL: a nested one. */
+static struct call *call_of(struct sim *sim, const mm_value *input) {
+    const char *at = input->data;
+    if (at >= (char *)sim->calls && at < (char *)(sim->calls + MOST_ACTS)) {
+        return &sim->calls[(size_t)(at - (char *)sim->calls) / sizeof(struct call)];
+    }
+    return NULL;
+}
+
+/* A model of the nested kind asks the next one on its way. */
+static mm_status ask_next(struct sim *sim, const struct content *content, mm_error *err) {
+    uint32_t next = (model_of(content) + 1) % sim->scenario->model_count;
+    const struct registration *registration = sim->current_of[next];
+    if (next == model_of(content) || !registration || !registration->registered ||
+        sim->current->slot_depth > 3) {
+        return MM_OK;
+    }
+    float x[4] = {0};
+    mm_value input = {.name = "x",
+                      .dtype = MM_F32,
+                      .rank = 2,
+                      .shape = {1, 1},
+                      .data = x,
+                      .bytes = sizeof(float)};
+    mm_request request = MM_REQUEST_INIT;
+    request.inputs = &input;
+    request.input_count = 1;
+    request.deadline_ns = chance_percent(&sim->chance, 50) ? MM_NO_WAIT : 0;
+    mm_response response = MM_RESPONSE_INIT;
+    mm_error error;
+    mm_status status = mm_infer(sim->mesh, registration->handle, &request, &response, &error);
+    story(sim, "m%u asks m%u: %s", model_of(content), next, mm_status_name(status));
+    mm_response_free(&response);
+    (void)err;
+    return MM_OK; /* it can do without */
+}
+
+static void check_run(struct sim *sim, const struct sim_instance *instance) {
+    const struct content *content = &instance->content;
+    uint32_t limit = sim->scenario->models[model_of(content)].max_concurrency;
+    if (!instance->attached || !instance->model->open) {
+        sim_fail(sim, "detach", "m%u runs, and is not attached", model_of(content));
+    }
+    if (instance->running > 1 && (content->flags & CONTENT_SERIAL)) {
+        sim_fail(sim, "turns", "m%u is serial, and %u run", model_of(content), instance->running);
+    }
+    if (limit > 0 && instance->running > limit) {
+        sim_fail(sim, "turns", "m%u: %u run, %u may", model_of(content), instance->running, limit);
+    }
+}
+
+static bool mark_scratch(const mm_exec *exec, bool check) {
+    for (uint64_t at = 0; at + sizeof(exec) <= exec->scratch_bytes; at += 16 * PAGE_BYTES) {
+        char *to = (char *)exec->scratch + at;
+        if (check && memcmp(to, &exec, sizeof(exec)) != 0) {
+            return false;
+        }
+        memcpy(to, &exec, sizeof(exec));
+    }
+    return true;
+}
+
+static mm_status answer(struct sim *sim, struct sim_instance *instance, mm_exec *exec,
+                        mm_value *output, mm_error *err) {
+    const struct content *content = &instance->content;
+    if (content->more_bytes > 0 && !exec->scratch_more(exec, content->more_bytes)) {
+        return mmi_fail(err, MM_NO_ROOM_FOR_ACTIVATIONS, "no room for more scratch");
+    }
+    if (sim->scenario->models[model_of(content)].flavor == FLAVOR_NESTED) {
+        MMI_TRY(ask_next(sim, content, err));
+    }
+    mm_status arrived = wait_for_groups(instance, content->groups);
+    if (arrived != MM_OK) {
+        return mmi_fail(err, arrived, "its weights did not arrive");
+    }
+    check_run(sim, instance);
+    int64_t z[2] = {content->id,
+                    content->weights_bytes == 0 || intact(content, instance->region.base)};
+    memcpy(output->data, z, sizeof(z));
+    if (!mark_scratch(exec, true)) {
+        sim_fail(sim, "scratch", "m%u: somebody else used its scratch", model_of(content));
+    }
+    return MM_OK;
+}
+
+static mm_status slot_infer(void *instance_, mm_exec *exec, const mm_value *inputs,
+                            mm_value *outputs, mm_error *err) {
+    struct sim *sim = the_sim;
+    struct sim_instance *instance = instance_;
+    const struct content *content = &instance->content;
+    struct call *call = call_of(sim, &inputs[0]);
+    instance->running++;
+    check_run(sim, instance);
+    mark_scratch(exec, false);
+    if (call) {
+        check_overtaken(sim, call);
+        call->in_slot = true;
+    }
+    bool late;
+    mm_status status = enter("infer", POINT_INFER, content, &late, err);
+    if (status == MM_OK || late) {
+        mm_error own;
+        mm_status worked = answer(sim, instance, exec, &outputs[0], &own);
+        if (status == MM_OK && worked != MM_OK) {
+            status = mmi_error_copy(err, &own);
+        }
+    }
+    instance->running--;
+    if (call) {
+        call->in_slot = false;
+    }
+    return leave("infer", content, status);
+}
+
+/* ---- The tables ------------------------------------------------------------------------------ */
+
+bool backend_holds(const struct sim *sim, uint32_t model, uint64_t before_step) {
+    for (uint32_t i = 0; i < sim->instance_count; i++) {
+        const struct sim_instance *instance = sim->instances[i];
+        if (instance->attached && model_of(&instance->content) == model &&
+            instance->attached_step < before_step) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t backend_attached(const struct sim *sim, uint32_t model) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sim->instance_count; i++) {
+        const struct sim_instance *instance = sim->instances[i];
+        count += instance->attached && model_of(&instance->content) == model;
+    }
+    return count;
+}
+
+static const mm_format formats[] = {
+    {"sim", "1", ".sim", "simplain", 8, 0},
+    {"sim-own", "1", ".simown", "simown__", 8, 0},
+    {"sim-nested", "1", ".simnest", "simnest_", 8, 0},
+};
+
+#define TABLE(text, which)                                                                         \
+    .struct_size = sizeof(mm_backend), .abi_major = MM_BACKEND_ABI_MAJOR,                          \
+    .abi_minor = MM_BACKEND_ABI_MINOR, .name = text, .version = "1", .formats = &formats[which],   \
+    .format_count = 1, .device_kinds = MM_DEVICE_HOST | MM_DEVICE_SIM,                             \
+    .state_bytes = sizeof(struct sim_state), .model_bytes = sizeof(struct sim_model),              \
+    .instance_bytes = sizeof(struct sim_instance), .init = slot_init, .fini = slot_fini,           \
+    .prepare = slot_prepare, .open = slot_open, .close = slot_close, .size = slot_size,            \
+    .attach = slot_attach, .detach = slot_detach, .infer = slot_infer
+
+const mm_backend backend_plain = {TABLE("sim", 0)};
+const mm_backend backend_own = {TABLE("sim-own", 1), .flags = MM_BACKEND_OWN_MEMORY,
+                                .own_bytes = slot_own_bytes};
+const mm_backend backend_nested = {TABLE("sim-nested", 2), .flags = MM_BACKEND_NESTED};

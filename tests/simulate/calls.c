@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The public calls, each on a thread of its own. */
+#include "sim.h"
+
+#include <base/checked.h>
+#include <base/status.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#define MIB (UINT64_C(1) << 20)
+#define FAR_NS UINT64_C(30000000000)
+#define REST_NS UINT64_C(2500000000) /* all that time alone brings about is over by then */
+
+static const char *const model_names[MOST_MODELS] = {"m0", "m1", "m2", "m3",
+                                                     "m4", "m5", "m6", "m7"};
+static const char *const device_names[MOST_DEVICES] = {"d0", "d1", "d2"};
+
+/* ---- Bounds ---------------------------------------------------------------------------------- */
+
+uint64_t calls_deadline(const struct sim *sim, const struct act *act) {
+    switch (act->deadline) {
+    case DEADLINE_AT_ONCE:
+        return MM_NO_WAIT;
+    case DEADLINE_PAST:
+        return sim->now_ns - 1;
+    case DEADLINE_SOON:
+        return sim->now_ns + act->delay_ns;
+    case DEADLINE_FAR:
+        return sim->now_ns + FAR_NS;
+    default:
+        return 0;
+    }
+}
+
+__attribute__((unused)) static uint64_t time_left(const struct sim *sim, uint64_t deadline_ns) {
+    uint64_t left = mmi_sub_floor(deadline_ns, sim->now_ns);
+    return left > 0 ? left : 1;
+}
+
+mm_status calls_evict(struct sim *sim, struct call *call) {
+    return mm_evict(sim->mesh, call->registration->handle, call->deadline_ns, &call->error);
+}
+
+mm_status calls_stop(struct sim *sim, uint64_t deadline_ns) {
+    return mm_mesh_stop(sim->mesh, deadline_ns);
+}
+
+mm_status calls_op_wait(struct sim *sim, mm_op *op, uint64_t deadline_ns, mm_error *err) {
+    (void)sim;
+    return mm_op_wait(op, deadline_ns, err);
+}
+
+struct sim_device_view calls_device(const struct sim *sim, uint32_t device) {
+    const struct mmi_arena *arena = sim->mesh->res.devices[device].device->arena;
+    return (struct sim_device_view){mmi_arena_used(arena), mmi_arena_capacity(arena)};
+}
+
+/* ---- Setting up ------------------------------------------------------------------------------ */
+
+static uint64_t now(void *user) {
+    return ((const struct sim *)user)->now_ns;
+}
+
+static mm_status create(struct sim *sim, mm_error *err) {
+    const struct scenario *s = sim->scenario;
+    mm_device_options devices[MOST_DEVICES];
+    char names[MOST_DEVICES][16];
+    for (uint32_t i = 0; i < s->device_count; i++) {
+        snprintf(names[i], sizeof(names[i]), "%s/d%u", s->devices[i].sim ? "sim" : "host", i);
+        devices[i] = (mm_device_options)MM_DEVICE_OPTIONS_INIT;
+        devices[i].name = names[i];
+        devices[i].budget_bytes = s->devices[i].budget_bytes;
+        sim->most_budget[i] = s->devices[i].budget_bytes;
+    }
+    mm_mesh_options options = MM_MESH_OPTIONS_INIT;
+    options.devices = devices;
+    options.device_count = s->device_count;
+    options.allocator = &sim->alloc;
+    options.compute_threads = 1;
+    options.infer_threads = s->no_threads ? MM_THREADS_NONE : s->infer_threads;
+    options.load_threads = s->load_threads;
+    options.prepare_threads = s->prepare_threads;
+    options.idle_evict = s->idle_evict;
+    options.artifact_budget_bytes = 128 * MIB;
+    options.description_budget_bytes = s->description_budget_bytes;
+    options.prepare_budget_bytes = s->prepare_budget_bytes;
+    options.drain_grace_ns = s->drain_grace_ns;
+    options.min_residency_ns = s->min_residency_ns;
+    options.backoff_first_ns = s->backoff_first_ns;
+    options.max_queued = s->max_queued;
+    options.event_capacity = 512;
+    options.boot_id = "simulated";
+    struct mmi_world world = {.now = now,
+                              .fault = faults_hook,
+                              .user = sim,
+                              .generation_bits = s->generation_bits,
+                              .threads = &sim->threads};
+    return mmi_mesh_create(&options, &world, &sim->mesh, err);
+}
+
+static mm_status add_backends(struct sim *sim, mm_error *err) {
+    const mm_backend *const tables[] = {&backend_plain, &backend_own, &backend_nested};
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        MMI_TRY(mm_backend_register(sim->mesh, tables[i], err));
+    }
+    return MM_OK;
+}
+
+mm_model_spec calls_spec(struct sim *sim, uint32_t model, uint32_t number, uint32_t *content) {
+    static const char *const backends[FLAVORS] = {"sim", "sim-own", "sim-nested"};
+    const struct model_plan *plan = &sim->scenario->models[model];
+    const struct content *source = &plan->contents[number % MOST_CONTENTS];
+    mm_model_spec spec = MM_MODEL_SPEC_INIT;
+    spec.name = model_names[model];
+    spec.data = source;
+    spec.data_bytes = sizeof(*source);
+    spec.backend = backends[plan->flavor];
+    spec.device = plan->device >= 0 ? device_names[plan->device] : NULL;
+    spec.evict_class = plan->evict_class;
+    spec.max_concurrency = plan->max_concurrency;
+    spec.max_queued = plan->max_queued;
+    spec.idle_ttl_ns = plan->idle_ttl_ns;
+    spec.min_residency_ns = plan->min_residency_ns;
+    spec.warm_up = plan->warm ? "x=1x1;x=1x2" : NULL;
+    spec.flags = (plan->pinned ? MM_MODEL_PINNED : 0u) | (plan->preload ? MM_MODEL_PRELOAD : 0u);
+    spec.replicas = sim->no_replicas ? 0 : plan->replicas;
+    *content = source->id;
+    return spec;
+}
+
+/* Register a name; NULL when it failed. */
+static struct registration *enroll(struct sim *sim, uint32_t model, uint32_t number,
+                                   mm_status *status, mm_error *err) {
+    if (sim->registration_count == MOST_REGISTRATIONS) {
+        *status = MM_OK;
+        return NULL;
+    }
+    struct registration *registration = &sim->registrations[sim->registration_count++];
+    *registration = (struct registration){.model = model, .life_count = 1};
+    uint32_t content;
+    mm_model_spec spec = calls_spec(sim, model, number, &content);
+    registration->lives[0] = (struct life){content, true, true, false, sim->step, sim->step};
+    registration->surely_pinned = sim->scenario->models[model].pinned; /* until somebody unpins */
+    *status = mm_register(sim->mesh, &spec, &registration->handle, err);
+    if (*status == MM_UNSUPPORTED && spec.replicas > 1) {
+        sim->no_replicas = true;
+        spec.replicas = 0;
+        *status = mm_register(sim->mesh, &spec, &registration->handle, err);
+    }
+    if (*status != MM_OK) {
+        return NULL;
+    }
+    registration->registered = true;
+    sim->current_of[model] = registration;
+    return registration;
+}
+
+void calls_setup(struct sim *sim) {
+    mm_error err = {0};
+    sim->quiet_faults = !sim->scenario->faulty_setup;
+    mm_status status = create(sim, &err);
+    if (status != MM_OK) {
+        sim->mesh = NULL;
+    } else {
+        status = add_backends(sim, &err);
+    }
+    for (uint32_t m = 0; m < sim->scenario->model_count && status == MM_OK; m++) {
+        if (scenario_uses(sim->scenario, m)) {
+            enroll(sim, m, 0, &status, &err);
+        }
+    }
+    if (status != MM_OK) {
+        story(sim, "setting up: %s", err.text);
+        if (!faults_explain(sim, status)) {
+            sim_fail(sim, "status", "setting up: %s: %s", mm_status_name(status), err.text);
+        }
+        mm_mesh_free(&sim->mesh);
+        sim->mesh = NULL;
+    }
+    if (sim->quiet_faults) {
+        memset(sim->counts, 0, sizeof(sim->counts));
+        sim->quiet_faults = false;
+    }
+    sim->created = true;
+}
+
+/* ---- Requests -------------------------------------------------------------------------------- */
+
+void calls_request(struct sim *sim, struct call *call) {
+    const struct act *act = call->act;
+    call->input = (mm_value){.name = "x",
+                             .dtype = MM_F32,
+                             .rank = 2,
+                             .shape = {1, act->elements},
+                             .data = call->x,
+                             .bytes = act->elements * sizeof(float)};
+    call->request = (mm_request)MM_REQUEST_INIT;
+    call->request.inputs = &call->input;
+    call->request.input_count = 1;
+    call->request.priority = act->priority;
+    call->request.deadline_ns = call->deadline_ns;
+    call->request.binding = call->binding;
+    call->response = (mm_response)MM_RESPONSE_INIT;
+    call->oldest_life = judge_oldest_life(call->registration, sim->step);
+}
+
+static void infer(struct sim *sim, struct call *call) {
+    calls_request(sim, call);
+    call->may_wait = call->deadline_ns != MM_NO_WAIT;
+    mm_status status = mm_infer(sim->mesh, call->registration->handle, &call->request,
+                                &call->response, &call->error);
+    judge(sim, call, status, &call->error);
+}
+
+static void bind(struct sim *sim, struct call *call) {
+    const char *name = "x";
+    uint64_t deadline_ns = call->deadline_ns;
+    call->deadline_ns = 0; /* of the inference alone */
+    call->may_wait = true;
+    mm_status status = mm_bind(sim->mesh, call->registration->handle, &name, 1, NULL, 0,
+                               &call->binding, &call->error);
+    if (status != MM_OK) {
+        call->binding = NULL;
+        judge(sim, call, status, &call->error);
+        return;
+    }
+    call->begun_step = sim->step;
+    call->deadline_ns = deadline_ns;
+    infer(sim, call);
+}
+
+/* ---- Models ---------------------------------------------------------------------------------- */
+
+static void evict(struct sim *sim, struct call *call) {
+    call->may_wait = true; /* also if it is idle: until its memory is back */
+    judge(sim, call, calls_evict(sim, call), &call->error);
+}
+
+void calls_update_begins(struct sim *sim, struct call *call, uint32_t content) {
+    struct registration *registration = call->registration;
+    call->life = registration->life_count++;
+    registration->lives[call->life] = (struct life){.content = content, .begun_step = sim->step};
+    registration->surely_pinned &= sim->scenario->models[registration->model].pinned;
+    sim->class_moved[registration->model] = true;
+}
+
+static void update(struct sim *sim, struct call *call) {
+    uint32_t content;
+    mm_model_spec spec = calls_spec(sim, call->act->model, call->act->number, &content);
+    calls_update_begins(sim, call, content);
+    call->deadline_ns = 0;
+    call->may_wait = true;
+    mm_status status =
+        mm_update(sim->mesh, call->registration->handle, &spec,
+                  call->act->replace ? MM_UPDATE_REPLACE : 0, NULL, NULL, &call->error);
+    judge(sim, call, status, &call->error);
+}
+
+static void leave_and_return(struct sim *sim, struct call *call) {
+    struct registration *registration = call->registration;
+    uint32_t model = registration->model;
+    if (registration->registered) {
+        registration->leaving = true;
+        registration->surely_pinned = false;
+        sim->unregistered = true;
+        mm_status status = mm_unregister(sim->mesh, registration->handle, &call->error);
+        judge(sim, call, status, &call->error);
+        if (status == MM_OK) {
+            registration->registered = false;
+            registration->gone = true;
+        }
+        schedule_sleep(sim, call->act->delay_ns);
+    }
+    mm_status status;
+    mm_error err;
+    const struct registration *made = enroll(sim, model, call->act->number, &status, &err);
+    story(sim, "call %u: register m%u: %s", call->index, model, mm_status_name(status));
+    bool explained = status == MM_OK || status == MM_EXISTS ||
+                     (status == MM_CLOSED && sim->closing) || faults_explain(sim, status);
+    if (!made && !explained) {
+        sim_fail(sim, "status", "register m%u: %s: %s", model, mm_status_name(status), err.text);
+    }
+}
+
+static void set(struct sim *sim, struct call *call) {
+    struct registration *registration = call->registration;
+    mm_status status;
+    if (call->act->kind == ACT_PIN) {
+        status = mm_pin(sim->mesh, registration->handle);
+        uint32_t others = 0; /* that take it back */
+        for (uint32_t i = 0; i < MOST_ACTS; i++) {
+            const struct call *other = &sim->calls[i];
+            bool beside =
+                other->begun && (!other->returned || other->ended_step >= call->begun_step);
+            others += beside && other->registration == registration &&
+                      (other->act->kind == ACT_UNPIN || other->act->kind == ACT_UPDATE);
+        }
+        registration->surely_pinned = status == MM_OK && others == 0 && !registration->leaving;
+    } else if (call->act->kind == ACT_UNPIN) {
+        registration->surely_pinned = false;
+        status = mm_unpin(sim->mesh, registration->handle);
+    } else {
+        sim->class_moved[registration->model] = true;
+        status = mm_set_class(sim->mesh, registration->handle, (int32_t)(call->act->number % 4));
+    }
+    judge(sim, call, status, NULL);
+}
+
+/* ---- The mesh -------------------------------------------------------------------------------- */
+
+static void budget(struct sim *sim, struct call *call) {
+    uint32_t device = call->act->number % sim->scenario->device_count;
+    uint64_t bytes = call->act->bytes;
+    sim->budget_calls[device]++;
+    sim->most_budget[device] = mmi_max_u64(sim->most_budget[device], bytes);
+    call->may_wait = true;
+    call->deadline_ns = 0; /* it has none: it waits for what it evicted, and for nobody else */
+    mm_status status = mm_device_set_budget(sim->mesh, device_names[device], bytes, &call->error);
+    if (--sim->budget_calls[device] == 0) {
+        sim->most_budget[device] = calls_device(sim, device).budget_bytes;
+    }
+    judge(sim, call, status, &call->error);
+}
+
+static void plan(struct sim *sim, struct call *call) {
+    mm_victim victims[MOST_MODELS];
+    mm_plan plan = MM_PLAN_INIT;
+    plan.victims = victims;
+    plan.victim_capacity = MOST_MODELS;
+    mm_status status = mm_plan_load(sim->mesh, call->registration->handle, &plan, &call->error);
+    for (uint32_t i = 0; status == MM_OK && i < plan.victim_count && i < MOST_MODELS; i++) {
+        if (strcmp(victims[i].name, model_names[call->registration->model]) == 0 &&
+            !call->registration->leaving) {
+            sim_fail(sim, "plan", "m%u would leave for itself", call->registration->model);
+        }
+    }
+    judge(sim, call, status, &call->error);
+}
+
+static void describe(struct sim *sim, struct call *call) {
+    mm_model_description *description = NULL;
+    call->may_wait = true;
+    uint64_t deadline_ns = call->deadline_ns == MM_NO_WAIT ? 0 : call->deadline_ns;
+    call->deadline_ns = deadline_ns;
+    mm_status status = mm_model_describe(sim->mesh, call->registration->handle, deadline_ns,
+                                         &description, &call->error);
+    if (status == MM_OK) {
+        mm_description_free(description);
+    }
+    judge(sim, call, status, &call->error);
+}
+
+static void sizes(struct sim *sim, struct call *call) {
+    calls_request(sim, call);
+    call->may_wait = true;
+    mm_value value = {0};
+    uint32_t count;
+    mm_status status = mm_output_bytes(sim->mesh, call->registration->handle, &call->request,
+                                       &value, NULL, 1, &count, &call->error);
+    judge(sim, call, status, &call->error);
+}
+
+static void look(struct sim *sim, struct call *call) {
+    static char text[1 << 16];
+    mm_mesh_stats stats = MM_MESH_STATS_INIT;
+    mm_model_info info = MM_MODEL_INFO_INIT;
+    mm_model found;
+    mm_status status = mm_mesh_stats_get(sim->mesh, &stats);
+    if (call->act->number % 3 == 0) {
+        mm_metrics_text(sim->mesh, text, sizeof(text));
+    }
+    mm_find(sim->mesh, model_names[call->act->model], &found);
+    if (call->registration) {
+        mm_model_info_get(sim->mesh, call->registration->handle, &info);
+    }
+    judge(sim, call, status, NULL);
+}
+
+static void close_mesh(struct sim *sim, struct call *call) {
+    sim->closing = true;
+    mm_status status = mm_mesh_close(sim->mesh);
+    sim->closed = true;
+    judge(sim, call, status, NULL);
+}
+
+static void stop(struct sim *sim, struct call *call) {
+    sim->closing = true;
+    call->may_wait = true;
+    call->deadline_ns = call->deadline_ns == MM_NO_WAIT ? 0 : call->deadline_ns;
+    bool late = call->deadline_ns && call->deadline_ns <= sim->now_ns; /* nothing is started */
+    mm_status status = calls_stop(sim, call->deadline_ns);
+    sim->closed |= !late;
+    sim->stopped |= status == MM_OK;
+    for (uint32_t i = 0; i < sim->thread_count && status == MM_OK; i++) {
+        const struct sim_thread *thread = &sim->thread[i];
+        if (thread->fiber && !thread->call) {
+            sim_fail(sim, "thread", "stopped, and thread %s is still there", thread->name);
+        }
+    }
+    judge(sim, call, status, NULL);
+}
+
+/* ---- One call -------------------------------------------------------------------------------- */
+
+static void make(struct sim *sim, struct call *call) {
+    static void (*const makers[ACT_KINDS])(struct sim *, struct call *) = {
+        [ACT_INFER] = infer,
+        [ACT_INFER_ASYNC] = op_async,
+        [ACT_LOAD] = op_async,
+        [ACT_PREPARE] = op_async,
+        [ACT_EVICT] = evict,
+        [ACT_UPDATE] = update,
+        [ACT_UNREGISTER] = leave_and_return,
+        [ACT_PIN] = set,
+        [ACT_UNPIN] = set,
+        [ACT_CLASS] = set,
+        [ACT_BUDGET] = budget,
+        [ACT_PLAN] = plan,
+        [ACT_DESCRIBE] = describe,
+        [ACT_SIZES] = sizes,
+        [ACT_BIND] = bind,
+        [ACT_LOOK] = look,
+        [ACT_CLOSE] = close_mesh,
+        [ACT_STOP] = stop,
+    };
+    enum act_kind kind = call->act->kind;
+    if (kind == ACT_UPDATE && call->registration->life_count == MOST_LIVES) {
+        return;
+    }
+    call->begun = true;
+    call->begun_step = sim->step;
+    call->begun_ns = sim->now_ns;
+    call->surely_pinned = call->registration && call->registration->surely_pinned;
+    call->deadline_ns = calls_deadline(sim, call->act);
+    bool async = call->act->async && kind == ACT_UPDATE;
+    (async ? op_async : makers[kind])(sim, call);
+    mm_response_free(&call->response);
+    mm_binding_free(call->binding);
+    call->may_wait = false;
+    call->returned = true;
+    call->ended_step = sim->step;
+}
+
+static void call_main(void *ctx) {
+    struct call *call = ctx;
+    struct sim *sim = call->thread->sim;
+    uint32_t model = call->act->model;
+    for (uint32_t i = sim->registration_count; i-- > 0 && !call->registration;) {
+        struct registration *registration = &sim->registrations[i];
+        if (registration->model == model && registration->handle.id != 0) {
+            call->registration = registration;
+        }
+    }
+    enum act_kind kind = call->act->kind;
+    if (call->registration || kind == ACT_BUDGET || kind >= ACT_LOOK) {
+        char text[160];
+        story(sim, "call %u: %s", call->index, story_act(call->act, text));
+        make(sim, call);
+    }
+}
+
+bool calls_left(struct sim *sim) {
+    const struct scenario *s = sim->scenario;
+    while (sim->next_act < s->act_count && s->acts[sim->next_act].off) {
+        sim->next_act++;
+    }
+    return sim->next_act < s->act_count;
+}
+
+void calls_begin(struct sim *sim) {
+    uint32_t index = sim->next_act++;
+    struct call *call = &sim->calls[index];
+    *call = (struct call){.act = &sim->scenario->acts[index], .index = index};
+    char name[24];
+    snprintf(name, sizeof(name), "call %u", index);
+    call->thread = schedule_start(sim, name, call_main, call);
+    if (!call->thread) {
+        sim_fail(sim, "thread", "too many threads");
+        return;
+    }
+    call->thread->call = call;
+    sim->in_flight++;
+}
+
+/* ---- The end --------------------------------------------------------------------------------- */
+
+void calls_finish(struct sim *sim) {
+    schedule_sleep(sim, REST_NS);
+    check_rest(sim);
+    op_fetch_all(sim);
+    sim->closing = true;
+    if (chance_percent(&sim->chance, 50)) {
+        mm_status status = calls_stop(sim, 0);
+        sim->stopped = true;
+        if (status != MM_OK) {
+            sim_fail(sim, "status", "stop: %s", mm_status_name(status));
+        }
+        op_fetch_all(sim);
+    }
+    sim->freeing = true;
+    mm_status status = mm_mesh_free(&sim->mesh);
+    story(sim, "free: %s", mm_status_name(status));
+    if (status != MM_OK || sim->mesh) {
+        sim_fail(sim, "status", "free: %s", mm_status_name(status));
+    }
+    op_free_all(sim);
+}

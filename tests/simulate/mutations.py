@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Does the simulation find what it is there to find? Breaks the library in one place after the
+other and runs seeds until one fails that does not fail without.
+
+mutations.py [--seeds N] [NAME ...]      default: 20,000 seeds, every mutation
+
+Prints a line for each; exits 1 when one was not found, or does not apply any more. The copy of the
+sources and its build lie under build/mutations and are used again.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORK = os.path.join(ROOT, 'build', 'mutations')
+COPY = os.path.join(WORK, 'source')
+BUILD = os.path.join(WORK, 'build')
+PROGRAM = os.path.join(BUILD, 'tests', 'test-simulate')
+
+# name: (file, old text, new text); the old text must be there exactly once.
+MUTATIONS = {
+    # Queues, timers, operations.
+    'an op that completes wakes nobody': (
+        'lib/work/completion_queue.c',
+        '    mmi_cond_broadcast(&op->completed);\n',
+        ''),
+    'who waits is told before the callback': (
+        'lib/work/op.c',
+        'atomic_load_explicit(&op->delivered, memory_order_acquire) ||',
+        'atomic_load_explicit(&op->complete, memory_order_acquire) ||'),
+    'a cancel is not passed on': (
+        'lib/work/op.c',
+        '    if (op->config.cancel) {\n',
+        '    if (false) {\n'),
+    'a submitted task wakes no thread': (
+        'lib/work/executor.c',
+        '    mmi_cond_signal(&executor->submitted);\n',
+        ''),
+    'a queue serves the last to come first': (
+        'lib/work/executor.c',
+        'of_level(lower)->priority >= task->priority',
+        'of_level(lower)->priority > task->priority'),
+    'an earlier time does not wake the timer thread': (
+        'lib/residency/timers.c',
+        '            mmi_timer_thread_arm(timers->thread, at_ns);\n',
+        ''),
+    # Waits.
+    'a wait does not arm its deadline': (
+        'lib/residency/waiters.c',
+        '    if (deadline_ns) {\n        mmi_timer_set(&res->timers, &waiter->timer',
+        '    if (false) {\n        mmi_timer_set(&res->timers, &waiter->timer'),
+    'a wait for a thread does not arm its deadline': (
+        'lib/residency/pending.c',
+        '    if (request->deadline_ns) {\n',
+        '    if (false) {\n'),
+    'a cancel is an event, not a state': (
+        'lib/residency/request.c',
+        '    if (atomic_load(&pending->cancel.cancelled)) {\n',
+        '    if (false) {\n'),
+    'who waits is served last come first': (
+        'lib/residency/waiters.c',
+        'mmi_waiter_of(at->prev)->priority < waiter->priority',
+        'mmi_waiter_of(at->prev)->priority <= waiter->priority'),
+    'work is handed to a caller that has some': (
+        'lib/residency/lock.c',
+        'waiter->blocked && !waiter->blocked->task &&',
+        'waiter->blocked &&'),
+    'a close forgets who waits for an update': (
+        'lib/residency/residency.c',
+        '        mmi_waiters_end(res, &model->updating, MM_CLOSED, NULL);\n',
+        ''),
+    'a stop does not wait for operations': (
+        'lib/residency/residency.c',
+        'mmi_list_empty(&res->requests)',
+        'true'),
+    # Marks.
+    'an instance that changes does not mark its model': (
+        'lib/residency/state.h',
+        '    mmi_mark_model(res, instance->model);\n    mmi_mark_memory(res);\n',
+        '    mmi_mark_memory(res);\n'),
+    'an instance that changes does not mark memory': (
+        'lib/residency/state.h',
+        '    mmi_mark_model(res, instance->model);\n    mmi_mark_memory(res);\n',
+        '    mmi_mark_model(res, instance->model);\n'),
+    'scratch that comes back marks nothing': (
+        'lib/residency/execute.c',
+        '    if (mmi_scratch_give(run->instance->dev, slot)) {\n',
+        '    if (mmi_scratch_give(run->instance->dev, slot) && false) {\n'),
+    'what may come back again is not announced': (
+        'lib/residency/make_room.c',
+        '            release_needed(res, &res->devices[i]);\n',
+        ''),
+    # Leases and who leaves.
+    'a drain does not wait for leases': (
+        'lib/residency/lease.c',
+        '(state != MMI_DRAINING && !leaving) || !all_shards_zero(slot)',
+        '(state != MMI_DRAINING && !leaving)'),
+    'a lease is given back twice': (
+        'lib/residency/admission.c',
+        '    lease_back(res, &admission->lease);\n}\n',
+        '    struct mmi_lease lease = admission->lease;\n'
+        '    lease_back(res, &admission->lease);\n    lease_back(res, &lease);\n}\n'),
+    'a run waits for one that waits for memory itself': (
+        'lib/residency/fit.c',
+        'need->scratch && instance->stalled > 0',
+        'false'),
+    'a drain waits for an operation without a thread': (
+        'lib/residency/demand.c',
+        '    revoke_parked(model);\n',
+        ''),
+    'memory is taken while a claim detaches for it': (
+        'lib/residency/make_room.c',
+        '        dev->promised = dev->taking;\n',
+        '        dev->promised = false;\n'),
+    'what leaves for a claim may come back before it': (
+        'lib/residency/instance.c',
+        'instance->for_claim && instance->dev->needed_round == res->round',
+        'false'),
+    'a pinned model is chosen': (
+        'lib/residency/fit.c',
+        '(model && model->settings.pinned) || hotter',
+        'hotter'),
+    'a model leaves before its time': (
+        'lib/residency/fit.c',
+        '.stay_until_ns = instance->stay_until_ns',
+        '.stay_until_ns = 0'),
+    # Statuses, counts, versions, the log.
+    'the status of attach is taken at its word': (
+        'lib/plugin/status.c',
+        '    bool may = mmi_slot_may(backend->table, slot, status);\n',
+        '    bool may = true;\n'),
+    'uses of an instance that goes are not counted': (
+        'lib/residency/instance.c',
+        '        instance->model->served += served;\n',
+        ''),
+    'the old version serves after the switch': (
+        'lib/residency/update.c',
+        '        mmi_copy_unpublish(res, mmi_copy_of(node));\n',
+        '        (void)node;\n'),
+    'a load that finds its source changed has no end': (
+        'lib/residency/load.c',
+        '    log_failure(res, instance, MMI_EVENT_LOAD_FAILED, status);\n',
+        '    if (ending != GONE) {\n'
+        '        log_failure(res, instance, MMI_EVENT_LOAD_FAILED, status);\n    }\n'),
+}
+
+
+def copy_sources():
+    os.makedirs(WORK, exist_ok=True)
+    for name in ('lib', 'include', 'tests', 'scripts', 'docs', 'examples', 'bench'):
+        shutil.copytree(os.path.join(ROOT, name), os.path.join(COPY, name), dirs_exist_ok=True,
+                        copy_function=copy_changed)
+    for name in ('meson.build', 'meson_options.txt'):
+        copy_changed(os.path.join(ROOT, name), os.path.join(COPY, name))
+
+
+def read(path):
+    with open(path, 'rb') as file:
+        return file.read()
+
+
+def copy_changed(source, target):
+    """Only what differs, so that little is built again."""
+    if not os.path.exists(target) or read(source) != read(target):
+        shutil.copyfile(source, target)
+
+
+def write(path, text):
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(text)
+
+
+def build():
+    if not os.path.exists(os.path.join(BUILD, 'build.ninja')):
+        subprocess.run(['meson', 'setup', BUILD, COPY, '-Dbuildtype=release', '-Dexamples=false',
+                        '-Dbench=false'], check=True, stdout=subprocess.DEVNULL)
+    result = subprocess.run(['ninja', '-C', BUILD, 'tests/test-simulate'], capture_output=True,
+                            text=True)
+    if result.returncode:
+        sys.exit(result.stdout[-3000:])
+
+
+def failures(seeds):
+    """The seeds that fail and how, one after the other."""
+    process = subprocess.Popen([PROGRAM, '--list', '1', str(seeds)], stdout=subprocess.PIPE,
+                               text=True)
+    try:
+        for line in process.stdout:
+            seed, _, how = line.strip().partition(' ')
+            if seed.isdigit() and ': ' in how:
+                yield int(seed), how
+    finally:
+        process.kill()
+        process.wait()
+
+
+def try_one(name, seeds, known):
+    path, old, new = MUTATIONS[name]
+    path = os.path.join(COPY, path)
+    if not os.path.exists(path) or read(path).decode().count(old) != 1:
+        return 'does not apply: its text is not there exactly once', False
+    sound = read(path).decode()
+    write(path, sound.replace(old, new))
+    try:
+        build()
+        begun = time.monotonic()
+        for seed, how in failures(seeds):
+            if seed not in known:
+                return f'seed {seed:6}  {time.monotonic() - begun:6.1f} s  {how}', True
+        return f'NOT FOUND in {seeds} seeds', False
+    finally:
+        write(path, sound)
+
+
+def main():
+    arguments = sys.argv[1:]
+    seeds = 20000
+    if arguments[:1] == ['--seeds']:
+        seeds = int(arguments[1])
+        arguments = arguments[2:]
+    copy_sources()
+    build()
+    known = {seed for seed, _ in failures(seeds)}
+    if known:
+        print(f'{len(known)} seeds fail without any mutation; they do not count')
+    missed = 0
+    for name in arguments or MUTATIONS:
+        told, found = try_one(name, seeds, known)
+        missed += not found
+        print(f'{name:58}  {told}', flush=True)
+    build()
+    print(f'{len(arguments or MUTATIONS) - missed} found, {missed} not')
+    sys.exit(missed > 0)
+
+
+if __name__ == '__main__':
+    main()
