@@ -184,6 +184,7 @@ static void begin_life(struct mmi_model *model) {
     mmi_list_init(&model->waiters);
     mmi_list_init(&model->updating);
     mmi_list_init(&model->evicting);
+    mmi_list_init(&model->parked);
     mmi_list_init(&model->instances);
     model->queued = 0;
     model->served = model->misses = model->granted = model->hits = 0;

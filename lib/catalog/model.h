@@ -58,6 +58,7 @@ struct mmi_model {
     struct mmi_list updating;      /* those that wait for the switch */
     struct mmi_list evicting;      /* those that wait until no instance is left */
     struct mmi_list instances;     /* of all its versions */
+    struct mmi_list parked;        /* operations that wait for a thread and have no lease */
     uint32_t queued;               /* in these lists, or for scratch */
     struct mmi_hot *copies_memory; /* of `copies`, kept for the number's next tenants */
     uint64_t copy_until_ns;        /* no further copy is tried before */

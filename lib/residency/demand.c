@@ -269,7 +269,7 @@ static void revoke_parked(struct mmi_model *model) {
     MMI_LIST_EACH(node, &model->instances) {
         struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, of_model);
         if (!mmi_list_empty(&instance->parked) && mmi_instance_state(instance) != MMI_READY) {
-            mmi_instance_revoke(instance, MM_OK);
+            mmi_parked_revoke(&instance->parked, MM_OK);
             return; /* which may have marked it: it is looked at again */
         }
     }

@@ -328,10 +328,10 @@ void mmi_instance_leave(struct mmi_residency *res, struct mmi_instance *instance
     settled(res, instance, outcome, false);
 }
 
-void mmi_instance_revoke(struct mmi_instance *instance, mm_status status) {
-    MMI_LIST_EACH(node, &instance->parked) {
-        struct mmi_parked *parked = MMI_CONTAINER(node, struct mmi_parked, node);
-        parked->revoke(parked, status);
+void mmi_parked_revoke(struct mmi_list *parked, mm_status status) {
+    MMI_LIST_EACH(node, parked) {
+        struct mmi_parked *each = MMI_CONTAINER(node, struct mmi_parked, node);
+        each->revoke(each, status);
     }
 }
 

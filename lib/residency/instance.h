@@ -56,8 +56,8 @@ bool mmi_instance_may_return(const struct mmi_residency *res, const struct mmi_i
 void mmi_instance_revive(struct mmi_residency *res, struct mmi_instance *instance);
 /* A lease or an undone one came back while nobody was to be leased. */
 void mmi_instance_settle(struct mmi_residency *res, struct mmi_slot *slot);
-/* Operations that wait for a thread give their leases back. */
-void mmi_instance_revoke(struct mmi_instance *instance, mm_status status);
+/* Operations that wait for a thread give their leases back; or, of a model, end. */
+void mmi_parked_revoke(struct mmi_list *parked, mm_status status);
 /* Who owns the list detaches it. */
 void mmi_instance_hand_over(struct mmi_residency *res, struct mmi_instance *instance,
                             struct mmi_list *list);

@@ -98,7 +98,7 @@ static void let_go(struct mmi_residency *res, struct mmi_model *model) {
     MMI_LIST_EACH(node, &model->instances) {
         struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, of_model);
         mmi_copy_unpublish(res, instance);
-        mmi_instance_revoke(instance, MM_UNREGISTERED);
+        mmi_parked_revoke(&instance->parked, MM_UNREGISTERED);
         atomic_store(&instance->model_id, 0);
         instance->model = NULL;
         mmi_list_remove(&instance->of_model);
@@ -128,6 +128,7 @@ mm_status mmi_model_unregister(struct mmi_residency *res, uint64_t id, mm_error 
     mmi_waiters_end(res, &model->waiters, MM_UNREGISTERED, NULL);
     mmi_waiters_end(res, &model->updating, MM_UNREGISTERED, NULL);
     mmi_waiters_end(res, &model->evicting, MM_UNREGISTERED, NULL);
+    mmi_parked_revoke(&model->parked, MM_UNREGISTERED);
     end_stalled(res, model);
     struct mmi_version *next = model->next, *current = model->current;
     model->next = NULL;

@@ -99,10 +99,13 @@ void mmi_pending_queue_locked(struct mmi_pending *pending, struct mmi_task *task
         mmi_pending_begin_again(pending);
         return;
     }
-    pending->task = task;
-    if (instance) {
-        mmi_list_push_back(&instance->parked, &pending->parked.node);
+    struct mmi_model *model = mmi_catalog_get(&res->catalog, request->id);
+    if (!instance && !model) {
+        end(pending, MM_UNREGISTERED, mm_status_text(MM_UNREGISTERED));
+        return;
     }
+    pending->task = task;
+    mmi_list_push_back(instance ? &instance->parked : &model->parked, &pending->parked.node);
     pending->queue_timer.fire = queue_expired;
     if (request->deadline_ns) {
         mmi_timer_set(&res->timers, &pending->queue_timer, request->deadline_ns);

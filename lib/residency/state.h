@@ -91,7 +91,7 @@ struct mmi_blocked {
 /* An operation that has a lease and waits for a thread. It gives the lease back when the instance
  * is to leave: the thread may be waiting for the bytes. */
 struct mmi_parked {
-    struct mmi_list node; /* in instance.parked */
+    struct mmi_list node; /* in instance.parked; without a lease in model.parked */
     /* status MM_OK: it waits for another lease; else it ends so. Nothing, if a thread has it. */
     void (*revoke)(struct mmi_parked *parked, mm_status status);
 };

@@ -28,9 +28,6 @@ void mmi_version_abandon(struct mmi_residency *res, struct mmi_version *version,
 static void switch_version(struct mmi_residency *res, struct mmi_model *model,
                            struct mmi_version *version) {
     struct mmi_version *old = model->current;
-    MMI_LIST_EACH(node, &old->copies) {
-        mmi_copy_unpublish(res, mmi_copy_of(node));
-    }
     model->current = version;
     model->next = NULL;
     model->update = MMI_UPDATE_NONE;

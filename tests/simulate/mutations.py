@@ -136,14 +136,16 @@ MUTATIONS = {
         'lib/residency/instance.c',
         '        instance->model->served += served;\n',
         ''),
-    'the old version serves after the switch': (
+    'the old version stays after the switch': (
         'lib/residency/update.c',
-        '        mmi_copy_unpublish(res, mmi_copy_of(node));\n',
-        '        (void)node;\n'),
-    'a load that finds its source changed has no end': (
+        '    mmi_version_abandon(res, old, MMI_REASON_UPDATE);\n'
+        '    mmi_waiters_end(res, &model->updating, MM_OK, NULL);\n',
+        '    mmi_version_unref(res, old);\n'
+        '    mmi_waiters_end(res, &model->updating, MM_OK, NULL);\n'),
+    'a load that is cancelled has no end in the log': (
         'lib/residency/load.c',
         '    log_failure(res, instance, MMI_EVENT_LOAD_FAILED, status);\n',
-        '    if (ending != GONE) {\n'
+        '    if (status != MM_CANCELLED) {\n'
         '        log_failure(res, instance, MMI_EVENT_LOAD_FAILED, status);\n    }\n'),
 }
 
