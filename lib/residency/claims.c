@@ -93,6 +93,7 @@ void mmi_claim_evict(struct mmi_residency *res, struct mmi_devstate *dev,
 void mmi_claim_take_victims(struct mmi_residency *res, struct mmi_devstate *dev,
                             const struct mmi_plan_output *plan, struct mmi_list *victims) {
     dev->taking = plan->victim_count > 0;
+    dev->promised |= dev->taking; /* for the rest of this pass, too */
     for (size_t i = 0; i < plan->victim_count; i++) {
         mmi_instance_hand_over(res, mmi_fit_victim(res, plan->victims[i]), victims);
     }
