@@ -60,72 +60,73 @@ static enum step step_of(const struct mmi_plan_input *in, const struct mmi_candi
  * taken stand behind it, the latest taken in front. */
 
 struct queue {
-    const struct mmi_plan_input *in;
     struct mmi_candidate *at;
     size_t left;
     bool by_time; /* within STAYING: who may leave soonest goes first */
 };
 
+/* Step, then spare copies first, then class: computed once, compared often. */
+static uint32_t rank_of(const struct mmi_plan_input *in, const struct mmi_candidate *c) {
+    return (uint32_t)step_of(in, c) << 16 | (uint32_t)!c->spare << 8 | c->evict_class;
+}
+
+static enum step step_in(const struct mmi_candidate *c) {
+    return (enum step)(c->rank >> 16);
+}
+
 static bool leaves_before(const struct queue *q, const struct mmi_candidate *a,
                           const struct mmi_candidate *b) {
-    enum step step_a = step_of(q->in, a), step_b = step_of(q->in, b);
-    if (step_a != step_b) {
-        return step_a < step_b;
-    }
-    if (q->by_time && step_a == STEP_STAYING && a->stay_until_ns != b->stay_until_ns) {
+    bool by_time = q->by_time && step_in(a) == STEP_STAYING && step_in(b) == STEP_STAYING;
+    if (by_time && a->stay_until_ns != b->stay_until_ns) {
         return a->stay_until_ns < b->stay_until_ns;
     }
-    if (a->spare != b->spare) {
-        return a->spare;
-    }
-    if (a->evict_class != b->evict_class) {
-        return a->evict_class < b->evict_class;
+    if (a->rank != b->rank) {
+        return a->rank < b->rank;
     }
     return a->last_used != b->last_used ? a->last_used < b->last_used : a->index < b->index;
 }
 
-static void swap(struct mmi_candidate *a, struct mmi_candidate *b) {
-    struct mmi_candidate held = *a;
-    *a = *b;
-    *b = held;
-}
-
-static void sink(struct queue *q, size_t parent) {
+/* Put `c` where it belongs, from `at` on down. */
+static void sink(struct queue *q, size_t at, struct mmi_candidate c) {
     for (;;) {
-        size_t first = parent;
-        for (size_t child = 2 * parent + 1; child <= 2 * parent + 2 && child < q->left; child++) {
-            if (leaves_before(q, &q->at[child], &q->at[first])) {
-                first = child;
-            }
+        size_t child = 2 * at + 1;
+        if (child >= q->left) {
+            break;
         }
-        if (first == parent) {
-            return;
+        if (child + 1 < q->left && leaves_before(q, &q->at[child + 1], &q->at[child])) {
+            child++;
         }
-        swap(&q->at[first], &q->at[parent]);
-        parent = first;
+        if (!leaves_before(q, &q->at[child], &c)) {
+            break;
+        }
+        q->at[at] = q->at[child];
+        at = child;
     }
+    q->at[at] = c;
 }
 
-static void queue_init(struct queue *q, const struct mmi_plan_input *in, struct mmi_candidate *at,
-                       size_t count, bool by_time) {
-    *q = (struct queue){.in = in, .at = at, .left = count, .by_time = by_time};
+static void queue_init(struct queue *q, struct mmi_candidate *at, size_t count, bool by_time) {
+    *q = (struct queue){.at = at, .left = count, .by_time = by_time};
     for (size_t i = count / 2; i-- > 0;) {
-        sink(q, i);
+        sink(q, i, at[i]);
     }
 }
 
 /* Whoever leaves next; the queue is not empty. */
 static const struct mmi_candidate *queue_take(struct queue *q) {
+    struct mmi_candidate first = q->at[0];
     q->left--;
-    swap(&q->at[0], &q->at[q->left]);
-    sink(q, 0);
+    if (q->left > 0) {
+        sink(q, 0, q->at[q->left]);
+    }
+    q->at[q->left] = first;
     return &q->at[q->left];
 }
 
 /* Put the `count` candidates at `at`, taken by time, into the order of the other steps. */
-static void reorder(const struct mmi_plan_input *in, struct mmi_candidate *at, size_t count) {
+static void reorder(struct mmi_candidate *at, size_t count) {
     struct queue q;
-    queue_init(&q, in, at, count, false);
+    queue_init(&q, at, count, false);
     while (q.left > 0) {
         queue_take(&q);
     }
@@ -195,16 +196,19 @@ void mmi_plan(const struct mmi_plan_input *input, struct mmi_plan_output *output
         output->verdict = verdicts[STEP_AS_IT_IS];
         return;
     }
+    for (size_t i = 0; i < input->count; i++) {
+        input->candidates[i].rank = rank_of(input, &input->candidates[i]);
+    }
     struct queue q;
-    queue_init(&q, input, input->candidates, input->count, true);
+    queue_init(&q, input->candidates, input->count, true);
     size_t staying = 0; /* how many of those taken last are STAYING, not yet reordered */
     while (q.left > 0) {
         const struct mmi_candidate *next = queue_take(&q);
-        enum step step = step_of(input, next);
+        enum step step = step_in(next);
         if (step == STEP_STAYING) {
             staying++;
         } else if (staying > 0) {
-            reorder(input, &q.at[q.left + 1], staying);
+            reorder(&q.at[q.left + 1], staying);
             staying = 0;
         }
         fit->release(fit->ctx, next);

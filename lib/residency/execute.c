@@ -316,7 +316,7 @@ static void measure(struct run *run, uint64_t bytes) {
         build->activation_measured ? mmi_max_u64(build->activation_bytes, bytes) : bytes;
     build->activation_bytes = mark;
     build->activation_measured = true;
-    atomic_store(&instance->activation_bytes, mark);
+    mmi_fit_activation(instance, mark);
     atomic_store(&instance->measured, true);
     mmi_mark_memory(run->res); /* the reserve may have become smaller */
     mmi_res_unlock(run->res);

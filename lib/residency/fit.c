@@ -163,6 +163,7 @@ static struct query take_snapshot(struct mmi_residency *res, struct mmi_devstate
     for (size_t i = query.count / 2; i-- > 0;) {
         sink(&query, i);
     }
+    dev->most_activation_bytes = query.count > 0 ? activation_of(&query, 0) : 0;
     if (dev->scratch_bytes > 0) { /* one more that is no instance: the scratch of runs */
         res->planned[query.count] = NULL;
         res->candidates[query.count] = (struct mmi_candidate){.index = (uint32_t)query.count,
@@ -261,12 +262,34 @@ uint64_t mmi_fit_reserve(const struct mmi_devstate *dev) {
     return largest;
 }
 
+void mmi_fit_activation(struct mmi_instance *instance, uint64_t bytes) {
+    struct mmi_devstate *dev = instance->dev;
+    atomic_store(&instance->activation_bytes, bytes);
+    dev->most_activation_bytes = mmi_max_u64(dev->most_activation_bytes, bytes);
+}
+
 struct mmi_instance *mmi_fit_victim(const struct mmi_residency *res, uint32_t index) {
     return res->planned[index];
 }
 
+/* Room for everything, whatever is to be kept free: most loads need no snapshot of who is there. */
+static bool fits_easily(const struct mmi_devstate *dev, const struct mmi_need *need) {
+    const struct mmi_arena *arena = dev->device->arena;
+    if (need->bytes == 0) {
+        return false;
+    }
+    uint64_t largest = mmi_max_u64(need->activation_bytes, dev->most_activation_bytes);
+    uint64_t reserve = largest && !need->scratch ? mmi_arena_rounded(arena, largest) : 0;
+    reserve = mmi_sub_floor(reserve, dev->scratch_bytes);
+    return mmi_arena_fits(arena, need->bytes, mmi_add_cap(reserve, dev->leaked_bytes));
+}
+
 void mmi_fit_plan(struct mmi_residency *res, struct mmi_devstate *dev, const struct mmi_need *need,
                   struct mmi_plan_output *plan) {
+    if (fits_easily(dev, need)) {
+        *plan = (struct mmi_plan_output){.victims = res->victims, .verdict = MMI_PLAN_FITS};
+        return;
+    }
     struct query query = take_snapshot(res, dev, need);
     struct mmi_plan_input input = {
         .candidates = res->candidates,

@@ -35,4 +35,7 @@ uint64_t mmi_fit_reserve(const struct mmi_devstate *dev);
 bool mmi_fit_reserve_room(struct mmi_residency *res);
 void mmi_fit_free_room(struct mmi_residency *res);
 
+/* What one run of an instance takes, which counts for the reserve. */
+void mmi_fit_activation(struct mmi_instance *instance, uint64_t bytes);
+
 #endif

@@ -102,7 +102,7 @@ void mmi_instance_granted(struct mmi_residency *res, struct mmi_instance *instan
     bool serial = instance->opened->description.flags & MM_DESCRIPTION_SERIAL;
     uint32_t limit = instance->version->settings.max_concurrency;
     atomic_store(&instance->limit, serial ? 1 : limit);
-    atomic_store(&instance->activation_bytes, build->activation_bytes);
+    mmi_fit_activation(instance, build->activation_bytes);
     atomic_store(&instance->measured, build->activation_measured);
     mmi_list_push_back(&dev->instances, &instance->on_device);
     instance->begun_ns = mmi_res_now(res);

@@ -190,8 +190,9 @@ struct mmi_devstate {
     uint64_t scratch_bytes;      /* charged for exec slots and more */
     _Atomic bool scratch_wanted; /* somebody waits for runs to end */
     uint64_t peak_bytes, leaked_bytes, loads, evictions;
-    bool promised;       /* during one pass: to an earlier claim */
-    bool scratch_needed; /* in this pass somebody waits for runs to end */
+    uint64_t most_activation_bytes; /* of one run, of any instance here, or that was */
+    bool promised;                  /* during one pass: to an earlier claim */
+    bool scratch_needed;            /* in this pass somebody waits for runs to end */
     bool taking; /* a claim detaches its victims; until it took its memory nobody else takes any */
     uint64_t needed_round; /* the last pass in which a claim waited for what is on its way out:
                               until it got that, nothing comes back */
