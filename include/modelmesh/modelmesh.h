@@ -406,7 +406,9 @@ typedef struct mm_progress {
     int32_t stage;     /* mm_stage */
     uint32_t permille; /* of the stage: preparing, loading */
     uint32_t reserved;
-    uint64_t done_bytes, total_bytes; /* loading */
+    /* loading: of the weights; preparing: read of the source so far, total 0 (the backend decides
+     * what it reads, and how often) */
+    uint64_t done_bytes, total_bytes;
 } mm_progress;
 #define MM_PROGRESS_INIT MM_INIT(mm_progress)
 MM_API mm_status mm_op_progress(mm_op *op, mm_progress *progress);

@@ -22,6 +22,7 @@ struct preparation {
     struct mmi_preparer *preparer;
     const struct mmi_version *version;
     const struct mmi_prepare_watch *watch;
+    struct mmi_source_watch source_watch;
     int32_t kind;              /* that it is prepared for ... */
     uint32_t kinds;            /* ... and all that it is good for */
     struct mmi_source *source; /* NULL until somebody needs it */
@@ -68,8 +69,12 @@ static mm_status need_source(struct preparation *p, mm_error *err) {
         return MM_OK;
     }
     const struct mmi_spec *spec = p->version->spec;
-    return mmi_source_open(p->preparer->env, spec->source, spec->data, spec->data_bytes, &p->source,
-                           err);
+    MMI_TRY(mmi_source_open(p->preparer->env, spec->source, spec->data, spec->data_bytes,
+                            &p->source, err));
+    p->source_watch =
+        (struct mmi_source_watch){p->watch->cancelled, p->watch->read, p->watch->user};
+    mmi_source_watch(p->source, &p->source_watch);
+    return MM_OK;
 }
 
 static mm_status choose_backend(struct preparation *p, mm_error *err) {

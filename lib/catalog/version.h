@@ -71,6 +71,7 @@ struct mmi_build {
     struct mmi_list closable;   /* linked: PREPARED without users, least recently used first */
     uint64_t closable_bytes;    /* counted while linked */
     _Atomic uint32_t prepare_permille;
+    _Atomic uint64_t read_bytes; /* PREPARING: of the source, so far */
     /* Found out once, kept when the description is closed. */
     bool keyed; /* `target`, with the version's content, finds the artifact */
     bool bare;  /* the backend has no prepare: there is no key */
@@ -148,6 +149,7 @@ void mmi_preparer_fini(struct mmi_preparer *preparer);
 struct mmi_prepare_watch {
     bool (*cancelled)(void *user);
     void (*progress)(void *user, uint32_t permille);
+    void (*read)(void *user, uint64_t bytes); /* so many more bytes of the source were read */
     void *user;
 };
 

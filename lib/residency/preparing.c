@@ -55,6 +55,18 @@ static void progress(void *user, uint32_t permille) {
     mmi_res_unlock(res);
 }
 
+static void source_read(void *user, uint64_t bytes) {
+    struct preparation *preparation = user;
+    struct mmi_residency *res = preparation->res;
+    atomic_fetch_add(&preparation->build->read_bytes, bytes);
+    mmi_res_lock(res);
+    const struct mmi_model *model = owner_of(preparation);
+    if (model) {
+        mmi_waiters_progress(model);
+    }
+    mmi_res_unlock(res);
+}
+
 static void remember(struct mmi_residency *res, struct mmi_build *build, const mm_error *error) {
     build->state = MMI_BUILD_BAD;
     mmi_failure_set(&res->env->alloc, &build->failure, error, mmi_res_now(res),
@@ -94,7 +106,7 @@ static void ended(struct preparation *preparation, mm_status status,
 static void run(struct mmi_task *task) {
     struct preparation *preparation = MMI_CONTAINER(task, struct preparation, task);
     struct mmi_residency *res = preparation->res;
-    struct mmi_prepare_watch watch = {cancelled, progress, preparation};
+    struct mmi_prepare_watch watch = {cancelled, progress, source_read, preparation};
     struct mmi_prepared prepared;
     mm_error error;
     mm_status status = mmi_build_open(&res->preparer, preparation->build, preparation->kind, &watch,
@@ -128,6 +140,7 @@ mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
     build->state = MMI_BUILD_PREPARING;
     build->preparing_kind = kind;
     atomic_store(&build->prepare_permille, 0);
+    atomic_store(&build->read_bytes, 0);
     mmi_decided(res, MMI_EVENT_PREPARE_BEGIN, preparation->label, &(struct mmi_event){0}, NULL);
     mmi_waiters_progress(model);
     /* A known artifact opens in less time than a thread takes to wake. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <source/opened.h>
 
-#include <base/checked.h>
 #include <source/io.h>
 
 #include <errno.h>
@@ -46,14 +45,8 @@ static mm_status open_failed(const char *path, int error, mm_error *err) {
     return mmi_fail_errno(err, missing ? MM_NOT_FOUND : MM_IO, error, "%s", path);
 }
 
-static mm_status file_read(void *ctx, uint64_t offset, void *to, uint64_t count, mm_error *err) {
-    const struct mmi_opened_file *file = ctx;
-    uint64_t end;
-    if (!mmi_add(offset, count, &end) || end > file->found.bytes) {
-        return mmi_fail(err, MM_INVALID_MODEL, "%s: ends at byte %llu, wanted %llu at %llu",
-                        file->path, (unsigned long long)file->found.bytes,
-                        (unsigned long long)count, (unsigned long long)offset);
-    }
+static mm_status file_read(struct mmi_opened_file *file, uint64_t offset, void *to, uint64_t count,
+                           mm_error *err) {
     int error = mmi_io_read(file->source->env, file->fd, offset, to, count);
     if (error == ENODATA) {
         return mmi_fail(err, MM_SOURCE_CHANGED, "%s: became shorter while it was read", file->path);
@@ -81,7 +74,8 @@ static mm_status add_file(struct mmi_source *source, int fd, const char *path, s
     if (may_change_unseen(&file->found)) {
         file->identity.changed_ns = 0;
     }
-    file->reader = (mm_source){file, file->path, file->found.bytes, file_read, file_open};
+    file->read = file_read;
+    file->reader = (mm_source){file, file->path, file->found.bytes, mmi_source_read, file_open};
     return MM_OK;
 }
 

@@ -8,6 +8,9 @@
 
 struct mmi_opened_file {
     struct mmi_source *source;
+    /* A piece that lies within the file. */
+    mm_status (*read)(struct mmi_opened_file *file, uint64_t offset, void *to, uint64_t count,
+                      mm_error *err);
     char *path;       /* for messages; "" for memory */
     const char *name; /* in path: relative to the folder */
     int fd;           /* -1: data */
@@ -19,7 +22,8 @@ struct mmi_opened_file {
 
 struct mmi_source {
     const struct mmi_env *env;
-    int folder; /* of the main file; -1: memory */
+    const struct mmi_source_watch *watch; /* NULL: nobody */
+    int folder;                           /* of the main file; -1: memory */
     struct mmi_opened_file **files;
     size_t count, capacity;
 };
@@ -28,6 +32,8 @@ struct mmi_source {
  * part from name_at on is the name; NULL = out of memory. Freed with the source. */
 struct mmi_opened_file *mmi_source_add(struct mmi_source *source, const char *path, size_t name_at);
 void mmi_source_drop_last(struct mmi_source *source);
+/* mm_source.read of every kind: checks the range, then reads in pieces and tells the watch. */
+mm_status mmi_source_read(void *ctx, uint64_t offset, void *to, uint64_t count, mm_error *err);
 
 /* file.c and memory.c: the main file. */
 mm_status mmi_source_open_file(struct mmi_source *source, const char *location, mm_error *err);

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <source/opened.h>
 
+#include <base/checked.h>
 #include <source/io.h>
 
 #include <string.h>
+
+/* A cancel is seen, and progress told, about once a millisecond of a fast disk. */
+#define PIECE_BYTES (UINT64_C(4) << 20)
 
 struct mmi_opened_file *mmi_source_add(struct mmi_source *source, const char *path,
                                        size_t name_at) {
@@ -65,6 +69,32 @@ void mmi_source_close(struct mmi_source *source) {
     const mm_allocator *alloc = &source->env->alloc;
     mmi_free(alloc, source->files, source->capacity * sizeof(*source->files));
     mmi_free(alloc, source, sizeof(*source));
+}
+
+void mmi_source_watch(struct mmi_source *source, const struct mmi_source_watch *watch) {
+    source->watch = watch;
+}
+
+mm_status mmi_source_read(void *ctx, uint64_t offset, void *to, uint64_t count, mm_error *err) {
+    struct mmi_opened_file *file = ctx;
+    const struct mmi_source_watch *watch = file->source->watch;
+    if (offset > file->found.bytes || count > file->found.bytes - offset) {
+        return mmi_fail(err, MM_INVALID_MODEL, "%s: ends at byte %llu, wanted %llu at %llu",
+                        file->reader.name, (unsigned long long)file->found.bytes,
+                        (unsigned long long)count, (unsigned long long)offset);
+    }
+    for (uint64_t done = 0; done < count;) {
+        uint64_t piece = mmi_min_u64(count - done, PIECE_BYTES);
+        if (watch && watch->cancelled(watch->user)) {
+            return mmi_fail(err, MM_CANCELLED, "%s: reading was cancelled", file->reader.name);
+        }
+        MMI_TRY(file->read(file, offset + done, (uint8_t *)to + done, piece, err));
+        done += piece;
+        if (watch) {
+            watch->read(watch->user, piece);
+        }
+    }
+    return MM_OK;
 }
 
 const mm_source *mmi_source_reader(const struct mmi_source *source) {

@@ -29,6 +29,15 @@ mm_status mmi_source_open(const struct mmi_env *env, const char *location, const
                           uint64_t data_bytes, struct mmi_source **source, mm_error *err);
 void mmi_source_close(struct mmi_source *source); /* and every sibling; NULL is fine */
 
+/* Asked and told between pieces of every read, on the thread that reads. */
+struct mmi_source_watch {
+    bool (*cancelled)(void *user);            /* true: the read ends MM_CANCELLED */
+    void (*read)(void *user, uint64_t bytes); /* so many more were read, of any file */
+    void *user;
+};
+/* From now on, of all files of the source. The watch stays until close. */
+void mmi_source_watch(struct mmi_source *source, const struct mmi_source_watch *watch);
+
 /* What a backend reads through; valid until close. Siblings that it opens are remembered; one that
  * was open already is handed out again. Past the end: MM_INVALID_MODEL; a file that lost bytes
  * since its opening: MM_SOURCE_CHANGED; a sibling that is not there: MM_NOT_FOUND. */

@@ -14,6 +14,7 @@
 extern const mm_backend mmi_backend_null;
 
 struct fixture {
+    uint64_t read_bytes;
     struct world world;
     struct scratch scratch;
     char path[SCRATCH_ROOM];
@@ -67,6 +68,10 @@ static void fixture_init(struct fixture *fixture) {
     assert_int_equal(open_parts(fixture), MM_OK);
 }
 
+static void note_read(void *user, uint64_t bytes) {
+    ((struct fixture *)user)->read_bytes += bytes;
+}
+
 static void fixture_fini(struct fixture *fixture) {
     assert_int_equal(fixture->preparer.active_bytes, 0);
     mmi_preparer_fini(&fixture->preparer);
@@ -90,7 +95,7 @@ static struct mmi_version *new_version(struct fixture *fixture, const char *back
 
 static mm_status prepare_for(struct fixture *fixture, struct mmi_version *version, int32_t kind,
                              struct mmi_prepared *prepared) {
-    struct mmi_prepare_watch watch = {is_cancelled, note_progress, fixture};
+    struct mmi_prepare_watch watch = {is_cancelled, note_progress, note_read, fixture};
     struct mmi_build *build = mmi_version_build(version, kind);
     return mmi_build_open(&fixture->preparer, build, kind, &watch, prepared, &fixture->err);
 }

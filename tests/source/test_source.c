@@ -260,6 +260,48 @@ static void test_source_changes_while_reading(void **state) {
 
 /* A file just written may be written again within the same tick of its times: its identity says so.
  * Asked again it ages. */
+struct watched {
+    uint64_t read, cancel_at; /* bytes */
+};
+
+static bool is_cancelled(void *user) {
+    const struct watched *watched = user;
+    return watched->read >= watched->cancel_at;
+}
+
+static void note_read(void *user, uint64_t bytes) {
+    ((struct watched *)user)->read += bytes;
+}
+
+/* A file and memory alike: what was read is told, and a cancel ends a read in its middle. */
+static void test_a_watch_is_told_and_asked(void **state) {
+    (void)state;
+    enum { BYTES = 20 << 20 };
+    char *text = calloc(1, BYTES + 1), *to = malloc(BYTES);
+    assert_true(text && to);
+    memset(text, 'x', BYTES);
+    scratch_text(&scratch, "large", text);
+    for (int in_memory = 0; in_memory < 2; in_memory++) {
+        struct mmi_source *source;
+        mm_status status = in_memory ? mmi_source_open(&world.env, NULL, text, BYTES, &source, &err)
+                                     : open_named("large", &source);
+        assert_int_equal(status, MM_OK);
+        struct watched watched = {.cancel_at = UINT64_MAX};
+        struct mmi_source_watch watch = {is_cancelled, note_read, &watched};
+        mmi_source_watch(source, &watch);
+        const mm_source *reader = mmi_source_reader(source);
+        assert_int_equal(reader->read(reader->ctx, 0, to, BYTES, &err), MM_OK);
+        assert_memory_equal(to, text, BYTES);
+        assert_int_equal(watched.read, BYTES);
+        watched = (struct watched){.cancel_at = BYTES / 2};
+        assert_int_equal(reader->read(reader->ctx, 0, to, BYTES, &err), MM_CANCELLED);
+        assert_in_range(watched.read, BYTES / 2, BYTES - 1);
+        mmi_source_close(source);
+    }
+    free(text);
+    free(to);
+}
+
 static void test_identity_of_a_young_file(void **state) {
     (void)state;
     struct mmi_file_identity identity;
@@ -316,6 +358,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_escapes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names_that_only_look_bad, setup, teardown),
         cmocka_unit_test_setup_teardown(test_source_changes_while_reading, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_watch_is_told_and_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_identity_of_a_young_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
     };
