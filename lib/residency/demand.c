@@ -151,6 +151,7 @@ static void prepare_wanted(struct mmi_residency *res, struct mmi_model *model) {
                          (build->state == MMI_BUILD_BAD &&
                           !mmi_failure_holds(&build->failure, mmi_res_now(res)));
             if (again && mmi_prepare_begin(res, model, build, kind, &error) != MM_OK) {
+                mmi_load_cancel(res, instance); /* it would hold up others for nothing */
                 fail_waiters(res, model, &error);
             }
             return;
