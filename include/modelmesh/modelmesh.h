@@ -571,8 +571,11 @@ typedef enum mm_event_kind {
     MM_EVENT_KIND_MAX = 0x7fffffff
 } mm_event_kind;
 
-/* One decision. Names are copies, cut at the end if too long. Fields that do not apply are 0 or
- * "". */
+/* One decision. Names are copies, cut at the end if too long. Fields that do not apply are 0 or "".
+ * model, other: names of models, other the one that it happened for; prepared bytes belong to no
+ * model, so ARTIFACT_DROPPED has none. reason: why an instance left ("budget", "request", ...), an
+ * artifact was dropped ("artifact_budget", "cache_budget") or not kept on disk ("cache_full",
+ * "cache_read_only", "cache_failed"), or who leaked ("not freed by echo"). */
 typedef struct mm_event {
     uint64_t sequence; /* from 1, without gaps */
     uint64_t time_ns;

@@ -89,7 +89,7 @@ MM_C_BEGIN
     X(MM_ALL_PINNED, 41, "what would have to leave is pinned or of a higher class")                \
     X(MM_NO_ROOM_FOR_ACTIVATIONS, 42, "no room for the activations of this request")               \
     X(MM_NO_MEMORY, 43, "out of memory")                                                           \
-    X(MM_NO_SPACE, 44, "no space on disk")                                                         \
+    X(MM_NO_SPACE, 44, "no space on disk or in the artifact budget")                               \
     X(MM_NO_FDS, 45, "no file descriptors left")                                                   \
     X(MM_NO_THREADS, 46, "a thread could not be started")                                          \
     /* Not now. */                                                                                 \

@@ -208,13 +208,14 @@ static uint64_t identity_of(const mm_mesh *mesh) {
 
 /* ---- Creation ------------------------------------------------------------------------------- */
 
-static void artifact_dropped(void *user, const char *what, uint64_t bytes, mm_status why) {
+/* The store knows content, not models: several may share it, or none have it any more. */
+static void artifact_dropped(void *user, const char *reason, uint64_t bytes, mm_status why) {
     mm_mesh *mesh = user;
     struct mmi_event event = {.kind = MMI_EVENT_ARTIFACT_DROPPED,
                               .time_ns = mmi_now(&mesh->env.clock),
                               .bytes = bytes,
                               .status = why};
-    mmi_event_name(event.model, sizeof(event.model), what);
+    mmi_event_name(event.reason, sizeof(event.reason), reason);
     mmi_events_push(&mesh->res.events, &event);
     mmi_count(&mesh->res.counters, MMI_COUNT_ARTIFACT_DROPS, 1);
 }

@@ -58,7 +58,7 @@ static void drop(struct mmi_store *store, struct mmi_list *leaving) {
         mmi_free(&store->env->alloc, artifact->weights, mmi_max_u64(1, bytes));
         artifact->weights = NULL;
         mmi_artifact_release(artifact);
-        mmi_store_notify(store, "memory budget", bytes, MM_NO_SPACE);
+        mmi_store_notify(store, "artifact_budget", bytes, MM_NO_SPACE);
     }
 }
 

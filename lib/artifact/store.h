@@ -41,9 +41,10 @@ struct mmi_store_config {
     uint64_t memory_budget_bytes;
     bool map;            /* entries may be memory-mapped (network file systems turn it off) */
     const char *boot_id; /* NULL: the kernel's */
-    /* An artifact could not be kept on disk, or was dropped, for lack of room; no lock held. what:
-     * why in a word or two, under 32 bytes. NULL = nobody listens. */
-    void (*dropped)(void *user, const char *what, uint64_t bytes, mm_status why);
+    /* An artifact could not be kept on disk, or was dropped, for lack of room; no lock held. reason:
+     * artifact_budget, cache_budget, cache_full, cache_read_only or cache_failed. NULL = nobody
+     * listens. */
+    void (*dropped)(void *user, const char *reason, uint64_t bytes, mm_status why);
     void *user;
 };
 

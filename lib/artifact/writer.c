@@ -41,9 +41,9 @@ static mm_status go_to_memory(struct mmi_writer *writer, int error, mm_error *er
     bool full = error == ENOSPC || error == EDQUOT;
     bool read_only = error == EROFS || error == EACCES || error == EPERM;
     mmi_store_notify(store,
-                     full        ? "cache full"
-                     : read_only ? "cache read-only"
-                                 : "cache failed",
+                     full        ? "cache_full"
+                     : read_only ? "cache_read_only"
+                                 : "cache_failed",
                      writer->header.weights_bytes, full ? MM_NO_SPACE : MM_IO);
     mm_status status = begin_memory(writer, err);
     if (status == MM_OK) {
