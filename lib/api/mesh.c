@@ -376,7 +376,8 @@ mm_status mm_device_set_budget(mm_mesh *mesh, const char *device, uint64_t budge
         return mmi_fail(err, MM_INVALID_ARGUMENT, "device: NULL");
     }
     if (budget_bytes < MMI_CHUNK_BYTES) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "budget_bytes: at least 2 MiB are needed");
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "budget_bytes: %llu, at least 2 MiB are needed",
+                        (unsigned long long)budget_bytes);
     }
     return mmi_device_budget(&mesh->res, device, budget_bytes, err);
 }
