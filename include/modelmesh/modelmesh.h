@@ -114,7 +114,7 @@ typedef struct mm_mesh_options {
     const char *cache_dir;
     uint64_t cache_budget_bytes; /* of cache_dir; 0: no limit */
     /* prepared models in memory; 0: a quarter of MemAvailable or of the cgroup's limit, whichever
-     * is smaller */
+     * is smaller. Without a cache_dir a model that is larger alone is MM_TOO_LARGE */
     uint64_t artifact_budget_bytes;
     /* open descriptions and signatures of models that are not resident; 0: 64 MiB */
     uint64_t description_budget_bytes;
@@ -573,8 +573,11 @@ typedef enum mm_event_kind {
     MM_EVENT_KIND_MAX = 0x7fffffff
 } mm_event_kind;
 
-/* One decision. Names are copies, cut at the end if too long. Fields that do not apply are 0 or
- * "". */
+/* One decision. Names are copies, cut at the end if too long. Fields that do not apply are 0 or "".
+ * model, other: names of models, other the one that it happened for; prepared bytes belong to no
+ * model, so ARTIFACT_DROPPED has none. reason: why an instance left ("budget", "request", ...), an
+ * artifact was dropped ("artifact_budget", "cache_budget") or not kept on disk ("cache_full",
+ * "cache_read_only", "cache_failed"), or who leaked ("not freed by echo"). */
 typedef struct mm_event {
     uint64_t sequence; /* from 1, without gaps */
     uint64_t time_ns;

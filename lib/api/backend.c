@@ -3,7 +3,8 @@
 
 static mm_status check_open(const mm_mesh *mesh, mm_error *err) {
     MMI_TRY(mmi_enter(mesh, err));
-    return atomic_load(&mesh->res.closed) ? mmi_fail(err, MM_CLOSED, "the mesh is closed") : MM_OK;
+    return atomic_load(&mesh->res.closed) ? mmi_fail(err, MM_CLOSED, "backend: the mesh is closed")
+                                          : MM_OK;
 }
 
 mm_status mm_backend_register(mm_mesh *mesh, const struct mm_backend *backend, mm_error *err) {

@@ -26,8 +26,7 @@ static mm_status find_all(const struct side *side, const char *const *names, uin
         }
         places[i] = find(side, names[i]);
         if (places[i] == side->count) {
-            return mmi_fail(err, MM_INVALID_ARGUMENT, "the model has no %s %s", side->what,
-                            names[i]);
+            return mmi_no_value(side->what, side->infos, side->count, names[i], err);
         }
         for (uint32_t before = 0; before < i; before++) {
             if (places[before] == places[i]) {
@@ -118,8 +117,9 @@ mm_status mm_bind(mm_mesh *mesh, mm_model model, const char *const *inputs, uint
     const mm_description *description = &opened->description;
     mm_status status = MM_OK;
     if (input_count > description->input_count || output_count > description->output_count) {
-        status = mmi_fail(err, MM_INVALID_ARGUMENT, "the model has %u inputs and %u outputs",
-                          description->input_count, description->output_count);
+        status = mmi_fail(err, MM_INVALID_ARGUMENT,
+                          "got %u inputs and %u outputs, it has %u and %u", input_count,
+                          output_count, description->input_count, description->output_count);
     }
     mm_binding *binding = NULL;
     if (status == MM_OK) {
@@ -130,6 +130,7 @@ mm_status mm_bind(mm_mesh *mesh, mm_model model, const char *const *inputs, uint
     mmi_res_drop(&mesh->res, opened);
     if (status != MM_OK) {
         mm_binding_free(binding);
+        mmi_name_model(mesh, model.id, err);
         return status;
     }
     *out = binding;

@@ -208,13 +208,14 @@ static uint64_t identity_of(const mm_mesh *mesh) {
 
 /* ---- Creation ------------------------------------------------------------------------------- */
 
-static void artifact_dropped(void *user, const char *what, uint64_t bytes, mm_status why) {
+/* The store knows content, not models: several may share it, or none have it any more. */
+static void artifact_dropped(void *user, const char *reason, uint64_t bytes, mm_status why) {
     mm_mesh *mesh = user;
     struct mmi_event event = {.kind = MMI_EVENT_ARTIFACT_DROPPED,
                               .time_ns = mmi_now(&mesh->env.clock),
                               .bytes = bytes,
                               .status = why};
-    mmi_event_name(event.model, sizeof(event.model), what);
+    mmi_event_name(event.reason, sizeof(event.reason), reason);
     mmi_events_push(&mesh->res.events, &event);
     mmi_count(&mesh->res.counters, MMI_COUNT_ARTIFACT_DROPS, 1);
 }
@@ -375,7 +376,8 @@ mm_status mm_device_set_budget(mm_mesh *mesh, const char *device, uint64_t budge
         return mmi_fail(err, MM_INVALID_ARGUMENT, "device: NULL");
     }
     if (budget_bytes < MMI_CHUNK_BYTES) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "budget_bytes: at least 2 MiB are needed");
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "budget_bytes: %llu, at least 2 MiB are needed",
+                        (unsigned long long)budget_bytes);
     }
     return mmi_device_budget(&mesh->res, device, budget_bytes, err);
 }

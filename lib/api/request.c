@@ -2,6 +2,7 @@
 #include <api/request.h>
 
 #include <api/value.h>
+#include <residency/lock.h>
 
 #include <string.h>
 
@@ -57,6 +58,31 @@ static uint32_t find_value(const mm_value_info *infos, uint32_t count, const cha
     return UINT32_MAX;
 }
 
+mm_status mmi_no_value(const char *what, const mm_value_info *infos, uint32_t count,
+                       const char *name, mm_error *err) {
+    char known[160];
+    struct mmi_text text;
+    mmi_text_init(&text, known, sizeof(known));
+    for (uint32_t i = 0; i < count; i++) {
+        mmi_text_add(&text, i > 0 ? ", %s" : "%s", infos[i].name);
+    }
+    return mmi_fail(err, MM_INVALID_ARGUMENT, "no %s %.128s, its %ss are: %s", what, name, what,
+                    count > 0 ? known : "none");
+}
+
+void mmi_name_model(mm_mesh *mesh, uint64_t model_id, mm_error *err) {
+    char name[MM_NAME_BYTES] = "";
+    mmi_res_lock(&mesh->res);
+    const struct mmi_model *model = mmi_catalog_get(&mesh->res.catalog, model_id);
+    if (model) {
+        mmi_event_name(name, sizeof(name), mmi_model_name(model));
+    }
+    mmi_res_unlock(&mesh->res);
+    if (name[0]) {
+        mmi_error_prefix(err, "model %s", name);
+    }
+}
+
 static const mm_value absent = {.kind = MM_OPTIONAL};
 
 static bool is_absent(const mm_value *value) {
@@ -104,7 +130,8 @@ static mm_status map_inputs(struct mmi_call *call, const mm_request *request, mm
             place = find_value(description->inputs, description->input_count, value->name);
         }
         if (place == UINT32_MAX) {
-            return mmi_fail(err, MM_INVALID_ARGUMENT, "the model has no input %s", value->name);
+            return mmi_no_value("input", description->inputs, description->input_count, value->name,
+                                err);
         }
         MMI_TRY(put_input(call, place, value, err));
     }
@@ -152,7 +179,8 @@ static mm_status map_outputs(struct mmi_call *call, const mm_request *request, m
             }
             place = find_value(description->outputs, description->output_count, name);
             if (place == UINT32_MAX) {
-                return mmi_fail(err, MM_INVALID_ARGUMENT, "the model has no output %s", name);
+                return mmi_no_value("output", description->outputs, description->output_count, name,
+                                    err);
             }
             if (!(call->values[place].flags & MM_VALUE_UNWANTED)) {
                 return mmi_fail(err, MM_INVALID_ARGUMENT, "output %s: asked for twice", name);
@@ -192,11 +220,16 @@ mm_status mmi_call_begin(struct mmi_call *call, mm_mesh *mesh, uint64_t model_id
                         "request.stream_location: %u, the mesh has %u devices",
                         mmi_location(request->stream_location), (unsigned)mesh->res.device_count);
     }
+    mm_status status = MM_OK;
     if (request->binding) {
-        MMI_TRY(check_binding(request->binding, mesh, model_id, opened, err));
+        status = check_binding(request->binding, mesh, model_id, opened, err);
     }
-    MMI_TRY(make_room(call, err));
-    mm_status status = map_inputs(call, request, err);
+    if (status == MM_OK) {
+        status = make_room(call, err);
+    }
+    if (status == MM_OK) {
+        status = map_inputs(call, request, err);
+    }
     if (status == MM_OK) {
         status = map_outputs(call, request, err);
     }
@@ -205,6 +238,7 @@ mm_status mmi_call_begin(struct mmi_call *call, mm_mesh *mesh, uint64_t model_id
     }
     if (status != MM_OK) {
         mmi_call_end(call);
+        mmi_name_model(mesh, model_id, err);
     }
     return status;
 }

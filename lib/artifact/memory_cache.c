@@ -58,7 +58,7 @@ static void drop(struct mmi_store *store, struct mmi_list *leaving) {
         mmi_free(&store->env->alloc, artifact->weights, mmi_max_u64(1, bytes));
         artifact->weights = NULL;
         mmi_artifact_release(artifact);
-        mmi_store_notify(store, "memory budget", bytes, MM_NO_SPACE);
+        mmi_store_notify(store, "artifact_budget", bytes, MM_NO_SPACE);
     }
 }
 
@@ -79,8 +79,8 @@ mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, mm_e
     }
     uint64_t available = mmi_sub_floor(store->memory_budget_bytes, stays);
     return mmi_fail_room(err, MM_NO_SPACE, bytes, available,
-                         "no room in memory for prepared weights: needed %llu bytes, free %llu of "
-                         "%llu",
+                         "artifact_budget_bytes: prepared weights need %llu, %llu of %llu are "
+                         "free",
                          (unsigned long long)bytes, (unsigned long long)available,
                          (unsigned long long)store->memory_budget_bytes);
 }

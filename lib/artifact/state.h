@@ -24,7 +24,7 @@ struct mmi_store {
     struct mmi_cache cache; /* path NULL: memory only */
     bool map;
     uint64_t memory_budget_bytes;
-    void (*dropped)(void *user, const char *what, uint64_t bytes, mm_status why);
+    void (*dropped)(void *user, const char *reason, uint64_t bytes, mm_status why);
     void *user;
 
     struct mmi_lock lock;  /* guards all below, and what says so in an artifact */
@@ -68,7 +68,7 @@ mm_status mmi_store_load(struct mmi_store *store, const struct mmi_key *key,
  * MM_NO_MEMORY. */
 mm_status mmi_store_vouch(struct mmi_store *store, const char *path, const struct mmi_entry *entry,
                           const uint8_t *tail, mm_error *err);
-void mmi_store_notify(const struct mmi_store *store, const char *what, uint64_t bytes,
+void mmi_store_notify(const struct mmi_store *store, const char *reason, uint64_t bytes,
                       mm_status why);
 /* Room for need_bytes more in the cache directory, which is locked. 0 or an errno. */
 int mmi_store_make_room(struct mmi_store *store, uint64_t need_bytes, uint64_t *freed_bytes);

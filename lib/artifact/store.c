@@ -77,12 +77,12 @@ struct mmi_store_stats mmi_store_stats(struct mmi_store *store) {
     return stats;
 }
 
-void mmi_store_notify(const struct mmi_store *store, const char *what, uint64_t bytes,
+void mmi_store_notify(const struct mmi_store *store, const char *reason, uint64_t bytes,
                       mm_status why) {
-    mmi_log(&store->env->log, MM_LOG_INFO, "prepared weights not kept: %s, %llu bytes", what,
+    mmi_log(&store->env->log, MM_LOG_INFO, "prepared weights not kept: %s, %llu bytes", reason,
             (unsigned long long)bytes);
     if (store->dropped) {
-        store->dropped(store->user, what, bytes, why);
+        store->dropped(store->user, reason, bytes, why);
     }
 }
 

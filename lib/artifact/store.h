@@ -41,9 +41,10 @@ struct mmi_store_config {
     uint64_t memory_budget_bytes;
     bool map;            /* entries may be memory-mapped (network file systems turn it off) */
     const char *boot_id; /* NULL: the kernel's */
-    /* An artifact could not be kept on disk, or was dropped, for lack of room; no lock held. what:
-     * why in a word or two, under 32 bytes. NULL = nobody listens. */
-    void (*dropped)(void *user, const char *what, uint64_t bytes, mm_status why);
+    /* An artifact could not be kept on disk, or was dropped, for lack of room; no lock held.
+     * reason: artifact_budget, cache_budget, cache_full, cache_read_only or cache_failed. NULL =
+     * nobody listens. */
+    void (*dropped)(void *user, const char *reason, uint64_t bytes, mm_status why);
     void *user;
 };
 
@@ -84,7 +85,8 @@ mm_status mmi_store_find(struct mmi_store *store, const struct mmi_key *key,
 
 /* Make an entry. The sink belongs to the writer; `cancelled` and `progress` are passed through to
  * it (NULL: never, nowhere). When the disk fails, is full or read-only the writer goes on in
- * memory; beyond that budget MM_NO_SPACE with path, needed, free. A backend that breaks the sink's
+ * memory; beyond that budget MM_NO_SPACE with path, needed, free; without a disk and
+ * larger than all of that budget MM_TOO_LARGE. A backend that breaks the sink's
  * rules gets MM_BACKEND_FAILED.
  * commit: MM_OK with one reference; the writer is gone either way. The key is asked for only here,
  * because which siblings count is known only when prepare has read them. Two writers of one key:

@@ -11,6 +11,13 @@
 static mm_status begin_memory(struct mmi_writer *writer, mm_error *err) {
     struct mmi_store *store = writer->store;
     uint64_t bytes = writer->layout.stored_bytes;
+    if (!store->cache.path && bytes > store->memory_budget_bytes) { /* waiting cannot help */
+        return mmi_fail_room(err, MM_TOO_LARGE, bytes, store->memory_budget_bytes,
+                             "artifact_budget_bytes: %llu, the prepared weights alone need %llu, "
+                             "and there is no cache_dir",
+                             (unsigned long long)store->memory_budget_bytes,
+                             (unsigned long long)bytes);
+    }
     MMI_TRY(mmi_memory_cache_reserve(store, bytes, err));
     /* Not zeroed: all of it is written. */
     writer->weights =
@@ -41,9 +48,9 @@ static mm_status go_to_memory(struct mmi_writer *writer, int error, mm_error *er
     bool full = error == ENOSPC || error == EDQUOT;
     bool read_only = error == EROFS || error == EACCES || error == EPERM;
     mmi_store_notify(store,
-                     full        ? "cache full"
-                     : read_only ? "cache read-only"
-                                 : "cache failed",
+                     full        ? "cache_full"
+                     : read_only ? "cache_read_only"
+                                 : "cache_failed",
                      writer->header.weights_bytes, full ? MM_NO_SPACE : MM_IO);
     mm_status status = begin_memory(writer, err);
     if (status == MM_OK) {

@@ -28,7 +28,7 @@ static int reserve(struct mmi_writer *writer, uint64_t have, uint64_t end) {
     }
     mmi_cache_unlock(lock);
     if (freed_bytes > 0) {
-        mmi_store_notify(store, "cache budget", freed_bytes, MM_NO_SPACE);
+        mmi_store_notify(store, "cache_budget", freed_bytes, MM_NO_SPACE);
     }
     return error;
 }

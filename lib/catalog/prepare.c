@@ -203,6 +203,10 @@ static mm_status call_prepare(const struct preparation *p, const mm_sink *sink, 
                         backend->table->name);
     }
     status = mmi_slot_status(backend, MMI_SLOT_PREPARE, status, &told);
+    const char *file = mmi_source_reader(p->source)->name;
+    if (status != MM_OK && file && !strstr(told.text, file)) {
+        mmi_error_prefix(&told, "%s", file);
+    }
     return status == MM_OK ? MM_OK : mmi_error_copy(err, &told);
 }
 

@@ -89,7 +89,7 @@ static mm_status put_named(const struct shape *shape, const mm_description *desc
                                   info->name);
         }
     }
-    return mmi_fail(err, MM_INVALID_ARGUMENT, "the model has no input %.*s",
+    return mmi_fail(err, MM_INVALID_ARGUMENT, "no input %.*s",
                     (int)mmi_min_u64(shape->name_bytes, 255), shape->name);
 }
 

@@ -74,7 +74,7 @@ mm_status mmi_device_budget(struct mmi_residency *res, const char *device, uint6
                             mm_error *err) {
     struct mmi_devstate *dev = mmi_dev_find(res, device);
     if (!dev) {
-        return mmi_fail(err, MM_NOT_FOUND, "no device %s", device);
+        return mmi_fail(err, MM_NOT_FOUND, "device %s: there is none of this name", device);
     }
     /* What stands behind the budget grows before it does. */
     MMI_TRY(dev->device->ops->resize(dev->device, budget_bytes, err));

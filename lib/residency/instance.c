@@ -9,6 +9,7 @@
 #include <base/checked.h>
 
 #include <malloc.h>
+#include <stdio.h>
 #include <string.h>
 
 #define STAY_MAX_NS UINT64_C(100000000) /* min residency, unless told otherwise */
@@ -429,7 +430,8 @@ static void charge_leak(struct mmi_residency *res, struct mmi_instance *instance
     struct mmi_devstate *dev = instance->dev;
     dev->leaked_bytes += (uint64_t)instance->backend_bytes;
     struct mmi_event event = {.bytes = (uint64_t)instance->backend_bytes};
-    mmi_event_name(event.reason, sizeof(event.reason), instance->opened->backend->table->name);
+    snprintf(event.reason, sizeof(event.reason), "not freed by %.18s",
+             instance->opened->backend->table->name);
     mmi_decided(res, MMI_EVENT_LEAK, instance->label, &event, dev);
 }
 

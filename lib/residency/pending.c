@@ -10,7 +10,9 @@
 /* ---- For a thread ---------------------------------------------------------------------------- */
 
 static void end(struct mmi_pending *pending, mm_status status, const char *what) {
-    mmi_fail(&pending->error, status, "%s while the operation waited for a thread", what);
+    const struct mmi_model *model = mmi_catalog_get(&pending->res->catalog, pending->request.id);
+    mmi_fail(&pending->error, status, "%s%s: %s", model ? "model " : "operation",
+             model ? mmi_model_name(model) : "", what);
     pending->status = status;
     pending->ended(pending);
 }
@@ -66,7 +68,7 @@ static void queue_expired(void *ctx, struct mmi_timer *timer) {
     struct mmi_pending *pending = MMI_CONTAINER(timer, struct mmi_pending, queue_timer);
     if (unqueue(pending)) {
         mmi_count(&res->counters, MMI_COUNT_DEADLINE, 1);
-        end(pending, MM_DEADLINE, "the deadline passed");
+        end(pending, MM_DEADLINE, "the deadline passed while waiting for a thread");
     }
 }
 
@@ -78,7 +80,7 @@ static mm_status check_queue(struct mmi_pending *pending, const char **what) {
         *what = "cancelled";
         return MM_CANCELLED;
     }
-    *what = "the mesh was closed";
+    *what = "the mesh is closed";
     return atomic_load(&res->closed) ? MM_CLOSED : MM_OK;
 }
 
@@ -87,8 +89,8 @@ void mmi_pending_queue_locked(struct mmi_pending *pending, struct mmi_task *task
     struct mmi_residency *res = pending->res;
     struct mmi_instance *instance = pending->admission.instance;
     const char *what;
-    mm_status status = check_queue(pending, &what);
     pending->request = *request;
+    mm_status status = check_queue(pending, &what);
     if (status != MM_OK) {
         give_back(pending);
         end(pending, status, what);
@@ -200,7 +202,7 @@ void mmi_pendings_close(struct mmi_residency *res) {
     MMI_LIST_EACH(node, &res->requests) {
         struct mmi_pending *pending = MMI_CONTAINER(node, struct mmi_pending, open);
         if (unqueue(pending)) { /* else a thread has it: it runs, or waits for something else */
-            end(pending, MM_CLOSED, "the mesh was closed");
+            end(pending, MM_CLOSED, "the mesh is closed");
         }
     }
 }

@@ -23,7 +23,7 @@ mm_status mmi_op_new(struct mmi_completions *completions, const struct mmi_op_co
     mm_status status = MM_OK;
     mmi_lock(&completions->lock);
     if (completions->stopping) {
-        status = mmi_fail(err, MM_CLOSED, "the mesh is closed");
+        status = mmi_fail(err, MM_CLOSED, "operation: the mesh is closed");
     } else if (config->callback) {
         status = mmi_completions_need_thread(completions, err);
     }

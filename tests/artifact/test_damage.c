@@ -135,7 +135,7 @@ static void test_foreign_files(void **state) {
     assert_int_equal(mkdir(path, 0700), 0);
     fixture_expect_none(&g, small.number);
     fixture_make(&g, &small); /* cannot be replaced by a file: in memory */
-    assert_string_equal(g.dropped_what, "cache failed");
+    assert_string_equal(g.dropped_what, "cache_failed");
     fixture_expect(&g, &small);
     assert_int_equal(rmdir(path), 0);
     fixture_reopen(&g);

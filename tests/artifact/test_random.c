@@ -53,7 +53,7 @@ static bool make_room(struct kept *kept, uint64_t more, uint64_t need, uint64_t 
     return true;
 }
 
-/* What a commit must come to: MM_OK, and in memory or not; or MM_NO_SPACE. */
+/* What a commit must come to: MM_OK, and in memory or not; or MM_NO_SPACE, MM_TOO_LARGE. */
 static mm_status expect_commit(uint64_t number, bool *in_memory) {
     const struct model *model = &models[number];
     uint64_t most = PAGE + stored_bytes(model);
@@ -62,6 +62,9 @@ static mm_status expect_commit(uint64_t number, bool *in_memory) {
                  !make_room(disk, most, rest, g.config.cache_budget_bytes);
     struct kept *kept = *in_memory ? &memory[number] : &disk[number];
     uint64_t bytes = *in_memory ? stored_bytes(model) : file_bytes(model);
+    if (!g.config.cache_dir && bytes > g.config.memory_budget_bytes) {
+        return MM_TOO_LARGE;
+    }
     if (*in_memory && !make_room(memory, 0, bytes, g.config.memory_budget_bytes)) {
         return MM_NO_SPACE;
     }

@@ -297,7 +297,7 @@ static void test_memory_budget(void **state) {
     assert_int_equal(fixture_commit(&g, &small[2], &artifacts[2]), MM_OK);
     assert_int_equal(g.dropped, 1);
     assert_int_equal(g.dropped_bytes, MIB);
-    assert_string_equal(g.dropped_what, "memory budget");
+    assert_string_equal(g.dropped_what, "artifact_budget");
     /* Its weights are gone, its description stays. */
     fixture_expect_none(&g, 12);
     assert_int_equal(mmi_artifact_hold(artifacts[1], &g.err), MM_NONE);
@@ -335,14 +335,14 @@ static void test_cache_budget(void **state) {
     assert_int_equal(g.dropped, 0);
     fixture_make(&g, &small[3]);
     assert_int_equal(g.dropped_bytes, file_bytes(&small[0]));
-    assert_string_equal(g.dropped_what, "cache budget");
+    assert_string_equal(g.dropped_what, "cache_budget");
     fixture_expect_none(&g, 22);
     fixture_expect(&g, &small[0]);
     fixture_expect(&g, &small[2]);
     fixture_expect(&g, &small[3]);
     /* Larger than the whole budget: kept in memory, nobody leaves. */
     fixture_make(&g, &large);
-    assert_string_equal(g.dropped_what, "cache full");
+    assert_string_equal(g.dropped_what, "cache_full");
     assert_int_equal(count_files(g.cache, ".mma"), 3);
     assert_int_equal(mmi_store_stats(g.store).memory_bytes, 256 * KIB);
     fixture_expect(&g, &large);

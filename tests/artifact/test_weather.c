@@ -66,15 +66,15 @@ static void test_refusals_at_every_point(void **state) {
     fixture_make(&g, &old);
     fixture_close(&g);
     /* Two allocations, three MiB of weights, tail, header. */
-    expect_refuge("write", ENOSPC, "cache full", 7);
-    expect_refuge("write", EDQUOT, "cache full", 7);
-    expect_refuge("write", EROFS, "cache read-only", 7);
-    expect_refuge("write", EIO, "cache failed", 7);
-    expect_refuge("open", EROFS, "cache read-only", 2);
-    expect_refuge("open", EACCES, "cache read-only", 2);
-    expect_refuge("sync", EIO, "cache failed", 1);
-    expect_refuge("rename", EIO, "cache failed", 1);
-    expect_refuge("read", EIO, "cache failed", 5); /* reading back */
+    expect_refuge("write", ENOSPC, "cache_full", 7);
+    expect_refuge("write", EDQUOT, "cache_full", 7);
+    expect_refuge("write", EROFS, "cache_read_only", 7);
+    expect_refuge("write", EIO, "cache_failed", 7);
+    expect_refuge("open", EROFS, "cache_read_only", 2);
+    expect_refuge("open", EACCES, "cache_read_only", 2);
+    expect_refuge("sync", EIO, "cache_failed", 1);
+    expect_refuge("rename", EIO, "cache_failed", 1);
+    expect_refuge("read", EIO, "cache_failed", 5); /* reading back */
 }
 
 static void test_no_room_anywhere(void **state) {
@@ -97,7 +97,8 @@ static void test_no_room_anywhere(void **state) {
     fixture_make(&g, &new);
     g.config.cache_dir = NULL;
     fixture_reopen(&g);
-    assert_int_equal(fixture_commit(&g, &new, &artifact), MM_NO_SPACE);
+    assert_int_equal(fixture_commit(&g, &new, &artifact), MM_TOO_LARGE); /* however long it waits */
+    assert_non_null(strstr(g.err.text, "artifact_budget_bytes: 1048576"));
     assert_int_equal(g.err.needed_bytes, stored_bytes(&new));
 }
 
@@ -172,7 +173,7 @@ static void test_real_file_system(void **state) {
     fixture_open(&g);
     fixture_make(&g, &old);
     fixture_make(&g, &new);
-    assert_string_equal(g.dropped_what, "cache full");
+    assert_string_equal(g.dropped_what, "cache_full");
     fixture_expect(&g, &old);
     assert_int_equal(count_files(cache, ".tmp"), 0);
     assert_int_equal(mount(NULL, mount_point, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
@@ -190,7 +191,7 @@ static void test_real_file_system(void **state) {
     g.world.env.fault = fault;
     fixture_expect_none(&g, new.number);
     fixture_make(&g, &new);
-    assert_string_equal(g.dropped_what, "cache read-only");
+    assert_string_equal(g.dropped_what, "cache_read_only");
     fixture_expect(&g, &new);
     struct mmi_verify_report report;
     assert_int_equal(mmi_cache_verify(&g.world.env, cache, NULL, NULL, &report, &g.err), MM_OK);
