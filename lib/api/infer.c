@@ -48,7 +48,7 @@ mm_status mmi_run_admitted(mm_mesh *mesh, const struct mmi_request *core_request
                                       mmi_admission_opened(admission), request, err);
     if (status == MM_OK) {
         struct mmi_sink sink;
-        status = mmi_sink_begin(&sink, &call, response, &mesh->host, err);
+        status = mmi_sink_begin(&sink, &call, response, err);
         if (status == MM_OK) {
             struct mmi_work work = {call.inputs, call.values, &sink.outputs, core_request};
             status = mmi_execute(&mesh->res, admission, &work, err);

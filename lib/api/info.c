@@ -139,7 +139,7 @@ static void fill_stats(mm_mesh *mesh, mm_mesh_stats *stats) {
     stats->prepares = counts[MMI_COUNT_PREPARES];
     stats->bytes_loaded = counts[MMI_COUNT_LOADED_BYTES];
     stats->queued = info.queued;
-    stats->metadata_bytes = atomic_load(&mesh->metadata_bytes);
+    stats->metadata_bytes = atomic_load(&mesh->metadata_bytes) + mmi_buffers_bytes(mesh->buffers);
     stats->description_bytes = info.description_bytes;
     stats->artifact_bytes = store.memory_bytes;
     stats->cache_bytes = store.cache_bytes;

@@ -92,6 +92,10 @@ static mm_status init_env(mm_mesh *mesh, const mm_mesh_options *options,
     env->threads = world ? world->threads : NULL;
     const char *prefix = options->thread_prefix ? options->thread_prefix : "mm";
     memcpy(env->thread_prefix, prefix, strlen(prefix) + 1);
+    mesh->buffers = mmi_buffers_new(&mesh->host);
+    if (!mesh->buffers) {
+        return mmi_fail(err, MM_NO_MEMORY, "mesh: out of memory");
+    }
     if (options->cpu_count > 0) {
         mesh->cpus = mmi_alloc(&env->alloc, options->cpu_count, sizeof(int));
         if (!mesh->cpus) {
@@ -285,6 +289,7 @@ static void close_parts(mm_mesh *mesh) {
     mmi_registry_free(mesh->registry);
     mmi_pool_free(mesh->pool);
     mmi_store_close(mesh->store);
+    mmi_buffers_close(mesh->buffers);
     mmi_free(&mesh->env.alloc, mesh->cpus, mesh->env.cpu_count * sizeof(int));
     mm_allocator host = mesh->host;
     host.free(host.user, mesh, sizeof(*mesh));

@@ -4,6 +4,7 @@
 
 /* What a mesh is made of, and how every public call begins. */
 
+#include <api/buffers.h>
 #include <api/sizes.h>
 #include <artifact/store.h>
 #include <base/fork.h>
@@ -20,6 +21,7 @@ struct mm_mesh {
     _Atomic uint64_t metadata_bytes;
     mmi_fork_page *parent; /* the completion queue's */
     uint64_t identity;     /* unique, even if another mesh gets this address later */
+    struct mmi_buffers *buffers;
     struct mmi_pool *pool;
     struct mmi_registry *registry;
     struct mmi_store *store;

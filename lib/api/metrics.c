@@ -92,7 +92,7 @@ uint64_t mm_metrics_text(mm_mesh *mesh, char *to, uint64_t room) {
     }
     struct mmi_text text;
     mmi_text_init(&text, to, (size_t)room);
-    uint64_t metadata_bytes = atomic_load(&mesh->metadata_bytes);
+    uint64_t metadata_bytes = atomic_load(&mesh->metadata_bytes) + mmi_buffers_bytes(mesh->buffers);
     struct snapshot *snapshot = mmi_alloc(&mesh->env.alloc, 1, sizeof(*snapshot));
     if (!snapshot) {
         return 0;

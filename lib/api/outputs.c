@@ -8,28 +8,15 @@
 
 #include <string.h>
 
-/* What a response owns: blocks of the host's allocator, which outlives the mesh. */
-struct owned {
-    struct owned *next;
-    mm_allocator host;
-    size_t bytes; /* this header included */
-    _Alignas(64) unsigned char memory[];
-};
-
+/* The response owns a list of buffers, which may outlive the mesh. */
 static void *own(struct mmi_sink *sink, uint64_t bytes) {
-    uint64_t all;
-    if (!mmi_add(bytes, sizeof(struct owned), &all) || all > SIZE_MAX) {
+    struct mmi_buffer *buffer = mmi_buffer_take(sink->call->mesh->buffers, bytes);
+    if (!buffer) {
         return NULL;
     }
-    struct owned *block = sink->host.alloc(sink->host.user, (size_t)all, 64);
-    if (!block) {
-        return NULL;
-    }
-    block->next = sink->response->owned;
-    block->host = sink->host;
-    block->bytes = (size_t)all;
-    sink->response->owned = block;
-    return block->memory;
+    buffer->next = sink->response->owned;
+    sink->response->owned = buffer;
+    return buffer->memory;
 }
 
 /* Remove everything that is the library's; the caller's array stays. */
@@ -46,11 +33,10 @@ void mm_response_free(mm_response *response) {
             }
         }
     }
-    for (struct owned *block = response->owned; block;) {
-        struct owned *next = block->next;
-        mm_allocator host = block->host;
-        host.free(host.user, block, block->bytes);
-        block = next;
+    for (struct mmi_buffer *buffer = response->owned; buffer;) {
+        struct mmi_buffer *next = buffer->next;
+        mmi_buffer_give(buffer);
+        buffer = next;
     }
     response->owned = NULL;
     response->output_count = 0;
@@ -184,9 +170,9 @@ static mm_status check_buffers(const struct mmi_sink *sink, mm_error *err) {
 }
 
 mm_status mmi_sink_begin(struct mmi_sink *sink, struct mmi_call *call, mm_response *response,
-                         const mm_allocator *host, mm_error *err) {
+                         mm_error *err) {
     *sink = (struct mmi_sink){
-        .outputs = {sink, begin, output, part}, .call = call, .response = response, .host = *host};
+        .outputs = {sink, begin, output, part}, .call = call, .response = response};
     if (response->outputs && response->output_capacity < call->wanted_count) {
         response->output_count = call->wanted_count;
         return mmi_fail(err, MM_BUFFER_TOO_SMALL, "response.output_capacity: %u, %u outputs come",

@@ -30,12 +30,13 @@ static mm_status make_room(struct mmi_call *call, mm_error *err) {
     call->inputs = call->room;
     call->order = call->order_room;
     if (values > MMI_CALL_VALUES) {
-        call->heap_bytes = values * sizeof(mm_value) + description->output_count * sizeof(uint32_t);
-        call->heap = mmi_alloc(call->alloc, 1, call->heap_bytes);
-        if (!call->heap) {
+        call->more =
+            mmi_buffer_take(call->mesh->buffers, values * sizeof(mm_value) +
+                                                     description->output_count * sizeof(uint32_t));
+        if (!call->more) {
             return mmi_fail(err, MM_NO_MEMORY, "request: out of memory");
         }
-        call->inputs = call->heap;
+        call->inputs = (mm_value *)(void *)call->more->memory;
         call->order = (uint32_t *)(call->inputs + values);
     }
     call->values = call->inputs + description->input_count;
@@ -44,7 +45,9 @@ static mm_status make_room(struct mmi_call *call, mm_error *err) {
 
 void mmi_call_end(struct mmi_call *call) {
     mmi_location_fini(call);
-    mmi_free(call->alloc, call->heap, call->heap_bytes);
+    if (call->more) {
+        mmi_buffer_give(call->more);
+    }
 }
 
 /* ---- Names to positions --------------------------------------------------------------------- */
@@ -209,8 +212,7 @@ mm_status mmi_call_begin(struct mmi_call *call, mm_mesh *mesh, uint64_t model_id
                          mm_error *err) {
     call->alloc = &mesh->env.alloc;
     call->opened = opened;
-    call->heap = NULL;
-    call->heap_bytes = 0;
+    call->more = NULL;
     call->mesh = mesh;
     call->request = request;
     call->fetched = NULL;

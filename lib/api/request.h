@@ -15,7 +15,7 @@ struct mm_binding {
     uint32_t *outputs; /* [output_count] */
 };
 
-#define MMI_CALL_VALUES 24 /* inputs and outputs that need no allocation */
+#define MMI_CALL_VALUES 24 /* inputs and outputs that lie on the stack */
 
 /* One request, by position. Lives on the caller's stack. */
 struct mmi_call {
@@ -25,8 +25,7 @@ struct mmi_call {
     mm_value *values; /* [description.output_count] */
     uint32_t *order;  /* [wanted_count]: positions of the outputs, as asked for */
     uint32_t wanted_count;
-    size_t heap_bytes; /* 0: `room` suffices */
-    void *heap;
+    struct mmi_buffer *more; /* NULL: `room` suffices */
     mm_mesh *mesh;
     const mm_request *request;
     bool located;                /* some input lies on a device ... */
@@ -52,12 +51,11 @@ struct mmi_sink {
     struct mmi_outputs outputs; /* for mmi_execute */
     struct mmi_call *call;
     mm_response *response;
-    mm_allocator host;
     bool direct;    /* results go straight to the caller's buffers */
     bool no_memory; /* an output got no memory: the failure, whatever the backend returns */
 };
 mm_status mmi_sink_begin(struct mmi_sink *sink, struct mmi_call *call, mm_response *response,
-                         const mm_allocator *host, mm_error *err);
+                         mm_error *err);
 /* After a successful run: fills the response. */
 mm_status mmi_sink_end(struct mmi_sink *sink, mm_error *err);
 /* After a failure: what the response got is given back. */

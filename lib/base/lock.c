@@ -103,6 +103,7 @@ void mmi_lock(struct mmi_lock *lock) {
         lock->contended++;
     }
     mmi_tls()->locks++;
+    mmi_tls()->locks_taken++;
 }
 
 static void let_go(struct mmi_lock *lock) {

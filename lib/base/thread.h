@@ -47,6 +47,7 @@ struct mmi_tls {
     int64_t backend_bytes;             /* allocated less freed by backends on this thread, ever */
     bool inside_body;                  /* pool: of a parallel_for; one more runs here alone */
     uint32_t locks;                    /* held */
+    uint32_t locks_taken;              /* ever; wraps. Read by tests */
     const void *delivers;              /* work: the board whose callbacks this thread runs */
     const struct mmi_threads *threads; /* that it is one of; NULL = the system's */
 };

@@ -268,6 +268,7 @@ struct mmi_signature *mmi_signature_share(struct mmi_signatures *signatures,
     slot->size = made->size;
     slot->bytes = made->bytes;
     atomic_store(&slot->last_used, atomic_load(&made->last_used));
+    atomic_store(&slot->more_bytes, atomic_load(&made->more_bytes));
     slot->all_exact = made->all_exact;
     slot->shared = true;
     signatures->bytes += slot->bytes;

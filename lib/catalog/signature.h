@@ -26,10 +26,11 @@ struct mmi_signature {
     uint64_t hash;
     uint64_t *key;
     size_t key_words;
-    void *state;                /* the backend's */
-    mm_size size;               /* outputs and exactness: [output_count] */
-    uint64_t bytes;             /* host memory of all of it */
-    _Atomic uint64_t last_used; /* ticks; for replacement */
+    void *state;                 /* the backend's */
+    mm_size size;                /* outputs and exactness: [output_count] */
+    uint64_t bytes;              /* host memory of all of it */
+    _Atomic uint64_t last_used;  /* ticks; for replacement */
+    _Atomic uint64_t more_bytes; /* the most that one run took beyond activation_bytes */
     bool all_exact;
     bool large;  /* too long a key to be kept: not shared */
     bool shared; /* in a slot; else owned by its one user */

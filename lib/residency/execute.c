@@ -22,9 +22,11 @@ struct run {
     struct mmi_exec_slot *slot; /* NULL: no scratch was needed */
     struct mmi_kept_stream stream;
     struct mmi_scratch_more *more;
-    uint64_t more_bytes;
-    mm_status stopped; /* why it was asked to end; MM_OK = it was not */
-    bool lost;         /* scratch_more gave nothing because the device is gone */
+    uint64_t more_bytes;          /* asked for beyond activation_bytes */
+    uint64_t spare_at, spare_end; /* in the slot: room for that, ... */
+    uint64_t spare_used;          /* ... and what is taken of it */
+    mm_status stopped;            /* why it was asked to end; MM_OK = it was not */
+    bool lost;                    /* scratch_more gave nothing because the device is gone */
 };
 
 /* ---- Scratch --------------------------------------------------------------------------------- */
@@ -190,7 +192,46 @@ static struct mmi_exec_slot *take_idle(struct run *run, struct mmi_devstate *dev
     return slot;
 }
 
-static mm_status get_scratch(struct run *run, uint64_t bytes, mm_error *err) {
+#define ALIGN UINT64_C(256) /* of scratch */
+
+static uint64_t aligned(uint64_t bytes) {
+    return mmi_add_cap(bytes, ALIGN - 1) & ~(ALIGN - 1);
+}
+
+/* What this run is going to ask for beyond activation_bytes: where earlier runs of the signature
+ * did, room for the outputs that are not wanted. */
+static uint64_t expect_more(const struct run *run, const struct mmi_signature *signature) {
+    uint64_t most = atomic_load_explicit(&signature->more_bytes, memory_order_relaxed);
+    const mm_size *size = &signature->size;
+    uint64_t bytes = 0;
+    uint32_t count = most > 0 ? run->instance->opened->description.output_count : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (run->work->values[i].flags & MM_VALUE_UNWANTED && size->exactness[i] == MM_SIZE_EXACT) {
+            bytes = mmi_add_cap(bytes, aligned(size->outputs[i].bytes));
+        }
+    }
+    return bytes < most ? bytes : most;
+}
+
+/* The most of any run so far. */
+static void note_more(const struct run *run, struct mmi_signature *signature) {
+    uint64_t bytes = run->spare_used;
+    for (const struct mmi_scratch_more *more = run->more; more; more = more->next) {
+        bytes = mmi_add_cap(bytes, aligned(more->block.bytes));
+    }
+    uint64_t most = atomic_load_explicit(&signature->more_bytes, memory_order_relaxed);
+    while (most < bytes && !atomic_compare_exchange_weak(&signature->more_bytes, &most, bytes)) {}
+}
+
+static mm_status get_scratch(struct run *run, const struct mmi_signature *signature,
+                             mm_error *err) {
+    uint64_t bytes = signature->size.activation_bytes;
+    uint64_t more = expect_more(run, signature);
+    if (more > 0) {
+        run->spare_at = aligned(bytes);
+        run->spare_end = mmi_add_cap(run->spare_at, more);
+        bytes = run->spare_end;
+    }
     if (bytes > 0) {
         struct mmi_devstate *dev = run->instance->dev;
         run->slot = take_idle(run, dev, bytes);
@@ -198,7 +239,7 @@ static mm_status get_scratch(struct run *run, uint64_t bytes, mm_error *err) {
             MMI_TRY(get_slow(run, bytes, err));
         }
         run->exec.scratch = run->slot->region.base;
-        run->exec.scratch_bytes = run->slot->region.bytes;
+        run->exec.scratch_bytes = more > 0 ? run->spare_at : run->slot->region.bytes;
     }
     return MM_OK;
 }
@@ -213,7 +254,10 @@ static void drop_more(struct run *run, struct mmi_scratch_more *more) {
     mmi_free(&res->env->alloc, more, sizeof(*more));
 }
 
-static void give_scratch(struct run *run) {
+static void give_scratch(struct run *run, struct mmi_signature *signature) {
+    if (run->more) {
+        note_more(run, signature);
+    }
     while (run->more) {
         struct mmi_scratch_more *more = run->more;
         run->more = more->next;
@@ -248,7 +292,18 @@ static bool claim_more(struct run *run, struct mmi_scratch_more *more, uint64_t 
     return got;
 }
 
-/* More during the run; NULL = no room. */
+/* NULL = it is not in the slot. */
+static void *take_spare(struct run *run, uint64_t bytes) {
+    uint64_t at = run->spare_at + run->spare_used;
+    if (bytes == 0 || bytes > run->spare_end - at) {
+        return NULL;
+    }
+    run->spare_used += aligned(bytes);
+    run->more_bytes = mmi_add_cap(run->more_bytes, bytes);
+    return (uint8_t *)run->exec.scratch + at;
+}
+
+/* Memory of its own; NULL = no room. */
 static void *take_more(struct run *run, uint64_t bytes) {
     struct mmi_device *device = run->instance->dev->device;
     struct mmi_scratch_more *more =
@@ -271,7 +326,10 @@ static void *take_more(struct run *run, uint64_t bytes) {
 
 static void *run_scratch_more(mm_exec *exec, uint64_t bytes) {
     struct run *run = (struct run *)exec;
-    void *more = take_more(run, bytes);
+    void *more = take_spare(run, bytes);
+    if (!more) {
+        more = take_more(run, bytes);
+    }
     run->lost |= !more && atomic_load(&run->instance->dev->device->lost);
     return more;
 }
@@ -375,17 +433,16 @@ static mm_status call_on_stream(struct run *run, mm_error *err) {
     return status;
 }
 
-static mm_status run_signature(struct run *run, const struct mmi_signature *signature,
-                               mm_error *err) {
+static mm_status run_signature(struct run *run, struct mmi_signature *signature, mm_error *err) {
     const struct mmi_outputs *outputs = run->work->outputs;
     const mm_size *size = &signature->size;
     MMI_TRY(outputs->begin(outputs->ctx, &run->instance->opened->description, size,
                            run->work->values, err));
-    MMI_TRY(get_scratch(run, size->activation_bytes, err));
+    MMI_TRY(get_scratch(run, signature, err));
     run->exec.signature = signature->state;
     mm_status status = call_on_stream(run, err);
     uint64_t used = mmi_add_cap(size->activation_bytes, run->more_bytes);
-    give_scratch(run);
+    give_scratch(run, signature);
     if (status == MM_OK) {
         measure(run, used);
     }
