@@ -203,7 +203,8 @@ typedef struct mm_model_spec {
     uint32_t flags;   /* MM_MODEL_* */
     const char *name; /* 1 .. 255 bytes, unique in the mesh; '/' is fine */
     /* path of a file, or of a folder with model.onnx or 1/model.onnx. Not looked at before the
-     * first load */
+     * first load. New content under it wants mm_update: without, the old is served while its
+     * prepared bytes are kept, then loads are MM_SOURCE_CHANGED */
     const char *source;
     /* instead of source: the model's bytes in the caller's memory, valid until the model was
      * unregistered or updated and its last request has ended; else NULL */
