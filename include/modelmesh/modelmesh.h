@@ -532,8 +532,8 @@ typedef struct mm_mesh_stats {
     uint64_t loads, load_failures, evictions, revivals, refusals, prepares;
     uint64_t bytes_loaded;
     uint64_t queued; /* requests waiting now */
-    /* through the allocator, except what may outlive the mesh: outputs, descriptions, ops. Memory of
-     * freed responses, which is kept for the next ones (at most 64 MiB), counts */
+    /* through the allocator, except what may outlive the mesh: outputs, descriptions, ops. Kept
+     * memory of freed responses (at most 64 MiB) counts */
     uint64_t metadata_bytes;
     uint64_t description_bytes; /* under description_budget_bytes */
     uint64_t artifact_bytes;    /* under artifact_budget_bytes */
