@@ -327,7 +327,8 @@ enum {
  * host memory the library copies; when the request is over the outputs are there, for every stream.
  * MM_INVALID_ARGUMENT: no such device; MM_UNSUPPORTED: strings, or a value inside of another.
  * The library's: where data is NULL, or outputs is NULL, memory of the mesh's allocator, owned by
- * the response until mm_response_free, valid after the mesh is gone. Never aliases an instance.
+ * the response until mm_response_free, valid after the mesh is gone. Never aliases an instance. The
+ * mesh keeps up to 64 MiB of it for later responses.
  *
  * A response is used by one request at a time. Zero it (MM_RESPONSE_INIT) before the first use;
  * free it before using it again. On failure it owns nothing. */
@@ -534,7 +535,8 @@ typedef struct mm_mesh_stats {
     uint64_t loads, load_failures, evictions, revivals, refusals, prepares;
     uint64_t bytes_loaded;
     uint64_t queued; /* requests waiting now */
-    /* through the allocator, except what may outlive the mesh: outputs, descriptions, ops */
+    /* through the allocator, except what may outlive the mesh: outputs, descriptions, ops. Kept
+     * memory of freed responses (at most 64 MiB) counts */
     uint64_t metadata_bytes;
     uint64_t description_bytes; /* under description_budget_bytes */
     uint64_t artifact_bytes;    /* under artifact_budget_bytes */
