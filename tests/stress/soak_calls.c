@@ -24,18 +24,7 @@ static uint64_t revision_of(uint64_t seed) {
     return (seed >> 8) & 0xffffff;
 }
 static uint64_t name_of(uint64_t seed) {
-    return seed & 0xff;
-}
-
-static uint64_t mixed(uint64_t seed) {
-    return test_random(&seed);
-}
-
-static uint64_t weights_of(uint64_t seed) {
-    static const uint64_t kib[] = {4, 40, 200, 600, 1000, 1900, 2048, 3000, 5000, 9000};
-    uint64_t mix = mixed(seed);
-    return name_of(seed) < FIXED ? 100 * FIELD_KIB
-                                 : kib[mix % 10 == 9 ? mix / 10 % 10 : mix % 8] * FIELD_KIB;
+    return seed % SOAK_SEED_NAMES;
 }
 
 /* ---- Statuses ------------------------------------------------------------------------------- */
@@ -79,7 +68,7 @@ static void expect_status(struct soak *soak, const char *what, mm_status status,
 
 static void expect_answer(struct soak *soak, const struct target *target,
                           const struct field_request *request) {
-    uint64_t seed = field_answer(request, weights_of);
+    uint64_t seed = field_answer(request, soak->scene->weights_of);
     uint64_t started = atomic_load(&soak->entries[target->name].started);
     if (seed == UINT64_MAX || name_of(seed) != target->name || life_of(seed) != target->life ||
         revision_of(seed) < target->confirmed || revision_of(seed) > started) {
@@ -103,35 +92,22 @@ static void raise_confirmed(struct entry *entry, uint64_t revision) {
 
 /* ---- Specs ---------------------------------------------------------------------------------- */
 
-static uint64_t below(struct client *client, uint64_t limit) {
-    return test_random_below(&client->seed, limit);
-}
-
-static bool chance(struct client *client, uint64_t percent) {
-    return below(client, 100) < percent;
-}
-
 static const char *script_text(struct client *client, uint64_t seed) {
+    struct soak *soak = client->soak;
     struct script *script = malloc(sizeof(*script));
     bool fixed = name_of(seed) < FIXED;
-    uint64_t mix = mixed(~seed);
-    snprintf(
-        script->text, sizeof(script->text),
-        "echo1\nweights_bytes %llu\nseed %llu\ngroups %llu\ncheck %llu\nactivation_bytes %lluk\n"
-        "activation_per_element %llu\nscratch_more %lluk\nserial %d\nversion %s\n",
-        (unsigned long long)weights_of(seed), (unsigned long long)seed,
-        (unsigned long long)(1 + mix % 3), (unsigned long long)(mix / 3 % 4 == 0),
-        (unsigned long long)(fixed ? 4 : mix / 12 % 4 * 100),
-        (unsigned long long)(mix / 48 % 2 * 8),
-        (unsigned long long)(!fixed && mix / 96 % 8 == 0 ? 64 : 0), mix / 768 % 8 == 0,
-        fixed ? FIELD_PINNED : "free");
-    script->next = atomic_load(&client->soak->scripts);
-    while (!atomic_compare_exchange_weak(&client->soak->scripts, &script->next, script)) {}
+    int length =
+        snprintf(script->text, ANY_BYTES, "echo1\nweights_bytes %llu\nseed %llu\nversion %s\n",
+                 (unsigned long long)soak->scene->weights_of(seed), (unsigned long long)seed,
+                 fixed ? FIELD_PINNED : "free");
+    soak->scene->script(seed, script->text + length, ANY_BYTES - (size_t)length);
+    script->next = atomic_load(&soak->scripts);
+    while (!atomic_compare_exchange_weak(&soak->scripts, &script->next, script)) {}
     return script->text;
 }
 
 static mm_model_spec make_spec(struct client *client, uint64_t seed) {
-    static const char *const devices[] = {NULL, NULL, NULL, NULL, "a", "b", "host"};
+    const struct soak_scene *scene = client->soak->scene;
     mm_model_spec spec = MM_MODEL_SPEC_INIT;
     const char *text = script_text(client, seed);
     spec.data = text;
@@ -139,15 +115,10 @@ static mm_model_spec make_spec(struct client *client, uint64_t seed) {
     spec.backend = "watched";
     if (name_of(seed) < FIXED) {
         spec.flags = MM_MODEL_PINNED;
-        spec.device = "a";
-        return spec;
+        spec.device = scene->devices[0].name;
+    } else {
+        scene->settle(client, name_of(seed), &spec);
     }
-    spec.flags =
-        (chance(client, 3) ? MM_MODEL_PINNED : 0) | (chance(client, 10) ? MM_MODEL_PRELOAD : 0);
-    spec.device = devices[below(client, 7)];
-    spec.evict_class = (int32_t)below(client, 4);
-    spec.max_concurrency = chance(client, 20) ? 1 + (uint32_t)below(client, 2) : 0;
-    spec.idle_ttl_ns = chance(client, 10) ? 3 * FIELD_MS : 0;
     return spec;
 }
 
@@ -158,7 +129,9 @@ static void text_of_name(uint64_t name, char text[16]) {
 /* ---- Calls: what is registered -------------------------------------------------------------- */
 
 static struct target take_target(struct client *client) {
-    uint64_t name = below(client, 3) ? below(client, NAMES) : below(client, NAMES / 6);
+    uint64_t names = client->soak->scene->names;
+    uint64_t name =
+        soak_below(client, 3) ? soak_below(client, names) : soak_below(client, names / 6 + 1);
     struct entry *entry = &client->soak->entries[name];
     pthread_mutex_lock(&entry->mutex);
     struct target target = {entry->model, name, entry->life, atomic_load(&entry->confirmed)};
@@ -209,24 +182,37 @@ static void do_unregister(struct client *client, uint64_t name) {
 }
 
 static void do_change(struct client *client) {
-    uint64_t name = FIXED + below(client, NAMES - FIXED);
-    if (chance(client, 40)) {
+    uint64_t name = FIXED + soak_below(client, client->soak->scene->names - FIXED);
+    if (soak_chance(client, 40)) {
         do_unregister(client, name);
     }
     soak_register(client, name);
 }
 
+/* Of half the names: who waits on the others is not freed by that. */
+static void do_again(struct client *client) {
+    uint64_t half = client->soak->scene->names / 2;
+    uint64_t name = half + soak_below(client, half);
+    do_unregister(client, name);
+    soak_register(client, name);
+}
+
 /* ---- Calls: requests ------------------------------------------------------------------------ */
+
+void soak_begin(struct client *client, const char *what) {
+    atomic_store(&client->since_ns, soak_now(client));
+    atomic_store(&client->call, what);
+}
 
 uint64_t soak_now(const struct client *client) {
     return mmi_now(&client->soak->field.mesh->env.clock);
 }
 
 static uint64_t some_deadline(struct client *client) {
-    uint64_t dice = below(client, 20);
+    uint64_t dice = soak_below(client, 20);
     return dice == 0   ? MM_NO_WAIT
            : dice == 1 ? 2 /* long ago */
-           : dice < 6  ? soak_now(client) + below(client, WAIT_NS)
+           : dice < 6  ? soak_now(client) + soak_below(client, WAIT_NS)
                        : 0;
 }
 
@@ -239,7 +225,7 @@ static void do_infer(struct client *client) {
     struct field_request request;
     mm_error err;
     field_request_init(&request, (float)target.name, some_deadline(client));
-    request.request.priority = (int32_t)below(client, 3) - 1;
+    request.request.priority = (int32_t)soak_below(client, 3) - 1;
     bool no_wait = request.request.deadline_ns == MM_NO_WAIT;
     atomic_fetch_add(&soak->asked, 1);
     mm_status status =
@@ -271,7 +257,7 @@ static void async_ended(void *user, mm_op *op) {
 }
 
 static struct async *free_async(struct client *client) {
-    struct async *async = &client->ops[below(client, OPEN_OPS)];
+    struct async *async = &client->ops[soak_below(client, OPEN_OPS)];
     if (atomic_load(&async->busy)) {
         return NULL;
     }
@@ -290,10 +276,10 @@ static void do_async(struct client *client) {
     mm_async how = MM_ASYNC_INIT;
     how.callback = async_ended;
     how.user = async;
-    how.flags = chance(client, 20) ? MM_ASYNC_RETRY : 0;
+    how.flags = soak_chance(client, 20) ? MM_ASYNC_RETRY : 0;
     async->soak = soak;
     async->target = target;
-    async->infers = chance(client, 70);
+    async->infers = soak_chance(client, 70);
     atomic_store(&async->busy, true);
     mm_error err;
     mm_status status;
@@ -303,7 +289,7 @@ static void do_async(struct client *client) {
         atomic_fetch_add(&soak->asked, 1);
         status = mm_infer_async(soak->field.mesh, target.model, &async->request.request,
                                 &async->request.response, &how, &async->op, &err);
-    } else if (chance(client, 50)) {
+    } else if (soak_chance(client, 50)) {
         status = mm_load(soak->field.mesh, target.model, &how, &async->op, &err);
     } else {
         status = mm_prepare(soak->field.mesh, target.model, &how, &async->op, &err);
@@ -311,14 +297,14 @@ static void do_async(struct client *client) {
     if (status != MM_OK) {
         atomic_store(&async->busy, false);
         field_trouble(&soak->field, "an op was not begun: %s", err.text);
-    } else if (chance(client, 10)) {
+    } else if (soak_chance(client, 10)) {
         mm_op_free(async->op); /* detached: it goes on */
         async->op = NULL;
     }
 }
 
 static void do_cancel(struct client *client) {
-    struct async *async = &client->ops[below(client, OPEN_OPS)];
+    struct async *async = &client->ops[soak_below(client, OPEN_OPS)];
     mm_progress progress = MM_PROGRESS_INIT;
     if (async->op) {
         mm_op_progress(async->op, &progress);
@@ -327,9 +313,9 @@ static void do_cancel(struct client *client) {
 }
 
 static void do_wait(struct client *client) {
-    struct async *async = &client->ops[below(client, OPEN_OPS)];
+    struct async *async = &client->ops[soak_below(client, OPEN_OPS)];
     if (async->op) {
-        mm_op_wait(async->op, chance(client, 50) ? soak_now(client) + FIELD_MS : 0, NULL);
+        mm_op_wait(async->op, soak_chance(client, 50) ? soak_now(client) + FIELD_MS : 0, NULL);
     }
 }
 
@@ -338,11 +324,11 @@ static void do_load(struct client *client) {
     struct target target = take_target(client);
     mm_error err;
     mm_async how = MM_ASYNC_INIT;
-    how.flags = chance(client, 50) ? MM_ASYNC_RETRY : 0;
+    how.flags = soak_chance(client, 50) ? MM_ASYNC_RETRY : 0;
     if (target.model.id == 0) {
         return;
     }
-    if (chance(client, 50)) {
+    if (soak_chance(client, 50)) {
         expect_status(soak, "load", mm_load(soak->field.mesh, target.model, &how, NULL, &err),
                       of_load, &err);
     } else {
@@ -365,12 +351,12 @@ static void do_update(struct client *client) {
     spec.flags &= ~(uint32_t)MM_MODEL_PRELOAD;
     mm_error err;
     mm_op *op = NULL;
-    bool waits = chance(client, 50);
+    bool waits = soak_chance(client, 50);
     mm_status status =
-        mm_update(soak->field.mesh, target.model, &spec, chance(client, 50) ? MM_UPDATE_REPLACE : 0,
-                  NULL, waits ? NULL : &op, &err);
+        mm_update(soak->field.mesh, target.model, &spec,
+                  soak_chance(client, 50) ? MM_UPDATE_REPLACE : 0, NULL, waits ? NULL : &op, &err);
     if (op) {
-        if (chance(client, 20)) {
+        if (soak_chance(client, 20)) {
             mm_op_cancel(op);
         }
         status = mm_op_wait(op, 0, &err);
@@ -392,11 +378,14 @@ static void do_evict(struct client *client) {
         return;
     }
     mm_error err;
-    uint64_t deadline_ns =
-        chance(client, 50) ? MM_NO_WAIT : soak_now(client) + below(client, WAIT_NS);
+    uint64_t dice = soak_below(client, 10);
+    uint64_t deadline_ns = dice < 5   ? MM_NO_WAIT
+                           : dice < 9 ? soak_now(client) + soak_below(client, WAIT_NS)
+                                      : 0;
     mm_status status = mm_evict(soak->field.mesh, target.model, deadline_ns, &err);
     expect_status(soak, "evict", status, of_evict, &err);
-    if (target.name < FIXED && status != MM_PINNED) {
+    bool late = status == MM_DEADLINE && soak_now(client) >= deadline_ns;
+    if (target.name < FIXED && status != MM_PINNED && !late) {
         field_trouble(&soak->field, "evict of a pinned model: %s", mm_status_name(status));
     }
 }
@@ -408,22 +397,22 @@ static void do_set(struct client *client) {
     if (target.model.id == 0 || target.name < FIXED) {
         return;
     }
-    uint64_t dice = below(client, 10);
-    mm_status status = dice == 0  ? mm_pin(mesh, target.model)
-                       : dice < 4 ? mm_unpin(mesh, target.model)
-                                  : mm_set_class(mesh, target.model, (int32_t)below(client, 4));
+    uint64_t dice = soak_below(client, 10);
+    mm_status status = dice == 0 ? mm_pin(mesh, target.model)
+                       : dice < 4
+                           ? mm_unpin(mesh, target.model)
+                           : mm_set_class(mesh, target.model, (int32_t)soak_below(client, 4));
     expect_status(soak, "pin, unpin, set_class", status, of_look, NULL);
 }
 
 static void do_budget(struct client *client) {
     struct soak *soak = client->soak;
-    static const char *const names[] = {"a", "b", "host"};
-    static const uint64_t largest[] = {16, 12, 8};
-    uint64_t device = below(client, 3);
-    uint64_t budget_bytes = (largest[device] - below(client, largest[device] / 2)) * FIELD_MIB;
+    const struct soak_device *device =
+        &soak->scene->devices[soak_below(client, soak->scene->device_count)];
+    uint64_t mib = device->least_mib + soak_below(client, device->most_mib - device->least_mib + 1);
     mm_error err;
     expect_status(soak, "set_budget",
-                  mm_device_set_budget(soak->field.mesh, names[device], budget_bytes, &err),
+                  mm_device_set_budget(soak->field.mesh, device->name, mib * FIELD_MIB, &err),
                   of_budget, &err);
 }
 
@@ -476,11 +465,12 @@ static void do_info(struct client *client) {
 
 static void do_stats(struct client *client) {
     struct soak *soak = client->soak;
-    mm_device_stats devices[3];
+    mm_device_stats devices[MAX_DEVICES];
     mm_mesh_stats stats = MM_MESH_STATS_INIT;
     stats.devices = devices;
-    stats.device_capacity = 3;
-    if (mm_mesh_stats_get(soak->field.mesh, &stats) != MM_OK || stats.device_count != 3 ||
+    stats.device_capacity = MAX_DEVICES;
+    if (mm_mesh_stats_get(soak->field.mesh, &stats) != MM_OK ||
+        stats.device_count != soak->scene->device_count ||
         stats.requests != stats.hits + stats.misses) {
         field_trouble(&soak->field, "stats: %llu requests, %llu hits, %llu misses",
                       (unsigned long long)stats.requests, (unsigned long long)stats.hits,
@@ -494,7 +484,7 @@ static void do_stats(struct client *client) {
     mm_event event;
     for (int i = 0; i < 20 && mm_events_next(soak->field.mesh, &cursor, &event, NULL) == MM_OK;
          i++) {}
-    if (chance(client, 10) && mm_metrics_text(soak->field.mesh, NULL, 0) == 0) {
+    if (soak_chance(client, 10) && mm_metrics_text(soak->field.mesh, NULL, 0) == 0) {
         field_trouble(&soak->field, "metrics: no text");
     }
 }
@@ -517,25 +507,58 @@ static void do_describe(struct client *client) {
     }
 }
 
+static void do_sizes(struct client *client) {
+    struct soak *soak = client->soak;
+    struct target target = take_target(client);
+    if (target.model.id == 0) {
+        return;
+    }
+    struct field_request request;
+    mm_value outputs[2];
+    uint8_t exactness[2];
+    uint32_t count = 0;
+    mm_error err;
+    field_request_init(&request, 0, 0);
+    mm_status status = mm_output_bytes(soak->field.mesh, target.model, &request.request, outputs,
+                                       exactness, 2, &count, &err);
+    expect_status(soak, "output_bytes", status, of_prepare, &err);
+    if (status == MM_OK && (count != 2 || outputs[0].bytes != sizeof(request.x))) {
+        field_trouble(&soak->field, "output_bytes: %u outputs", count);
+    }
+}
+
 /* ---- One of them ----------------------------------------------------------------------------- */
 
 struct call {
-    unsigned share; /* of all */
+    const char *name;
     void (*run)(struct client *client);
 };
-static const struct call calls[] = {
-    {320, do_infer}, {200, do_async}, {60, do_cancel}, {30, do_wait},     {40, do_load},
-    {60, do_change}, {50, do_update}, {70, do_evict},  {50, do_set},      {15, do_budget},
-    {40, do_plan},   {30, do_info},   {15, do_stats},  {20, do_describe},
+static const struct call calls[SOAK_CALLS] = {
+    [SOAK_INFER] = {"infer", do_infer},
+    [SOAK_ASYNC] = {"an operation", do_async},
+    [SOAK_CANCEL] = {"cancel", do_cancel},
+    [SOAK_WAIT] = {"wait for an op", do_wait},
+    [SOAK_LOAD] = {"load, prepare", do_load},
+    [SOAK_CHANGE] = {"register", do_change},
+    [SOAK_AGAIN] = {"register anew", do_again},
+    [SOAK_UPDATE] = {"update", do_update},
+    [SOAK_EVICT] = {"evict", do_evict},
+    [SOAK_SET] = {"set", do_set},
+    [SOAK_BUDGET] = {"set_budget", do_budget},
+    [SOAK_PLAN] = {"plan_load", do_plan},
+    [SOAK_INFO] = {"info", do_info},
+    [SOAK_STATS] = {"stats", do_stats},
+    [SOAK_DESCRIBE] = {"describe", do_describe},
+    [SOAK_SIZES] = {"output_bytes", do_sizes},
 };
 
 void soak_call(struct client *client) {
-    uint64_t dice = below(client, 1000);
-    for (size_t i = 0;; i++) {
-        if (dice < calls[i].share) {
-            calls[i].run(client);
-            return;
-        }
-        dice -= calls[i].share;
+    uint64_t dice = soak_below(client, 1000);
+    unsigned which = 0;
+    while (dice >= client->soak->scene->shares[which]) {
+        dice -= client->soak->scene->shares[which++];
     }
+    soak_begin(client, calls[which].name);
+    calls[which].run(client);
+    soak_begin(client, NULL);
 }

@@ -8,149 +8,73 @@
  * Usage: test-stress-soak [seed [operations [seconds [artifact MiB]]]]
  * operations 0: until the time is over. Of 40 MiB for artifacts in memory not all of them fit. */
 
-#include "check.h"
 #include "soak.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CHECK_EVERY 64u
-
-/* ---- Clients --------------------------------------------------------------------------------- */
-
-static bool goes_on(const struct client *client) {
-    struct soak *soak = client->soak;
-    if (atomic_load(&soak->field.troubled)) {
-        return false;
-    }
-    return soak->endless ? soak_now(client) < soak->end_ns : atomic_fetch_sub(&soak->left, 1) > 0;
+static uint64_t mixed(uint64_t seed) {
+    return test_random(&seed);
 }
 
-static void *run_client(void *ctx) {
-    struct client *client = ctx;
-    struct soak *soak = client->soak;
-    while (goes_on(client)) {
-        soak_call(client);
-        if (atomic_fetch_add(&soak->done, 1) % CHECK_EVERY == 0) {
-            field_check(&soak->field);
-        }
-    }
-    for (unsigned i = 0; i < OPEN_OPS; i++) {
-        while (atomic_load(&client->ops[i].busy)) { /* detached ones end too */
-            sched_yield();
-        }
-        mm_op_free(client->ops[i].op);
-    }
-    return NULL;
+static bool is_fixed(uint64_t seed) {
+    return seed % SOAK_SEED_NAMES < FIXED;
 }
 
-/* ---- The whole ------------------------------------------------------------------------------- */
-
-static void open_soak(struct soak *soak, uint64_t artifact_mib) {
-    mm_device_options devices[3];
-    static const char *const names[] = {"sim/a", "sim/b", "host"};
-    static const uint64_t mib[] = {14, 10, 6};
-    for (int i = 0; i < 3; i++) {
-        devices[i] = (mm_device_options)MM_DEVICE_OPTIONS_INIT;
-        devices[i].name = names[i];
-        devices[i].budget_bytes = mib[i] * FIELD_MIB;
-    }
-    mm_mesh_options options = MM_MESH_OPTIONS_INIT;
-    options.devices = devices;
-    options.device_count = 3;
-    options.infer_threads = 2;
-    options.load_threads = 2;
-    options.prepare_threads = 2;
-    options.artifact_budget_bytes = artifact_mib * FIELD_MIB;
-    options.description_budget_bytes = 64 * FIELD_KIB;
-    options.drain_grace_ns = FIELD_MS;
-    options.backoff_first_ns = FIELD_MS;
-    options.backoff_max_ns = 4 * FIELD_MS;
-    options.event_capacity = 256;
-    options.max_signatures = 2;
-    field_open(&soak->field, &options);
-    atomic_store(&soak->field.fail_every, 150);
-    for (uint64_t name = 0; name < NAMES; name++) {
-        pthread_mutex_init(&soak->entries[name].mutex, NULL);
-    }
+static uint64_t weights_of(uint64_t seed) {
+    static const uint64_t kib[] = {4, 40, 200, 600, 1000, 1900, 2048, 3000, 5000, 9000};
+    uint64_t mix = mixed(seed);
+    return is_fixed(seed) ? 100 * FIELD_KIB
+                          : kib[mix % 10 == 9 ? mix / 10 % 10 : mix % 8] * FIELD_KIB;
 }
 
-/* What the mesh counted is what was asked and answered. */
-static void expect_counters_add_up(struct soak *soak) {
-    mm_mesh_stats stats = MM_MESH_STATS_INIT;
-    assert_int_equal(mm_mesh_stats_get(soak->field.mesh, &stats), MM_OK);
-    assert_int_equal(stats.requests, stats.hits + stats.misses);
-    assert_true(stats.requests >= atomic_load(&soak->answered));
-    assert_true(stats.requests <= atomic_load(&soak->asked));
-    assert_true(stats.hits >= atomic_load(&soak->hits));
-    assert_true(stats.joins <= stats.misses);
-    assert_int_equal(stats.queued, 0);
-    uint64_t requests = 0;
-    for (uint64_t name = 0; name < NAMES; name++) {
-        mm_model_info info = MM_MODEL_INFO_INIT;
-        if (mm_model_info_get(soak->field.mesh, soak->entries[name].model, &info) == MM_OK) {
-            assert_int_equal(info.leases + info.queued, 0);
-            requests += info.requests;
-        }
-    }
-    assert_true(requests <= stats.requests);
+static void script(uint64_t seed, char *text, size_t bytes) {
+    bool fixed = is_fixed(seed);
+    uint64_t mix = mixed(~seed);
+    snprintf(text, bytes,
+             "groups %llu\ncheck %llu\nactivation_bytes %lluk\nactivation_per_element %llu\n"
+             "scratch_more %lluk\nserial %d\n",
+             (unsigned long long)(1 + mix % 3), (unsigned long long)(mix / 3 % 4 == 0),
+             (unsigned long long)(fixed ? 4 : mix / 12 % 4 * 100),
+             (unsigned long long)(mix / 48 % 2 * 8),
+             (unsigned long long)(!fixed && mix / 96 % 8 == 0 ? 64 : 0), mix / 768 % 8 == 0);
 }
 
-/* Everything leaves, and nothing of it stays behind. */
-static void expect_empty_devices(struct soak *soak) {
-    mm_mesh *mesh = soak->field.mesh;
-    atomic_store(&soak->field.ending, true);
-    for (uint64_t name = 0; name < NAMES; name++) {
-        mm_model model = soak->entries[name].model;
-        if (model.id != 0) {
-            assert_int_equal(mm_unpin(mesh, model), MM_OK);
-            assert_int_equal(mm_evict(mesh, model, MM_NO_WAIT, NULL), MM_OK);
-        }
-    }
-    mm_device_stats devices[3];
-    mm_mesh_stats stats = MM_MESH_STATS_INIT;
-    stats.devices = devices;
-    stats.device_capacity = 3;
-    assert_int_equal(mm_mesh_stats_get(mesh, &stats), MM_OK);
-    assert_int_equal(stats.resident, 0);
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(devices[i].instances, 0);
-        assert_int_equal(devices[i].weights_bytes, 0);
-    }
+static void settle(struct client *client, uint64_t name, mm_model_spec *spec) {
+    static const char *const devices[] = {NULL, NULL, NULL, NULL, "a", "b", "host"};
+    (void)name;
+    spec->flags = (soak_chance(client, 3) ? MM_MODEL_PINNED : 0) |
+                  (soak_chance(client, 10) ? MM_MODEL_PRELOAD : 0);
+    spec->device = devices[soak_below(client, 7)];
+    spec->evict_class = (int32_t)soak_below(client, 4);
+    spec->max_concurrency = soak_chance(client, 20) ? 1 + (uint32_t)soak_below(client, 2) : 0;
+    spec->idle_ttl_ns = soak_chance(client, 10) ? 3 * FIELD_MS : 0;
 }
 
-static void at_rest(struct soak *soak) {
-    char text[CHECK_TEXT_BYTES];
-    const char *broken = residency_check_at_rest(&soak->field.mesh->res, text);
-    if (broken) {
-        fail_msg("at rest: %s", broken);
-    }
-}
-
-static void close_soak(struct soak *soak) {
-    for (uint64_t name = 0; name < NAMES; name++) {
-        pthread_mutex_destroy(&soak->entries[name].mutex);
-    }
-    field_close(&soak->field);
-    for (struct script *script = atomic_load(&soak->scripts), *next; script; script = next) {
-        next = script->next;
-        free(script);
-    }
-}
-
-static void print_statuses(const struct soak *soak) {
-    print_message("%llu operations, %llu requests, %llu answers, %llu hits, %llu lives\n",
-                  (unsigned long long)soak->done, (unsigned long long)soak->asked,
-                  (unsigned long long)soak->answered, (unsigned long long)soak->hits,
-                  (unsigned long long)soak->lives);
-    for (int32_t status = 0; status <= MM_FORKED; status++) {
-        if (soak->statuses[status]) {
-            print_message("  %-28s %llu\n", mm_status_name(status),
-                          (unsigned long long)soak->statuses[status]);
-        }
-    }
-}
+static const struct soak_scene scene = {
+    .clients = 4,
+    .names = NAMES,
+    .device_count = 3,
+    .devices = {{"sim/a", "a", 14, 9, 16}, {"sim/b", "b", 10, 7, 12}, {"host", "host", 6, 5, 8}},
+    .weights_of = weights_of,
+    .script = script,
+    .settle = settle,
+    .shares = {[SOAK_INFER] = 320,
+               [SOAK_ASYNC] = 200,
+               [SOAK_CANCEL] = 60,
+               [SOAK_WAIT] = 30,
+               [SOAK_LOAD] = 40,
+               [SOAK_CHANGE] = 60,
+               [SOAK_UPDATE] = 50,
+               [SOAK_EVICT] = 70,
+               [SOAK_SET] = 50,
+               [SOAK_BUDGET] = 15,
+               [SOAK_PLAN] = 40,
+               [SOAK_INFO] = 20,
+               [SOAK_STATS] = 15,
+               [SOAK_DESCRIBE] = 20,
+               [SOAK_SIZES] = 10},
+};
 
 struct arguments {
     uint64_t seed, operations, seconds, artifact_mib;
@@ -159,32 +83,24 @@ struct arguments {
 static void test_everything_at_once(void **state) {
     const struct arguments *arguments = *state;
     static struct soak soak;
-    static struct client clients[CLIENTS];
-    uint64_t seed = arguments->seed;
-    open_soak(&soak, arguments->artifact_mib);
+    mm_mesh_options options = MM_MESH_OPTIONS_INIT;
+    options.infer_threads = 2;
+    options.load_threads = 2;
+    options.prepare_threads = 2;
+    options.artifact_budget_bytes = arguments->artifact_mib * FIELD_MIB;
+    options.description_budget_bytes = 64 * FIELD_KIB;
+    options.drain_grace_ns = FIELD_MS;
+    options.backoff_first_ns = FIELD_MS;
+    options.backoff_max_ns = 4 * FIELD_MS;
+    options.event_capacity = 256;
+    options.max_signatures = 2;
+    soak_open(&soak, &scene, &options, arguments->seed);
+    atomic_store(&soak.field.fail_every, 150);
     soak.endless = arguments->operations == 0;
     atomic_store(&soak.left, (int64_t)arguments->operations);
-    for (unsigned i = 0; i < CLIENTS; i++) {
-        clients[i] = (struct client){.soak = &soak, .seed = test_random(&seed)};
-    }
-    for (uint64_t name = 0; name < NAMES; name++) {
-        soak_register(&clients[0], name);
-    }
-    soak.end_ns = soak_now(&clients[0]) + arguments->seconds * 1000 * FIELD_MS;
-    for (unsigned i = 0; i < CLIENTS; i++) {
-        assert_int_equal(pthread_create(&clients[i].thread, NULL, run_client, &clients[i]), 0);
-    }
-    for (unsigned i = 0; i < CLIENTS; i++) {
-        pthread_join(clients[i].thread, NULL);
-    }
-    print_statuses(&soak);
-    field_expect_no_trouble(&soak.field);
-    at_rest(&soak);
-    expect_counters_add_up(&soak);
-    expect_empty_devices(&soak);
-    at_rest(&soak);
-    field_expect_no_trouble(&soak.field);
-    close_soak(&soak);
+    soak.end_ns = soak_now(&soak.clients[0]) + arguments->seconds * 1000 * FIELD_MS;
+    soak_run(&soak);
+    soak_end(&soak);
 }
 
 int main(int argc, char **argv) {
