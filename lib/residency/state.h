@@ -236,9 +236,11 @@ struct mmi_residency {
     _Atomic bool stopping; /* and runs are asked to end */
 
     /* Marks. */
-    struct mmi_list marked; /* models to look at */
-    bool memory_marked;     /* look at the claims */
-    bool scheduling;        /* without threads: a caller cleans up */
+    struct mmi_list marked;  /* models to look at */
+    struct mmi_list wanting; /* models with a copy that found no place */
+    struct mmi_timer wanting_timer;
+    bool memory_marked; /* look at the claims */
+    bool scheduling;    /* without threads: a caller cleans up */
 
     struct mmi_timers timers;
     struct mmi_list loads;    /* claims of loads, in order */
