@@ -88,4 +88,5 @@ made "make the variants" $tools/models.txt $tools/models.py $tools/variants.py -
 made "draw and speak" $tools/picture.txt $tools/sentence.txt $tools/files.txt $tools/things.py \
     -- "$python" $tools/things.py "$home/zoo"
 step "build" build || exit 1
+"${zoo}-pods" || exit 1
 cd "$called_from" && exec "$root/$zoo" --data "$root/$home/zoo" "$@" 3>&-

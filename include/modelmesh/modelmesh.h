@@ -345,12 +345,13 @@ typedef struct mm_response {
 MM_API void mm_response_free(mm_response *response);
 
 /* Run a model (blocks), loading it if it is cold. Ends by answer, error, deadline, unregister or
- * close. Takes at most 64 KiB of the caller's stack, plus what the backend's kernels take. Statuses
- * beyond the usual ones: MM_NOT_RESIDENT (MM_NO_WAIT and cold), MM_OVERLOADED, MM_TOO_LARGE,
- * MM_ALL_PINNED, MM_NO_ROOM_FOR_ACTIVATIONS (the instance stays, smaller requests run),
- * MM_DEVICE_LOST (retry), MM_INVALID_STATE (called from a backend's infer that did not declare
- * itself nested), MM_BUSY (such a nested call that would have to wait for others to leave), and
- * whatever the load failed with. */
+ * close. When its device is lost while it runs, it runs again on another. Takes at most 64 KiB of
+ * the caller's stack, plus what the backend's kernels take. Statuses beyond the usual ones:
+ * MM_NOT_RESIDENT (MM_NO_WAIT and cold), MM_OVERLOADED, MM_TOO_LARGE, MM_ALL_PINNED,
+ * MM_NO_ROOM_FOR_ACTIVATIONS (the instance stays, smaller requests run), MM_DEVICE_LOST (no other
+ * can run it), MM_INVALID_STATE (called from a backend's infer that did not declare itself nested),
+ * MM_BUSY (such a nested call that would have to wait for others to leave), and whatever the load
+ * failed with. */
 MM_API mm_status mm_infer(mm_mesh *mesh, mm_model model, const mm_request *request,
                           mm_response *response, mm_error *err);
 

@@ -109,6 +109,10 @@ static void operation_run(struct operation *operation) {
     mm_status status =
         mmi_run_admitted(mesh, &operation->core_request, &operation->pending.admission,
                          &operation->request, operation->response, &error);
+    if (status == MM_PENDING) {
+        mmi_pending_admission(&operation->pending, &operation->core_request);
+        return;
+    }
     if (status != MM_OK) {
         mmi_count(&mesh->res.counters, MMI_COUNT_FAILED, 1);
     }

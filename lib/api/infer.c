@@ -3,7 +3,8 @@
  *
  *   1. a hit: lease, map the request, run
  *   2. a miss: get the description first and map the request against it, so that a bad request
- *      loads nothing and evicts nobody; then wait for the model; then as a hit */
+ *      loads nothing and evicts nobody; then wait for the model; then as a hit
+ *   3. its device was lost meanwhile: wait for the model again, which runs on another */
 #include <api/infer.h>
 
 mm_status mmi_check_response(const mm_response *response, mm_error *err) {
@@ -40,7 +41,7 @@ struct mmi_request mmi_request_of(mm_model model, const mm_request *request, boo
     return core_request;
 }
 
-mm_status mmi_run_admitted(mm_mesh *mesh, const struct mmi_request *core_request,
+mm_status mmi_run_admitted(mm_mesh *mesh, struct mmi_request *core_request,
                            struct mmi_admission *admission, const mm_request *request,
                            mm_response *response, mm_error *err) {
     struct mmi_call call;
@@ -63,6 +64,9 @@ mm_status mmi_run_admitted(mm_mesh *mesh, const struct mmi_request *core_request
             }
         }
         mmi_call_end(&call);
+    }
+    if (mmi_admission_lost(&mesh->res, admission, core_request, status)) {
+        return MM_PENDING;
     }
     mmi_admission_return(&mesh->res, admission);
     return status;
@@ -93,6 +97,21 @@ static mm_status get_admission(mm_mesh *mesh, const struct mmi_request *core_req
     return mmi_admission_wait(&mesh->res, core_request, admission, err);
 }
 
+/* Until a device was there to the end of the run. */
+static mm_status run_to_end(mm_mesh *mesh, struct mmi_request *core_request,
+                            struct mmi_admission *admission, const mm_request *request,
+                            mm_response *response, mm_error *err) {
+    for (;;) {
+        response->flags = admission->hit ? MM_RESPONSE_HIT : 0;
+        response->wait_ns = admission->wait_ns;
+        mm_status status = mmi_run_admitted(mesh, core_request, admission, request, response, err);
+        if (status != MM_PENDING) {
+            return status;
+        }
+        MMI_TRY(mmi_admission_wait(&mesh->res, core_request, admission, err));
+    }
+}
+
 mm_status mm_infer(mm_mesh *mesh, mm_model model, const mm_request *from, mm_response *response,
                    mm_error *err) {
     MMI_TRY(mmi_enter(mesh, err));
@@ -115,9 +134,7 @@ mm_status mm_infer(mm_mesh *mesh, mm_model model, const mm_request *from, mm_res
             return status;
         }
     }
-    response->flags = admission.hit ? MM_RESPONSE_HIT : 0;
-    response->wait_ns = admission.wait_ns;
-    mm_status status = mmi_run_admitted(mesh, &core_request, &admission, &request, response, err);
+    mm_status status = run_to_end(mesh, &core_request, &admission, &request, response, err);
     if (status != MM_OK) {
         mmi_count(&mesh->res.counters, MMI_COUNT_FAILED, 1);
     }

@@ -13,8 +13,9 @@ struct mmi_request mmi_request_of(mm_model model, const mm_request *request, boo
 /* Is this request valid for this description? */
 mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_opened *opened,
                             const mm_request *request, mm_error *err);
-/* Run and give the admission back. */
-mm_status mmi_run_admitted(mm_mesh *mesh, const struct mmi_request *core_request,
+/* Run and give the admission back. MM_PENDING: its device was lost meanwhile; it is to be admitted
+ * again, and runs elsewhere. */
+mm_status mmi_run_admitted(mm_mesh *mesh, struct mmi_request *core_request,
                            struct mmi_admission *admission, const mm_request *request,
                            mm_response *response, mm_error *err);
 

@@ -2,6 +2,7 @@
 /* Registering, finding and changing models. */
 #include <api/mesh.h>
 
+#include <base/checked.h>
 #include <base/text.h>
 #include <catalog/warm.h>
 
@@ -200,7 +201,7 @@ static void complete_spec(mm_model_spec *spec, const struct mmi_spec *old,
     spec->min_residency_ns =
         spec->min_residency_ns ? spec->min_residency_ns : settings->min_residency_ns;
     spec->replicas = spec->replicas ? spec->replicas : settings->replicas;
-    uint32_t least = settings->min_replicas < spec->replicas ? settings->min_replicas : 0;
+    uint32_t least = (uint32_t)mmi_min_u64(settings->min_replicas, spec->replicas);
     spec->min_replicas = spec->min_replicas ? spec->min_replicas : least;
 }
 

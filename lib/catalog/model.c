@@ -181,6 +181,7 @@ static void begin_life(struct mmi_model *model) {
     model->update = MMI_UPDATE_NONE;
     model->copy_until_ns = 0;
     mmi_list_init(&model->marked);
+    mmi_list_init(&model->wanting);
     mmi_list_init(&model->waiters);
     mmi_list_init(&model->updating);
     mmi_list_init(&model->evicting);

@@ -61,7 +61,8 @@ struct mmi_model {
     struct mmi_list parked;        /* operations that wait for a thread and have no lease */
     uint32_t queued;               /* in these lists, or for scratch */
     struct mmi_hot *copies_memory; /* of `copies`, kept for the number's next tenants */
-    uint64_t copy_until_ns;        /* no further copy is tried before */
+    uint64_t copy_until_ns;        /* no further copy is tried before ... */
+    struct mmi_list wanting;       /* ... and it is looked at when memory becomes free after that */
 
     uint64_t served;  /* leases given back by instances that are gone */
     uint64_t misses;  /* requests that came when it was not resident ... */

@@ -118,3 +118,36 @@ void mmi_admission_return(struct mmi_residency *res, struct mmi_admission *admis
     }
     lease_back(res, &admission->lease);
 }
+
+/* ---- Without a use --------------------------------------------------------------------------- */
+
+void mmi_admission_undo(struct mmi_residency *res, struct mmi_admission *admission) {
+    if (!admission->lease.slot) {
+        return;
+    }
+    struct mmi_model *model = admission->instance->model;
+    if (!admission->hit) { /* a miss that got it, and will not be served */
+        *(model ? &model->granted : &res->granted) -= 1;
+    }
+    if (admission->run_slot) {
+        atomic_fetch_sub(&admission->instance->running, 1);
+        mmi_mark_model(res, model);
+    }
+    if (mmi_lease_undo(admission->lease.slot, admission->lease.shard)) {
+        mmi_instance_settle(res, admission->lease.slot);
+    }
+    *admission = (struct mmi_admission){0};
+}
+
+bool mmi_admission_lost(struct mmi_residency *res, struct mmi_admission *admission,
+                        struct mmi_request *request, mm_status status) {
+    if (status != MM_DEVICE_LOST || !atomic_load(&admission->instance->dev->device->lost) ||
+        ++request->losses >= res->device_count) {
+        return false;
+    }
+    request->missed |= !admission->hit;
+    mmi_res_lock(res);
+    mmi_admission_undo(res, admission);
+    mmi_res_unlock(res);
+    return true;
+}

@@ -9,6 +9,12 @@
 /* Without a lock and without waiting: true = an admission for a resident model. */
 bool mmi_admission_try(struct mmi_residency *res, uint64_t id, struct mmi_admission *admission);
 void mmi_admission_return(struct mmi_residency *res, struct mmi_admission *admission);
+/* Locked: it was no use of the model, as if it had never been given. */
+void mmi_admission_undo(struct mmi_residency *res, struct mmi_admission *admission);
+/* Its run ended so. true = because its device was lost: the admission is undone, and the request
+ * may be admitted again, as often as there are devices. */
+bool mmi_admission_lost(struct mmi_residency *res, struct mmi_admission *admission,
+                        struct mmi_request *request, mm_status status);
 /* The description that an admission runs. */
 static inline struct mmi_opened *mmi_admission_opened(const struct mmi_admission *admission) {
     return admission->instance->opened;

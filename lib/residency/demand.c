@@ -218,16 +218,19 @@ static double heat_of_one_more(struct mmi_residency *res, const struct mmi_versi
     return heat / count;
 }
 
-/* Where one more would fit now without evicting anybody as busy; nobody waits for it. */
+/* Where one more would fit now without evicting anybody as busy; nobody waits for it. One that
+ * would not be used takes only what is free. */
 static bool has_place(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_placement devices[MMI_MAX_DEVICES];
     double heat = heat_of_one_more(res, model->current);
-    struct mmi_load_query query = {
-        .model = model, .version = model->current, .heat = heat > 0 ? heat : 1e-9};
+    struct mmi_load_query query = {.model = model, .version = model->current, .heat = heat};
     size_t chosen = mmi_place_load(res, &query, devices);
-    return chosen < res->device_count &&
-           (devices[chosen].plan.verdict == MMI_PLAN_FITS ||
-            (devices[chosen].plan.verdict == MMI_PLAN_EVICT && !devices[chosen].plan.draining));
+    if (chosen == res->device_count) {
+        return false;
+    }
+    const struct mmi_plan_output *plan = &devices[chosen].plan;
+    return plan->verdict == MMI_PLAN_FITS ||
+           (plan->verdict == MMI_PLAN_EVICT && !plan->draining && heat > 0);
 }
 
 static bool has_usable_device(struct mmi_residency *res, struct mmi_version *version) {
@@ -237,6 +240,37 @@ static bool has_usable_device(struct mmi_residency *res, struct mmi_version *ver
         }
     }
     return false;
+}
+
+/* It found no place, or failed. */
+static void copy_later(struct mmi_residency *res, struct mmi_model *model) {
+    model->copy_until_ns = mmi_add_cap(mmi_res_now(res), COPY_RETRY_NS);
+    if (!mmi_list_linked(&model->wanting)) {
+        mmi_list_push_back(&res->wanting, &model->wanting);
+    }
+}
+
+static void look_again(void *ctx, struct mmi_timer *timer) {
+    struct mmi_residency *res = ctx;
+    (void)timer;
+    mmi_demand_room(res);
+}
+
+void mmi_demand_room(struct mmi_residency *res) {
+    uint64_t now_ns = mmi_res_now(res), next_ns = 0;
+    MMI_LIST_EACH(node, &res->wanting) {
+        struct mmi_model *model = MMI_CONTAINER(node, struct mmi_model, wanting);
+        if (now_ns >= model->copy_until_ns) {
+            mmi_list_remove(node);
+            mmi_mark_model(res, model);
+        } else if (!next_ns || model->copy_until_ns < next_ns) {
+            next_ns = model->copy_until_ns;
+        }
+    }
+    res->wanting_timer.fire = look_again;
+    if (next_ns && !mmi_timer_is_set(&res->wanting_timer)) {
+        mmi_timer_set(&res->timers, &res->wanting_timer, next_ns);
+    }
 }
 
 static void add_copies(struct mmi_residency *res, struct mmi_model *model) {
@@ -254,13 +288,10 @@ static void add_copies(struct mmi_residency *res, struct mmi_model *model) {
     if ((!least && !queues) || !has_usable_device(res, version)) {
         return;
     }
-    if (!least && !has_place(res, model)) {
-        model->copy_until_ns = now_ns + COPY_RETRY_NS;
-        return;
-    }
-    if (mmi_load_begin(res, model, version, mmi_waiters_priority(&model->waiters, 0), NULL) !=
-        MM_OK) {
-        model->copy_until_ns = now_ns + COPY_RETRY_NS;
+    if (!has_place(res, model) ||
+        mmi_load_begin(res, model, version, mmi_waiters_priority(&model->waiters, 0), NULL) !=
+            MM_OK) {
+        copy_later(res, model);
     }
 }
 
@@ -286,7 +317,7 @@ static void tell_refused(struct mmi_residency *res, struct mmi_model *model) {
         model->failures++;
         mmi_loads_refused(res, model, &error);
     } else {
-        model->copy_until_ns = mmi_add_cap(mmi_res_now(res), COPY_RETRY_NS);
+        copy_later(res, model);
     }
 }
 

@@ -15,6 +15,8 @@
 #include <residency/state.h>
 
 void mmi_demand(struct mmi_residency *res, struct mmi_model *model);
+/* Memory became free: marks the models whose copies found no place, now or in a while. */
+void mmi_demand_room(struct mmi_residency *res);
 /* Calls from inside a backend that would have to wait for others: MM_BUSY. true = one was. */
 bool mmi_refuse_nested(struct mmi_residency *res);
 

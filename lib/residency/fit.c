@@ -69,6 +69,17 @@ static enum mmi_candidate_state candidate_state(const struct mmi_instance *insta
     }
 }
 
+/* Each copy's share of what all of them do: one that just came is not cold. */
+static double heat_of_share(const struct mmi_residency *res, const struct mmi_version *version) {
+    double heat = 0;
+    uint32_t count = 0;
+    MMI_LIST_EACH(node, &version->copies) {
+        heat += mmi_instance_heat(res, MMI_CONTAINER(node, struct mmi_instance, copy));
+        count++;
+    }
+    return count ? heat / count : 0;
+}
+
 /* Its model is served without it. */
 static bool is_spare(const struct mmi_instance *instance) {
     uint32_t ready = 0;
@@ -86,7 +97,7 @@ static struct mmi_candidate candidate_of(const struct mmi_residency *res,
                                          const struct mmi_instance *instance,
                                          const struct mmi_need *need) {
     const struct mmi_model *model = instance->model;
-    bool hotter = need->heat > 0 && mmi_instance_heat(res, instance) >= need->heat;
+    bool hotter = need->heat > 0 && heat_of_share(res, instance->version) >= need->heat;
     return (struct mmi_candidate){.evict_class = model ? (uint8_t)model->settings.evict_class : 0,
                                   .barred = (model && model->settings.pinned) || hotter,
                                   .self = need->self && model == need->self,

@@ -141,6 +141,7 @@ mm_status mmi_model_unregister(struct mmi_residency *res, uint64_t id, mm_error 
     res->served += model->served;
     res->granted += model->granted;
     mmi_list_remove(&model->marked);
+    mmi_list_remove(&model->wanting);
     mmi_catalog_remove(&res->catalog, model);
     mmi_mark_memory(res);
     mmi_res_unlock(res);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <residency/pending.h>
 
+#include <residency/admission.h>
 #include <residency/copies.h>
 #include <residency/instance.h>
 #include <residency/load.h>
@@ -17,27 +18,6 @@ static void end(struct mmi_pending *pending, mm_status status, const char *what)
     pending->ended(pending);
 }
 
-/* An admission that will not be used; the lease is no use of the model. */
-static void give_back(struct mmi_pending *pending) {
-    struct mmi_residency *res = pending->res;
-    struct mmi_admission *admission = &pending->admission;
-    if (!admission->lease.slot) {
-        return;
-    }
-    struct mmi_model *model = admission->instance->model;
-    if (!admission->hit) { /* a miss that got it, and will not be served */
-        *(model ? &model->granted : &res->granted) -= 1;
-    }
-    if (admission->run_slot) {
-        atomic_fetch_sub(&admission->instance->running, 1);
-        mmi_mark_model(res, admission->instance->model);
-    }
-    if (mmi_lease_undo(admission->lease.slot, admission->lease.shard)) {
-        mmi_instance_settle(res, admission->lease.slot);
-    }
-    *admission = (struct mmi_admission){0};
-}
-
 /* Out of the executor again; false: it runs already, or does not wait for a thread. */
 static bool unqueue(struct mmi_pending *pending) {
     struct mmi_residency *res = pending->res;
@@ -47,7 +27,7 @@ static bool unqueue(struct mmi_pending *pending) {
     pending->task = NULL;
     mmi_list_remove(&pending->parked.node);
     mmi_timer_unset(&res->timers, &pending->queue_timer);
-    give_back(pending);
+    mmi_admission_undo(res, &pending->admission);
     return true;
 }
 
@@ -92,12 +72,12 @@ void mmi_pending_queue_locked(struct mmi_pending *pending, struct mmi_task *task
     pending->request = *request;
     mm_status status = check_queue(pending, &what);
     if (status != MM_OK) {
-        give_back(pending);
+        mmi_admission_undo(res, &pending->admission);
         end(pending, status, what);
         return;
     }
     if (instance && mmi_instance_state(instance) != MMI_READY) { /* it began to leave meanwhile */
-        give_back(pending);
+        mmi_admission_undo(res, &pending->admission);
         mmi_pending_begin_again(pending);
         return;
     }

@@ -64,6 +64,7 @@ static struct mmi_waiter *start(struct mmi_pending *pending, enum mmi_wait_kind 
                                 const struct mmi_request *request) {
     pending->request = *request;
     pending->begun_ns = mmi_res_now(pending->res);
+    pending->missed |= request->missed;
     pending->status = MM_PENDING;
     pending->admission = (struct mmi_admission){0};
     pending->opened = NULL;
@@ -131,6 +132,7 @@ static mm_status take_now(struct mmi_pending *pending, struct mmi_model *model, 
         return mmi_fail(err, MM_BUSY, "model %s: as many requests run on it as may", name);
     }
     pending->admission.hit = !pending->missed;
+    model->granted += pending->waiter.kind == MMI_WAIT_RUN && pending->missed;
     return MM_OK;
 }
 

@@ -73,10 +73,10 @@ static mm_status init_device(struct mmi_residency *res, struct mmi_device *devic
 }
 
 static void init_lists(struct mmi_residency *res) {
-    struct mmi_list *lists[] = {&res->marked,   &res->loads,   &res->runs,     &res->nested,
-                                &res->stalled,  &res->blocked, &res->requests, &res->detaching,
-                                &res->dropping, &res->closing, &res->trimmed,  &res->closable,
-                                &res->tasks,    &res->orphans};
+    struct mmi_list *lists[] = {&res->marked,    &res->wanting,  &res->loads,   &res->runs,
+                                &res->nested,    &res->stalled,  &res->blocked, &res->requests,
+                                &res->detaching, &res->dropping, &res->closing, &res->trimmed,
+                                &res->closable,  &res->tasks,    &res->orphans};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         mmi_list_init(lists[i]);
     }
@@ -92,6 +92,9 @@ static mm_status init_parts(struct mmi_residency *res, mm_error *err) {
                                          .generation_bits = config->generation_bits,
                                          .salt = config->salt};
     MMI_TRY(mmi_catalog_init(&res->catalog, &env->alloc, &catalog, err));
+    if (!mmi_timer_promise(&res->timers)) {
+        return mmi_fail(err, MM_NO_MEMORY, "timers: out of memory");
+    }
     if (!mmi_events_init(&res->events, &env->alloc, config->event_capacity)) {
         return mmi_fail(err, MM_NO_MEMORY, "decision log: out of memory");
     }
@@ -240,6 +243,7 @@ static void free_models(struct mmi_residency *res) {
         }
         mmi_version_unref(res, model->current);
         mmi_list_remove(&model->marked);
+        mmi_list_remove(&model->wanting);
         mmi_catalog_remove(&res->catalog, model);
     }
 }

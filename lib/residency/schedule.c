@@ -18,6 +18,7 @@ static bool work_one_off(struct mmi_residency *res) {
     if (res->memory_marked) { /* last: who waits for a copy has it before that is a victim */
         res->memory_marked = false;
         mmi_make_room(res);
+        mmi_demand_room(res);
         return true;
     }
     return mmi_refuse_nested(res);

@@ -48,6 +48,8 @@ struct mmi_request {
     bool no_wait;              /* only what is there: else MM_NOT_RESIDENT, MM_BUSY */
     bool nested;               /* from inside a backend's call: must not wait for others to leave */
     struct mmi_cancel *cancel; /* NULL: it cannot be cancelled */
+    uint32_t losses;           /* runs of it so far whose device was lost meanwhile */
+    bool missed;               /* one of these was counted as a miss */
 };
 
 /* The right to run. */
@@ -235,9 +237,11 @@ struct mmi_residency {
     _Atomic bool stopping; /* and runs are asked to end */
 
     /* Marks. */
-    struct mmi_list marked; /* models to look at */
-    bool memory_marked;     /* look at the claims */
-    bool scheduling;        /* without threads: a caller cleans up */
+    struct mmi_list marked;  /* models to look at */
+    struct mmi_list wanting; /* models with a copy that found no place */
+    struct mmi_timer wanting_timer;
+    bool memory_marked; /* look at the claims */
+    bool scheduling;    /* without threads: a caller cleans up */
 
     struct mmi_timers timers;
     struct mmi_list loads;    /* claims of loads, in order */

@@ -125,6 +125,7 @@ mm_model_spec calls_spec(struct sim *sim, uint32_t model, uint32_t number, uint3
     spec.warm_up = plan->warm ? "x=1x1;x=1x2" : NULL;
     spec.flags = (plan->pinned ? MM_MODEL_PINNED : 0u) | (plan->preload ? MM_MODEL_PRELOAD : 0u);
     spec.replicas = sim->no_replicas ? 0 : plan->replicas;
+    spec.min_replicas = (uint32_t)mmi_min_u64(spec.replicas, plan->min_replicas);
     *content = source->id;
     return spec;
 }
@@ -145,7 +146,7 @@ static struct registration *enroll(struct sim *sim, uint32_t model, uint32_t num
     *status = mm_register(sim->mesh, &spec, &registration->handle, err);
     if (*status == MM_UNSUPPORTED && spec.replicas > 1) {
         sim->no_replicas = true;
-        spec.replicas = 0;
+        spec.replicas = spec.min_replicas = 0;
         *status = mm_register(sim->mesh, &spec, &registration->handle, err);
     }
     if (*status != MM_OK) {

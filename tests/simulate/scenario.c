@@ -98,6 +98,7 @@ static void make_model(uint64_t *chance, struct scenario *s, uint32_t m) {
     model->preload = chance_percent(chance, 8);
     model->warm = chance_percent(chance, 15);
     model->replicas = chance_percent(chance, 15) ? 2 + (uint32_t)chance_below(chance, 2) : 0;
+    model->min_replicas = (uint32_t)chance_below(chance, model->replicas + 1);
     if (s->no_threads) {
         model->idle_ttl_ns = 0;
         model->preload = false;
@@ -332,6 +333,7 @@ static void print_model(const struct scenario *s, uint32_t m) {
     print_setting("max_concurrency", model->max_concurrency);
     print_setting("max_queued", model->max_queued);
     print_setting("replicas", model->replicas);
+    print_setting("min_replicas", model->min_replicas);
     if (model->idle_ttl_ns) {
         printf(", ttl %" PRIu64 " ms", model->idle_ttl_ns / MS);
     }

@@ -38,7 +38,7 @@ struct model_plan {
     struct content contents[MOST_CONTENTS];
     int device; /* the only one that it may use; -1 = any */
     int32_t evict_class;
-    uint32_t replicas;
+    uint32_t replicas, min_replicas;
     uint32_t max_concurrency, max_queued;
     uint64_t idle_ttl_ns, min_residency_ns;
     bool pinned, preload, warm;

@@ -127,6 +127,7 @@ static bool simplify_models(struct shrinker *shrinker) {
         SIMPLER(models[m].preload, false);
         SIMPLER(models[m].warm, false);
         SIMPLER(models[m].pinned, false);
+        SIMPLER(models[m].min_replicas, 0);
         SIMPLER(models[m].replicas, 0);
         SIMPLER(models[m].device, -1);
         SIMPLER(models[m].evict_class, 0);
