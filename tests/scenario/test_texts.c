@@ -178,7 +178,7 @@ static void events_of_trouble(struct fixture *f) {
     mm_model lost = fixture_echo(f, "lost", "weights_bytes 1m\nactivation_bytes 1m\nseed 6\n");
     assert_ok(f, mm_load(f->mesh, lost, NULL, NULL, &f->err));
     world_fault(&f->world, "device", 1, ENODEV);
-    assert_status(f, fixture_infer(f, lost), MM_DEVICE_LOST);
+    assert_ok(f, fixture_infer(f, lost)); /* it ran again on the other device */
     world_fault(&f->world, NULL, 0, 0);
 }
 
