@@ -276,6 +276,9 @@ static void test_a_cancel_between_two_waits_is_not_lost(void **state) {
         static struct squeeze s;
         squeeze_open(&s, MM_CLASS_NORMAL);
         struct gate gate, infer;
+        if (slots[i] == MMI_ECHO_SIZE) { /* while it has its lease: it is resident already */
+            assert_ok(&s.f, mm_load(s.f.mesh, s.waits, NULL, NULL, &s.f.err));
+        }
         gate_shut(&s.f, &gate, slots[i], "waits");
         gate_count(&s.f, &infer, MMI_ECHO_INFER, "waits");
         wide_init(&s.waiting, &s.f, s.waits, 5600);
