@@ -548,6 +548,30 @@ static void test_reclaimable_comes_back_without_io(void **state) {
     reclaim_end(&r);
 }
 
+/* Demand is a request or a load. Who only asks about the model brings nothing back. */
+static void test_looking_at_a_reclaimable_model_leaves_it(void **state) {
+    (void)state;
+    struct reclaim r;
+    reclaim_begin(&r, false);
+    fixture_until_state(&r.f, r.b, MM_STATE_RECLAIMABLE);
+    float x[4] = {0};
+    mm_value input = {
+        .name = "x", .dtype = MM_F32, .rank = 2, .shape = {1, 4}, .data = x, .bytes = sizeof(x)};
+    mm_value outputs[2];
+    mm_request request = MM_REQUEST_INIT;
+    request.inputs = &input;
+    request.input_count = 1;
+    uint32_t count;
+    mm_model_description *description;
+    assert_ok(&r.f, mm_model_describe(r.f.mesh, r.b, 0, &description, &r.f.err));
+    mm_description_free(description);
+    assert_ok(&r.f, mm_prepare(r.f.mesh, r.b, NULL, NULL, &r.f.err));
+    assert_ok(&r.f, mm_output_bytes(r.f.mesh, r.b, &request, outputs, NULL, 2, &count, &r.f.err));
+    assert_int_equal(fixture_info(&r.f, r.b).state, MM_STATE_RECLAIMABLE);
+    assert_int_equal(fixture_stats(&r.f).revivals, 0);
+    reclaim_end(&r);
+}
+
 /* "idle_evict 1: hand evicted bytes back at once instead of when they are wanted" */
 static void test_idle_evict_hands_bytes_back_at_once(void **state) {
     (void)state;
@@ -576,6 +600,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_grace_then_the_cheapest_set_drains),
         cmocka_unit_test(test_a_lease_that_ends_in_time_is_not_drained),
         cmocka_unit_test(test_reclaimable_comes_back_without_io),
+        cmocka_unit_test(test_looking_at_a_reclaimable_model_leaves_it),
         cmocka_unit_test(test_idle_evict_hands_bytes_back_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

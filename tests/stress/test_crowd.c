@@ -153,7 +153,7 @@ static void test_a_crowd_in_little_room(void **state) {
 }
 
 int main(int argc, char **argv) {
-    struct arguments arguments = {test_seed(argc, argv), 20000};
+    struct arguments arguments = {test_seed(argc, argv), 30000};
     if (argc > 2) {
         arguments.operations = strtoull(argv[2], NULL, 0);
     }
