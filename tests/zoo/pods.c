@@ -61,7 +61,10 @@ static uint32_t copies_of(const struct show *show, mm_copy_info *copies) {
     mm_model_info info = MM_MODEL_INFO_INIT;
     info.copies = copies;
     info.copy_capacity = PODS;
-    return mm_model_info_get(show->mesh, show->model, &info) == MM_OK ? info.copy_count : 0;
+    if (mm_model_info_get(show->mesh, show->model, &info) != MM_OK) {
+        return 0;
+    }
+    return info.copy_count < PODS ? info.copy_count : PODS;
 }
 
 /* For a while; then what each pod did meanwhile. */
