@@ -69,15 +69,15 @@ static uint32_t copies_of(const struct show *show, mm_copy_info *copies) {
 
 /* For a while; then what each pod did meanwhile. */
 static void watch(const struct show *show, const char *when, long ms) {
-    mm_copy_info before[PODS], now[PODS];
+    mm_copy_info before[PODS] = {0}, now[PODS] = {0};
     uint32_t count = copies_of(show, before);
     uint64_t asked = atomic_load(&show->asked);
     nap(ms);
     uint32_t count_now = copies_of(show, now);
     printf("  %-7s %6" PRIu64 " requests ", when, atomic_load(&show->asked) - asked);
-    for (uint32_t i = 0; i < count_now; i++) {
+    for (uint32_t i = 0; i < PODS && i < count_now; i++) {
         uint64_t done = now[i].requests;
-        for (uint32_t k = 0; k < count; k++) {
+        for (uint32_t k = 0; k < PODS && k < count; k++) {
             done -= strcmp(before[k].device, now[i].device) == 0 ? before[k].requests : 0;
         }
         printf("  %s %" PRIu64, now[i].device, done);
