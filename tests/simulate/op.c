@@ -111,6 +111,10 @@ static void wait_until(struct sim *sim, struct call *call, uint64_t deadline_ns)
     if (status == MM_PENDING && (deadline_ns == 0 || sim->now_ns < deadline_ns)) {
         sim_fail(sim, "op", "call %u: the wait for its op ended early", call->index);
     }
+    bool asks = call->act->callback && call->act->kind != ACT_UPDATE;
+    if (status != MM_PENDING && asks && call->callbacks == 0) {
+        sim_fail(sim, "op", "call %u: told of its op's end before the callback", call->index);
+    }
 }
 
 static void fetch(struct sim *sim) {
