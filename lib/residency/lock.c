@@ -49,6 +49,9 @@ static struct mmi_task *next_task(struct mmi_residency *res, struct mmi_blocked 
 
 void mmi_block(struct mmi_residency *res, struct mmi_blocked *blocked, const bool *done) {
     mmi_list_push_back(&res->blocked, &blocked->node);
+    if (!res->config.threads) {
+        mmi_mark_memory(res); /* loads may wait for somebody who does them */
+    }
     for (;;) {
         res->schedule(res); /* nobody sleeps on what it should have done */
         struct mmi_task *task = next_task(res, blocked);
