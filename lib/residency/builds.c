@@ -74,6 +74,29 @@ bool mmi_failure_holds(const struct mmi_failure *failure, uint64_t now_ns) {
     return failure->status != MM_OK && now_ns < failure->until_ns;
 }
 
+bool mmi_failure_recall(const struct mmi_residency *res, const struct mmi_failure *failure,
+                        mm_error *error) {
+    uint64_t now_ns = mmi_res_now(res);
+    if (!mmi_failure_holds(failure, now_ns)) {
+        return false;
+    }
+    mmi_failure_get(failure, now_ns, error);
+    return true;
+}
+
+const struct mmi_failure *mmi_version_bad_build(const struct mmi_residency *res,
+                                                const struct mmi_version *version, uint32_t kinds) {
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        const struct mmi_build *build = &version->builds[i];
+        bool asked = kinds == UINT32_MAX || (build->kinds & kinds);
+        if (asked && build->state == MMI_BUILD_BAD &&
+            mmi_failure_holds(&build->failure, mmi_res_now(res))) {
+            return &build->failure;
+        }
+    }
+    return NULL;
+}
+
 bool mmi_version_refused(struct mmi_residency *res, struct mmi_version *version, mm_error *error) {
     if (version->refusal.status == MM_OK) {
         return false;

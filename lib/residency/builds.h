@@ -21,6 +21,12 @@ bool mmi_version_preparing(const struct mmi_version *version);
 /* A remembered failure of the last load that still holds. */
 bool mmi_failure_holds(const struct mmi_failure *failure, uint64_t now_ns);
 
+/* It still holds: true, and what it was. */
+bool mmi_failure_recall(const struct mmi_residency *res, const struct mmi_failure *failure,
+                        mm_error *error);
+/* A failed preparation that still holds, of a build for any of these kinds; NULL = none. */
+const struct mmi_failure *mmi_version_bad_build(const struct mmi_residency *res,
+                                                const struct mmi_version *version, uint32_t kinds);
 /* A load of it was refused since the last look: true, and why. */
 bool mmi_version_refused(struct mmi_residency *res, struct mmi_version *version, mm_error *error);
 

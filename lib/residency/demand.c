@@ -118,21 +118,10 @@ static void fail_waiters(struct mmi_residency *res, struct mmi_model *model,
     mmi_waiters_end(res, &model->waiters, (mm_status)error->status, error);
 }
 
-/* A remembered failure that still holds. */
-static bool remembered(struct mmi_residency *res, const struct mmi_failure *failure,
-                       mm_error *error) {
-    uint64_t now_ns = mmi_res_now(res);
-    if (!mmi_failure_holds(failure, now_ns)) {
-        return false;
-    }
-    mmi_failure_get(failure, now_ns, error);
-    return true;
-}
-
 static void prepare(struct mmi_residency *res, struct mmi_model *model, struct mmi_build *build,
                     int32_t kind) {
     mm_error error;
-    if (remembered(res, &build->failure, &error) ||
+    if (mmi_failure_recall(res, &build->failure, &error) ||
         mmi_prepare_begin(res, model, build, kind, &error) != MM_OK) {
         fail_waiters(res, model, &error);
     }
@@ -185,7 +174,7 @@ static void pursue(struct mmi_residency *res, struct mmi_model *model) {
     if (copies.loading > 0) {
         raise_loads(res, model);
     } else if (copies.ready == 0 && copies.leaving == 0 && wants_copy(model) &&
-               remembered(res, &version->failure, &error)) {
+               mmi_failure_recall(res, &version->failure, &error)) {
         mmi_loads_refused(res, model, &error); /* before anything is prepared for it */
     }
     /* A load that waits for memory asks for what it needs when its turn comes. */
@@ -195,8 +184,8 @@ static void pursue(struct mmi_residency *res, struct mmi_model *model) {
     }
     if (!mmi_version_described(version)) {
         if (!mmi_version_preparing(version)) {
-            prepare(res, model, mmi_version_build(version, mmi_prepare_kind(res, version)),
-                    mmi_prepare_kind(res, version));
+            int32_t kind = mmi_prepare_kind(res, version);
+            prepare(res, model, mmi_version_build(version, kind), kind);
         }
     } else if (model->next && mmi_copies_count(model->next).loading > 0) {
         return; /* nothing of the old one is left: they take the new */

@@ -120,7 +120,7 @@ static mm_status get_claim(struct run *run, struct waiting_run *waiting, mm_erro
     }
     return later ? mmi_fail(err, MM_BUSY, "model %s: others hold the scratch that it needs",
                             run->instance->label)
-                 : mmi_scratch_refusal(res, &waiting->claim, err);
+                 : mmi_scratch_refusal(&waiting->claim, err);
 }
 
 static void give_slot(struct run *run, struct mmi_exec_slot *slot) {

@@ -339,9 +339,7 @@ static void fill_plan(struct mmi_residency *res, const struct mmi_load_query *qu
     visit_victims(res, &placements[chosen].plan, info, visitor);
 }
 
-static struct mmi_instance *resident_copy(const struct mmi_residency *res,
-                                          const struct mmi_version *version) {
-    (void)res;
+static struct mmi_instance *resident_copy(const struct mmi_version *version) {
     MMI_LIST_EACH(node, &version->copies) {
         struct mmi_instance *instance = mmi_copy_of(node);
         enum mmi_instance_state state = mmi_instance_state(instance);
@@ -402,7 +400,7 @@ mm_status mmi_plan_info_get(struct mmi_residency *res, uint64_t id, struct mmi_p
         mmi_res_unlock(res);
         return mmi_catalog_no_model(id, err);
     }
-    const struct mmi_instance *instance = resident_copy(res, model->current);
+    const struct mmi_instance *instance = resident_copy(model->current);
     if (instance) {
         info->resident = true;
         info->device = instance->dev->device->name;

@@ -290,9 +290,15 @@ static void stop_serving(struct mmi_residency *res, struct mmi_instance *instanc
     mmi_event_name(instance->other, sizeof(instance->other), for_whom);
 }
 
-static void note_drain(struct mmi_residency *res, struct mmi_instance *instance) {
-    struct mmi_event event = leaving_event(instance);
-    mmi_decided(res, MMI_EVENT_DRAIN, instance->label, &event, instance->dev);
+/* No new leases; a drain is logged where it waits for old ones. */
+static void begun_to_leave(struct mmi_residency *res, struct mmi_instance *instance,
+                           enum mmi_settled outcome) {
+    if (outcome == MMI_UNSETTLED) {
+        struct mmi_event event = leaving_event(instance);
+        mmi_decided(res, MMI_EVENT_DRAIN, instance->label, &event, instance->dev);
+        mmi_mark_instance(res, instance);
+    }
+    settled(res, instance, outcome, false);
 }
 
 void mmi_instance_drain(struct mmi_residency *res, struct mmi_instance *instance,
@@ -301,12 +307,7 @@ void mmi_instance_drain(struct mmi_residency *res, struct mmi_instance *instance
         return;
     }
     stop_serving(res, instance, reason, for_whom);
-    enum mmi_settled outcome = mmi_slot_drain(instance->slot);
-    if (outcome == MMI_UNSETTLED) {
-        note_drain(res, instance);
-        mmi_mark_instance(res, instance);
-    }
-    settled(res, instance, outcome, false);
+    begun_to_leave(res, instance, mmi_slot_drain(instance->slot));
 }
 
 void mmi_instance_leave(struct mmi_residency *res, struct mmi_instance *instance,
@@ -321,12 +322,7 @@ void mmi_instance_leave(struct mmi_residency *res, struct mmi_instance *instance
         return;
     }
     stop_serving(res, instance, reason, for_whom);
-    enum mmi_settled outcome = mmi_slot_leave(instance->slot);
-    if (outcome == MMI_UNSETTLED) {
-        note_drain(res, instance);
-        mmi_mark_instance(res, instance);
-    }
-    settled(res, instance, outcome, false);
+    begun_to_leave(res, instance, mmi_slot_leave(instance->slot));
 }
 
 void mmi_parked_revoke(struct mmi_list *parked, mm_status status) {

@@ -26,7 +26,6 @@
 #include <plugin/status.h>
 
 #define QUICK_BYTES (UINT64_C(256) << 10)
-#define COPY_RETRY_NS UINT64_C(100000000)
 
 /* How a load ended, apart from a failure. */
 enum ending {

@@ -129,11 +129,11 @@ static enum mmi_outcome settle_load(struct mmi_residency *res, struct mmi_instan
     }
     switch (plan->verdict) {
     case MMI_PLAN_FITS:
-        if (wants_build(res, instance, dev)) {
-            break;
+        if (!wants_build(res, instance, dev)) {
+            grant(res, instance, dev, plan);
+            return MMI_CLAIM_OVER;
         }
-        grant(res, instance, dev, plan);
-        return MMI_CLAIM_OVER;
+        break; /* the device stays promised */
     case MMI_PLAN_BARRED:
     case MMI_PLAN_HELD:
     case MMI_PLAN_TOO_LARGE:
@@ -143,14 +143,12 @@ static enum mmi_outcome settle_load(struct mmi_residency *res, struct mmi_instan
         refuse_load(res, instance, devices, chosen);
         return MMI_CLAIM_OVER;
     case MMI_PLAN_RUNS:
-        want_scratch(res, dev); /* fall through */
+        want_scratch(res, dev);
+        break;
     default:
-        return mmi_claim_wait(res, &instance->claim, dev, plan, reason_of(instance),
-                              instance->label);
+        break;
     }
-    dev->needed_round = res->round;
-    dev->promised = true;
-    return MMI_CLAIM_WAITS;
+    return mmi_claim_wait(res, &instance->claim, dev, plan, reason_of(instance), instance->label);
 }
 
 static bool fits_as_it_is(const struct mmi_residency *res, const struct mmi_placement *devices,

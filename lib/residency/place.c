@@ -18,14 +18,7 @@ bool mmi_device_usable(const struct mmi_residency *res, const struct mmi_devstat
         (wanted && strcmp(wanted, dev->device->name) != 0) || mmi_copy_on(version, dev)) {
         return false;
     }
-    for (uint32_t i = 0; i < version->build_count; i++) {
-        const struct mmi_build *build = &version->builds[i];
-        if ((build->kinds & (uint32_t)kind) && build->state == MMI_BUILD_BAD &&
-            mmi_failure_holds(&build->failure, mmi_res_now(res))) {
-            return false;
-        }
-    }
-    return true;
+    return !mmi_version_bad_build(res, version, (uint32_t)kind);
 }
 
 /* The build for a kind; while that was never prepared, one whose sizes are a good guess. */
@@ -110,11 +103,9 @@ mm_status mmi_no_device(const struct mmi_residency *res, const struct mmi_versio
     for (size_t i = 0; i < res->device_count; i++) {
         lost |= atomic_load(&res->devices[i].device->lost);
     }
-    for (uint32_t i = 0; i < version->build_count; i++) {
-        const struct mmi_build *build = &version->builds[i];
-        if (build->state == MMI_BUILD_BAD && mmi_failure_holds(&build->failure, mmi_res_now(res))) {
-            return mmi_failure_get(&build->failure, mmi_res_now(res), err);
-        }
+    const struct mmi_failure *bad = mmi_version_bad_build(res, version, UINT32_MAX);
+    if (bad) {
+        return mmi_failure_get(bad, mmi_res_now(res), err);
     }
     return lost ? mmi_fail(err, MM_DEVICE_LOST, "model %s: its device was lost", name)
                 : mmi_fail(err, MM_UNSUPPORTED, "model %s: no device that its backend can use",

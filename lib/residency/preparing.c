@@ -43,10 +43,8 @@ static struct mmi_model *owner_of(const struct preparation *preparation) {
     return owned ? model : NULL;
 }
 
-static void progress(void *user, uint32_t permille) {
-    struct preparation *preparation = user;
+static void show_progress(const struct preparation *preparation) {
     struct mmi_residency *res = preparation->res;
-    atomic_store(&preparation->build->prepare_permille, permille);
     mmi_res_lock(res);
     const struct mmi_model *model = owner_of(preparation);
     if (model) {
@@ -55,16 +53,19 @@ static void progress(void *user, uint32_t permille) {
     mmi_res_unlock(res);
 }
 
+static void progress(void *user, uint32_t permille) {
+    struct preparation *preparation = user;
+    atomic_store(&preparation->build->prepare_permille, permille);
+    show_progress(preparation);
+}
+
+/* Shown once a MiB: a parser may read a few bytes at a time. */
 static void source_read(void *user, uint64_t bytes) {
     struct preparation *preparation = user;
-    struct mmi_residency *res = preparation->res;
-    atomic_fetch_add(&preparation->build->read_bytes, bytes);
-    mmi_res_lock(res);
-    const struct mmi_model *model = owner_of(preparation);
-    if (model) {
-        mmi_waiters_progress(model);
+    uint64_t before = atomic_fetch_add(&preparation->build->read_bytes, bytes);
+    if (before >> 20 != (before + bytes) >> 20) {
+        show_progress(preparation);
     }
-    mmi_res_unlock(res);
 }
 
 static void remember(struct mmi_residency *res, struct mmi_build *build, const mm_error *error) {

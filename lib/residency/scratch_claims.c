@@ -92,9 +92,7 @@ bool mmi_scratch_claim_now(struct mmi_residency *res, struct mmi_scratch_claim *
     return got;
 }
 
-mm_status mmi_scratch_refusal(struct mmi_residency *res, const struct mmi_scratch_claim *run,
-                              mm_error *err) {
-    (void)res;
+mm_status mmi_scratch_refusal(const struct mmi_scratch_claim *run, mm_error *err) {
     const struct mmi_device *device = run->instance->dev->device;
     uint64_t free_bytes = mmi_arena_free_bytes(device->arena);
     return mmi_fail_room(err, MM_NO_ROOM_FOR_ACTIVATIONS, run->bytes, free_bytes,
@@ -105,7 +103,7 @@ mm_status mmi_scratch_refusal(struct mmi_residency *res, const struct mmi_scratc
 
 static void refuse_run(struct mmi_residency *res, struct mmi_scratch_claim *run) {
     mm_error error;
-    mmi_scratch_refusal(res, run, &error);
+    mmi_scratch_refusal(run, &error);
     mmi_claim_drop(res, &run->claim);
     mmi_waiter_end(res, &run->waiter, (mm_status)error.status, &error);
 }

@@ -28,8 +28,7 @@ bool mmi_scratch_claim_now(struct mmi_residency *res, struct mmi_scratch_claim *
 /* A granted claim, whose victims are detached: its memory. Locked; false = it is not to be had. */
 bool mmi_scratch_claim_take(struct mmi_residency *res, struct mmi_scratch_claim *claim);
 /* What the refusal of a run says. */
-mm_status mmi_scratch_refusal(struct mmi_residency *res, const struct mmi_scratch_claim *claim,
-                              mm_error *err);
+mm_status mmi_scratch_refusal(const struct mmi_scratch_claim *claim, mm_error *err);
 /* One pass over all that wait, in order. */
 void mmi_scratch_claims_try(struct mmi_residency *res);
 /* Somebody waits for runs to end. Said before the look at who runs: one sees the other. */

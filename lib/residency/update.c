@@ -9,18 +9,24 @@
 #include <residency/preparing.h>
 #include <residency/waiters.h>
 
-void mmi_version_abandon(struct mmi_residency *res, struct mmi_version *version,
-                         enum mmi_reason reason) {
-    atomic_store(&version->abandoned, true);
-    version->refs++; /* the last copy may take the others along */
+/* Those that serve as soon as they can, those that load are cancelled. */
+static void leave_copies(struct mmi_residency *res, struct mmi_version *version,
+                         enum mmi_reason reason, const char *for_whom) {
     MMI_LIST_EACH(node, &version->copies) {
         struct mmi_instance *instance = mmi_copy_of(node);
         if (mmi_instance_state(instance) == MMI_LOADING) {
             mmi_load_cancel(res, instance);
         } else {
-            mmi_instance_leave(res, instance, reason, NULL);
+            mmi_instance_leave(res, instance, reason, for_whom);
         }
     }
+}
+
+void mmi_version_abandon(struct mmi_residency *res, struct mmi_version *version,
+                         enum mmi_reason reason) {
+    atomic_store(&version->abandoned, true);
+    version->refs++; /* the last copy may take the others along */
+    leave_copies(res, version, reason, NULL);
     mmi_version_unref(res, version);
     mmi_version_unref(res, version);
 }
@@ -73,27 +79,8 @@ void mmi_update_failed(struct mmi_residency *res, struct mmi_model *model, const
 
 /* The old copies leave. true = they are gone. */
 static bool clear_old(struct mmi_residency *res, struct mmi_model *model) {
-    MMI_LIST_EACH(node, &model->current->copies) {
-        struct mmi_instance *instance = mmi_copy_of(node);
-        if (mmi_instance_state(instance) == MMI_LOADING) {
-            mmi_load_cancel(res, instance);
-        } else {
-            mmi_instance_leave(res, instance, MMI_REASON_UPDATE, mmi_model_name(model));
-        }
-    }
+    leave_copies(res, model->current, MMI_REASON_UPDATE, mmi_model_name(model));
     return mmi_list_empty(&model->current->copies);
-}
-
-/* A failed preparation, which is remembered by its build. */
-static const struct mmi_failure *bad_build(struct mmi_residency *res,
-                                           const struct mmi_version *version) {
-    for (uint32_t i = 0; i < version->build_count; i++) {
-        const struct mmi_build *build = &version->builds[i];
-        if (build->state == MMI_BUILD_BAD && mmi_failure_holds(&build->failure, mmi_res_now(res))) {
-            return &build->failure;
-        }
-    }
-    return NULL;
 }
 
 static bool fail_refused(struct mmi_residency *res, struct mmi_model *model) {
@@ -107,13 +94,12 @@ static bool fail_refused(struct mmi_residency *res, struct mmi_model *model) {
 
 static bool fail_remembered(struct mmi_residency *res, struct mmi_model *model,
                             const struct mmi_failure *failure) {
-    if (!failure || !mmi_failure_holds(failure, mmi_res_now(res))) {
-        return false;
-    }
     mm_error error;
-    mmi_failure_get(failure, mmi_res_now(res), &error);
-    mmi_update_failed(res, model, &error);
-    return true;
+    bool holds = failure && mmi_failure_recall(res, failure, &error);
+    if (holds) {
+        mmi_update_failed(res, model, &error);
+    }
+    return holds;
 }
 
 /* The kind for which a copy of it waits; 0 = none does. */
@@ -143,7 +129,8 @@ void mmi_update_step(struct mmi_residency *res, struct mmi_model *model) {
     if (model->update == MMI_UPDATE_REPLACE && !clear_old(res, model)) {
         return;
     }
-    if (mmi_version_preparing(next) || fail_remembered(res, model, bad_build(res, next)) ||
+    if (mmi_version_preparing(next) ||
+        fail_remembered(res, model, mmi_version_bad_build(res, next, UINT32_MAX)) ||
         fail_remembered(res, model, &next->failure)) {
         return;
     }

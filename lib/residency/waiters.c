@@ -9,13 +9,16 @@ static void left(struct mmi_residency *res, struct mmi_waiter *waiter) {
     }
 }
 
+static const char *name_of(const struct mmi_waiter *waiter) {
+    return waiter->model ? mmi_model_name(waiter->model) : "";
+}
+
 static void expire(void *ctx, struct mmi_timer *timer) {
     struct mmi_residency *res = ctx;
     struct mmi_waiter *waiter = MMI_CONTAINER(timer, struct mmi_waiter, timer);
-    const char *name = waiter->model ? mmi_model_name(waiter->model) : "";
     mmi_count(&res->counters, MMI_COUNT_DEADLINE, 1);
     mm_error error;
-    mmi_fail(&error, MM_DEADLINE, "model %s: the deadline passed while waiting", name);
+    mmi_fail(&error, MM_DEADLINE, "model %s: the deadline passed while waiting", name_of(waiter));
     mmi_waiter_end(res, waiter, MM_DEADLINE, &error);
 }
 
@@ -50,8 +53,7 @@ mm_status mmi_waiter_add(struct mmi_residency *res, struct mmi_waiter *waiter,
                          struct mmi_list *list, uint64_t deadline_ns, mm_error *err) {
     MMI_TRY(check_limits(res, waiter, err));
     if (!mmi_timer_promise(&res->timers)) {
-        return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory",
-                        waiter->model ? mmi_model_name(waiter->model) : "");
+        return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory", name_of(waiter));
     }
     waiter->timer.fire = expire;
     waiter->waiting = true;
@@ -83,8 +85,8 @@ void mmi_waiter_end(struct mmi_residency *res, struct mmi_waiter *waiter, mm_sta
         if (error) {
             waiter->error = *error;
         } else {
-            mmi_fail(&waiter->error, status, "model %s: %s",
-                     waiter->model ? mmi_model_name(waiter->model) : "", mm_status_text(status));
+            mmi_fail(&waiter->error, status, "model %s: %s", name_of(waiter),
+                     mm_status_text(status));
         }
     }
     waiter->ended(waiter);
