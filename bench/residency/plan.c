@@ -37,8 +37,8 @@ static mm_model add(mm_mesh *mesh, const char *name, uint64_t bytes) {
     spec.name = name;
     spec.data = strdup(script); /* the mesh's for as long as the model is */
     spec.data_bytes = strlen(script);
-    mm_model model;
-    mm_error err;
+    mm_model model = {0};
+    mm_error err = {0};
     if (!spec.data || mm_register(mesh, &spec, &model, &err) != MM_OK) {
         die(err.text);
     }
@@ -90,8 +90,8 @@ int main(int argc, char **argv) {
     mm_mesh_options options = MM_MESH_OPTIONS_INIT;
     options.devices = &device;
     options.device_count = 1;
-    mm_mesh *mesh;
-    mm_error err;
+    mm_mesh *mesh = NULL;
+    mm_error err = {0};
     if (rounds < 1 || mm_mesh_create(&options, &mesh, &err) != MM_OK) {
         die(err.text);
     }
