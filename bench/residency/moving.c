@@ -55,8 +55,8 @@ static mm_model add(mm_mesh *mesh, const char *name, const char *script) {
     spec.name = name;
     spec.data = strdup(script);
     spec.data_bytes = strlen(script);
-    mm_model model;
-    mm_error err;
+    mm_model model = {0};
+    mm_error err = {0};
     if (!spec.data || mm_register(mesh, &spec, &model, &err) != MM_OK) {
         die(err.text);
     }
@@ -74,7 +74,7 @@ static void ask(struct scene *scene) {
     request.inputs = &x;
     request.input_count = 1;
     mm_response response = MM_RESPONSE_INIT;
-    mm_error err;
+    mm_error err = {0};
     if (mm_infer(scene->mesh, scene->small, &request, &response, &err) != MM_OK) {
         die(err.text);
     }
@@ -112,7 +112,7 @@ static double p999(struct scene *scene, int kind) {
 static void *move(void *ctx) {
     struct scene *scene = ctx;
     for (int i = 0; atomic_load(&scene->moves); i++) {
-        mm_error err;
+        mm_error err = {0};
         if (mm_load(scene->mesh, scene->large[i % 2], NULL, NULL, &err) != MM_OK) {
             die(err.text);
         }
@@ -146,8 +146,8 @@ static mm_mesh *open_mesh(void) {
     options.device_count = 1;
     options.min_residency_ns = 1;
     options.artifact_budget_bytes = UINT64_C(1) << 30;
-    mm_mesh *mesh;
-    mm_error err;
+    mm_mesh *mesh = NULL;
+    mm_error err = {0};
     if (mm_mesh_create(&options, &mesh, &err) != MM_OK) {
         die(err.text);
     }

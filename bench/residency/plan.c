@@ -48,7 +48,7 @@ static mm_model add(mm_mesh *mesh, const char *name, uint64_t bytes) {
 static void fill(mm_mesh *mesh, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
         char name[16];
-        mm_error err;
+        mm_error err = {0};
         snprintf(name, sizeof(name), "s%u", i);
         if (mm_load(mesh, add(mesh, name, SMALL_BYTES), NULL, NULL, &err) != MM_OK) {
             die(err.text);
@@ -63,7 +63,7 @@ static void measure(mm_mesh *mesh, mm_model large, unsigned victims, int rounds)
     }
     for (int i = 0; i < rounds; i++) {
         mm_plan plan = MM_PLAN_INIT;
-        mm_error err;
+        mm_error err = {0};
         double begun = now_us();
         if (mm_plan_load(mesh, large, &plan, &err) != MM_OK) {
             die(err.text);
