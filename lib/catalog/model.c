@@ -32,16 +32,20 @@ mm_status mmi_catalog_init(struct mmi_catalog *catalog, const mm_allocator *allo
     return MM_OK;
 }
 
-static void free_copies(struct mmi_catalog *catalog) {
+static void free_kept(struct mmi_catalog *catalog) {
     for (uint32_t number = 0; number < catalog->made; number++) {
         struct mmi_model *model = mmi_catalog_number(catalog, number);
-        mmi_free(catalog->alloc, model->copies_memory, catalog->devices * sizeof(struct mmi_hot));
+        if (model) { /* always */
+            mmi_free(catalog->alloc, (void *)atomic_load(&model->long_name), NAME_BYTES);
+            mmi_free(catalog->alloc, model->copies_memory,
+                     catalog->devices * sizeof(struct mmi_hot));
+        }
     }
 }
 
 void mmi_catalog_fini(struct mmi_catalog *catalog) {
     mmi_names_fini(&catalog->names);
-    free_copies(catalog);
+    free_kept(catalog);
     for (unsigned i = 0; i < MMI_SEGMENTS; i++) {
         mmi_free(catalog->alloc, atomic_load(&catalog->segments[i]), segment_bytes(i));
         atomic_store(&catalog->segments[i], NULL);
@@ -60,7 +64,7 @@ bool mmi_model_want_copies(struct mmi_catalog *catalog, struct mmi_model *model)
 struct name_query {
     const struct mmi_catalog *catalog;
     const char *name;
-    size_t words;  /* before the last one */
+    size_t words;  /* before the last one; below MMI_NAME_SHORT: a short name */
     uint64_t last; /* what is left of the name, and zeros */
     uint64_t hash, id;
 };
@@ -86,16 +90,31 @@ static bool ask_for(struct name_query *query, const struct mmi_catalog *catalog,
     return length < NAME_BYTES;
 }
 
+/* A word of a long name after its beginning. The memory may be of an earlier life, but then the
+ * beginning is not that of a long name, which has no NUL. */
+static bool same_end(const struct name_query *query, struct mmi_model *model) {
+    _Atomic uint64_t *name = atomic_load_explicit(&model->long_name, memory_order_acquire);
+    for (size_t i = MMI_NAME_SHORT; i <= query->words; i++) {
+        if (!name || atomic_load_explicit(&name[i], memory_order_acquire) != word_at(query, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The id is read before and after the name: a model that changed hands meanwhile does not match.
  * Each load is ordered before the next; the writer stores id 0, the words, the new id. */
 static bool same_name(void *ctx, uint32_t number) {
     struct name_query *query = ctx;
     struct mmi_model *model = mmi_catalog_number(query->catalog, number);
     query->id = atomic_load_explicit(&model->id, memory_order_acquire);
-    for (size_t i = 0; i <= query->words; i++) {
+    for (size_t i = 0; i <= query->words && i < MMI_NAME_SHORT; i++) {
         if (atomic_load_explicit(&model->name[i], memory_order_acquire) != word_at(query, i)) {
             return false;
         }
+    }
+    if (query->words >= MMI_NAME_SHORT && !same_end(query, model)) {
+        return false;
     }
     return query->id != 0 && atomic_load_explicit(&model->id, memory_order_relaxed) == query->id;
 }
@@ -192,6 +211,30 @@ static void begin_life(struct mmi_model *model) {
     model->loads = model->evictions = model->failures = 0;
 }
 
+static bool has_room_for(struct mmi_catalog *catalog, struct mmi_model *model,
+                         const struct name_query *query) {
+    if (query->words >= MMI_NAME_SHORT && !atomic_load(&model->long_name)) {
+        _Atomic uint64_t *name = mmi_alloc(catalog->alloc, 1, NAME_BYTES);
+        atomic_store_explicit(&model->long_name, name, memory_order_release);
+        return name != NULL;
+    }
+    return true;
+}
+
+/* The model is nobody's: its id is 0. */
+static void store_name(struct mmi_model *model, const struct name_query *query) {
+    for (size_t i = 0; i < MMI_NAME_SHORT; i++) { /* all: the last byte tells a long name */
+        uint64_t word = i <= query->words ? word_at(query, i) : 0;
+        atomic_store_explicit(&model->name[i], word, memory_order_release);
+    }
+    if (query->words >= MMI_NAME_SHORT) {
+        _Atomic uint64_t *name = atomic_load(&model->long_name);
+        for (size_t i = 0; i <= query->words; i++) {
+            atomic_store_explicit(&name[i], word_at(query, i), memory_order_release);
+        }
+    }
+}
+
 mm_status mmi_catalog_add(struct mmi_catalog *catalog, const char *name, struct mmi_model **out,
                           mm_error *err) {
     struct name_query query;
@@ -209,11 +252,12 @@ mm_status mmi_catalog_add(struct mmi_catalog *catalog, const char *name, struct 
     if (!model) {
         return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory", name);
     }
-    begin_life(model);
-    for (size_t i = 0; i <= query.words; i++) {
-        atomic_store_explicit(&model->name[i], word_at(&query, i), memory_order_release);
+    if (!has_room_for(catalog, model, &query)) {
+        give_number(catalog, model);
+        return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory", name);
     }
-    model->name_hash = query.hash;
+    begin_life(model);
+    store_name(model, &query);
     uint32_t high = catalog->salt + model->generation;
     atomic_store(&model->id, ((uint64_t)high << 32) | (model->number + 1));
     mmi_names_add(&catalog->names, query.hash, model->number);
@@ -223,7 +267,8 @@ mm_status mmi_catalog_add(struct mmi_catalog *catalog, const char *name, struct 
 }
 
 void mmi_catalog_remove(struct mmi_catalog *catalog, struct mmi_model *model) {
-    mmi_names_remove(&catalog->names, model->name_hash, model->number);
+    const char *name = mmi_model_name(model);
+    mmi_names_remove(&catalog->names, mmi_hash64(name, strlen(name), 0), model->number);
     atomic_store(&model->id, 0);
     catalog->count--;
     give_number(catalog, model);

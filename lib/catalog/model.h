@@ -18,7 +18,8 @@
 
 struct mmi_slot;
 
-#define MMI_NAME_WORDS 32u /* 255 bytes and a NUL */
+#define MMI_NAME_WORDS 32u /* 255 bytes and a NUL ... */
+#define MMI_NAME_SHORT 8u  /* ... and of a short name 63 */
 
 /* Where to try for a lease, and the word that grants it; 0 = not resident. */
 struct mmi_hot {
@@ -40,17 +41,24 @@ struct mmi_model {
     struct mmi_hot hot;               /* residency's: the only copy, or one of them */
     struct mmi_hot *_Atomic copies;   /* [devices]: all of them; NULL: at most one */
 
+    /* A short name, NUL-terminated, or the beginning of a long one, which is then whole in
+     * long_name. Readers without the lock compare words, and the id before and after: it stays
+     * while the name does, and no two lives share one. */
+    _Atomic uint64_t name[MMI_NAME_SHORT];
+    _Atomic uint64_t *_Atomic long_name; /* [MMI_NAME_WORDS], kept for the number's next tenants;
+                                            NULL: none of them had one */
+
     uint32_t number;
     uint32_t generation;
     uint32_t next_free;
-    struct mmi_settings settings;
+    uint32_t queued; /* waiters in its lists, or for scratch */
+    enum mmi_update_state update;
     bool preload; /* load it although nobody waits */
-    uint64_t name_hash;
+    struct mmi_settings settings;
     uint64_t versions; /* numbers given so far */
 
     struct mmi_version *current; /* never NULL while registered */
     struct mmi_version *next;    /* of an update that goes on; else NULL */
-    enum mmi_update_state update;
 
     /* Residency's. */
     struct mmi_list marked;        /* to be looked at by the scheduler */
@@ -59,7 +67,6 @@ struct mmi_model {
     struct mmi_list evicting;      /* those that wait until no instance is left */
     struct mmi_list instances;     /* of all its versions */
     struct mmi_list parked;        /* operations that wait for a thread and have no lease */
-    uint32_t queued;               /* in these lists, or for scratch */
     struct mmi_hot *copies_memory; /* of `copies`, kept for the number's next tenants */
     uint64_t copy_until_ns;        /* no further copy is tried before ... */
     struct mmi_list wanting;       /* ... and it is looked at when memory becomes free after that */
@@ -69,10 +76,6 @@ struct mmi_model {
     uint64_t granted; /* ... and got a lease in the end */
     uint64_t hits;    /* as last told */
     uint64_t loads, evictions, failures;
-
-    /* NUL-terminated. Readers without the lock compare whole words, and the id before and after:
-     * it stays while the name does, and no two lives share one. */
-    _Atomic uint64_t name[MMI_NAME_WORDS];
 };
 
 /* Segment k holds 64 << k models: numbers 64 * (2^k - 1) and up. */
@@ -145,7 +148,10 @@ struct mmi_model *mmi_catalog_next(const struct mmi_catalog *catalog,
                                    const struct mmi_model *model);
 
 static inline const char *mmi_model_name(const struct mmi_model *model) {
-    return (const char *)model->name; /* it changes under the lock only */
+    const char *name = (const char *)model->name; /* it changes under the lock only */
+    bool is_long = name[sizeof(model->name) - 1] != '\0';
+    return is_long ? (const char *)atomic_load_explicit(&model->long_name, memory_order_relaxed)
+                   : name;
 }
 
 #endif

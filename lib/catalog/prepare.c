@@ -394,6 +394,23 @@ static mm_status get_description(struct preparation *p, struct mmi_opened **out,
     return MM_OK;
 }
 
+/* There may be a build for other devices of the mesh: making it must not fail, so its memory is
+ * there before. */
+static mm_status get_others(const struct preparation *p, struct mmi_prepared *prepared,
+                            mm_error *err) {
+    if (p->version->others || !(p->preparer->kinds & ~p->kinds)) {
+        return MM_OK;
+    }
+    const mm_allocator *alloc = &p->preparer->env->alloc;
+    prepared->others = mmi_builds_new(alloc);
+    if (!prepared->others) {
+        mmi_opened_close(alloc, prepared->opened);
+        prepared->opened = NULL;
+        return mmi_fail(err, MM_NO_MEMORY, "description: out of memory");
+    }
+    return MM_OK;
+}
+
 mm_status mmi_build_open(struct mmi_preparer *preparer, const struct mmi_build *build, int32_t kind,
                          const struct mmi_prepare_watch *watch, struct mmi_prepared *prepared,
                          mm_error *err) {
@@ -414,6 +431,9 @@ mm_status mmi_build_open(struct mmi_preparer *preparer, const struct mmi_build *
     }
     if (status == MM_OK) {
         status = get_description(&p, &prepared->opened, err);
+    }
+    if (status == MM_OK) {
+        status = get_others(&p, prepared, err);
     }
     if (status == MM_OK) {
         prepared->keyed = !prepared->bare;

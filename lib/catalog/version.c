@@ -3,6 +3,17 @@
 
 #include <base/checked.h>
 
+#define OTHERS (MMI_DEVICE_KINDS - 1)
+
+static void build_init(struct mmi_version *version, struct mmi_build *build) {
+    build->version = version;
+    mmi_list_init(&build->closable);
+}
+
+struct mmi_build *mmi_builds_new(const mm_allocator *alloc) {
+    return mmi_alloc(alloc, OTHERS, sizeof(struct mmi_build));
+}
+
 struct mmi_version *mmi_version_new(const mm_allocator *alloc, const struct mmi_spec *spec,
                                     uint64_t number) {
     struct mmi_version *version = mmi_alloc(alloc, 1, sizeof(*version));
@@ -17,10 +28,8 @@ struct mmi_version *mmi_version_new(const mm_allocator *alloc, const struct mmi_
     version->refs = 1;
     version->number = number;
     version->build_count = 1;
-    for (size_t i = 0; i < MMI_DEVICE_KINDS; i++) {
-        version->builds[i].version = version;
-        mmi_list_init(&version->builds[i].closable);
-    }
+    version->builds[0] = &version->first;
+    build_init(version, &version->first);
     mmi_list_init(&version->copies);
     mmi_list_init(&version->dropping);
     return version;
@@ -28,9 +37,10 @@ struct mmi_version *mmi_version_new(const mm_allocator *alloc, const struct mmi_
 
 void mmi_version_free(const mm_allocator *alloc, struct mmi_version *version) {
     for (uint32_t i = 0; i < version->build_count; i++) {
-        mmi_opened_close(alloc, version->builds[i].opened);
-        mmi_failure_clear(alloc, &version->builds[i].failure);
+        mmi_opened_close(alloc, version->builds[i]->opened);
+        mmi_failure_clear(alloc, &version->builds[i]->failure);
     }
+    mmi_free(alloc, version->others, OTHERS * sizeof(struct mmi_build));
     mmi_failure_clear(alloc, &version->failure);
     mmi_failure_clear(alloc, &version->refusal);
     mmi_spec_free(alloc, version->spec);
@@ -73,21 +83,23 @@ mm_status mmi_failure_get(const struct mmi_failure *failure, uint64_t now_ns, mm
 
 struct mmi_build *mmi_version_build(struct mmi_version *version, int32_t kind) {
     for (uint32_t i = 0; i < version->build_count; i++) {
-        struct mmi_build *build = &version->builds[i];
+        struct mmi_build *build = version->builds[i];
         if (build->kinds == 0 || (build->kinds & (uint32_t)kind)) {
             return build;
         }
     }
-    /* No two builds share a kind, so there is one left for this. */
-    struct mmi_build *build = &version->builds[version->build_count++];
+    /* No two builds share a kind, so there is one left for this; its memory came with the first. */
+    struct mmi_build *build = &version->others[version->build_count - 1];
+    build_init(version, build);
     build->kinds = (uint32_t)kind;
+    version->builds[version->build_count++] = build;
     return build;
 }
 
 struct mmi_build *mmi_version_described(struct mmi_version *version) {
     for (uint32_t i = 0; i < version->build_count; i++) {
-        if (version->builds[i].state == MMI_BUILD_PREPARED) {
-            return &version->builds[i];
+        if (version->builds[i]->state == MMI_BUILD_PREPARED) {
+            return version->builds[i];
         }
     }
     return NULL;
@@ -97,8 +109,8 @@ struct mmi_build *mmi_version_described(struct mmi_version *version) {
 static uint32_t kinds_left(const struct mmi_build *build, uint32_t kinds) {
     const struct mmi_version *version = build->version;
     for (uint32_t i = 0; i < version->build_count; i++) {
-        if (&version->builds[i] != build) {
-            kinds &= ~version->builds[i].kinds;
+        if (version->builds[i] != build) {
+            kinds &= ~version->builds[i]->kinds;
         }
     }
     return kinds ? kinds : build->kinds;
@@ -106,6 +118,9 @@ static uint32_t kinds_left(const struct mmi_build *build, uint32_t kinds) {
 
 void mmi_build_commit(struct mmi_build *build, const struct mmi_prepared *prepared) {
     const mm_description *description = &prepared->opened->description;
+    if (prepared->others) {
+        build->version->others = prepared->others;
+    }
     build->opened = prepared->opened;
     build->opened->build = build;
     build->kinds = kinds_left(build, prepared->kinds);

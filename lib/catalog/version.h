@@ -56,48 +56,50 @@ uint64_t mmi_opened_bytes(const struct mmi_opened *opened);
 /* A failure that is remembered, with growing back-off. */
 struct mmi_failure {
     int32_t status;  /* MM_OK = none */
+    uint32_t count;  /* in a row */
     mm_error *error; /* NULL: there was no memory for it */
     uint64_t until_ns, delay_ns;
-    uint64_t count; /* in a row */
 };
 
 struct mmi_build {
     struct mmi_version *version;
     uint32_t kinds; /* mm_device_kind, or'ed; 0: a version's first build before it was prepared */
     enum mmi_build_state state;
-    int32_t preparing_kind;     /* PREPARING: for which kind */
-    struct mmi_failure failure; /* BAD */
-    struct mmi_opened *opened;  /* PREPARED only */
-    struct mmi_list closable;   /* linked: PREPARED without users, least recently used first */
-    uint64_t closable_bytes;    /* counted while linked */
+    int32_t preparing_kind; /* PREPARING: for which kind */
     _Atomic uint32_t prepare_permille;
+    struct mmi_failure failure;  /* BAD */
+    struct mmi_opened *opened;   /* PREPARED only */
+    struct mmi_list closable;    /* linked: PREPARED without users, least recently used first */
+    uint64_t closable_bytes;     /* counted while linked */
     _Atomic uint64_t read_bytes; /* PREPARING: of the source, so far */
     /* Found out once, kept when the description is closed. */
     bool keyed; /* `target`, with the version's content, finds the artifact */
     bool bare;  /* the backend has no prepare: there is no key */
+    bool activation_expected, activation_measured;
     struct mmi_hash target;
     uint64_t weights_bytes;
     uint64_t own_bytes; /* estimate, then as measured */
     /* the backend's estimate, then what requests before the first run will need, then the
      * high-water mark */
     uint64_t activation_bytes;
-    bool activation_expected, activation_measured;
     uint64_t prepare_ns; /* of the last one */
 };
 
 struct mmi_version {
-    uint32_t refs; /* the model, users of descriptions, work that was handed out */
+    uint32_t refs;        /* the model, users of descriptions, work that was handed out */
+    uint32_t build_count; /* >= 1 */
     uint64_t number;
     struct mmi_spec *spec;
-    struct mmi_settings settings; /* become the model's when this version does */
-    struct mmi_build builds[MMI_DEVICE_KINDS];
-    uint32_t build_count; /* >= 1 */
+    struct mmi_settings settings;               /* become the model's when this version does */
+    struct mmi_build *builds[MMI_DEVICE_KINDS]; /* [build_count] */
+    struct mmi_build first;
+    struct mmi_build *others; /* memory of those after the first; NULL: there is one for all */
     bool content_known;
+    _Atomic bool abandoned; /* nobody wants it any more: a preparation may stop */
     struct mmi_hash content;
     struct mmi_failure failure; /* of the last load */
     struct mmi_failure refusal; /* a load was refused, and nobody was told yet */
     uint64_t load_ns;           /* of the last one */
-    _Atomic bool abandoned;     /* nobody wants it any more: a preparation may stop */
     struct mmi_list copies;     /* residency's: instances of it that are not NONE */
     struct mmi_list dropping;   /* residency's */
 };
@@ -128,7 +130,11 @@ struct mmi_prepared {
     uint32_t kinds;         /* the one asked for and all that have its layout */
     bool keyed, bare, made; /* made: the backend's prepare ran */
     struct mmi_key key;
+    struct mmi_build *others; /* a version's first build that does not serve the whole mesh: memory
+                                 for the others, mmi_builds_new; else NULL */
 };
+/* NULL = out of memory. */
+struct mmi_build *mmi_builds_new(const mm_allocator *alloc);
 
 /* What preparing needs from the mesh. */
 struct mmi_preparer {

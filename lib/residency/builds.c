@@ -56,14 +56,14 @@ void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version) {
         return;
     }
     for (uint32_t i = 0; i < version->build_count; i++) {
-        unlist(res, &version->builds[i]);
+        unlist(res, version->builds[i]);
     }
     mmi_list_push_back(&res->dropping, &version->dropping);
 }
 
 bool mmi_version_preparing(const struct mmi_version *version) {
     for (uint32_t i = 0; i < version->build_count; i++) {
-        if (version->builds[i].state == MMI_BUILD_PREPARING) {
+        if (version->builds[i]->state == MMI_BUILD_PREPARING) {
             return true;
         }
     }
@@ -87,7 +87,7 @@ bool mmi_failure_recall(const struct mmi_residency *res, const struct mmi_failur
 const struct mmi_failure *mmi_version_bad_build(const struct mmi_residency *res,
                                                 const struct mmi_version *version, uint32_t kinds) {
     for (uint32_t i = 0; i < version->build_count; i++) {
-        const struct mmi_build *build = &version->builds[i];
+        const struct mmi_build *build = version->builds[i];
         bool asked = kinds == UINT32_MAX || (build->kinds & kinds);
         if (asked && build->state == MMI_BUILD_BAD &&
             mmi_failure_holds(&build->failure, mmi_res_now(res))) {

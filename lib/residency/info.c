@@ -55,8 +55,8 @@ static const struct mmi_failure *failure_of(const struct mmi_version *version) {
         return &version->failure;
     }
     for (uint32_t i = 0; i < version->build_count; i++) {
-        if (version->builds[i].failure.status != MM_OK) {
-            return &version->builds[i].failure;
+        if (version->builds[i]->failure.status != MM_OK) {
+            return &version->builds[i]->failure;
         }
     }
     return NULL;
@@ -120,7 +120,7 @@ static void fill_version(struct mmi_version *version, struct mmi_model_info *inf
     info->load_ns = version->load_ns;
     info->failure = failure_of(version);
     for (uint32_t i = 0; i < version->build_count; i++) {
-        const struct mmi_build *build = &version->builds[i];
+        const struct mmi_build *build = version->builds[i];
         info->prepared |= build->state == MMI_BUILD_PREPARED || build->keyed;
         info->weights_bytes = mmi_max_u64(info->weights_bytes, build->weights_bytes);
         info->activation_bytes = mmi_max_u64(info->activation_bytes, build->activation_bytes);
@@ -352,7 +352,7 @@ static struct mmi_instance *resident_copy(const struct mmi_version *version) {
 
 static bool was_prepared(const struct mmi_version *version) {
     for (uint32_t i = 0; i < version->build_count; i++) {
-        if (version->builds[i].keyed || version->builds[i].bare) {
+        if (version->builds[i]->keyed || version->builds[i]->bare) {
             return true;
         }
     }

@@ -27,7 +27,7 @@ static const struct mmi_build *sizes_of(struct mmi_version *version, int32_t kin
     const struct mmi_build *guess = NULL;
     *estimated = false;
     for (uint32_t i = 0; i < version->build_count; i++) {
-        const struct mmi_build *build = &version->builds[i];
+        const struct mmi_build *build = version->builds[i];
         bool sized = build->keyed || build->bare;
         if (sized && (build->kinds & (uint32_t)kind)) {
             return build;

@@ -142,7 +142,7 @@ struct progress {
 
 static struct progress progress_of(const struct mmi_version *version) {
     for (uint32_t i = 0; i < version->build_count; i++) {
-        const struct mmi_build *build = &version->builds[i];
+        const struct mmi_build *build = version->builds[i];
         if (build->state == MMI_BUILD_PREPARING) {
             return (struct progress){STAGE_PREPARING, atomic_load(&build->prepare_permille),
                                      atomic_load(&build->read_bytes), 0};

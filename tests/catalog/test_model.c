@@ -54,8 +54,13 @@ struct naive {
     size_t stale_count, live;
 };
 
-static void name_of(uint64_t number, char name[32]) {
-    snprintf(name, 32, "model/%llu", (unsigned long long)number);
+#define NAME_BYTES 128
+
+/* Every third is a long one. */
+static void name_of(uint64_t number, char name[NAME_BYTES]) {
+    static const char folder[] = "where/names/are/longer/than/what/the/model/itself/has/room/for";
+    snprintf(name, NAME_BYTES, "%s/%llu", number % 3 == 0 ? folder : "model",
+             (unsigned long long)number);
 }
 
 static void check_walk(struct fixture *fixture, const struct naive *naive) {
@@ -73,7 +78,7 @@ static void check_walk(struct fixture *fixture, const struct naive *naive) {
 }
 
 static void step(struct fixture *fixture, struct naive *naive, uint64_t *seed) {
-    char name[32];
+    char name[NAME_BYTES];
     uint64_t number = test_random_below(seed, NAMES);
     name_of(number, name);
     uint64_t *id = &naive->ids[number];
@@ -144,6 +149,41 @@ static void test_a_handle_is_never_given_twice(void **state) {
     fixture_fini(&fixture);
 }
 
+/* One number has short and long names in turn: none is found by another's, nor by a part of it. */
+static void test_names_of_every_length(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, UINT32_MAX, 0);
+    static const size_t lengths[] = {1, 63, 64, 65, 62, 255, 8, 128, 7, 71, 72, 254};
+    char name[257];
+    uint64_t before = 0;
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        memset(name, 'x', sizeof(name));
+        name[lengths[i]] = '\0';
+        uint64_t id = add(&fixture, name);
+        assert_true(before == 0 || (uint32_t)id == (uint32_t)before);
+        for (size_t length = 0; length <= 256; length++) {
+            memset(name, 'x', sizeof(name));
+            name[length] = '\0';
+            uint64_t found = mmi_catalog_find(&fixture.catalog, name);
+            assert_int_equal(found, length == lengths[i] ? id : 0);
+        }
+        take_out(&fixture, id);
+        before = id;
+    }
+    struct mmi_model *model = NULL;
+    assert_int_equal(mmi_catalog_add(&fixture.catalog, name, &model, &fixture.err),
+                     MM_INVALID_ARGUMENT); /* 256 bytes */
+    fixture_fini(&fixture);
+}
+
+/* Ten thousands may be registered: what few of them need is allocated when they need it. */
+static void test_what_a_registered_model_takes(void **state) {
+    (void)state;
+    assert_true(sizeof(struct mmi_model) <= 384);
+    assert_true(sizeof(struct mmi_version) <= 384);
+}
+
 static void test_foreign_handles_lead_nowhere(void **state) {
     (void)state;
     struct fixture fixture;
@@ -173,14 +213,14 @@ static void test_models_never_move(void **state) {
     fixture_init(&fixture, UINT32_MAX, 0);
     static struct mmi_model *models[3000];
     for (uint64_t i = 0; i < 3000; i++) {
-        char name[32];
+        char name[NAME_BYTES];
         name_of(i, name);
         uint64_t id = add(&fixture, name);
         models[i] = mmi_catalog_get(&fixture.catalog, id);
         assert_int_equal((uintptr_t)models[i] % 64, 0);
     }
     for (uint64_t i = 0; i < 3000; i++) {
-        char name[32];
+        char name[NAME_BYTES];
         name_of(i, name);
         assert_ptr_equal(mmi_catalog_at(&fixture.catalog, mmi_catalog_find(&fixture.catalog, name)),
                          models[i]);
@@ -260,7 +300,7 @@ static void test_without_memory_nothing_changes(void **state) {
     struct fixture fixture;
     fixture_init(&fixture, UINT32_MAX, 0);
     for (uint64_t i = 0; i < 200; i++) {
-        char name[32];
+        char name[NAME_BYTES];
         name_of(i, name);
         for (uint64_t nth = 1;; nth++) {
             struct mmi_model *model = NULL;
@@ -295,6 +335,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test_prestate(test_random_steps, &seed),
         cmocka_unit_test_prestate(test_random_steps_with_few_generations, &seed),
         cmocka_unit_test(test_a_handle_is_never_given_twice),
+        cmocka_unit_test(test_names_of_every_length),
+        cmocka_unit_test(test_what_a_registered_model_takes),
         cmocka_unit_test(test_foreign_handles_lead_nowhere),
         cmocka_unit_test(test_models_never_move),
         cmocka_unit_test(test_a_new_life_remembers_nothing),

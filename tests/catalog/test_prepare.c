@@ -123,9 +123,9 @@ static bool prepare_ok(struct fixture *fixture, struct mmi_version *version) {
 }
 
 static void close_version(struct fixture *fixture, struct mmi_version *version) {
-    mmi_opened_close(&fixture->world.env.alloc, version->builds[0].opened);
-    version->builds[0].opened = NULL;
-    version->builds[0].state = MMI_BUILD_UNPREPARED;
+    mmi_opened_close(&fixture->world.env.alloc, version->builds[0]->opened);
+    version->builds[0]->opened = NULL;
+    version->builds[0]->state = MMI_BUILD_UNPREPARED;
 }
 
 static void free_version(struct fixture *fixture, struct mmi_version *version) {
@@ -148,16 +148,16 @@ static void test_from_a_file_to_an_open_description(void **state) {
     write_model(&fixture, "weights_bytes 300k\ngroups 3\nseed 7\nactivation_bytes 5k\n");
     struct mmi_version *version = new_version(&fixture, NULL);
     assert_true(prepare_ok(&fixture, version));
-    assert_true(version->builds[0].keyed && !version->builds[0].bare);
-    assert_int_equal(version->builds[0].weights_bytes, 300 * 1024);
-    assert_int_equal(version->builds[0].activation_bytes, 5 * 1024);
-    const mm_description *description = &version->builds[0].opened->description;
+    assert_true(version->builds[0]->keyed && !version->builds[0]->bare);
+    assert_int_equal(version->builds[0]->weights_bytes, 300 * 1024);
+    assert_int_equal(version->builds[0]->activation_bytes, 5 * 1024);
+    const mm_description *description = &version->builds[0]->opened->description;
     assert_int_equal(description->input_count, 1);
     assert_string_equal(description->inputs[0].name, "x");
-    assert_string_equal(version->builds[0].opened->backend->table->name, "echo");
-    assert_string_equal(version->builds[0].opened->format->name, "echo");
-    assert_int_equal(version->builds[0].opened->view.group_count, 3);
-    assert_true(version->builds[0].opened->host_bytes > 0);
+    assert_string_equal(version->builds[0]->opened->backend->table->name, "echo");
+    assert_string_equal(version->builds[0]->opened->format->name, "echo");
+    assert_int_equal(version->builds[0]->opened->view.group_count, 3);
+    assert_true(version->builds[0]->opened->host_bytes > 0);
     assert_int_equal(fixture.permille, 1000);
     assert_false(fixture.went_back);
     free_version(&fixture, version);
@@ -172,11 +172,11 @@ static void test_the_way_back_needs_no_origin(void **state) {
     write_model(&fixture, "weights_bytes 100k\nseed 3\n");
     struct mmi_version *version = new_version(&fixture, NULL);
     assert_true(prepare_ok(&fixture, version));
-    uint64_t io_hash = version->builds[0].opened->io_hash;
+    uint64_t io_hash = version->builds[0]->opened->io_hash;
     close_version(&fixture, version);
     assert_int_equal(unlink(fixture.path), 0);
     assert_false(prepare_ok(&fixture, version));
-    assert_int_equal(version->builds[0].opened->io_hash, io_hash);
+    assert_int_equal(version->builds[0]->opened->io_hash, io_hash);
     free_version(&fixture, version);
     fixture_fini(&fixture);
 }
@@ -192,7 +192,7 @@ static void test_equal_content_is_prepared_once(void **state) {
     assert_true(prepare_ok(&fixture, first));
     assert_false(prepare_ok(&fixture, second));
     assert_memory_equal(&first->content, &second->content, sizeof(first->content));
-    assert_memory_equal(&first->builds[0].target, &second->builds[0].target,
+    assert_memory_equal(&first->builds[0]->target, &second->builds[0]->target,
                         sizeof(struct mmi_hash));
 
     char text[64];
@@ -217,7 +217,7 @@ static void test_other_config_other_artifact(void **state) {
     struct mmi_version *second = mmi_version_new(&fixture.world.env.alloc, &spec, 1);
     assert_true(prepare_ok(&fixture, first));
     assert_true(prepare_ok(&fixture, second));
-    assert_string_equal(second->builds[0].opened->view.config, "a=2");
+    assert_string_equal(second->builds[0]->opened->view.config, "a=2");
     free_version(&fixture, first);
     free_version(&fixture, second);
     fixture_fini(&fixture);
@@ -307,8 +307,8 @@ static void test_a_backend_without_prepare_gets_the_origin(void **state) {
     saw_source = false;
     assert_false(prepare_ok(&fixture, version));
     assert_true(saw_source);
-    assert_true(version->builds[0].bare && !version->builds[0].keyed);
-    assert_null(version->builds[0].opened->view.source); /* it is closed by now */
+    assert_true(version->builds[0]->bare && !version->builds[0]->keyed);
+    assert_null(version->builds[0]->opened->view.source); /* it is closed by now */
     assert_int_equal(mmi_store_stats(fixture.store).memory_bytes, 0);
     free_version(&fixture, version);
     fixture_fini(&fixture);
@@ -408,9 +408,10 @@ static void test_two_layouts_are_two_builds(void **state) {
     assert_true(prepare_for_ok(&fixture, version, MM_DEVICE_SIM));
     assert_int_equal(prepared_for, MM_DEVICE_SIM);
     struct mmi_build *sim = mmi_version_build(version, MM_DEVICE_SIM);
-    assert_ptr_equal(sim, &version->builds[0]);
+    assert_ptr_equal(sim, version->builds[0]);
     assert_int_equal(sim->kinds, MM_DEVICE_SIM);
     assert_ptr_equal(mmi_version_described(version), sim);
+    assert_non_null(version->others); /* asking for another build cannot fail any more */
 
     struct mmi_build *host = mmi_version_build(version, MM_DEVICE_HOST);
     assert_ptr_not_equal(host, sim);
@@ -440,6 +441,7 @@ static void test_one_layout_is_one_build(void **state) {
     assert_ptr_equal(build, mmi_version_build(version, MM_DEVICE_SIM));
     assert_int_equal(build->kinds, MM_DEVICE_HOST | MM_DEVICE_SIM);
     assert_int_equal(version->build_count, 1);
+    assert_null(version->others);
     struct mmi_signatures *const *signatures = build->opened->signatures;
     unsigned host = mmi_kind_index(MM_DEVICE_HOST), sim = mmi_kind_index(MM_DEVICE_SIM);
     assert_ptr_not_equal(signatures[host], signatures[sim]);
@@ -472,7 +474,7 @@ static void test_a_kind_that_the_backend_has_not(void **state) {
     struct mmi_version *version = new_apart(&fixture, &apart, MM_DEVICE_CUDA | MM_DEVICE_SIM);
     assert_true(prepare_for_ok(&fixture, version, MM_DEVICE_HOST));
     assert_int_equal(prepared_for, MM_DEVICE_SIM);
-    assert_int_equal(version->builds[0].kinds, MM_DEVICE_SIM);
+    assert_int_equal(version->builds[0]->kinds, MM_DEVICE_SIM);
     free_version(&fixture, version);
     fixture_fini(&fixture);
 
@@ -480,7 +482,8 @@ static void test_a_kind_that_the_backend_has_not(void **state) {
     write_model(&fixture, "weights_bytes 10k\n");
     version = new_apart(&fixture, &apart, MM_DEVICE_CUDA); /* it can be described all the same */
     assert_true(prepare_for_ok(&fixture, version, MM_DEVICE_HOST));
-    assert_int_equal(version->builds[0].kinds, MM_DEVICE_CUDA);
+    assert_int_equal(version->builds[0]->kinds, MM_DEVICE_CUDA);
+    assert_ptr_not_equal(mmi_version_build(version, MM_DEVICE_HOST), version->builds[0]);
     free_version(&fixture, version);
     fixture_fini(&fixture);
 }
@@ -520,7 +523,7 @@ static void expect_whole_after(struct fixture *fixture, struct mmi_version *vers
     world_fail_alloc(&fixture->world, 0);
     world_fault(&fixture->world, NULL, 0, 0);
     prepare_ok(fixture, version);
-    assert_int_equal(version->builds[0].weights_bytes, 70 * 1024);
+    assert_int_equal(version->builds[0]->weights_bytes, 70 * 1024);
     free_version(fixture, version);
 }
 

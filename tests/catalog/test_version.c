@@ -108,7 +108,7 @@ static void test_a_spec_is_copied(void **state) {
     assert_int_equal(spec->data_bytes, 3);
     assert_int_equal(version->number, 7);
     assert_int_equal(version->refs, 1);
-    assert_int_equal(version->builds[0].state, MMI_BUILD_UNPREPARED);
+    assert_int_equal(version->builds[0]->state, MMI_BUILD_UNPREPARED);
     mmi_version_free(&world.env.alloc, version);
     version = mmi_version_new(&world.env.alloc, &(struct mmi_spec){.data = source}, 1);
     assert_null(version->spec->source);
@@ -152,15 +152,16 @@ static struct mmi_prepared prepared_for(struct mmi_opened *opened, uint32_t kind
                                  .key = {.content = {7, 7}, .target = {low, 0}}};
 }
 
-static void commit(struct mmi_version *version, int32_t kind, struct mmi_opened *opened,
-                   uint32_t kinds) {
+static void commit(struct world *world, struct mmi_version *version, int32_t kind,
+                   struct mmi_opened *opened, uint32_t kinds) {
     struct mmi_prepared prepared = prepared_for(opened, kinds, (uint64_t)kind);
+    prepared.others = version->others ? NULL : mmi_builds_new(&world->env.alloc);
     mmi_build_commit(mmi_version_build(version, kind), &prepared);
 }
 
 static void free_version(struct world *world, struct mmi_version *version) {
     for (uint32_t i = 0; i < version->build_count; i++) {
-        version->builds[i].opened = NULL; /* not ours to close */
+        version->builds[i]->opened = NULL; /* not ours to close */
     }
     mmi_version_free(&world->env.alloc, version);
 }
@@ -172,23 +173,23 @@ static void test_builds_share_no_kind(void **state) {
     world_init(&world);
     struct mmi_version *version = new_version(&world);
     struct mmi_build *first = mmi_version_build(version, MM_DEVICE_SIM);
-    assert_ptr_equal(first, &version->builds[0]);
+    assert_ptr_equal(first, version->builds[0]);
     assert_ptr_equal(first->version, version);
     /* Not prepared yet: it may turn out to be for any kind. */
     assert_ptr_equal(mmi_version_build(version, MM_DEVICE_HOST), first);
-    commit(version, MM_DEVICE_SIM, &opened[0], MM_DEVICE_SIM);
+    commit(&world, version, MM_DEVICE_SIM, &opened[0], MM_DEVICE_SIM);
     assert_ptr_equal(opened[0].build, first);
 
     struct mmi_build *second = mmi_version_build(version, MM_DEVICE_HOST);
-    assert_ptr_equal(second, &version->builds[1]);
+    assert_ptr_equal(second, version->builds[1]);
     assert_ptr_equal(mmi_version_build(version, MM_DEVICE_HOST), second);
     struct mmi_build *third = mmi_version_build(version, MM_DEVICE_CUDA);
-    assert_ptr_equal(third, &version->builds[2]);
+    assert_ptr_equal(third, version->builds[2]);
     assert_int_equal(version->build_count, 3);
     /* The third has cuda already, though this would do for it. */
-    commit(version, MM_DEVICE_HOST, &opened[1], MM_DEVICE_HOST | MM_DEVICE_CUDA);
+    commit(&world, version, MM_DEVICE_HOST, &opened[1], MM_DEVICE_HOST | MM_DEVICE_CUDA);
     assert_int_equal(second->kinds, MM_DEVICE_HOST);
-    commit(version, MM_DEVICE_CUDA, &opened[2], MM_DEVICE_HOST | MM_DEVICE_CUDA);
+    commit(&world, version, MM_DEVICE_CUDA, &opened[2], MM_DEVICE_HOST | MM_DEVICE_CUDA);
     assert_int_equal(third->kinds, MM_DEVICE_CUDA);
     assert_ptr_equal(mmi_version_build(version, MM_DEVICE_SIM), first);
     free_version(&world, version);
@@ -202,7 +203,7 @@ static void test_what_a_build_found_out(void **state) {
     world_init(&world);
     struct mmi_version *version = new_version(&world);
     assert_null(mmi_version_described(version));
-    commit(version, MM_DEVICE_HOST, &opened, MM_DEVICE_HOST | MM_DEVICE_SIM);
+    commit(&world, version, MM_DEVICE_HOST, &opened, MM_DEVICE_HOST | MM_DEVICE_SIM);
     struct mmi_build *build = mmi_version_described(version);
     assert_ptr_equal(build, mmi_version_build(version, MM_DEVICE_SIM));
     assert_int_equal(build->state, MMI_BUILD_PREPARED);
@@ -218,7 +219,7 @@ static void test_what_a_build_found_out(void **state) {
     build->activation_bytes = 500;
     build->activation_measured = true;
     build->own_bytes = 600;
-    commit(version, MM_DEVICE_HOST, &opened, MM_DEVICE_HOST | MM_DEVICE_SIM);
+    commit(&world, version, MM_DEVICE_HOST, &opened, MM_DEVICE_HOST | MM_DEVICE_SIM);
     assert_int_equal(build->activation_bytes, 500);
     assert_int_equal(build->own_bytes, 600);
     free_version(&world, version);

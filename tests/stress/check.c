@@ -146,7 +146,7 @@ static uint32_t check_build(struct walk *walk, const char *name, const struct mm
 static void check_version(struct walk *walk, const char *name, const struct mmi_version *version) {
     uint32_t users = 0;
     for (uint32_t i = 0; i < version->build_count; i++) {
-        users += check_build(walk, name, &version->builds[i]);
+        users += check_build(walk, name, version->builds[i]);
     }
     expect(walk, version->refs > users, "%s: %u users on %u references", name, users,
            version->refs);
