@@ -165,9 +165,6 @@ mm_status mm_mesh_stats_get(mm_mesh *mesh, mm_mesh_stats *stats) {
 
 static void fill_victim(void *ctx, size_t i, const struct mmi_victim_info *from) {
     mm_plan *plan = ctx;
-    if (!plan->victims || i >= plan->victim_capacity) {
-        return;
-    }
     mm_victim *victim = &plan->victims[i];
     *victim = (mm_victim){.bytes = from->bytes,
                           .idle_ns = from->idle_ns,
@@ -184,7 +181,9 @@ mm_status mm_plan_load(mm_mesh *mesh, mm_model model, mm_plan *plan, mm_error *e
         return mmi_fail(err, MM_INVALID_ARGUMENT, "model: no handle");
     }
     struct mmi_plan_info info;
-    MMI_TRY(mmi_plan_info_get(&mesh->res, model.id, &info, fill_victim, &filled, err));
+    struct mmi_victim_visitor visitor = {fill_victim, &filled,
+                                         filled.victims ? filled.victim_capacity : 0};
+    MMI_TRY(mmi_plan_info_get(&mesh->res, model.id, &info, &visitor, err));
     filled.status = info.status;
     copy_name(filled.device, sizeof(filled.device), info.device);
     filled.needed_bytes = info.needed_bytes;

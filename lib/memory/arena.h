@@ -83,13 +83,14 @@ bool mmi_arena_fits(const struct mmi_arena *arena, uint64_t bytes, uint64_t rese
 
 /* A trial answers "and if these left?" exactly: as mmi_arena_fits would after their give. Between
  * begin and end the arena does not change. One trial at a time per arena. begin, end: O(1).
- * Releasing and keeping a block: O(1), a small one: O(blocks in its chunk). */
+ * Releasing and keeping a block: O(1). */
 void mmi_trial_begin(struct mmi_arena *arena);
 /* A block is released once; a zeroed block does nothing. */
 void mmi_trial_release(struct mmi_arena *arena, const struct mmi_block *block);
 /* Undo the release of a block in this trial (to drop a victim that proved unnecessary). */
 void mmi_trial_keep(struct mmi_arena *arena, const struct mmi_block *block);
-/* O(1) for PAGED and large, O(released blocks) for small. */
+/* O(1) for PAGED and large. Small: O(released blocks), and O(blocks in a chunk) for each chunk that a
+ * block was released or kept in since the last such call. */
 bool mmi_trial_fits(const struct mmi_arena *arena, uint64_t bytes, uint64_t reserve_bytes);
 uint64_t mmi_trial_free_bytes(const struct mmi_arena *arena); /* whole pages or chunks */
 void mmi_trial_end(struct mmi_arena *arena);

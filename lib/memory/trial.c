@@ -29,6 +29,9 @@ static void join(struct mmi_arena *arena, struct mmi_shared *shared) {
     arena->trial_shared = shared;
 }
 
+/* It takes a walk, and only who looks for a hole wants it. */
+#define GAP_UNKNOWN UINT32_MAX
+
 static uint32_t longest_gap(const struct mmi_arena *arena, const struct mmi_shared *shared) {
     uint32_t longest = 0;
     uint32_t gap = 0;
@@ -51,7 +54,7 @@ void mmi_trial_release(struct mmi_arena *arena, const struct mmi_block *block) {
     join(arena, shared);
     block->span->trial = arena->trial;
     arena->trial_freed += --shared->trial_live == 0;
-    shared->trial_gap = longest_gap(arena, shared);
+    shared->trial_gap = GAP_UNKNOWN;
 }
 
 void mmi_trial_keep(struct mmi_arena *arena, const struct mmi_block *block) {
@@ -64,7 +67,7 @@ void mmi_trial_keep(struct mmi_arena *arena, const struct mmi_block *block) {
     assert(block->span->trial == arena->trial);
     block->span->trial = 0;
     arena->trial_freed -= shared->trial_live++ == 0;
-    shared->trial_gap = longest_gap(arena, shared);
+    shared->trial_gap = GAP_UNKNOWN;
 }
 
 /* A chunk that loses its last block is no shared chunk any more, and its holes serve nobody. */
@@ -73,7 +76,10 @@ static bool stays_shared(const struct mmi_arena *arena, const struct mmi_shared 
 }
 
 static bool finds_hole(const struct mmi_arena *arena, uint32_t units) {
-    for (const struct mmi_shared *s = arena->trial_shared; s; s = s->trial_next) {
+    for (struct mmi_shared *s = arena->trial_shared; s; s = s->trial_next) {
+        if (s->trial_gap == GAP_UNKNOWN) {
+            s->trial_gap = longest_gap(arena, s);
+        }
         if (s->trial_live > 0 && s->trial_gap >= units) {
             return true;
         }

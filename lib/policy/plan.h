@@ -61,8 +61,16 @@ struct mmi_fit_query {
     bool (*fits)(void *ctx); /* the need, with the reserve, after what was released */
 };
 
+/* A candidate's place among those that leave. */
+struct mmi_plan_key {
+    uint32_t rank; /* by step and, mostly, class */
+    uint32_t at;   /* which candidate */
+    uint64_t time;
+};
+
 struct mmi_plan_input {
-    struct mmi_candidate *candidates; /* [count]; reordered in place */
+    const struct mmi_candidate *candidates; /* [count] */
+    struct mmi_plan_key *keys;              /* [count]: room for the plan's own use */
     size_t count;
     uint8_t evict_class; /* of who asks */
     bool fits_empty;     /* would it fit if the device were empty? */
@@ -81,7 +89,8 @@ struct mmi_plan_output {
     uint64_t wait_until_ns; /* STAY: when enough may leave. LEASED: when all victims may; 0 = now */
 };
 
-/* Everything in *output is set. O(n + k log n) for k candidates looked at; no memory is taken. */
+/* Everything in *output is set. O(n + k log k) for k candidates looked at, mostly; never more than
+ * O(n log n). No memory is taken. */
 void mmi_plan(const struct mmi_plan_input *input, struct mmi_plan_output *output);
 
 #endif

@@ -30,7 +30,6 @@ struct mmi_candidate {
     uint64_t bytes;      /* charged on this device */
     uint64_t load_cost_ns;  /* what a reload would cost; 0 = unknown */
     uint64_t stay_until_ns; /* min residency: not before this time; 0 = any time */
-    uint32_t rank;          /* the plan's own: its place, before time decides */
 };
 
 /* The order of leaving among equals is that of the last use. */

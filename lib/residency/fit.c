@@ -15,10 +15,10 @@ struct room {
 
 static void list_rooms(struct mmi_residency *res, struct room rooms[ROOMS]) {
     rooms[0] = (struct room){(void **)&res->candidates, sizeof(*res->candidates)};
-    rooms[1] = (struct room){(void **)&res->planned, sizeof(struct mmi_instance *)};
+    rooms[1] = (struct room){(void **)&res->planned, sizeof(*res->planned)};
     rooms[2] = (struct room){(void **)&res->victims, sizeof(*res->victims)};
     rooms[3] = (struct room){(void **)&res->largest, sizeof(*res->largest)};
-    rooms[4] = (struct room){(void **)&res->released, sizeof(*res->released)};
+    rooms[4] = (struct room){(void **)&res->plan_keys, sizeof(*res->plan_keys)};
 }
 
 bool mmi_fit_reserve_room(struct mmi_residency *res) {
@@ -83,35 +83,32 @@ static double heat_of_share(const struct mmi_residency *res, const struct mmi_ve
 /* Its model is served without it. */
 static bool is_spare(const struct mmi_instance *instance) {
     uint32_t ready = 0;
-    const struct mmi_list *copies = &instance->version->copies;
-    if (copies->next->next == copies) {
-        return false;
+    if (instance->copy.next == instance->copy.prev) {
+        return false; /* the only one: both lead to the head */
     }
+    const struct mmi_list *copies = &instance->version->copies;
     MMI_LIST_EACH(node, copies) {
         ready += mmi_instance_state(MMI_CONTAINER(node, struct mmi_instance, copy)) == MMI_READY;
     }
     return ready > mmi_max_u64(1, instance->version->settings.min_replicas);
 }
 
-static struct mmi_candidate candidate_of(const struct mmi_residency *res,
-                                         const struct mmi_instance *instance,
-                                         const struct mmi_need *need) {
+static void candidate_of(const struct mmi_residency *res, const struct mmi_instance *instance,
+                         const struct mmi_need *need, struct mmi_candidate *candidate) {
     const struct mmi_model *model = instance->model;
     bool hotter = need->heat > 0 && heat_of_share(res, instance->version) >= need->heat;
-    return (struct mmi_candidate){.evict_class = model ? (uint8_t)model->settings.evict_class : 0,
-                                  .barred = (model && model->settings.pinned) || hotter,
-                                  .self = need->self && model == need->self,
-                                  .stalled = need->scratch && instance->stalled > 0,
-                                  .spare = is_spare(instance),
-                                  .state = (uint8_t)candidate_state(instance),
-                                  .last_used = mmi_slot_last_used(instance->slot),
-                                  .bytes = instance->block.charged_bytes,
-                                  .load_cost_ns = instance->load_ns,
-                                  .stay_until_ns = instance->stay_until_ns};
+    *candidate =
+        (struct mmi_candidate){.evict_class = model ? (uint8_t)model->settings.evict_class : 0,
+                               .barred = (model && model->settings.pinned) || hotter,
+                               .self = need->self && model == need->self,
+                               .stalled = need->scratch && instance->stalled > 0,
+                               .spare = is_spare(instance),
+                               .state = (uint8_t)candidate_state(instance),
+                               .last_used = mmi_slot_last_used(instance->slot),
+                               .bytes = instance->block.charged_bytes,
+                               .load_cost_ns = instance->load_ns,
+                               .stay_until_ns = instance->stay_until_ns};
 }
-
-/* Released in the trial: not, still in the heap of the largest, out of it. */
-enum { KEPT, RELEASED, POPPED };
 
 struct query {
     struct mmi_residency *res;
@@ -120,27 +117,23 @@ struct query {
     size_t count;      /* instances */
     size_t heap_count; /* of res->largest */
     uint64_t scratch_bytes;
+    uint64_t most_activation_bytes; /* of all of them */
 };
 
-static uint64_t activation_of(const struct query *query, size_t at) {
-    const struct mmi_instance *instance = query->res->planned[query->res->largest[at]];
-    return atomic_load_explicit(&instance->activation_bytes, memory_order_relaxed);
-}
-
 static void sink(struct query *query, size_t parent) {
-    uint32_t *heap = query->res->largest;
+    struct mmi_planned_bytes *heap = query->res->largest;
     for (;;) {
         size_t first = parent;
         for (size_t child = 2 * parent + 1; child <= 2 * parent + 2 && child < query->heap_count;
              child++) {
-            if (activation_of(query, child) > activation_of(query, first)) {
+            if (heap[child].bytes > heap[first].bytes) {
                 first = child;
             }
         }
         if (first == parent) {
             return;
         }
-        uint32_t held = heap[first];
+        struct mmi_planned_bytes held = heap[first];
         heap[first] = heap[parent];
         heap[parent] = held;
         parent = first;
@@ -148,35 +141,63 @@ static void sink(struct query *query, size_t parent) {
 }
 
 static void rise(struct query *query, size_t child) {
-    uint32_t *heap = query->res->largest;
-    while (child > 0 && activation_of(query, child) > activation_of(query, (child - 1) / 2)) {
-        uint32_t held = heap[child];
+    struct mmi_planned_bytes *heap = query->res->largest;
+    while (child > 0 && heap[child].bytes > heap[(child - 1) / 2].bytes) {
+        struct mmi_planned_bytes held = heap[child];
         heap[child] = heap[(child - 1) / 2];
         heap[(child - 1) / 2] = held;
         child = (child - 1) / 2;
     }
 }
 
+/* What is read of it for a candidate lies far apart: it is asked for some candidates before. */
+#define AHEAD 12u
+
+static void ask_for(const struct mmi_instance *instance) {
+    __builtin_prefetch(&instance->block);
+    __builtin_prefetch(instance->slot);
+    for (unsigned i = 0; i < instance->slot->table->shard_count; i++) {
+        __builtin_prefetch(&instance->slot->shards[i]);
+    }
+    if (instance->model) {
+        __builtin_prefetch(&instance->model->settings);
+    }
+}
+
+static void add_candidate(struct query *query, uint32_t index) {
+    struct mmi_residency *res = query->res;
+    const struct mmi_instance *instance = res->planned[index].instance;
+    uint64_t bytes = atomic_load_explicit(&instance->activation_bytes, memory_order_relaxed);
+    if (bytes > query->need->activation_bytes) { /* others do not decide what is kept free */
+        res->largest[query->heap_count++] = (struct mmi_planned_bytes){bytes, index};
+    }
+    query->most_activation_bytes = mmi_max_u64(query->most_activation_bytes, bytes);
+    candidate_of(res, instance, query->need, &res->candidates[index]);
+    res->candidates[index].index = index;
+}
+
 static struct query take_snapshot(struct mmi_residency *res, struct mmi_devstate *dev,
                                   const struct mmi_need *need) {
     struct query query = {.res = res, .dev = dev, .need = need};
     query.scratch_bytes = dev->scratch_bytes;
+    uint32_t done = 0;
     MMI_LIST_EACH(node, &dev->instances) {
         struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
-        uint32_t index = (uint32_t)query.count++;
-        res->planned[index] = instance;
-        res->released[index] = KEPT;
-        res->largest[index] = index;
-        res->candidates[index] = candidate_of(res, instance, need);
-        res->candidates[index].index = index;
+        ask_for(instance);
+        res->planned[query.count++] = (struct mmi_planned){.instance = instance};
+        if (query.count > AHEAD) {
+            add_candidate(&query, done++);
+        }
     }
-    query.heap_count = query.count;
-    for (size_t i = query.count / 2; i-- > 0;) {
+    while (done < query.count) {
+        add_candidate(&query, done++);
+    }
+    for (size_t i = query.heap_count / 2; i-- > 0;) {
         sink(&query, i);
     }
-    dev->most_activation_bytes = query.count > 0 ? activation_of(&query, 0) : 0;
+    dev->most_activation_bytes = query.most_activation_bytes;
     if (dev->scratch_bytes > 0) { /* one more that is no instance: the scratch of runs */
-        res->planned[query.count] = NULL;
+        res->planned[query.count] = (struct mmi_planned){0};
         res->candidates[query.count] = (struct mmi_candidate){.index = (uint32_t)query.count,
                                                               .state = MMI_CANDIDATE_RUNNING,
                                                               .bytes = dev->scratch_bytes};
@@ -188,71 +209,86 @@ static struct query take_snapshot(struct mmi_residency *res, struct mmi_devstate
 
 static void fit_release(void *ctx, const struct mmi_candidate *candidate) {
     struct query *query = ctx;
-    struct mmi_instance *instance = query->res->planned[candidate->index];
+    struct mmi_planned *planned = &query->res->planned[candidate->index];
     struct mmi_arena *arena = query->dev->device->arena;
-    if (!instance) {
+    if (!planned->instance) {
         mmi_scratch_each_block(query->dev, arena, mmi_trial_release);
         query->scratch_bytes = 0;
         return;
     }
-    query->res->released[candidate->index] = RELEASED;
-    if (instance->block.bytes) {
-        mmi_trial_release(arena, &instance->block);
+    planned->state = MMI_PLANNED_RELEASED;
+    if (planned->instance->block.bytes) {
+        mmi_trial_release(arena, &planned->instance->block);
     }
 }
 
 static void fit_keep(void *ctx, const struct mmi_candidate *candidate) {
     struct query *query = ctx;
     struct mmi_residency *res = query->res;
-    struct mmi_instance *instance = res->planned[candidate->index];
+    struct mmi_planned *planned = &res->planned[candidate->index];
     struct mmi_arena *arena = query->dev->device->arena;
-    if (!instance) {
+    if (!planned->instance) {
         mmi_scratch_each_block(query->dev, arena, mmi_trial_keep);
         query->scratch_bytes = query->dev->scratch_bytes;
         return;
     }
-    if (res->released[candidate->index] == POPPED) {
-        res->largest[query->heap_count] = candidate->index;
+    if (planned->state == MMI_PLANNED_POPPED) {
+        const struct mmi_instance *instance = planned->instance;
+        uint64_t bytes = atomic_load_explicit(&instance->activation_bytes, memory_order_relaxed);
+        res->largest[query->heap_count] = (struct mmi_planned_bytes){bytes, candidate->index};
         rise(query, query->heap_count++);
     }
-    res->released[candidate->index] = KEPT;
-    if (instance->block.bytes) {
-        mmi_trial_keep(arena, &instance->block);
+    planned->state = MMI_PLANNED_KEPT;
+    if (planned->instance->block.bytes) {
+        mmi_trial_keep(arena, &planned->instance->block);
     }
 }
 
-/* The largest high-water mark among those that remain. */
+/* The largest high-water mark among those that remain, if it is more than the newcomer's. */
 static uint64_t largest_kept(struct query *query) {
-    uint32_t *heap = query->res->largest;
-    while (query->heap_count > 0 && query->res->released[heap[0]] != KEPT) {
-        query->res->released[heap[0]] = POPPED;
+    struct mmi_planned_bytes *heap = query->res->largest;
+    while (query->heap_count > 0) {
+        struct mmi_planned *planned = &query->res->planned[heap[0].index];
+        if (planned->state == MMI_PLANNED_KEPT) {
+            return heap[0].bytes;
+        }
+        planned->state = MMI_PLANNED_POPPED;
         heap[0] = heap[--query->heap_count];
         sink(query, 0);
     }
-    return query->heap_count > 0 ? activation_of(query, 0) : 0;
+    return 0;
 }
 
 /* What must stay free for activations: the largest need among those that remain, the newcomer
  * included, less what is held for scratch already; and what leaked. */
-static uint64_t reserve_left(struct query *query) {
+static uint64_t reserve_left(const struct query *query, uint64_t largest) {
     const struct mmi_arena *arena = query->dev->device->arena;
-    uint64_t largest = mmi_max_u64(query->need->activation_bytes, largest_kept(query));
     uint64_t reserve = largest ? mmi_arena_rounded(arena, largest) : 0;
     return mmi_add_cap(mmi_sub_floor(reserve, query->scratch_bytes), query->dev->leaked_bytes);
 }
 
-static bool fit_fits(void *ctx) {
-    struct query *query = ctx;
+static bool fits_beside(const struct query *query, uint64_t largest) {
     const struct mmi_arena *arena = query->dev->device->arena;
     const struct mmi_need *need = query->need;
     if (need->scratch) {
         return mmi_trial_fits(arena, need->bytes, query->dev->leaked_bytes);
     }
-    uint64_t reserve = reserve_left(query);
+    uint64_t reserve = reserve_left(query, largest);
     if (need->bytes == 0) {
         return mmi_trial_free_bytes(arena) >= mmi_add_cap(need->shrink_bytes, reserve);
     }
     return mmi_trial_fits(arena, need->bytes, reserve);
+}
+
+/* Mostly it does not, whoever remains: then it does not matter who that is. */
+static bool fit_fits(void *ctx) {
+    struct query *query = ctx;
+    uint64_t own = query->need->activation_bytes;
+    if (!fits_beside(query, own)) {
+        return false;
+    }
+    uint64_t largest = query->need->scratch ? 0 : largest_kept(query);
+    return largest <= own || fits_beside(query, largest);
 }
 
 bool mmi_fit_empty(const struct mmi_devstate *dev, const struct mmi_need *need) {
@@ -280,7 +316,7 @@ void mmi_fit_activation(struct mmi_instance *instance, uint64_t bytes) {
 }
 
 struct mmi_instance *mmi_fit_victim(const struct mmi_residency *res, uint32_t index) {
-    return res->planned[index];
+    return res->planned[index].instance;
 }
 
 /* Room for everything, whatever is to be kept free: most loads need no snapshot of who is there. */
@@ -304,6 +340,7 @@ void mmi_fit_plan(struct mmi_residency *res, struct mmi_devstate *dev, const str
     struct query query = take_snapshot(res, dev, need);
     struct mmi_plan_input input = {
         .candidates = res->candidates,
+        .keys = res->plan_keys,
         .count = query.count + (dev->scratch_bytes > 0),
         .evict_class = need->evict_class,
         .fits_empty = mmi_fit_empty(dev, need),

@@ -283,14 +283,9 @@ static mm_status status_of(enum mmi_verdict verdict) {
     return MM_TOO_LARGE;
 }
 
-struct plan_visitor {
-    void (*visit)(void *ctx, size_t i, const struct mmi_victim_info *victim);
-    void *ctx;
-};
-
 static void visit_victims(struct mmi_residency *res, const struct mmi_plan_output *plan,
-                          struct mmi_plan_info *info, const struct plan_visitor *visitor) {
-    for (size_t i = 0; i < plan->victim_count; i++) {
+                          struct mmi_plan_info *info, const struct mmi_victim_visitor *visitor) {
+    for (size_t i = 0; i < plan->victim_count && i < visitor->most; i++) {
         const struct mmi_instance *instance = mmi_fit_victim(res, plan->victims[i]);
         const struct mmi_model *model = instance->model;
         struct mmi_victim_info victim = {.name = model ? mmi_model_name(model) : instance->label,
@@ -308,7 +303,7 @@ static uint64_t rounded(const struct mmi_device *device, uint64_t bytes) {
 }
 
 static void fill_plan(struct mmi_residency *res, const struct mmi_load_query *query,
-                      struct mmi_plan_info *info, const struct plan_visitor *visitor) {
+                      struct mmi_plan_info *info, const struct mmi_victim_visitor *visitor) {
     struct mmi_placement placements[MMI_MAX_DEVICES];
     size_t chosen = mmi_place_load(res, query, placements);
     size_t shown = chosen < res->device_count ? chosen : 0;
@@ -388,9 +383,7 @@ static mm_status guess_bytes(struct mmi_residency *res, uint64_t id, uint64_t *b
 }
 
 mm_status mmi_plan_info_get(struct mmi_residency *res, uint64_t id, struct mmi_plan_info *info,
-                            void (*visit)(void *ctx, size_t i,
-                                          const struct mmi_victim_info *victim),
-                            void *ctx, mm_error *err) {
+                            const struct mmi_victim_visitor *visitor, mm_error *err) {
     *info = (struct mmi_plan_info){.device = ""};
     uint64_t guess = 0;
     MMI_TRY(guess_bytes(res, id, &guess, err));
@@ -408,7 +401,7 @@ mm_status mmi_plan_info_get(struct mmi_residency *res, uint64_t id, struct mmi_p
     } else {
         struct mmi_load_query query = {
             .model = model, .version = model->current, .guess_bytes = guess};
-        fill_plan(res, &query, info, &(struct plan_visitor){visit, ctx});
+        fill_plan(res, &query, info, visitor);
     }
     mmi_res_unlock(res);
     return MM_OK;

@@ -66,10 +66,13 @@ struct mmi_plan_info {
     bool estimated, resident;
     size_t victim_count;
 };
-/* Calls visit for each victim, in order of leaving, under the lock. */
+/* Called for the first `most` victims, in order of leaving, under the lock. */
+struct mmi_victim_visitor {
+    void (*visit)(void *ctx, size_t i, const struct mmi_victim_info *victim);
+    void *ctx;
+    size_t most;
+};
 mm_status mmi_plan_info_get(struct mmi_residency *res, uint64_t id, struct mmi_plan_info *info,
-                            void (*visit)(void *ctx, size_t i,
-                                          const struct mmi_victim_info *victim),
-                            void *ctx, mm_error *err);
+                            const struct mmi_victim_visitor *visitor, mm_error *err);
 
 #endif

@@ -31,8 +31,9 @@ static struct mmi_slot *reserve(struct mmi_residency *res, struct mmi_instance *
 
 struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_model *model,
                                       struct mmi_version *version) {
-    struct mmi_instance *instance =
-        mmi_fit_reserve_room(res) ? mmi_alloc(&res->env->alloc, 1, sizeof(*instance)) : NULL;
+    struct mmi_instance *instance = mmi_fit_reserve_room(res)
+                                        ? mmi_alloc_aligned(&res->env->alloc, sizeof(*instance), 64)
+                                        : NULL;
     bool waitable = instance && mmi_cond_init(&instance->arrival, res->env) == 0;
     struct mmi_slot *slot = waitable ? reserve(res, instance) : NULL;
     if (!slot) {

@@ -114,23 +114,28 @@ struct mmi_claim {
 /* ---- Instances ------------------------------------------------------------------------------ */
 
 struct mmi_instance {
-    struct mmi_residency *res;
+    /* What a plan reads of each of thousands: two lines. */
+    _Alignas(64) struct mmi_list on_device;
+    struct mmi_list copy; /* in version->copies */
     struct mmi_slot *slot;
+    struct mmi_model *model; /* that it counts for, also when the version is not current any more;
+                                NULL: unregistered */
+    _Atomic uint64_t activation_bytes; /* counts for the reserve */
+    uint64_t stay_until_ns;
+    struct mmi_block block;
+    uint64_t load_ns;
+
+    struct mmi_residency *res;
     uint64_t word;             /* grants leases while READY */
     _Atomic uint64_t model_id; /* read under a lease; 0 = its model is gone */
-    struct mmi_model *model;   /* that it counts for, also when the version is not current any more;
-                                  NULL: unregistered */
     char label[64];            /* the model's name, as events show it */
     struct mmi_version *version;
     struct mmi_build *build;   /* of the device's kind; NULL until it was granted memory ... */
     struct mmi_opened *opened; /* ... and its description, held */
     struct mmi_devstate *dev;  /* NULL until it was granted memory */
     struct mmi_list of_model;  /* in model->instances */
-    struct mmi_list copy;      /* in version->copies */
-    struct mmi_list on_device;
-    struct mmi_list queue;  /* a claim's victims, or residency.detaching */
-    struct mmi_list parked; /* mmi_parked */
-    struct mmi_block block;
+    struct mmi_list queue;     /* a claim's victims, or residency.detaching */
+    struct mmi_list parked;    /* mmi_parked */
     struct mmi_region region;
     mm_region view;           /* of region, for the backend */
     void *state;              /* the backend's */
@@ -160,11 +165,10 @@ struct mmi_instance {
     struct mmi_lease load_lease; /* the load's own, while groups arrive after attach */
 
     /* Resident. */
-    _Atomic uint64_t activation_bytes; /* counts for the reserve */
     _Atomic bool measured;
     uint64_t own_bytes;
     int64_t backend_bytes; /* what attach left allocated through the backend's allocator */
-    uint64_t ready_ns, load_ns, stay_until_ns;
+    uint64_t ready_ns;
     uint64_t uses_before; /* of the slot by earlier tenants */
 };
 
@@ -198,6 +202,23 @@ struct mmi_devstate {
     bool taking; /* a claim detaches its victims; until it took its memory nobody else takes any */
     uint64_t needed_round; /* the last pass in which a claim waited for what is on its way out:
                               until it got that, nothing comes back */
+};
+
+/* ---- A plan --------------------------------------------------------------------------------- */
+
+/* Whom a candidate stands for. */
+struct mmi_planned {
+    struct mmi_instance *instance; /* NULL: the scratch of runs */
+    enum {
+        MMI_PLANNED_KEPT,
+        MMI_PLANNED_RELEASED,
+        MMI_PLANNED_POPPED /* from the heap, too */
+    } state;
+};
+
+struct mmi_planned_bytes {
+    uint64_t bytes; /* of activations */
+    uint32_t index; /* of the candidate */
 };
 
 /* ---- The whole ------------------------------------------------------------------------------ */
@@ -278,10 +299,10 @@ struct mmi_residency {
 
     /* Room for all instances: planning allocates nothing. */
     struct mmi_candidate *candidates;
-    struct mmi_instance **planned;
+    struct mmi_planned *planned; /* by the candidates' index */
+    struct mmi_plan_key *plan_keys;
     uint32_t *victims;
-    uint32_t *largest; /* indices, a heap by activation bytes */
-    uint8_t *released;
+    struct mmi_planned_bytes *largest; /* a heap by activation bytes */
     size_t plan_room[5]; /* of these arrays: one may have grown when the next could not */
 };
 

@@ -9,6 +9,7 @@
 struct scene {
     struct fit fit;
     struct mmi_candidate candidates[FIT_MAX];
+    struct mmi_plan_key keys[FIT_MAX];
     uint32_t victims[FIT_MAX];
     struct mmi_plan_input input;
     struct mmi_plan_output output;
@@ -18,6 +19,7 @@ struct scene {
 static void scene_init(struct scene *scene, uint64_t need_bytes, uint64_t free_bytes) {
     *scene = (struct scene){.fit = {.need_bytes = need_bytes, .free_bytes = free_bytes}};
     scene->input = (struct mmi_plan_input){.candidates = scene->candidates,
+                                           .keys = scene->keys,
                                            .evict_class = 1,
                                            .fits_empty = true,
                                            .now_ns = NOW_NS,

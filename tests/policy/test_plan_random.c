@@ -202,9 +202,11 @@ static void test_against_all_subsets(void **state) {
             shuffled[i - 1] = shuffled[j];
             shuffled[j] = held;
         }
+        struct mmi_plan_key keys[FIT_MAX];
         uint32_t victims[FIT_MAX];
         struct fit fit = scene.fit;
         struct mmi_plan_input input = {.candidates = shuffled,
+                                       .keys = keys,
                                        .count = scene.count,
                                        .evict_class = scene.evict_class,
                                        .fits_empty = true,
@@ -245,6 +247,7 @@ static bool field_fits(void *ctx) {
 static void test_cost_of_thousands(void **state) {
     (void)state;
     static struct mmi_candidate candidates[MANY];
+    static struct mmi_plan_key keys[MANY];
     static uint32_t victims[MANY];
     /* A few leave, half leave, all leave. */
     const uint64_t needs[] = {3, MANY / 2, MANY};
@@ -257,6 +260,7 @@ static void test_cost_of_thousands(void **state) {
         struct field field = {.need_bytes = needs[n]};
         struct mmi_plan_input input = {
             .candidates = candidates,
+            .keys = keys,
             .count = MANY,
             .evict_class = 1,
             .fits_empty = true,
