@@ -60,12 +60,11 @@ static uint32_t run_length(const struct mmi_block *block, uint32_t first) {
     return length;
 }
 
-/* Populated at once: a page fault for each page of a load would take longer than its copy. */
 static bool map_chunks(const struct mmi_sim *sim, const struct mmi_block *block, uint8_t *base) {
     for (uint32_t i = 0; i < block->chunk_count;) {
         uint32_t length = run_length(block, i);
         if (mmap(base + i * MMI_CHUNK_BYTES, length * MMI_CHUNK_BYTES, PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_FIXED | MAP_POPULATE, sim->memory,
+                 MAP_SHARED | MAP_FIXED, sim->memory,
                  (off_t)(block->chunks[i] * MMI_CHUNK_BYTES)) == MAP_FAILED) {
             return false;
         }

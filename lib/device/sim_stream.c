@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Streams of the simulated device. When an operation is put on a stream it is known when it will be
  * over: after the one before it, after what the stream waits for, and after its own delay. */
@@ -104,9 +105,25 @@ static mm_status locked_copy(struct mmi_device *device, struct mmi_stream *strea
     return status;
 }
 
+/* The pages that a copy will write, while those before it are on their way: a page fault for each
+ * would take longer than the copy, and all of a region at once would hold up its first bytes. An old
+ * kernel does not know it; then they fault. */
+static void populate(void *to, uint64_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+    uintptr_t begin = (uintptr_t)to & ~(uintptr_t)(MMI_PAGE_BYTES - 1);
+    (void)madvise((void *)begin, (uintptr_t)to + bytes - begin, MADV_POPULATE_WRITE);
+#else
+    (void)to;
+    (void)bytes;
+#endif
+}
+
 mm_status mmi_sim_copy_in(struct mmi_device *device, struct mmi_stream *stream, void *to,
                           const void *from, uint64_t bytes, mm_error *err) {
     const struct mmi_sim *sim = device->impl;
+    if (bytes > 0) {
+        populate(to, bytes);
+    }
     struct mmi_sim_op copy = {.to = to, .from = from, .bytes = bytes, .writes = {to, bytes}};
     return locked_copy(device, stream, &copy, sim->in_ns_per_mib, err);
 }

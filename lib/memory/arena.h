@@ -89,8 +89,8 @@ void mmi_trial_begin(struct mmi_arena *arena);
 void mmi_trial_release(struct mmi_arena *arena, const struct mmi_block *block);
 /* Undo the release of a block in this trial (to drop a victim that proved unnecessary). */
 void mmi_trial_keep(struct mmi_arena *arena, const struct mmi_block *block);
-/* O(1) for PAGED and large. Small: O(released blocks), and O(blocks in a chunk) for each chunk that a
- * block was released or kept in since the last such call. */
+/* O(1) for PAGED and large. Small: O(released blocks), and O(blocks in it) for each chunk in which
+ * one was released or kept since the last such call. */
 bool mmi_trial_fits(const struct mmi_arena *arena, uint64_t bytes, uint64_t reserve_bytes);
 uint64_t mmi_trial_free_bytes(const struct mmi_arena *arena); /* whole pages or chunks */
 void mmi_trial_end(struct mmi_arena *arena);

@@ -77,6 +77,8 @@ static bool is_direct(const struct mmi_transfer *transfer) {
 
 static mm_status begin_stream(struct mmi_transfer *transfer, mm_error *err) {
     struct mmi_device *device = transfer->device;
+    bool in_memory = mmi_artifact_bytes(transfer->instance->opened->artifact) != NULL;
+    transfer->piece_count = in_memory ? MMI_PIECES : 2;
     MMI_TRY(mmi_stream_take(device, &transfer->stream, err));
     return device->ops->begin_load(device, transfer->stream.stream, err);
 }
@@ -111,8 +113,9 @@ void mmi_transfer_end(struct mmi_transfer *transfer) {
                         device->ops->finish(device, stream, NULL) == MM_OK);
     }
     if (device) {
-        mmi_staging_give(device, &transfer->pieces[0].staging);
-        mmi_staging_give(device, &transfer->pieces[1].staging);
+        for (uint32_t i = 0; i < MMI_PIECES; i++) {
+            mmi_staging_give(device, &transfer->pieces[i].staging);
+        }
     }
     mmi_tls()->transfer = NULL;
 }
@@ -196,7 +199,7 @@ static mm_status put_piece(struct mmi_transfer *transfer, struct mmi_piece *piec
     MMI_TRY(device->ops->record(device, stream, &piece->there, err));
     transfer->put += bytes;
     piece->end = transfer->put;
-    transfer->next ^= 1;
+    transfer->next = (transfer->next + 1) % transfer->piece_count;
     return MM_OK;
 }
 
@@ -208,12 +211,22 @@ static mm_status wait_for_piece(struct mmi_transfer *transfer, struct mmi_piece 
     return MM_OK;
 }
 
+/* NULL: none is on its way. */
+static struct mmi_piece *oldest_piece(struct mmi_transfer *transfer) {
+    for (uint32_t i = 0; i < transfer->piece_count; i++) {
+        struct mmi_piece *piece = &transfer->pieces[(transfer->next + i) % transfer->piece_count];
+        if (piece->end > 0) {
+            return piece;
+        }
+    }
+    return NULL;
+}
+
 /* Puts the next piece, or waits for the oldest. Nothing beyond the groups that are wanted is put:
  * when they are there, nothing is on its way, and the region may be unmapped. */
 static mm_status copy_next(struct mmi_transfer *transfer, uint32_t there, uint32_t groups,
                            mm_error *err) {
     struct mmi_piece *next = &transfer->pieces[transfer->next];
-    struct mmi_piece *older = &transfer->pieces[transfer->next ^ 1];
     uint64_t bytes = 0;
     if (transfer->put < group_end(transfer, groups - 1)) {
         bytes = piece_bytes(transfer, transfer->put, groups_at(transfer, transfer->put, there));
@@ -221,16 +234,16 @@ static mm_status copy_next(struct mmi_transfer *transfer, uint32_t there, uint32
     if (bytes > 0 && next->end == 0) {
         return put_piece(transfer, next, bytes, err);
     }
-    if (next->end > 0) { /* both are on their way: this one was put before the other */
-        return wait_for_piece(transfer, next, err);
-    }
-    return older->end > 0 ? wait_for_piece(transfer, older, err) : MM_OK;
+    struct mmi_piece *oldest = oldest_piece(transfer);
+    return oldest ? wait_for_piece(transfer, oldest, err) : MM_OK;
 }
 
 /* Whatever comes of it: nothing is on its way any more. */
 static void stop_copies(struct mmi_transfer *transfer) {
     (void)transfer->device->ops->finish(transfer->device, transfer->stream.stream, NULL);
-    transfer->pieces[0].end = transfer->pieces[1].end = 0;
+    for (uint32_t i = 0; i < MMI_PIECES; i++) {
+        transfer->pieces[i].end = 0;
+    }
     transfer->put = transfer->at;
 }
 

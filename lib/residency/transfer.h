@@ -19,15 +19,20 @@ struct mmi_piece {
     uint64_t end; /* in the weights; 0 = none is on its way */
 };
 
+/* From memory so many are on their way: the device has work while this thread waits for a core.
+ * Through staging, which is scarce, two. */
+#define MMI_PIECES 4u
+
 struct mmi_transfer {
     struct mmi_instance *instance;
     struct mmi_device *device; /* NULL: it never began */
     uint64_t at, total;        /* bytes that are there; of all */
     /* Not on the host: */
     struct mmi_kept_stream stream;
-    struct mmi_piece pieces[2]; /* in turn */
-    uint32_t next;              /* the piece to be put next; the other one is the older */
-    uint64_t put;               /* bytes that are there or on their way */
+    struct mmi_piece pieces[MMI_PIECES]; /* in turn */
+    uint32_t piece_count;                /* that are used */
+    uint32_t next; /* the piece to be put next; those behind it, round to it, are ever younger */
+    uint64_t put;  /* bytes that are there or on their way */
 };
 
 /* Map the region; where the device can, the artifact's own pages, and all is there at once. The
