@@ -45,6 +45,9 @@ static struct mmi_model *owner_of(const struct preparation *preparation) {
 
 static void show_progress(const struct preparation *preparation) {
     struct mmi_residency *res = preparation->res;
+    if (!atomic_load(&res->watched)) {
+        return; /* mostly: the lock is not taken for nobody */
+    }
     mmi_res_lock(res);
     const struct mmi_model *model = owner_of(preparation);
     if (model) {

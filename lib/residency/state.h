@@ -162,6 +162,7 @@ struct mmi_instance {
     _Atomic uint32_t arrived;    /* groups; UINT32_MAX = all */
     mm_status arrival_status;    /* not MM_OK: the rest will not come */
     struct mmi_cond arrival;     /* more groups are there */
+    _Atomic uint32_t awaiting;   /* threads that wait for one */
     struct mmi_lease load_lease; /* the load's own, while groups arrive after attach */
 
     /* Resident. */
@@ -272,6 +273,7 @@ struct mmi_residency {
     struct mmi_list blocked;  /* callers that sleep */
     struct mmi_list requests; /* operations that are not complete */
     uint32_t queued;          /* waiters */
+    _Atomic uint32_t watched; /* of these have an op, which shows progress */
     uint64_t sequence;        /* claims so far */
     uint64_t round;           /* passes over the claims so far */
     uint64_t instances;       /* that exist */

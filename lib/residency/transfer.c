@@ -23,9 +23,11 @@ static mm_status wait_for_group(void *ctx, uint32_t group) {
     }
     struct mmi_residency *res = instance->res;
     mmi_res_lock(res);
+    atomic_fetch_add(&instance->awaiting, 1); /* before the look: either it finds the group ... */
     while (atomic_load(&instance->arrived) <= group && instance->arrival_status == MM_OK) {
         mmi_res_wait(res, &instance->arrival, 0);
     }
+    atomic_fetch_sub(&instance->awaiting, 1);
     bool there = atomic_load(&instance->arrived) > group;
     mm_status status = there ? MM_OK : instance->arrival_status;
     mmi_res_unlock(res);
@@ -40,8 +42,12 @@ void mmi_transfer_failed(struct mmi_instance *instance, mm_status status) {
 static void arrived(struct mmi_instance *instance, uint32_t groups, uint64_t done_bytes) {
     struct mmi_residency *res = instance->res;
     atomic_store(&instance->done_bytes, done_bytes);
+    atomic_store(&instance->arrived, groups);
+    if (!atomic_load(&instance->awaiting) && !atomic_load(&res->watched)) {
+        return; /* ... or this finds who waits. A lock taken after a copy is held long: what it
+                   guards is in no cache any more */
+    }
     mmi_res_lock(res);
-    atomic_store_explicit(&instance->arrived, groups, memory_order_release);
     mmi_cond_broadcast(&instance->arrival);
     if (instance->model) {
         mmi_waiters_progress(instance->model);

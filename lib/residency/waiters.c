@@ -63,6 +63,7 @@ mm_status mmi_waiter_add(struct mmi_residency *res, struct mmi_waiter *waiter,
         waiter->model->queued++;
     }
     res->queued++;
+    atomic_fetch_add(&res->watched, waiter->op != NULL);
     if (deadline_ns) {
         mmi_timer_set(&res->timers, &waiter->timer, deadline_ns);
     }
@@ -78,6 +79,7 @@ void mmi_waiter_end(struct mmi_residency *res, struct mmi_waiter *waiter, mm_sta
         waiter->model->queued--;
     }
     res->queued--;
+    atomic_fetch_sub(&res->watched, waiter->op != NULL);
     waiter->waiting = false;
     waiter->status = status;
     if (status != MM_OK) {

@@ -52,6 +52,27 @@ static void test_no_thread_is_started(void **state) {
     }
 }
 
+/* ---- The lock -------------------------------------------------------------------------------- */
+
+static uint32_t locks_of_load(struct fixture *f, const char *name, const char *script) {
+    mm_model model = fixture_add(f, name, script);
+    assert_int_equal(mm_prepare(f->mesh, model, NULL, NULL, &f->err), MM_OK);
+    uint32_t before = mmi_tls()->locks_taken;
+    assert_int_equal(mm_load(f->mesh, model, NULL, NULL, &f->err), MM_OK);
+    return mmi_tls()->locks_taken - before;
+}
+
+/* Who waits for nothing but the load itself is not in the way of others with every piece. */
+static void test_pieces_take_no_lock(void **state) {
+    (void)state;
+    struct fixture f;
+    open_alone(&f);
+    uint32_t one = locks_of_load(&f, "one", "weights_bytes 64k\ngroups 1\n");
+    uint32_t many = locks_of_load(&f, "many", "weights_bytes 8m\ngroups 16\n");
+    assert_true(many <= one + 2); /* it serves with the first, is complete later */
+    fixture_close(&f);
+}
+
 /* ---- Who does the work ----------------------------------------------------------------------- */
 
 /* A backend that notes who called. */
@@ -234,6 +255,7 @@ static void test_callers_share_one_load(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_thread_is_started),
+        cmocka_unit_test(test_pieces_take_no_lock),
         cmocka_unit_test(test_all_work_is_done_on_the_caller),
         cmocka_unit_test(test_what_needs_a_thread_is_unsupported),
         cmocka_unit_test(test_deadlines_still_work),

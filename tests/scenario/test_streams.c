@@ -49,18 +49,18 @@ static void wait_put(struct mmi_device *device, uint64_t count) {
 
 /* ---- Loads ----------------------------------------------------------------------------------- */
 
-/* One piece is read while another is copied: both are on the stream. */
+/* From memory four pieces are on the stream, and the next is put when the first is there. */
 static void test_a_load_reads_ahead(void **state) {
     (void)state;
     struct fixture f;
     struct mmi_device *device = open_sim(&f, &(mm_device_options){.sim_ns_per_mib = MS_NS});
-    mm_model model = fixture_echo(&f, "m", "weights_bytes 10m\n");
+    mm_model model = fixture_echo(&f, "m", "weights_bytes 18m\n");
     struct asker asker = {.f = &f, .model = model};
     asker_start(&asker);
-    wait_put(device, 2);
-    fixture_advance(&f, 4 * MS_NS); /* the first 4 MiB are there: the last 2 are read and put */
-    wait_put(device, 3);
-    fixture_advance(&f, 6 * MS_NS);
+    wait_put(device, 4);
+    fixture_advance(&f, 4 * MS_NS); /* the first 4 MiB are there: the last 2 are put */
+    wait_put(device, 5);
+    fixture_advance(&f, 14 * MS_NS);
     assert_int_equal(asker_join(&asker), MM_OK);
     fixture_close(&f);
 }
