@@ -106,8 +106,8 @@ static mm_status locked_copy(struct mmi_device *device, struct mmi_stream *strea
 }
 
 /* The pages that a copy will write, while those before it are on their way: a page fault for each
- * would take longer than the copy, and all of a region at once would hold up its first bytes. An old
- * kernel does not know it; then they fault. */
+ * would take longer than the copy, and all of a region at once would hold up its first bytes. On an
+ * old kernel they fault. */
 static void populate(void *to, uint64_t bytes) {
 #ifdef MADV_POPULATE_WRITE
     uintptr_t begin = (uintptr_t)to & ~(uintptr_t)(MMI_PAGE_BYTES - 1);
