@@ -139,6 +139,10 @@ void mmi_artifact_unhold(struct mmi_artifact *artifact) {
     if (!store) {
         return;
     }
+    if (artifact->in_memory) {
+        mmi_memory_cache_unhold(artifact);
+        return;
+    }
     int fd = -1;
     mmi_lock(&store->lock);
     if (--artifact->holds == 0) {

@@ -287,11 +287,6 @@ static void errors_of_requests(struct fixture *f, mm_error *err) {
 }
 
 static void errors_of_models(struct fixture *f, mm_error *err) {
-    mm_model large = fixture_echo(f, "large", "weights_bytes 3m\nseed 1\n");
-    ERROR(MM_TOO_LARGE, "model large: ", "artifact_budget_bytes: 2097152", "need 3145728",
-          fixture_infer(f, large));
-    assert_int_equal(err->needed_bytes, 3 * MIB);
-    assert_int_equal(err->available_bytes, 2 * MIB);
     mm_model_spec spec = fixture_spec(f, "ocr", "echo", "");
     mm_model model;
     ERROR(MM_EXISTS, "model ocr: ", NULL, NULL, mm_register(f->mesh, &spec, &model, err));
