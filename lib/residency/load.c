@@ -111,12 +111,7 @@ static mm_status check_claims(struct mmi_instance *instance, mm_status status, m
         return mmi_fail(error, MM_BACKEND_FAILED,
                         "the backend says that the load was cancelled, which it was not");
     }
-    if (status != MM_DEVICE_LOST || mmi_device_ask(instance->res, instance->dev)) {
-        return status;
-    }
-    return mmi_fail(error, MM_BACKEND_FAILED,
-                    "the backend says that device %s was lost, which it is not",
-                    instance->dev->device->name);
+    return mmi_device_claim(instance->res, instance->dev, status, error);
 }
 
 /* ---- 4: under the lock ----------------------------------------------------------------------- */
