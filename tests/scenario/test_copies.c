@@ -10,15 +10,20 @@
 #define MOST_PODS 3
 
 /* Pods of so many MiB; 0 = not there. */
-static void open_pods(struct fixture *f, uint64_t first, uint64_t second, uint64_t third) {
+static void open_staying_pods(struct fixture *f, uint64_t first, uint64_t second, uint64_t third,
+                              uint64_t min_residency_ns) {
     mm_device_options devices[MOST_PODS] = {fixture_host("sim/pod1", first * MIB),
                                             fixture_host("sim/pod2", second * MIB),
                                             fixture_host("sim/pod3", third * MIB)};
     mm_mesh_options options = MM_MESH_OPTIONS_INIT;
     options.devices = devices;
     options.device_count = third ? 3 : 2;
-    options.min_residency_ns = 1;
+    options.min_residency_ns = min_residency_ns;
     fixture_open(f, &options);
+}
+
+static void open_pods(struct fixture *f, uint64_t first, uint64_t second, uint64_t third) {
+    open_staying_pods(f, first, second, third, 1);
 }
 
 /* A model of 4 MiB; `lines` go into its script too. */
@@ -95,6 +100,19 @@ static bool are_ready(void *ctx) {
 static void until_ready(struct fixture *f, mm_model model, uint32_t ready) {
     fixture_pass_time_until(f, are_ready, &(struct wish){f, model, ready});
     fixture_advance(f, MS_NS); /* all of them may leave */
+}
+
+static uint64_t used_bytes(struct fixture *f) {
+    return fixture_device(f, "pod1").used_bytes + fixture_device(f, "pod2").used_bytes +
+           fixture_device(f, "pod3").used_bytes;
+}
+
+static bool is_one_each(void *ctx) {
+    return used_bytes(ctx) == 3 * 4 * MIB;
+}
+
+static bool is_empty(void *ctx) {
+    return used_bytes(ctx) == 0;
 }
 
 /* Callers that wait inside the backend, one by one. */
@@ -293,6 +311,11 @@ static bool both_rest(void *ctx) {
     return copies_of(pair->f, pair->a).ready + copies_of(pair->f, pair->b).ready == 2;
 }
 
+static bool three_serve(void *ctx) {
+    const struct pair *pair = ctx;
+    return copies_of(pair->f, pair->a).ready + copies_of(pair->f, pair->b).ready == 3;
+}
+
 /* Two models whose copies do not all fit do not chase each other's away for ever. */
 static void test_the_least_of_two_models_comes_to_rest(void **state) {
     (void)state;
@@ -329,6 +352,83 @@ static void test_the_least_comes_when_there_is_room(void **state) {
     assert_int_equal(copies_of(&f, model).count, 1);
     assert_ok(&f, mm_unregister(f.mesh, stays, &f.err));
     until_ready(&f, model, 2);
+    fixture_close(&f);
+}
+
+/* Two copies see the same room. The second is planned again once the first has it, as the copy that
+ * it is: it lets stay who is hotter, and nobody was refused anything. */
+static void test_a_copy_behind_another_evicts_nobody_hotter(void **state) {
+    (void)state;
+    struct fixture f;
+    open_pods(&f, 16, 6, 0);
+    mm_model hot = add_on(&f, "hot", "pod2"), a = add(&f, "a", 2, 2), b = add(&f, "b", 2, 2);
+    for (int i = 0; i < 200; i++) {
+        assert_ok(&f, fixture_infer(&f, hot));
+    }
+    assert_ok(&f, fixture_infer(&f, a));
+    assert_ok(&f, fixture_infer(&f, b));
+    fixture_advance(&f, S_NS);
+    assert_ok(&f, mm_device_set_budget(f.mesh, "pod2", 10 * MIB, &f.err));
+    struct pair pair = {&f, a, b};
+    fixture_pass_time_until(&f, three_serve, &pair);
+    fixture_advance(&f, S_NS);
+    assert_int_equal(weather_state(&f, hot), MM_STATE_READY);
+    assert_int_equal(fixture_stats(&f).evictions, 0);
+    assert_int_equal(fixture_stats(&f).refusals, 0);
+    assert_int_equal(fixture_events(&f, "refuse", NULL, NULL), 0);
+    fixture_close(&f);
+}
+
+/* 0: it sleeps for good. */
+static uint64_t next_timer(struct fixture *f) {
+    mmi_lock(&f->mesh->res.lock);
+    uint64_t next_ns = mmi_timers_next(&f->mesh->res.timers);
+    mmi_unlock(&f->mesh->res.lock);
+    return next_ns;
+}
+
+static bool is_long_asleep(void *ctx) {
+    uint64_t next_ns = next_timer(ctx);
+    return next_ns == 0 || next_ns > fixture_after(ctx, S_NS);
+}
+
+/* Held back only by who must stay a while: it comes when that is over, though nothing else
+ * happens. */
+static void test_the_least_comes_after_a_min_residency(void **state) {
+    (void)state;
+    struct fixture f;
+    open_staying_pods(&f, 6, 6, 0, 10 * S_NS);
+    mm_model stays = add_on(&f, "stays", "pod2"), model = add(&f, "m", 2, 2);
+    assert_ok(&f, fixture_infer(&f, stays));
+    uint64_t loaded_ns = fixture_after(&f, 0);
+    for (int i = 0; i < 50; i++) {
+        assert_ok(&f, fixture_infer(&f, model));
+    }
+    fixture_advance(&f, S_NS);
+    fixture_until(is_long_asleep, &f);
+    assert_int_equal(copies_of(&f, model).count, 1);
+    assert_int_equal(next_timer(&f), loaded_ns + 10 * S_NS);
+    fixture_advance(&f, 9 * S_NS);
+    until_ready(&f, model, 2);
+    assert_int_equal(weather_state(&f, stays), MM_STATE_COLD);
+    fixture_close(&f);
+}
+
+/* Devices that are as good as each other take turns. */
+static void test_equal_devices_take_turns(void **state) {
+    (void)state;
+    struct fixture f;
+    open_pods(&f, 16, 16, 16);
+    static const char *const pods[] = {"pod1", "pod2", "pod3"};
+    for (int i = 0; i < 6; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "m%d", i);
+        mm_model model = add(&f, name, 0, 0);
+        assert_ok(&f, fixture_infer(&f, model));
+        assert_string_equal(fixture_info(&f, model).device, pods[i % 3]);
+        assert_ok(&f, mm_unregister(f.mesh, model, &f.err)); /* all are empty again */
+        fixture_until(is_empty, &f);
+    }
     fixture_close(&f);
 }
 
@@ -511,19 +611,6 @@ static void test_a_device_dies_under_an_operation(void **state) {
 
 /* ---- All at once ----------------------------------------------------------------------------- */
 
-static uint64_t used_bytes(struct fixture *f) {
-    return fixture_device(f, "pod1").used_bytes + fixture_device(f, "pod2").used_bytes +
-           fixture_device(f, "pod3").used_bytes;
-}
-
-static bool is_one_each(void *ctx) {
-    return used_bytes(ctx) == 3 * 4 * MIB;
-}
-
-static bool is_empty(void *ctx) {
-    return used_bytes(ctx) == 0;
-}
-
 /* "Versions switch all copies": no old answer after the update, and the least comes back */
 static void test_an_update_switches_all(void **state) {
     (void)state;
@@ -604,6 +691,9 @@ int main(void) {
         cmocka_unit_test(test_nobody_hotter_leaves_for_a_copy),
         cmocka_unit_test(test_the_least_of_two_models_comes_to_rest),
         cmocka_unit_test(test_the_least_comes_when_there_is_room),
+        cmocka_unit_test(test_a_copy_behind_another_evicts_nobody_hotter),
+        cmocka_unit_test(test_the_least_comes_after_a_min_residency),
+        cmocka_unit_test(test_equal_devices_take_turns),
         cmocka_unit_test(test_the_fewest_running),
         cmocka_unit_test(test_every_copy_is_shown),
         cmocka_unit_test(test_a_device_dies_under_traffic),
