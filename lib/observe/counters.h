@@ -3,8 +3,8 @@
 #define MMI_OBSERVE_COUNTERS_H
 
 /* What a mesh has done since it was created. Zeroed = nothing yet. Relaxed adds from any thread; a
- * snapshot is not atomic, but no counter in it ever goes back. Hits are counted by their leases, not
- * here. Requests are not counted but summed, hits + misses, so that the parts always add up. */
+ * snapshot is not atomic, but no counter in it ever goes back. Hits are counted by their leases,
+ * not here. Requests are not counted but summed, hits + misses, so that the parts always add up. */
 
 #include <observe/events.h>
 

@@ -24,8 +24,8 @@ struct mmi_placement {
     bool usable; /* false: lost, excluded by the model's spec, or promised to an earlier waiter */
 };
 
-/* Index of the best; `count` when none is usable. `first` (below count): whose turn it is; the others
- * follow it in order, from the last to the first again. */
+/* Index of the best; `count` when none is usable. `first` (below count): whose turn it is; the
+ * others follow it in order, from the last to the first again. */
 size_t mmi_place(const struct mmi_placement *devices, size_t count, size_t first);
 
 #endif
