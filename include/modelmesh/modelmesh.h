@@ -542,7 +542,7 @@ typedef struct mm_mesh_stats {
      * memory of freed responses (at most 64 MiB) counts */
     uint64_t metadata_bytes;
     uint64_t description_bytes; /* under description_budget_bytes */
-    uint64_t artifact_bytes;    /* under artifact_budget_bytes */
+    uint64_t artifact_bytes;    /* of prepared weights in memory; see artifact_budget_bytes */
     uint64_t cache_bytes;       /* in cache_dir */
     mm_device_stats *devices;   /* the caller's array, or NULL */
     uint32_t device_capacity;
