@@ -347,7 +347,7 @@ static void errors_of_runs(struct fixture *f, mm_error *err) {
           mm_output_bytes(f->mesh, model, &request, NULL, NULL, 0, &count, err));
     mm_model fails = fixture_echo(f, "fails", "seed 3\nfail_infer -1 MM_IO\n");
     ERROR(MM_IO, "model fails: ", "echo: infer", "by its script", fixture_infer(f, fails));
-    struct gate size, infer, attach;
+    static struct gate size, infer, attach; /* they outlive this function */
     mm_model picky = fixture_gated(f, "picky", "seed 4\nversion picky\n");
     gate_count(f, &size, MMI_ECHO_SIZE, "picky");
     size.inside = says_no;
