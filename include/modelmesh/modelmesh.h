@@ -114,7 +114,9 @@ typedef struct mm_mesh_options {
     const char *cache_dir;
     uint64_t cache_budget_bytes; /* of cache_dir; 0: no limit */
     /* prepared models in memory; 0: a quarter of MemAvailable or of the cgroup's limit, whichever
-     * is smaller. Without a cache_dir a model that is larger alone is MM_TOO_LARGE */
+     * is smaller. It says what is kept, not what may be loaded: without a cache_dir a model that
+     * is larger alone is in memory while it is loaded, dropped then, and prepared again for its
+     * next load */
     uint64_t artifact_budget_bytes;
     /* open descriptions and signatures of models that are not resident; 0: 64 MiB */
     uint64_t description_budget_bytes;
@@ -540,7 +542,7 @@ typedef struct mm_mesh_stats {
      * memory of freed responses (at most 64 MiB) counts */
     uint64_t metadata_bytes;
     uint64_t description_bytes; /* under description_budget_bytes */
-    uint64_t artifact_bytes;    /* under artifact_budget_bytes */
+    uint64_t artifact_bytes;    /* of prepared weights in memory; see artifact_budget_bytes */
     uint64_t cache_bytes;       /* in cache_dir */
     mm_device_stats *devices;   /* the caller's array, or NULL */
     uint32_t device_capacity;

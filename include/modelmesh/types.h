@@ -85,7 +85,7 @@ MM_C_BEGIN
     X(MM_IO, 26, "input or output failed")                                                         \
     X(MM_CACHE_NOT_OWNED, 27, "the cache directory is not private to this user")                   \
     /* No room. */                                                                                 \
-    X(MM_TOO_LARGE, 40, "larger than every device's budget, or than the artifact budget")          \
+    X(MM_TOO_LARGE, 40, "larger than every device's budget")                                       \
     X(MM_ALL_PINNED, 41, "what would have to leave is pinned or of a higher class")                \
     X(MM_NO_ROOM_FOR_ACTIVATIONS, 42, "no room for the activations of this request")               \
     X(MM_NO_MEMORY, 43, "out of memory")                                                           \

@@ -130,8 +130,7 @@ mm_status mm_bind(mm_mesh *mesh, mm_model model, const char *const *inputs, uint
     mmi_res_drop(&mesh->res, opened);
     if (status != MM_OK) {
         mm_binding_free(binding);
-        mmi_name_model(mesh, model.id, err);
-        return status;
+        return mmi_name_failed(mesh, model.id, status, err);
     }
     *out = binding;
     return MM_OK;

@@ -41,6 +41,31 @@ struct mmi_request mmi_request_of(mm_model model, const mm_request *request, boo
     return core_request;
 }
 
+/* Its inputs are mapped. */
+static mm_status run_call(mm_mesh *mesh, struct mmi_request *core_request,
+                          struct mmi_admission *admission, struct mmi_call *call,
+                          mm_response *response, mm_error *err) {
+    struct mmi_sink sink;
+    mm_status status = mmi_sink_begin(&sink, call, response, err);
+    if (status != MM_OK) {
+        return mmi_name_failed(mesh, core_request->id, status, err);
+    }
+    struct mmi_work work = {call->inputs, call->values, &sink.outputs, core_request};
+    status = mmi_execute(&mesh->res, admission, &work, err);
+    bool named = status != MM_OK; /* by the core */
+    if (status != MM_OK && sink.no_memory) {
+        status = mmi_fail(err, MM_NO_MEMORY, "output: out of memory");
+        named = false;
+    }
+    if (status == MM_OK) {
+        status = mmi_sink_end(&sink, err);
+    }
+    if (status != MM_OK) {
+        mmi_sink_abort(&sink);
+    }
+    return named ? status : mmi_name_failed(mesh, core_request->id, status, err);
+}
+
 mm_status mmi_run_admitted(mm_mesh *mesh, struct mmi_request *core_request,
                            struct mmi_admission *admission, const mm_request *request,
                            mm_response *response, mm_error *err) {
@@ -48,21 +73,7 @@ mm_status mmi_run_admitted(mm_mesh *mesh, struct mmi_request *core_request,
     mm_status status = mmi_call_begin(&call, mesh, core_request->id,
                                       mmi_admission_opened(admission), request, err);
     if (status == MM_OK) {
-        struct mmi_sink sink;
-        status = mmi_sink_begin(&sink, &call, response, err);
-        if (status == MM_OK) {
-            struct mmi_work work = {call.inputs, call.values, &sink.outputs, core_request};
-            status = mmi_execute(&mesh->res, admission, &work, err);
-            if (status != MM_OK && sink.no_memory) {
-                status = mmi_fail(err, MM_NO_MEMORY, "output: out of memory");
-            }
-            if (status == MM_OK) {
-                status = mmi_sink_end(&sink, err);
-            }
-            if (status != MM_OK) {
-                mmi_sink_abort(&sink);
-            }
-        }
+        status = run_call(mesh, core_request, admission, &call, response, err);
         mmi_call_end(&call);
     }
     if (mmi_admission_lost(&mesh->res, admission, core_request, status)) {
@@ -79,6 +90,7 @@ mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_opened 
     if (status == MM_OK) {
         status = mmi_signature_expect(&mesh->res, opened, call.inputs, err);
         mmi_call_end(&call);
+        mmi_name_failed(mesh, model_id, status, err);
     }
     return status;
 }
@@ -124,7 +136,8 @@ mm_status mm_infer(mm_mesh *mesh, mm_model model, const mm_request *from, mm_res
     MMI_TRY(mmi_check_frame(mesh, &nested, err));
     struct mmi_request core_request = mmi_request_of(model, &request, nested);
     if (core_request.deadline_ns && mmi_now(&mesh->env.clock) >= core_request.deadline_ns) {
-        return mmi_fail(err, MM_DEADLINE, "the deadline has passed");
+        mmi_fail(err, MM_DEADLINE, "the deadline has passed");
+        return mmi_name_failed(mesh, model.id, MM_DEADLINE, err);
     }
     struct mmi_admission admission;
     if (!mmi_admission_try(&mesh->res, core_request.id, &admission)) {
@@ -187,7 +200,7 @@ static mm_status get_sizes(mm_mesh *mesh, uint64_t model_id, struct mmi_opened *
     }
     mmi_free(alloc, exactness, count + 1);
     mmi_call_end(&call);
-    return status;
+    return mmi_name_failed(mesh, model_id, status, err);
 }
 
 mm_status mm_output_bytes(mm_mesh *mesh, mm_model model, const mm_request *from, mm_value *outputs,

@@ -73,7 +73,10 @@ mm_status mmi_no_value(const char *what, const mm_value_info *infos, uint32_t co
                     count > 0 ? known : "none");
 }
 
-void mmi_name_model(mm_mesh *mesh, uint64_t model_id, mm_error *err) {
+mm_status mmi_name_failed(mm_mesh *mesh, uint64_t model_id, mm_status status, mm_error *err) {
+    if (status == MM_OK) {
+        return status;
+    }
     char name[MM_NAME_BYTES] = "";
     mmi_res_lock(&mesh->res);
     const struct mmi_model *model = mmi_catalog_get(&mesh->res.catalog, model_id);
@@ -84,6 +87,7 @@ void mmi_name_model(mm_mesh *mesh, uint64_t model_id, mm_error *err) {
     if (name[0]) {
         mmi_error_prefix(err, "model %s", name);
     }
+    return status;
 }
 
 static const mm_value absent = {.kind = MM_OPTIONAL};
@@ -240,7 +244,6 @@ mm_status mmi_call_begin(struct mmi_call *call, mm_mesh *mesh, uint64_t model_id
     }
     if (status != MM_OK) {
         mmi_call_end(call);
-        mmi_name_model(mesh, model_id, err);
     }
-    return status;
+    return mmi_name_failed(mesh, model_id, status, err);
 }

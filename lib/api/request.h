@@ -39,8 +39,8 @@ mm_status mmi_read_request(const mm_request *from, mm_request *request, mm_error
 /* MM_INVALID_ARGUMENT: none of these inputs (what: "input") or outputs has this name. */
 mm_status mmi_no_value(const char *what, const mm_value_info *infos, uint32_t count,
                        const char *name, mm_error *err);
-/* Put the model's name before what went wrong. No lock held. */
-void mmi_name_model(mm_mesh *mesh, uint64_t model_id, mm_error *err);
+/* The status; unless it is MM_OK, the model's name stands before what went wrong. No lock held. */
+mm_status mmi_name_failed(mm_mesh *mesh, uint64_t model_id, mm_status status, mm_error *err);
 /* Map and check. On failure nothing is held. */
 mm_status mmi_call_begin(struct mmi_call *call, mm_mesh *mesh, uint64_t model_id,
                          const struct mmi_opened *opened, const mm_request *request, mm_error *err);

@@ -139,6 +139,10 @@ void mmi_artifact_unhold(struct mmi_artifact *artifact) {
     if (!store) {
         return;
     }
+    if (artifact->in_memory) {
+        mmi_memory_cache_unhold(artifact);
+        return;
+    }
     int fd = -1;
     mmi_lock(&store->lock);
     if (--artifact->holds == 0) {
@@ -170,7 +174,13 @@ mm_status mmi_artifact_read(const struct mmi_artifact *artifact, uint64_t offset
         return MM_OK;
     }
     int error = mmi_io_read(artifact->env, artifact->fd, MMI_ENTRY_WEIGHTS_AT + offset, to, bytes);
-    return error == 0 ? MM_OK : mmi_fail_errno(err, MM_IO, error, "weights");
+    if (error == 0) {
+        return MM_OK;
+    }
+    char path[PATH_MAX];
+    mmi_cache_entry_path(&artifact->store->cache, &artifact->header.key, path);
+    return mmi_fail_errno(err, MM_IO, error, "%s: weights at byte %llu", path,
+                          (unsigned long long)offset);
 }
 
 const void *mmi_artifact_bytes(const struct mmi_artifact *artifact) {

@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Weights in memory, under their own budget. The list memory_lru is the policy: least recently used
- * first, skipping what is held. */
+ * first, skipping what is held.
+ *
+ * The budget limits what is kept, not who may be loaded: an artifact that is larger than all of it
+ * is there from prepare to the end of its load and counts for itself, so that nobody leaves for it.
+ * Prepared and not yet loaded there is one such at a time. */
 #include <artifact/state.h>
 
 #include <base/checked.h>
 
 #include <string.h>
+
+/* Not kept. With a cache directory such is kept on disk, or refused when that is full. */
+static bool is_passing(const struct mmi_store *store, uint64_t bytes) {
+    return !store->cache.path && bytes > store->memory_budget_bytes;
+}
+
+static uint64_t *count_of(struct mmi_store *store, uint64_t bytes) {
+    return is_passing(store, bytes) ? &store->passing_bytes : &store->memory_bytes;
+}
 
 static struct mmi_list *bucket_of(struct mmi_store *store, const struct mmi_key *key) {
     return &store->memory_by_key[(key->content.low ^ key->target.low) % MMI_STORE_BUCKETS];
@@ -28,24 +41,33 @@ static uint64_t unheld_bytes(struct mmi_store *store) {
     uint64_t bytes = 0;
     MMI_LIST_EACH(node, &store->memory_lru) {
         const struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
-        bytes += artifact->holds == 0 ? artifact->layout.stored_bytes : 0;
+        uint64_t stored = artifact->layout.stored_bytes;
+        bytes += artifact->holds == 0 && !is_passing(store, stored) ? stored : 0;
     }
     return bytes;
 }
 
-/* Move the first unheld ones to `leaving` until `bytes` fit. */
+static void leave(struct mmi_store *store, struct mmi_artifact *artifact,
+                  struct mmi_list *leaving) {
+    artifact->gone = true;
+    mmi_list_remove(&artifact->used);
+    mmi_list_remove(&artifact->same_bucket);
+    mmi_list_push_back(leaving, &artifact->used);
+    *count_of(store, artifact->layout.stored_bytes) -= artifact->layout.stored_bytes;
+}
+
+/* Move the first unheld ones of the same kind to `leaving` until `bytes` fit; of those that are not
+ * kept, all. */
 static void choose(struct mmi_store *store, uint64_t bytes, struct mmi_list *leaving) {
+    bool passing = is_passing(store, bytes);
     MMI_LIST_EACH(node, &store->memory_lru) {
         if (mmi_add_cap(store->memory_bytes, bytes) <= store->memory_budget_bytes) {
             return;
         }
         struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
-        if (artifact->holds == 0) {
-            artifact->gone = true;
-            mmi_list_remove(&artifact->used);
-            mmi_list_remove(&artifact->same_bucket);
-            mmi_list_push_back(leaving, &artifact->used);
-            store->memory_bytes -= artifact->layout.stored_bytes;
+        bool same = is_passing(store, artifact->layout.stored_bytes) == passing;
+        if (artifact->holds == 0 && same) {
+            leave(store, artifact, leaving);
         }
     }
 }
@@ -67,10 +89,10 @@ mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, mm_e
     mmi_list_init(&leaving);
     mmi_lock(&store->lock);
     uint64_t stays = store->memory_bytes - unheld_bytes(store);
-    bool fits = mmi_add_cap(stays, bytes) <= store->memory_budget_bytes;
+    bool fits = is_passing(store, bytes) || mmi_add_cap(stays, bytes) <= store->memory_budget_bytes;
     if (fits) {
         choose(store, bytes, &leaving);
-        store->memory_bytes += bytes;
+        *count_of(store, bytes) += bytes;
     }
     mmi_unlock(&store->lock);
     drop(store, &leaving);
@@ -87,8 +109,22 @@ mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, mm_e
 
 void mmi_memory_cache_unreserve(struct mmi_store *store, uint64_t bytes) {
     mmi_lock(&store->lock);
-    store->memory_bytes -= bytes;
+    *count_of(store, bytes) -= bytes;
     mmi_unlock(&store->lock);
+}
+
+void mmi_memory_cache_unhold(struct mmi_artifact *artifact) {
+    struct mmi_store *store = artifact->store;
+    struct mmi_list leaving;
+    mmi_list_init(&leaving);
+    mmi_lock(&store->lock);
+    artifact->holds--;
+    if (artifact->holds == 0 && !artifact->gone &&
+        is_passing(store, artifact->layout.stored_bytes)) {
+        leave(store, artifact, &leaving);
+    }
+    mmi_unlock(&store->lock);
+    drop(store, &leaving);
 }
 
 struct mmi_artifact *mmi_memory_cache_find(struct mmi_store *store, const struct mmi_key *key) {
@@ -102,7 +138,7 @@ struct mmi_artifact *mmi_memory_cache_add(struct mmi_store *store, struct mmi_ar
     mmi_lock(&store->lock);
     struct mmi_artifact *first = find_locked(store, &artifact->header.key);
     if (first) {
-        store->memory_bytes -= artifact->layout.stored_bytes;
+        *count_of(store, artifact->layout.stored_bytes) -= artifact->layout.stored_bytes;
     } else {
         mmi_list_push_back(&store->memory_lru, &artifact->used);
         mmi_list_push_back(bucket_of(store, &artifact->header.key), &artifact->same_bucket);

@@ -27,8 +27,9 @@ struct mmi_store {
     void (*dropped)(void *user, const char *reason, uint64_t bytes, mm_status why);
     void *user;
 
-    struct mmi_lock lock;  /* guards all below, and what says so in an artifact */
-    uint64_t memory_bytes; /* weights kept, and bytes reserved by writers */
+    struct mmi_lock lock;   /* guards all below, and what says so in an artifact */
+    uint64_t memory_bytes;  /* weights kept, and bytes reserved by writers */
+    uint64_t passing_bytes; /* the same of what is larger than the budget and is not kept */
     struct mmi_list
         memory_lru; /* artifacts in memory, least recently used first; one reference each */
     struct mmi_list memory_by_key[MMI_STORE_BUCKETS];
@@ -76,9 +77,11 @@ int mmi_store_make_room(struct mmi_store *store, uint64_t need_bytes, uint64_t *
 /* ---- Weights in memory (memory_cache.c) ----------------------------------------------------- */
 
 /* Reserve bytes of the memory budget, dropping the least recently used unheld artifacts if that
- * suffices. MM_NO_SPACE with both numbers. */
+ * suffices. MM_NO_SPACE with both numbers. Without a directory what is larger than the whole budget
+ * always may come, and leaves when it is held no more. */
 mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, mm_error *err);
 void mmi_memory_cache_unreserve(struct mmi_store *store, uint64_t bytes);
+void mmi_memory_cache_unhold(struct mmi_artifact *artifact);
 /* With a reference; NULL: not there. */
 struct mmi_artifact *mmi_memory_cache_find(struct mmi_store *store, const struct mmi_key *key);
 /* Takes the caller's reference; returns one of the artifact, or of the one that was there first.

@@ -72,7 +72,8 @@ void mmi_store_close(struct mmi_store *store) {
 
 struct mmi_store_stats mmi_store_stats(struct mmi_store *store) {
     mmi_lock(&store->lock);
-    struct mmi_store_stats stats = {store->memory_bytes, store->cache_bytes, store->entries};
+    struct mmi_store_stats stats = {store->memory_bytes + store->passing_bytes, store->cache_bytes,
+                                    store->entries};
     mmi_unlock(&store->lock);
     return stats;
 }

@@ -85,9 +85,9 @@ mm_status mmi_store_find(struct mmi_store *store, const struct mmi_key *key,
 
 /* Make an entry. The sink belongs to the writer; `cancelled` and `progress` are passed through to
  * it (NULL: never, nowhere). When the disk fails, is full or read-only the writer goes on in
- * memory; beyond that budget MM_NO_SPACE with path, needed, free; without a disk and
- * larger than all of that budget MM_TOO_LARGE. A backend that breaks the sink's
- * rules gets MM_BACKEND_FAILED.
+ * memory; beyond that budget MM_NO_SPACE with path, needed, free. Without a directory what is
+ * larger than all of that budget is not kept: it is dropped when it is held no more, and prepared
+ * again when it is needed again. A backend that breaks the sink's rules gets MM_BACKEND_FAILED.
  * commit: MM_OK with one reference; the writer is gone either way. The key is asked for only here,
  * because which siblings count is known only when prepare has read them. Two writers of one key:
  * the first commit wins, the second gets the first's entry. */

@@ -11,13 +11,6 @@
 static mm_status begin_memory(struct mmi_writer *writer, mm_error *err) {
     struct mmi_store *store = writer->store;
     uint64_t bytes = writer->layout.stored_bytes;
-    if (!store->cache.path && bytes > store->memory_budget_bytes) { /* waiting cannot help */
-        return mmi_fail_room(err, MM_TOO_LARGE, bytes, store->memory_budget_bytes,
-                             "artifact_budget_bytes: %llu, the prepared weights alone need %llu, "
-                             "and there is no cache_dir",
-                             (unsigned long long)store->memory_budget_bytes,
-                             (unsigned long long)bytes);
-    }
     MMI_TRY(mmi_memory_cache_reserve(store, bytes, err));
     /* Not zeroed: all of it is written. */
     writer->weights =

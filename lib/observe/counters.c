@@ -5,11 +5,9 @@ static uint64_t read_one(const _Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-void mmi_counters_sum(const struct mmi_counters *counters, struct mmi_counts *counts) {
-    *counts = (struct mmi_counts){0};
-    for (size_t i = 0; i < MMI_COUNTER_SHARDS; i++) {
-        counts->hits += read_one(&counters->shards[i].hits);
-    }
+void mmi_counters_read(const struct mmi_counters *counters, uint64_t hits,
+                       struct mmi_counts *counts) {
+    *counts = (struct mmi_counts){.hits = hits};
     for (size_t i = 0; i < MMI_COUNTERS; i++) {
         counts->counts[i] = read_one(&counters->counts[i]);
     }
@@ -17,5 +15,5 @@ void mmi_counters_sum(const struct mmi_counters *counters, struct mmi_counts *co
         counts->evictions[i] = read_one(&counters->evictions[i]);
         counts->evictions_all += counts->evictions[i];
     }
-    counts->requests = counts->hits + counts->counts[MMI_COUNT_MISSES];
+    counts->requests = hits + counts->counts[MMI_COUNT_MISSES];
 }

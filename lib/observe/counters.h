@@ -3,9 +3,8 @@
 #define MMI_OBSERVE_COUNTERS_H
 
 /* What a mesh has done since it was created. Zeroed = nothing yet. Relaxed adds from any thread; a
- * snapshot is not atomic, but no counter in it ever goes back. The hot path counts one thing, hits,
- * on a shard that the caller names. Requests are not counted but summed, hits + misses, so that the
- * parts always add up. */
+ * snapshot is not atomic, but no counter in it ever goes back. Hits are counted by their leases,
+ * not here. Requests are not counted but summed, hits + misses, so that the parts always add up. */
 
 #include <observe/events.h>
 
@@ -36,13 +35,8 @@ enum mmi_counter {
         MMI_COUNTERS
 };
 
-#define MMI_COUNTER_SHARDS 16
-
 /* Aligned to a cache line: allocate it so. */
 struct mmi_counters {
-    struct {
-        _Alignas(64) _Atomic uint64_t hits;
-    } shards[MMI_COUNTER_SHARDS];
     _Alignas(64) _Atomic uint64_t counts[MMI_COUNTERS];
     _Atomic uint64_t evictions[MMI_REASON_COUNT];
 };
@@ -54,12 +48,6 @@ struct mmi_counts {
     uint64_t evictions_all;
 };
 
-/* Any number is a shard. */
-static inline void mmi_count_hit(struct mmi_counters *counters, unsigned shard) {
-    atomic_fetch_add_explicit(&counters->shards[shard % MMI_COUNTER_SHARDS].hits, 1,
-                              memory_order_relaxed);
-}
-
 static inline void mmi_count(struct mmi_counters *counters, enum mmi_counter which, uint64_t n) {
     atomic_fetch_add_explicit(&counters->counts[which], n, memory_order_relaxed);
 }
@@ -68,6 +56,8 @@ static inline void mmi_count_eviction(struct mmi_counters *counters, enum mmi_re
     atomic_fetch_add_explicit(&counters->evictions[reason], 1, memory_order_relaxed);
 }
 
-void mmi_counters_sum(const struct mmi_counters *counters, struct mmi_counts *counts);
+/* hits: so far, as told by who counts them. */
+void mmi_counters_read(const struct mmi_counters *counters, uint64_t hits,
+                       struct mmi_counts *counts);
 
 #endif

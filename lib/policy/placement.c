@@ -27,14 +27,14 @@ static int rank_of(const struct mmi_plan_output *plan) {
     }
 }
 
-static bool costs_less(const struct mmi_plan_output *a, const struct mmi_plan_output *b) {
-    if (a->victim_class != b->victim_class) {
-        return a->victim_class < b->victim_class;
-    }
-    if (a->victim_cost_ns != b->victim_cost_ns) {
-        return a->victim_cost_ns < b->victim_cost_ns;
-    }
-    return a->victim_bytes < b->victim_bytes;
+static int compare(uint64_t a, uint64_t b) {
+    return (a > b) - (a < b);
+}
+
+static int compare_cost(const struct mmi_plan_output *a, const struct mmi_plan_output *b) {
+    int order = compare(a->victim_class, b->victim_class);
+    order = order ? order : compare(a->victim_cost_ns, b->victim_cost_ns);
+    return order ? order : compare(a->victim_bytes, b->victim_bytes);
 }
 
 static bool better(const struct mmi_placement *a, const struct mmi_placement *b) {
@@ -42,22 +42,19 @@ static bool better(const struct mmi_placement *a, const struct mmi_placement *b)
     if (rank_a != rank_b) {
         return rank_a < rank_b;
     }
-    switch (a->plan.verdict) {
-    case MMI_PLAN_FITS:
-        return a->free_bytes > b->free_bytes;
-    case MMI_PLAN_EVICT:
-    case MMI_PLAN_LEASED:
-        return costs_less(&a->plan, &b->plan);
-    case MMI_PLAN_STAY:
-        return a->plan.wait_until_ns < b->plan.wait_until_ns;
-    default:
-        return false;
+    int order = 0;
+    if (a->plan.verdict == MMI_PLAN_EVICT || a->plan.verdict == MMI_PLAN_LEASED) {
+        order = compare_cost(&a->plan, &b->plan);
+    } else if (a->plan.verdict == MMI_PLAN_STAY) {
+        order = compare(a->plan.wait_until_ns, b->plan.wait_until_ns);
     }
+    return order ? order < 0 : a->free_bytes > b->free_bytes;
 }
 
-size_t mmi_place(const struct mmi_placement *devices, size_t count) {
+size_t mmi_place(const struct mmi_placement *devices, size_t count, size_t first) {
     size_t best = count;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t k = 0; k < count; k++) {
+        size_t i = (first + k) % count;
         if (devices[i].usable && (best == count || better(&devices[i], &devices[best]))) {
             best = i;
         }

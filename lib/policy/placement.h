@@ -2,14 +2,14 @@
 #ifndef MMI_POLICY_PLACEMENT_H
 #define MMI_POLICY_PLACEMENT_H
 
-/* Which device takes a model. Better to worse, ties go to the first:
+/* Which device takes a model. Better to worse, in each the most free bytes, then whose turn it is:
  *
- *   FITS                  most free bytes
+ *   FITS
  *   EVICT                 lowest class of victims, then load cost, then bytes
- *   WAIT                  the first
+ *   WAIT
  *   EVICT with draining   as EVICT: it costs victims and waits besides
  *   STAY                  soonest
- *   RUNS                  the first
+ *   RUNS
  *   LEASED                as EVICT
  *   STALLED, HELD, BARRED, TOO_LARGE  only when there is nothing better, in this order
  *
@@ -24,7 +24,8 @@ struct mmi_placement {
     bool usable; /* false: lost, excluded by the model's spec, or promised to an earlier waiter */
 };
 
-/* Index of the best; `count` when none is usable. */
-size_t mmi_place(const struct mmi_placement *devices, size_t count);
+/* Index of the best; `count` when none is usable. `first` (below count): whose turn it is; the
+ * others follow it in order, from the last to the first again. */
+size_t mmi_place(const struct mmi_placement *devices, size_t count, size_t first);
 
 #endif

@@ -196,30 +196,21 @@ static void pursue(struct mmi_residency *res, struct mmi_model *model) {
 
 /* ---- 5. Copies ------------------------------------------------------------------------------- */
 
-/* As often used as each copy would be. */
-static double heat_of_one_more(struct mmi_residency *res, const struct mmi_version *version) {
-    double heat = 0;
-    uint32_t count = 1;
-    MMI_LIST_EACH(node, &version->copies) {
-        heat += mmi_instance_heat(res, mmi_copy_of(node));
-        count++;
-    }
-    return heat / count;
-}
-
-/* Where one more would fit now without evicting anybody as busy; nobody waits for it. One that
- * would not be used takes only what is free. */
-static bool has_place(struct mmi_residency *res, struct mmi_model *model) {
+/* Would one more fit now? *again_ns: when it would, if all that is missing is that others may leave
+ * then; 0 = who knows. */
+static bool has_place(struct mmi_residency *res, struct mmi_model *model, uint64_t *again_ns) {
     struct mmi_placement devices[MMI_MAX_DEVICES];
-    double heat = heat_of_one_more(res, model->current);
-    struct mmi_load_query query = {.model = model, .version = model->current, .heat = heat};
+    struct mmi_load_query query = mmi_load_query_further(model);
     size_t chosen = mmi_place_load(res, &query, devices);
+    *again_ns = 0;
     if (chosen == res->device_count) {
         return false;
     }
     const struct mmi_plan_output *plan = &devices[chosen].plan;
-    return plan->verdict == MMI_PLAN_FITS ||
-           (plan->verdict == MMI_PLAN_EVICT && !plan->draining && heat > 0);
+    if (plan->verdict == MMI_PLAN_STAY && query.heat > 0) {
+        *again_ns = plan->wait_until_ns;
+    }
+    return mmi_load_worth(&query, plan);
 }
 
 static bool has_usable_device(struct mmi_residency *res, struct mmi_version *version) {
@@ -231,18 +222,31 @@ static bool has_usable_device(struct mmi_residency *res, struct mmi_version *ver
     return false;
 }
 
-/* It found no place, or failed. */
-static void copy_later(struct mmi_residency *res, struct mmi_model *model) {
-    model->copy_until_ns = mmi_add_cap(mmi_res_now(res), COPY_RETRY_NS);
-    if (!mmi_list_linked(&model->wanting)) {
-        mmi_list_push_back(&res->wanting, &model->wanting);
-    }
-}
-
 static void look_again(void *ctx, struct mmi_timer *timer) {
     struct mmi_residency *res = ctx;
     (void)timer;
     mmi_demand_room(res);
+}
+
+static void look_again_at(struct mmi_residency *res, uint64_t at_ns) {
+    struct mmi_timer *timer = &res->wanting_timer;
+    timer->fire = look_again;
+    if (!mmi_timer_is_set(timer) || at_ns < timer->node.key) {
+        mmi_timer_set(&res->timers, timer, at_ns);
+    }
+}
+
+/* It found no place, or failed. It is looked at again when memory changes, but not at once; and at
+ * again_ns (0 = not) in any case. */
+static void copy_later(struct mmi_residency *res, struct mmi_model *model, uint64_t again_ns) {
+    model->copy_until_ns = mmi_add_cap(mmi_res_now(res), COPY_RETRY_NS);
+    if (again_ns) {
+        model->copy_until_ns = mmi_min_u64(model->copy_until_ns, again_ns);
+        look_again_at(res, again_ns);
+    }
+    if (!mmi_list_linked(&model->wanting)) {
+        mmi_list_push_back(&res->wanting, &model->wanting);
+    }
 }
 
 void mmi_demand_room(struct mmi_residency *res) {
@@ -256,9 +260,8 @@ void mmi_demand_room(struct mmi_residency *res) {
             next_ns = model->copy_until_ns;
         }
     }
-    res->wanting_timer.fire = look_again;
-    if (next_ns && !mmi_timer_is_set(&res->wanting_timer)) {
-        mmi_timer_set(&res->timers, &res->wanting_timer, next_ns);
+    if (next_ns) {
+        look_again_at(res, next_ns);
     }
 }
 
@@ -277,10 +280,11 @@ static void add_copies(struct mmi_residency *res, struct mmi_model *model) {
     if ((!least && !queues) || !has_usable_device(res, version)) {
         return;
     }
-    if (!has_place(res, model) ||
+    uint64_t again_ns;
+    if (!has_place(res, model, &again_ns) ||
         mmi_load_begin(res, model, version, mmi_waiters_priority(&model->waiters, 0), NULL) !=
             MM_OK) {
-        copy_later(res, model);
+        copy_later(res, model, again_ns);
     }
 }
 
@@ -306,7 +310,7 @@ static void tell_refused(struct mmi_residency *res, struct mmi_model *model) {
         model->failures++;
         mmi_loads_refused(res, model, &error);
     } else {
-        copy_later(res, model);
+        copy_later(res, model, 0);
     }
 }
 

@@ -107,3 +107,12 @@ bool mmi_device_ask(struct mmi_residency *res, struct mmi_devstate *dev) {
     }
     return lost;
 }
+
+mm_status mmi_device_claim(struct mmi_residency *res, struct mmi_devstate *dev, mm_status status,
+                           mm_error *err) {
+    if (status != MM_DEVICE_LOST || mmi_device_ask(res, dev)) {
+        return status;
+    }
+    return mmi_fail(err, MM_BACKEND_FAILED,
+                    "the backend says that device %s was lost, which it is not", dev->device->name);
+}

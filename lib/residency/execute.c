@@ -29,6 +29,14 @@ struct run {
     bool lost;                    /* scratch_more gave nothing because the device is gone */
 };
 
+/* Said once, here: backends, devices and values do not know the model's name. */
+static mm_status named(const struct run *run, mm_status status, mm_error *err) {
+    if (status != MM_OK) {
+        mmi_error_prefix(err, "model %s", run->instance->label);
+    }
+    return status;
+}
+
 /* ---- Scratch --------------------------------------------------------------------------------- */
 
 /* A run that waits for scratch. */
@@ -163,7 +171,7 @@ static mm_status get_slow(struct run *run, uint64_t bytes, mm_error *err) {
         device->ops->unmap(&slot->region); /* what was too small */
     }
     if (status == MM_OK) {
-        status = device->ops->map(device, &slot->block, &slot->region, err);
+        status = named(run, device->ops->map(device, &slot->block, &slot->region, err), err);
     }
     if (status == MM_OK) {
         atomic_store(&slot->bytes, slot->region.bytes);
@@ -383,8 +391,7 @@ static void measure(struct run *run, uint64_t bytes) {
 static mm_status explain_stop(const struct run *run, mm_error *err) {
     static const char *const texts[] = {"the mesh stops", "cancelled", "the deadline passed"};
     int which = run->stopped == MM_CLOSED ? 0 : run->stopped == MM_CANCELLED ? 1 : 2;
-    return mmi_fail(err, run->stopped, "model %s: %s while it ran", run->instance->label,
-                    texts[which]);
+    return mmi_fail(err, run->stopped, "%s while it ran", texts[which]);
 }
 
 static mm_status call_backend(struct run *run, mm_error *err) {
@@ -411,8 +418,7 @@ static mm_status call_backend(struct run *run, mm_error *err) {
     }
     if (status == MM_CANCELLED && !atomic_load(&instance->cancelled)) { /* nor was the load */
         return mmi_fail(err, MM_BACKEND_FAILED,
-                        "model %s: the backend says that the run was cancelled, which it was not",
-                        instance->label);
+                        "the backend says that the run was cancelled, which it was not");
     }
     mmi_slot_status(backend, MMI_SLOT_INFER, status, &told);
     return mmi_error_copy(err, &told);
@@ -436,11 +442,13 @@ static mm_status call_on_stream(struct run *run, mm_error *err) {
 static mm_status run_signature(struct run *run, struct mmi_signature *signature, mm_error *err) {
     const struct mmi_outputs *outputs = run->work->outputs;
     const mm_size *size = &signature->size;
-    MMI_TRY(outputs->begin(outputs->ctx, &run->instance->opened->description, size,
-                           run->work->values, err));
-    MMI_TRY(get_scratch(run, signature, err));
+    mm_status status = outputs->begin(outputs->ctx, &run->instance->opened->description, size,
+                                      run->work->values, err);
+    MMI_TRY(named(run, status, err));
+    struct mmi_devstate *dev = run->instance->dev;
+    MMI_TRY(mmi_device_claim(run->res, dev, get_scratch(run, signature, err), err));
     run->exec.signature = signature->state;
-    mm_status status = call_on_stream(run, err);
+    status = named(run, mmi_device_claim(run->res, dev, call_on_stream(run, err), err), err);
     uint64_t used = mmi_add_cap(size->activation_bytes, run->more_bytes);
     give_scratch(run, signature);
     if (status == MM_OK) {
@@ -449,24 +457,11 @@ static mm_status run_signature(struct run *run, struct mmi_signature *signature,
     return status;
 }
 
-/* The device is asked, not the backend believed. */
-static mm_status ask_device(struct run *run, mm_status status, mm_error *err) {
-    struct mmi_devstate *dev = run->instance->dev;
-    if (status != MM_DEVICE_LOST || mmi_device_ask(run->res, dev)) {
-        return status;
-    }
-    return mmi_fail(err, MM_BACKEND_FAILED,
-                    "model %s: the backend says that device %s was lost, which it is not",
-                    run->instance->label, dev->device->name);
-}
-
 mm_status mmi_execute(struct mmi_residency *res, struct mmi_admission *admission,
                       const struct mmi_work *work, mm_error *err) {
     struct mmi_instance *instance = admission->instance;
     struct mmi_opened *opened = instance->opened;
     int32_t kind = instance->dev->device->pub.kind;
-    struct mmi_signature *signature;
-    MMI_TRY(mmi_signature_get(res, opened, kind, work->inputs, &signature, err));
     struct run run = {.exec = {.scratch_more = run_scratch_more,
                                .output = run_output,
                                .output_part = run_part,
@@ -475,7 +470,10 @@ mm_status mmi_execute(struct mmi_residency *res, struct mmi_admission *admission
                       .res = res,
                       .instance = instance,
                       .work = work};
-    mm_status status = ask_device(&run, run_signature(&run, signature, err), err);
+    struct mmi_signature *signature;
+    mm_status status = mmi_signature_get(res, opened, kind, work->inputs, &signature, err);
+    MMI_TRY(named(&run, status, err));
+    status = run_signature(&run, signature, err);
     mmi_signature_done(mmi_signatures_of(opened, kind), signature, mmi_ticks(&res->env->clock));
     return status;
 }

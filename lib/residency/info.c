@@ -235,7 +235,6 @@ bool mmi_device_info_get(struct mmi_residency *res, size_t index, struct mmi_dev
 
 void mmi_mesh_info_get(struct mmi_residency *res, struct mmi_mesh_info *info) {
     *info = (struct mmi_mesh_info){0};
-    mmi_counters_sum(&res->counters, &info->counts);
     mmi_res_lock(res);
     uint64_t served = res->served, granted = res->granted;
     struct mmi_model *model = NULL;
@@ -256,9 +255,8 @@ void mmi_mesh_info_get(struct mmi_residency *res, struct mmi_mesh_info *info) {
     info->models = res->catalog.count;
     info->queued = res->queued;
     info->description_bytes = res->description_bytes;
-    info->counts.hits = hits_of(&res->hits, served, granted);
+    mmi_counters_read(&res->counters, hits_of(&res->hits, served, granted), &info->counts);
     mmi_res_unlock(res);
-    info->counts.requests = info->counts.hits + info->counts.counts[MMI_COUNT_MISSES];
 }
 
 /* ---- Plans ----------------------------------------------------------------------------------- */

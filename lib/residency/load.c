@@ -111,12 +111,7 @@ static mm_status check_claims(struct mmi_instance *instance, mm_status status, m
         return mmi_fail(error, MM_BACKEND_FAILED,
                         "the backend says that the load was cancelled, which it was not");
     }
-    if (status != MM_DEVICE_LOST || mmi_device_ask(instance->res, instance->dev)) {
-        return status;
-    }
-    return mmi_fail(error, MM_BACKEND_FAILED,
-                    "the backend says that device %s was lost, which it is not",
-                    instance->dev->device->name);
+    return mmi_device_claim(instance->res, instance->dev, status, error);
 }
 
 /* ---- 4: under the lock ----------------------------------------------------------------------- */
@@ -389,8 +384,10 @@ void mmi_load_start(struct mmi_residency *res, struct mmi_instance *instance) {
 
 void mmi_load_refused(struct mmi_residency *res, struct mmi_instance *instance,
                       const mm_error *error) {
-    log_failure(res, instance, MMI_EVENT_REFUSE, (mm_status)error->status);
-    mmi_count(&res->counters, MMI_COUNT_REFUSALS, 1);
+    if (!mmi_load_query_of(instance).further) { /* which nobody asked for */
+        log_failure(res, instance, MMI_EVENT_REFUSE, (mm_status)error->status);
+        mmi_count(&res->counters, MMI_COUNT_REFUSALS, 1);
+    }
     mmi_failure_set(&res->env->alloc, &instance->version->refusal, error, mmi_res_now(res), 0, 0);
     mmi_mark_model(res, instance->model);
     mmi_instance_free(res, instance);

@@ -71,6 +71,7 @@ static void grant(struct mmi_residency *res, struct mmi_instance *instance,
     mmi_claim_take_victims(res, dev, plan, &instance->claim.victims);
     mmi_claim_drop(res, &instance->claim);
     mmi_instance_granted(res, instance, dev, build);
+    res->first_device = ((size_t)(dev - res->devices) + 1) % res->device_count;
     if (plan->victim_count == 0 && !mmi_load_take(res, instance)) {
         mm_error error;
         mmi_fail(&error, MM_NO_MEMORY, "model %s: out of memory", instance->label);
@@ -168,10 +169,11 @@ static enum mmi_outcome try_load(struct mmi_residency *res, struct mmi_instance 
         trim_all(res, mmi_instance_need(instance, &res->devices[0]).activation_bytes)) {
         chosen = mmi_place_load(res, &query, devices);
     }
-    if (chosen < res->device_count) {
+    bool placed = chosen < res->device_count;
+    if (placed && mmi_load_worth(&query, &devices[chosen].plan)) {
         return settle_load(res, instance, devices, chosen);
     }
-    if (mmi_promised(res, instance->version, NULL)) {
+    if (!placed && mmi_promised(res, instance->version, NULL)) {
         return MMI_CLAIM_STALLED;
     }
     refuse_load(res, instance, devices, chosen);

@@ -64,7 +64,7 @@ size_t mmi_place_load(struct mmi_residency *res, const struct mmi_load_query *qu
             mmi_fit_plan(res, dev, &need, &devices[i].plan);
         }
     }
-    size_t chosen = mmi_place(devices, res->device_count);
+    size_t chosen = mmi_place(devices, res->device_count, res->first_device);
     if (chosen < res->device_count && res->device_count > 1) {
         struct mmi_need need = mmi_load_need(query, &res->devices[chosen], &estimated);
         mmi_fit_plan(res, &res->devices[chosen], &need, &devices[chosen].plan);
@@ -72,10 +72,41 @@ size_t mmi_place_load(struct mmi_residency *res, const struct mmi_load_query *qu
     return chosen;
 }
 
+/* As often used as each of so many copies would be. */
+static double heat_of_each(const struct mmi_version *version, uint32_t count) {
+    double heat = 0;
+    MMI_LIST_EACH(node, &version->copies) {
+        heat += mmi_instance_heat(mmi_copy_of(node)->res, mmi_copy_of(node));
+    }
+    return heat / count;
+}
+
 struct mmi_load_query mmi_load_query_of(const struct mmi_instance *instance) {
-    return (struct mmi_load_query){.model = instance->model,
+    const struct mmi_version *version = instance->version;
+    struct mmi_copies_count copies = mmi_copies_count(version);
+    struct mmi_load_query query = {.model = instance->model,
                                    .version = instance->version,
+                                   .further = copies.ready > 0,
                                    .extra_bytes = instance->extra_bytes};
+    if (query.further) {
+        query.heat = heat_of_each(version, copies.ready + copies.loading + copies.leaving);
+    }
+    return query;
+}
+
+struct mmi_load_query mmi_load_query_further(struct mmi_model *model) {
+    struct mmi_version *version = model->current;
+    struct mmi_copies_count copies = mmi_copies_count(version);
+    uint32_t count = copies.ready + copies.loading + copies.leaving;
+    return (struct mmi_load_query){.model = model,
+                                   .version = version,
+                                   .further = true,
+                                   .heat = heat_of_each(version, count + 1)};
+}
+
+bool mmi_load_worth(const struct mmi_load_query *query, const struct mmi_plan_output *plan) {
+    return !query->further || plan->verdict == MMI_PLAN_FITS ||
+           (plan->verdict == MMI_PLAN_EVICT && !plan->draining && query->heat > 0);
 }
 
 struct mmi_need mmi_instance_need(const struct mmi_instance *instance,

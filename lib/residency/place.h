@@ -13,11 +13,17 @@ bool mmi_device_usable(const struct mmi_residency *res, const struct mmi_devstat
 struct mmi_load_query {
     struct mmi_model *model; /* NULL: unregistered */
     struct mmi_version *version;
-    double heat;          /* as in mmi_need */
+    bool further;         /* another copy serves, and nobody waits for this one */
+    double heat;          /* as in mmi_need: of a further one */
     uint64_t guess_bytes; /* of weights that were never prepared; 0 = no idea */
     uint64_t extra_bytes; /* beyond what it needs */
 };
 struct mmi_load_query mmi_load_query_of(const struct mmi_instance *instance);
+/* Of a copy that is not being loaded yet. */
+struct mmi_load_query mmi_load_query_further(struct mmi_model *model);
+/* A further copy takes what is free and, if it would be used, what those leave who are less busy;
+ * for it nobody in use has to end. Any other takes what its plan says. */
+bool mmi_load_worth(const struct mmi_load_query *query, const struct mmi_plan_output *plan);
 /* What it needs there; *estimated: it was never prepared for that kind. */
 struct mmi_need mmi_load_need(const struct mmi_load_query *query, const struct mmi_devstate *dev,
                               bool *estimated);

@@ -254,9 +254,9 @@ struct mmi_residency {
     struct mmi_counters counters;
     struct mmi_histogram load_time, queue_time, prepare_time;
     struct mmi_devstate devices[MMI_MAX_DEVICES];
-    size_t device_count;
-    _Atomic bool closed;   /* nothing new begins */
-    _Atomic bool stopping; /* and runs are asked to end */
+    size_t device_count, first_device; /* whose turn it is on ties */
+    _Atomic bool closed;               /* nothing new begins */
+    _Atomic bool stopping;             /* and runs are asked to end */
 
     /* Marks. */
     struct mmi_list marked;  /* models to look at */

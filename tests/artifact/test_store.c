@@ -319,6 +319,47 @@ static void test_memory_budget(void **state) {
     assert_int_equal(mmi_store_stats(g.store).memory_bytes, 2 * MIB);
 }
 
+/* "larger than all of that budget": there until it is held no more; nobody leaves for it. */
+static void test_larger_than_the_memory_budget(void **state) {
+    (void)state;
+    const struct model small = {.number = 15, .weights_bytes = MIB, .description_bytes = 9};
+    const struct model large[2] = {{.number = 16, .weights_bytes = 3 * MIB},
+                                   {.number = 17, .weights_bytes = 4 * MIB}};
+    g.config.cache_dir = NULL;
+    g.config.memory_budget_bytes = 2 * MIB;
+    fixture_open(&g);
+    fixture_make(&g, &small);
+    struct mmi_artifact *artifacts[2];
+    assert_int_equal(fixture_commit(&g, &large[0], &artifacts[0]), MM_OK);
+    assert_int_equal(mmi_artifact_memory_bytes(artifacts[0]), 3 * MIB);
+    for (int i = 0; i < 2; i++) { /* two loads at once */
+        assert_int_equal(mmi_artifact_hold(artifacts[0], &g.err), MM_OK);
+    }
+    assert_int_equal(fixture_commit(&g, &large[1], &artifacts[1]), MM_OK);
+    assert_int_equal(mmi_store_stats(g.store).memory_bytes, 8 * MIB);
+    mmi_artifact_unhold(artifacts[0]);
+    expect_weights(artifacts[0], &large[0]);
+    assert_int_equal(g.dropped, 0);
+    mmi_artifact_unhold(artifacts[0]);
+    assert_int_equal(g.dropped, 1);
+    assert_int_equal(g.dropped_bytes, 3 * MIB);
+    assert_string_equal(g.dropped_what, "artifact_budget");
+    fixture_expect_none(&g, 16);
+    assert_int_equal(mmi_artifact_hold(artifacts[0], &g.err), MM_NONE);
+    mmi_artifact_release(artifacts[0]);
+    /* One that nobody held yet makes way for the next. */
+    fixture_expect(&g, &large[1]); /* and was held there */
+    fixture_expect_none(&g, 17);
+    mmi_artifact_release(artifacts[1]);
+    assert_int_equal(fixture_commit(&g, &large[1], &artifacts[1]), MM_OK);
+    assert_int_equal(fixture_commit(&g, &large[0], &artifacts[0]), MM_OK);
+    assert_int_equal(mmi_artifact_memory_bytes(artifacts[1]), 0);
+    mmi_artifact_release(artifacts[0]);
+    mmi_artifact_release(artifacts[1]);
+    assert_int_equal(mmi_store_stats(g.store).memory_bytes, 4 * MIB);
+    fixture_expect(&g, &small);
+}
+
 static void test_cache_budget(void **state) {
     (void)state;
     const struct model small[4] = {{.number = 21, .weights_bytes = 64 * KIB},
@@ -434,6 +475,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_what_is_passed_through, setup, teardown),
         cmocka_unit_test_setup_teardown(test_first_commit_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_budget, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_larger_than_the_memory_budget, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cache_budget, setup, teardown),
         cmocka_unit_test_setup_teardown(test_directory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_relative_directory, setup, teardown),

@@ -17,6 +17,8 @@ static struct mmi_device *device;
 static const struct mmi_device_ops *ops;
 static mm_error err;
 static uint8_t out[4 * MIB], in[4 * MIB];
+static struct mmi_stream *streams[2]; /* of the test, closed after it */
+static struct holder a, b;            /* its regions, dropped after it if they are there */
 
 static void setup_with(const char *name, uint64_t load_ns) {
     fixture_open(&fixture, &(struct mmi_device_config){.name = name,
@@ -30,6 +32,9 @@ static void setup_with(const char *name, uint64_t load_ns) {
     memset(&err, 0, sizeof(err));
     fill_pattern(in, sizeof(in), 1);
     memset(out, 0, sizeof(out));
+    memset(streams, 0, sizeof(streams));
+    memset(&a, 0, sizeof(a));
+    memset(&b, 0, sizeof(b));
 }
 
 static int setup(void **state) {
@@ -39,14 +44,24 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     (void)state;
+    for (int i = 0; i < 2; i++) {
+        ops->stream_close(device, streams[i]);
+    }
+    struct holder *holders[2] = {&a, &b};
+    for (int i = 0; i < 2; i++) {
+        if (holders[i]->region.device) {
+            drop(device, holders[i]);
+        }
+    }
     fixture_close(&fixture);
     return 0;
 }
 
 static struct mmi_stream *open_stream(void) {
-    struct mmi_stream *stream = NULL;
-    assert_int_equal(ops->stream_open(device, &stream, &err), MM_OK);
-    return stream;
+    struct mmi_stream **stream = &streams[streams[0] != NULL];
+    assert_null(*stream);
+    assert_int_equal(ops->stream_open(device, stream, &err), MM_OK);
+    return *stream;
 }
 
 static mm_device_event record(struct mmi_stream *stream) {
@@ -89,7 +104,6 @@ static void pass_time(void) {
 
 static void test_there_and_back(void **state) {
     (void)state;
-    struct holder a = {0}, b = {0};
     struct mmi_stream *stream = open_stream();
     hold(device, &a, sizeof(in));
     hold(device, &b, sizeof(in));
@@ -106,14 +120,10 @@ static void test_there_and_back(void **state) {
     assert_memory_equal(in, out, sizeof(in));
     assert_int_equal(ops->access(device, NULL, b.region.base, sizeof(in), MMI_ACCESS_WRITE, &err),
                      MM_OK);
-    drop(device, &a);
-    drop(device, &b);
-    ops->stream_close(device, stream);
 }
 
 static void test_nothing_to_do(void **state) {
     (void)state;
-    struct holder a = {0};
     struct mmi_stream *stream = open_stream();
     hold(device, &a, 100);
     mm_device_event none = {0}, event = record(stream);
@@ -127,13 +137,10 @@ static void test_nothing_to_do(void **state) {
     assert_int_equal(ops->probe(device, &err), MM_OK);
     ops->staging_free(device, NULL, 100);
     ops->stream_close(device, NULL);
-    drop(device, &a);
-    ops->stream_close(device, stream);
 }
 
 static void test_staging(void **state) {
     (void)state;
-    struct holder a = {0};
     struct mmi_stream *stream = open_stream();
     hold(device, &a, 10000);
     uint8_t *memory = ops->staging_alloc(device, 10000, &err);
@@ -148,15 +155,12 @@ static void test_staging(void **state) {
     world_fail_alloc(&fixture.world, 1);
     assert_null(ops->staging_alloc(device, 10000, &err));
     assert_int_equal(err.status, MM_NO_MEMORY);
-    drop(device, &a);
-    ops->stream_close(device, stream);
 }
 
 /* ---- Delays ---------------------------------------------------------------------------------- */
 
 static void test_delays_are_exact(void **state) {
     (void)state;
-    struct holder a = {0}, b = {0};
     struct mmi_stream *stream = open_stream();
     hold(device, &a, 2 * MIB);
     hold(device, &b, 2 * MIB);
@@ -173,15 +177,11 @@ static void test_delays_are_exact(void **state) {
     drop(device, &b);
     hold(device, &b, 2 * MIB);
     assert_int_equal(fixture.world.now_ns, before_ns);
-    drop(device, &a);
-    drop(device, &b);
-    ops->stream_close(device, stream);
 }
 
 /* No byte is there before somebody may know that it is. */
 static void test_bytes_arrive_with_their_event(void **state) {
     (void)state;
-    struct holder a = {0};
     struct mmi_stream *stream = open_stream();
     hold(device, &a, MIB);
     memset(a.region.base, 0, MIB);
@@ -194,13 +194,10 @@ static void test_bytes_arrive_with_their_event(void **state) {
     world_advance(&fixture.world, LATENCY_NS);
     assert_int_equal(done(event), MM_OK);
     assert_int_equal(a.region.base[MIB - 1], 77);
-    drop(device, &a);
-    ops->stream_close(device, stream);
 }
 
 static void test_one_stream_is_in_order_two_overlap(void **state) {
     (void)state;
-    struct holder a = {0};
     struct mmi_stream *first = open_stream(), *second = open_stream();
     hold(device, &a, 4 * MIB);
     copy_in(first, &a, 0, MIB);
@@ -214,14 +211,10 @@ static void test_one_stream_is_in_order_two_overlap(void **state) {
     assert_int_equal(done(other), MM_OK);
     check_done_after(both, IN_NS + LATENCY_NS);
     assert_memory_equal(a.region.base, in, 3 * MIB);
-    drop(device, &a);
-    ops->stream_close(device, first);
-    ops->stream_close(device, second);
 }
 
 static void test_a_stream_waits_for_another(void **state) {
     (void)state;
-    struct holder a = {0};
     struct mmi_stream *load = open_stream(), *run = open_stream();
     hold(device, &a, MIB);
     copy_in(load, &a, 0, MIB);
@@ -233,14 +226,10 @@ static void test_a_stream_waits_for_another(void **state) {
     assert_memory_equal(out, in, MIB);
     /* Who waited for the second has waited for the first. */
     assert_int_equal(ops->access(device, NULL, a.region.base, MIB, MMI_ACCESS_WRITE, &err), MM_OK);
-    drop(device, &a);
-    ops->stream_close(device, load);
-    ops->stream_close(device, run);
 }
 
 static void test_events_are_used_again(void **state) {
     (void)state;
-    struct holder a = {0};
     struct mmi_stream *stream = open_stream();
     hold(device, &a, MIB);
     mm_device_event event = {0};
@@ -250,15 +239,12 @@ static void test_events_are_used_again(void **state) {
         check_done_after(event, IN_NS + LATENCY_NS);
         assert_int_equal(ops->wait(device, &event, &err), MM_OK);
     }
-    drop(device, &a);
-    ops->stream_close(device, stream);
 }
 
 /* ---- Order ----------------------------------------------------------------------------------- */
 
 static void test_read_before_the_copy_is_over(void **state) {
     (void)state;
-    struct holder a = {0};
     struct mmi_stream *load = open_stream(), *run = open_stream();
     hold(device, &a, 4 * MIB);
     copy_in(load, &a, MIB, MIB);
@@ -282,14 +268,10 @@ static void test_read_before_the_copy_is_over(void **state) {
     assert_int_equal(done(there), MM_OK);
     assert_int_equal(ops->access(device, NULL, base + MIB, 1, MMI_ACCESS_READ, &err), MM_OK);
     assert_int_equal(ops->access(device, run, base + MIB, 1, MMI_ACCESS_READ, &err), MM_OK);
-    ops->stream_close(device, load);
-    ops->stream_close(device, run);
-    drop(device, &a);
 }
 
 static void test_write_before_the_read_is_over(void **state) {
     (void)state;
-    struct holder a = {0};
     struct mmi_stream *first = open_stream(), *second = open_stream();
     hold(device, &a, MIB);
     assert_int_equal(ops->copy_out(device, first, out, a.region.base, MIB, &err), MM_OK);
@@ -304,15 +286,11 @@ static void test_write_before_the_read_is_over(void **state) {
     pass_time();
     assert_int_equal(ops->wait(device, &other, &err), MM_OK);
     assert_int_equal(ops->finish(device, second, &err), MM_OK);
-    ops->stream_close(device, first);
-    ops->stream_close(device, second);
-    drop(device, &a);
 }
 
 /* A kernel that writes on one stream, by what it said. */
 static void test_a_kernel_is_like_a_copy(void **state) {
     (void)state;
-    struct holder a = {0};
     struct mmi_stream *first = open_stream(), *second = open_stream();
     hold(device, &a, MIB);
     assert_int_equal(ops->access(device, first, a.region.base, 10, MMI_ACCESS_WRITE, &err), MM_OK);
@@ -322,14 +300,10 @@ static void test_a_kernel_is_like_a_copy(void **state) {
     assert_int_equal(ops->access(device, second, a.region.base + 9, 1, MMI_ACCESS_READ, &err),
                      MM_OK);
     assert_int_equal(ops->finish(device, second, &err), MM_OK);
-    drop(device, &a);
-    ops->stream_close(device, first);
-    ops->stream_close(device, second);
 }
 
 static void test_wrong_arguments(void **state) {
     (void)state;
-    struct holder a = {0};
     struct mmi_stream *stream = open_stream();
     uint8_t elsewhere[10];
     hold(device, &a, 5000);
@@ -342,17 +316,15 @@ static void test_wrong_arguments(void **state) {
     mm_device_event event = record(stream), late = {event.stream, event.sequence + 1};
     assert_int_equal(ops->wait(device, &late, &err), MM_INVALID_ARGUMENT);
     assert_int_equal(done(late), MM_INVALID_ARGUMENT);
-    struct mmi_stream *closed = open_stream();
+    struct mmi_stream *closed = NULL;
+    assert_int_equal(ops->stream_open(device, &closed, &err), MM_OK);
     ops->stream_close(device, closed);
     assert_int_equal(ops->record(device, closed, &event, &err), MM_INVALID_ARGUMENT);
     assert_int_equal(ops->finish(device, stream, &err), MM_OK);
-    ops->stream_close(device, stream);
-    drop(device, &a);
 }
 
 static void test_memory_given_back_too_early(void **state) {
     (void)state;
-    struct holder a = {0}, b = {0};
     struct mmi_stream *stream = open_stream();
     hold(device, &a, MIB);
     copy_in(stream, &a, 0, MIB);
@@ -370,17 +342,15 @@ static void test_memory_given_back_too_early(void **state) {
     ops->staging_free(device, memory, 100);
     check_refused(ops->finish(device, stream, &err), "memory was given back before 1 ");
     pass_time();
-    ops->stream_close(device, stream);
-    drop(device, &b);
 }
 
 /* ---- Failures -------------------------------------------------------------------------------- */
 
 /* All that a load and a run do; stops at the first failure. */
-static mm_status live(struct holder *a, struct mmi_stream **load, struct mmi_stream **run,
+static mm_status live(struct holder *held, struct mmi_stream **load, struct mmi_stream **run,
                       uint8_t **staging) {
     mm_device_event event, back;
-    MMI_TRY(ops->map(device, &a->block, &a->region, &err));
+    MMI_TRY(ops->map(device, &held->block, &held->region, &err));
     MMI_TRY(ops->stream_open(device, load, &err));
     MMI_TRY(ops->stream_open(device, run, &err));
     *staging = ops->staging_alloc(device, 5000, &err);
@@ -388,11 +358,11 @@ static mm_status live(struct holder *a, struct mmi_stream **load, struct mmi_str
         return (mm_status)err.status;
     }
     MMI_TRY(ops->begin_load(device, *load, &err));
-    MMI_TRY(ops->copy_in(device, *load, a->region.base, *staging, 5000, &err));
+    MMI_TRY(ops->copy_in(device, *load, held->region.base, *staging, 5000, &err));
     MMI_TRY(ops->record(device, *load, &event, &err));
     MMI_TRY(ops->stream_wait(device, *run, &event, &err));
-    MMI_TRY(ops->access(device, *run, a->region.base, 5000, MMI_ACCESS_WRITE, &err));
-    MMI_TRY(ops->copy_out(device, *run, out, a->region.base, 5000, &err));
+    MMI_TRY(ops->access(device, *run, held->region.base, 5000, MMI_ACCESS_WRITE, &err));
+    MMI_TRY(ops->copy_out(device, *run, out, held->region.base, 5000, &err));
     MMI_TRY(ops->record(device, *run, &back, &err));
     pass_time();
     MMI_TRY(ops->wait(device, &event, &err));
@@ -400,17 +370,19 @@ static mm_status live(struct holder *a, struct mmi_stream **load, struct mmi_str
     return ops->probe(device, &err);
 }
 
-static mm_status live_and_clean(void) {
-    struct holder a = {0};
+/* fail_alloc: which allocation after that of the block fails; 0 = none. */
+static mm_status live_and_clean(uint64_t fail_alloc) {
+    struct holder held = {0};
     struct mmi_stream *load = NULL, *run = NULL;
     uint8_t *staging = NULL;
-    take(device, &a, 5000);
-    mm_status status = live(&a, &load, &run, &staging);
+    take(device, &held, 5000);
+    world_fail_alloc(&fixture.world, fail_alloc);
+    mm_status status = live(&held, &load, &run, &staging);
     pass_time();
     ops->stream_close(device, load);
     ops->stream_close(device, run);
     ops->staging_free(device, staging, 5000);
-    drop(device, &a);
+    drop(device, &held);
     return status;
 }
 
@@ -425,7 +397,7 @@ static void test_nth_call_fails(void **state) {
         do {
             setup_with(*state, LOAD_NS);
             world_fault(&fixture.world, "device", ++nth, cases[i].errnum);
-            mm_status status = live_and_clean();
+            mm_status status = live_and_clean(0);
             failed = world_failed(&fixture.world);
             assert_int_equal(status, failed ? cases[i].status : MM_OK);
             assert_int_equal(device->lost, failed && cases[i].errnum == ENODEV);
@@ -440,21 +412,9 @@ static void test_nth_allocation_fails(void **state) {
     bool failed;
     do {
         setup_with(*state, LOAD_NS);
-        struct mmi_arena *arena = device->arena;
-        world_fail_alloc(&fixture.world, 0);
-        struct holder a = {0};
-        struct mmi_stream *load = NULL, *run = NULL;
-        uint8_t *staging = NULL;
-        assert_int_equal(mmi_arena_take(arena, 5000, &a.block), MMI_TAKE_OK);
-        world_fail_alloc(&fixture.world, ++nth);
-        mm_status status = live(&a, &load, &run, &staging);
+        mm_status status = live_and_clean(++nth);
         failed = world_failed(&fixture.world);
         assert_int_equal(status, failed ? MM_NO_MEMORY : MM_OK);
-        pass_time();
-        ops->stream_close(device, load);
-        ops->stream_close(device, run);
-        ops->staging_free(device, staging, 5000);
-        drop(device, &a);
         fixture_close(&fixture);
     } while (failed);
 }
@@ -462,7 +422,6 @@ static void test_nth_allocation_fails(void **state) {
 /* What was under way never arrives, and nobody waits for it. */
 static void test_lost(void **state) {
     (void)state;
-    struct holder a = {0};
     struct mmi_stream *stream = open_stream();
     hold(device, &a, MIB);
     memset(a.region.base, 0, MIB);
@@ -475,8 +434,6 @@ static void test_lost(void **state) {
     assert_int_equal(done(event), MM_DEVICE_LOST);
     assert_int_equal(ops->finish(device, stream, &err), MM_DEVICE_LOST);
     assert_int_equal(a.region.base[0], 0);
-    drop(device, &a);
-    ops->stream_close(device, stream);
 }
 
 /* ---- What is kept ---------------------------------------------------------------------------- */

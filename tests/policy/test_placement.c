@@ -14,7 +14,7 @@ static uint64_t seed;
 static size_t place_two(struct mmi_placement a, struct mmi_placement b) {
     a.usable = b.usable = true;
     const struct mmi_placement placements[] = {a, b};
-    return mmi_place(placements, 2);
+    return mmi_place(placements, 2, 0);
 }
 
 static void test_better_to_worse(void **state) {
@@ -53,8 +53,8 @@ static void test_none_usable(void **state) {
     (void)state;
     const struct mmi_placement placements[] = {{.plan = {.verdict = MMI_PLAN_FITS}},
                                                {.plan = {.verdict = MMI_PLAN_TOO_LARGE}}};
-    assert_int_equal(mmi_place(placements, 2), 2);
-    assert_int_equal(mmi_place(NULL, 0), 0);
+    assert_int_equal(mmi_place(placements, 2, 0), 2);
+    assert_int_equal(mmi_place(NULL, 0, 0), 0);
 }
 
 static void random_placement(struct mmi_placement *placement, uint64_t *random) {
@@ -70,6 +70,26 @@ static void random_placement(struct mmi_placement *placement, uint64_t *random) 
         placement->plan.verdict == MMI_PLAN_EVICT && test_random_below(random, 2) != 0;
 }
 
+/* Of equals the one whose turn it is; nobody is first for ever. */
+static void test_equals_take_turns(void **state) {
+    (void)state;
+    for (int verdict = 0; verdict <= MMI_PLAN_TOO_LARGE; verdict++) {
+        struct mmi_placement placements[4];
+        for (size_t i = 0; i < 4; i++) {
+            placements[i] = (struct mmi_placement){
+                .plan = {.verdict = (enum mmi_verdict)verdict}, .free_bytes = 7, .usable = true};
+        }
+        for (size_t first = 0; first < 4; first++) {
+            assert_int_equal(mmi_place(placements, 4, first), first);
+            placements[first].usable = false;
+            assert_int_equal(mmi_place(placements, 4, first), (first + 1) % 4);
+            placements[first].usable = true;
+        }
+        placements[2].free_bytes = 8;
+        assert_int_equal(mmi_place(placements, 4, 3), 2);
+    }
+}
+
 /* The choice wins every duel, wins ties only against later candidates, and taking a loser away
  * changes nothing. */
 static void test_properties(void **state) {
@@ -81,7 +101,7 @@ static void test_properties(void **state) {
         for (size_t i = 0; i < count; i++) {
             random_placement(&placements[i], &random);
         }
-        size_t best = mmi_place(placements, count);
+        size_t best = mmi_place(placements, count, 0);
         for (size_t i = 0; i < count; i++) {
             if (best == count) {
                 assert_false(placements[i].usable);
@@ -97,7 +117,7 @@ static void test_properties(void **state) {
                 assert_int_equal(place_two(placements[best], placements[i]), 0);
             }
             placements[i].usable = false;
-            assert_int_equal(mmi_place(placements, count), best);
+            assert_int_equal(mmi_place(placements, count, 0), best);
             placements[i].usable = true;
         }
     }
@@ -108,6 +128,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_better_to_worse),
         cmocka_unit_test(test_none_usable),
+        cmocka_unit_test(test_equals_take_turns),
         cmocka_unit_test(test_properties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -303,9 +303,7 @@ static void test_a_cancel_between_two_waits_is_not_lost(void **state) {
 static void test_loads_go_on_when_an_eviction_gives_up(void **state) {
     (void)state;
     struct fixture f;
-    mm_device_options device;
-    mm_mesh_options options = weather_options(&device, "host", 16 * MIB);
-    fixture_open(&f, &options);
+    weather_open(&f, "host", 16 * MIB);
     mm_model leaves = weather_gated(&f, "leaves", 10, 1), other = weather_model(&f, "other", 10, 2);
     struct gate infer;
     gate_shut(&f, &infer, MMI_ECHO_INFER, "leaves");

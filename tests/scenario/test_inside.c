@@ -30,9 +30,7 @@ static mm_status inside(void *user, mm_error *err) {
 static void check_scene(struct scene *scene, const char *backend, const char *own_script,
                         void (*play)(struct scene *scene)) {
     memset(scene, 0, sizeof(*scene));
-    mm_device_options device;
-    mm_mesh_options options = weather_options(&device, "host", 16 * MIB);
-    fixture_open(&scene->f, &options);
+    weather_open(&scene->f, "host", 16 * MIB);
     mm_model_spec spec = fixture_spec(&scene->f, "own", backend, own_script);
     scene->own = fixture_register(&scene->f, &spec);
     scene->other = weather_model(&scene->f, "other", 1, 2);

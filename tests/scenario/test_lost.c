@@ -197,9 +197,7 @@ static void test_a_backend_that_tells_the_truth(void **state) {
 static void test_the_last_device_is_lost(void **state) {
     (void)state;
     struct fixture f;
-    mm_device_options device;
-    mm_mesh_options options = weather_options(&device, "sim", 16 * MIB);
-    fixture_open(&f, &options);
+    weather_open(&f, "sim", 16 * MIB);
     mm_model a = weather_model(&f, "a", 3, 1), b = weather_model(&f, "b", 3, 2);
     assert_ok(&f, fixture_infer(&f, a));
     world_fault(&f.world, "device", 1, ENODEV);
@@ -215,9 +213,7 @@ static void test_the_last_device_is_lost(void **state) {
 static void test_out_of_memory_is_retried_with_a_wider_plan(void **state) {
     (void)state;
     struct fixture f;
-    mm_device_options device;
-    mm_mesh_options options = weather_options(&device, "sim", 16 * MIB);
-    fixture_open(&f, &options);
+    weather_open(&f, "sim", 16 * MIB);
     mm_model idle = weather_model(&f, "idle", 6, 1), loads = weather_model(&f, "loads", 6, 2);
     assert_ok(&f, fixture_infer(&f, idle));
     fixture_advance(&f, MS_NS);
@@ -235,9 +231,7 @@ static void test_out_of_memory_is_retried_with_a_wider_plan(void **state) {
 static void test_out_of_memory_of_a_large_model_is_retried(void **state) {
     (void)state;
     struct fixture f;
-    mm_device_options device;
-    mm_mesh_options options = weather_options(&device, "sim", 16 * MIB);
-    fixture_open(&f, &options);
+    weather_open(&f, "sim", 16 * MIB);
     mm_model idle = weather_model(&f, "idle", 2, 1), loads = weather_model(&f, "loads", 12, 2);
     assert_ok(&f, fixture_infer(&f, idle));
     fixture_advance(&f, MS_NS);
@@ -252,9 +246,7 @@ static void test_out_of_memory_of_a_large_model_is_retried(void **state) {
 static void test_out_of_memory_of_a_model_without_weights_is_retried(void **state) {
     (void)state;
     struct fixture f;
-    mm_device_options device;
-    mm_mesh_options options = weather_options(&device, "sim", 16 * MIB);
-    fixture_open(&f, &options);
+    weather_open(&f, "sim", 16 * MIB);
     mm_model model = fixture_echo(&f, "m", "fail_attach 1 MM_NO_MEMORY\nseed 1\n");
     assert_ok(&f, fixture_infer(&f, model));
     assert_int_equal(fixture_events_of(&f, "load_begin", "m"), 2);

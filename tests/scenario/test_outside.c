@@ -134,6 +134,27 @@ static void test_without_artifact_an_untouched_source_is_prepared_again(void **s
     outside_close(&o);
 }
 
+/* "a model that is larger alone is ... dropped then, and prepared again for its next load" */
+static void test_an_artifact_beyond_its_budget(void **state) {
+    (void)state;
+    struct outside o;
+    mm_mesh_options options = MM_MESH_OPTIONS_INIT;
+    options.artifact_budget_bytes = 2 * MIB;
+    outside_open(&o, &options);
+    mm_model large = weather_model(&o.f, "large", 5, 7);
+    uint64_t prepares = fixture_stats(&o.f).prepares;
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_ok(&o.f, fixture_infer(&o.f, large));
+        assert_ok(&o.f, fixture_infer(&o.f, large)); /* a hit */
+        assert_int_equal(fixture_info(&o.f, large).artifact_bytes, 0);
+        assert_int_equal(fixture_stats(&o.f).prepares, prepares + i);
+        assert_int_equal(
+            fixture_events(&o.f, "artifact_dropped", "reason=artifact_budget", "bytes=5242880"), i);
+        assert_ok(&o.f, mm_evict(o.f.mesh, large, MM_NO_WAIT, &o.f.err));
+    }
+    outside_close(&o);
+}
+
 /* "unregister: the source may be deleted after return", also while it is being prepared */
 static void test_the_source_may_go_after_unregister(void **state) {
     (void)state;
@@ -308,6 +329,7 @@ int main(void) {
         cmocka_unit_test(test_a_harmed_source_does_not_change_the_answers),
         cmocka_unit_test(test_without_artifact_a_harmed_source_is_told),
         cmocka_unit_test(test_without_artifact_an_untouched_source_is_prepared_again),
+        cmocka_unit_test(test_an_artifact_beyond_its_budget),
         cmocka_unit_test(test_the_source_may_go_after_unregister),
         cmocka_unit_test(test_a_wall_clock_a_year_back_changes_nothing),
         cmocka_unit_test(test_forty_models_with_thirty_two_descriptors),

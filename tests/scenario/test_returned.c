@@ -36,9 +36,7 @@ static mm_model add_own(struct fixture *f, const char *name, const char *backend
 static void test_own_memory_is_estimated_then_reported(void **state) {
     (void)state;
     struct fixture f;
-    mm_device_options device;
-    mm_mesh_options options = weather_options(&device, "host", 16 * MIB);
-    fixture_open(&f, &options);
+    weather_open(&f, "host", 16 * MIB);
     mm_model model = add_own(&f, "m", "echo-own", 4);
     assert_ok(&f, mm_prepare(f.mesh, model, NULL, NULL, &f.err));
     mm_plan plan = MM_PLAN_INIT;
@@ -58,9 +56,7 @@ static void test_own_memory_is_estimated_then_reported(void **state) {
 static void test_own_memory_obeys_the_budget(void **state) {
     (void)state;
     struct fixture f;
-    mm_device_options device;
-    mm_mesh_options options = weather_options(&device, "host", 16 * MIB);
-    fixture_open(&f, &options);
+    weather_open(&f, "host", 16 * MIB);
     mm_model own = add_own(&f, "own", "echo-own", 9), large = add_own(&f, "large", "echo-own", 17);
     mm_model other = weather_model(&f, "other", 9, 1);
     mm_model turns[4] = {other, own, other, own};
@@ -80,9 +76,7 @@ static void test_own_memory_obeys_the_budget(void **state) {
 static void test_own_memory_beyond_its_estimate_is_retried_once(void **state) {
     (void)state;
     struct fixture f;
-    mm_device_options device;
-    mm_mesh_options options = weather_options(&device, "host", 16 * MIB);
-    fixture_open(&f, &options);
+    weather_open(&f, "host", 16 * MIB);
     assert_ok(&f, mm_backend_register(f.mesh, backend_says(), &f.err));
     mm_model idle = weather_model(&f, "idle", 10, 1), model = add_own(&f, "m", "says", 4);
     assert_ok(&f, fixture_infer(&f, idle));
@@ -104,9 +98,7 @@ static void test_own_memory_beyond_its_estimate_is_retried_once(void **state) {
 static void test_own_memory_beyond_the_device_is_too_large(void **state) {
     (void)state;
     struct fixture f;
-    mm_device_options device;
-    mm_mesh_options options = weather_options(&device, "host", 16 * MIB);
-    fixture_open(&f, &options);
+    weather_open(&f, "host", 16 * MIB);
     assert_ok(&f, mm_backend_register(f.mesh, backend_says(), &f.err));
     mm_model idle = weather_model(&f, "idle", 2, 1), model = add_own(&f, "m", "says", 4);
     assert_ok(&f, fixture_infer(&f, idle));
@@ -126,9 +118,7 @@ static void test_own_memory_beyond_the_device_is_too_large(void **state) {
 static void test_leaks_are_shown_and_charged(void **state) {
     (void)state;
     struct fixture f;
-    mm_device_options device;
-    mm_mesh_options options = weather_options(&device, "host", 16 * MIB);
-    fixture_open(&f, &options);
+    weather_open(&f, "host", 16 * MIB);
     mm_model model = fixture_echo(&f, "m", "weights_bytes 1m\nleak_bytes 512k\nseed 1\n");
     mm_model fits = weather_model(&f, "fits", 15, 2), all = weather_model(&f, "all", 16, 3);
     uint64_t leaked = 0;

@@ -38,6 +38,12 @@ mm_mesh_options weather_options(mm_device_options *device, const char *name,
     return options;
 }
 
+void weather_open(struct fixture *f, const char *name, uint64_t budget_bytes) {
+    mm_device_options device;
+    mm_mesh_options options = weather_options(&device, name, budget_bytes);
+    fixture_open(f, &options);
+}
+
 static mm_model add(struct fixture *f, const char *name, const char *backend, unsigned mib,
                     unsigned seed) {
     char script[128];

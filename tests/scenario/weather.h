@@ -31,6 +31,8 @@ void weather_reopen(struct fixture *f, const mm_mesh_options *options, unsigned 
 
 /* Options of one device of so many bytes: kept in *device. A loaded model may leave 1 ns later. */
 mm_mesh_options weather_options(mm_device_options *device, const char *name, uint64_t budget_bytes);
+/* fixture_open with these. */
+void weather_open(struct fixture *f, const char *name, uint64_t budget_bytes);
 
 /* An echo model of so many MiB whose answers say `seed`. */
 mm_model weather_model(struct fixture *f, const char *name, unsigned mib, unsigned seed);

@@ -9,7 +9,8 @@
 #include <string.h>
 
 static void run_all(void *host, uint64_t count, void (*body)(void *ctx, uint64_t i), void *ctx) {
-    (void)host;
+    struct comparison *c = host;
+    c->shared += count > 1;
     for (uint64_t i = count; i-- > 0;) {
         body(ctx, i);
     }
@@ -116,9 +117,9 @@ static void give_back(const struct comparison *c, struct attempt *attempt) {
 }
 
 /* false: there is no fast kernel, and nothing to give back. */
-static bool try(const struct comparison *c, struct attempt *attempt) {
+static bool try(struct comparison *c, struct attempt *attempt) {
     const mm_services *services = attempt->services;
-    const mm_services plain = {.parallel_for = run_all, .threads = 1};
+    const mm_services plain = {.host = c, .parallel_for = run_all, .threads = 1};
     mm_error err = {0};
     struct onnx_inference x = {.params = attempt->params,
                                .input_count = c->input_count,
@@ -176,9 +177,20 @@ static void compare(const struct comparison *c, const struct attempt *got,
     }
 }
 
+/* To the last bit. */
+static void expect_same(const struct comparison *c, const struct attempt *a,
+                        const struct attempt *b) {
+    for (uint32_t i = 0; i < c->output_count; i++) {
+        if (memcmp(a->out[i], b->out[i], a->outputs[i].bytes) != 0) {
+            fail_msg("%s: output %u is another when the work is shared", c->op->name, i);
+        }
+    }
+}
+
 bool compare_run(struct comparison *c) {
     struct attempt wanted = {.params = c->params},
                    sizes = {.params = c->size_params, .sizes = true};
+    struct attempt got[4];
     bool fast = false;
     try(c, &wanted);
     if (c->size_params) {
@@ -192,15 +204,22 @@ bool compare_run(struct comparison *c) {
 #endif
     for (uint32_t i = 0; i < 4; i++) {
         uint32_t threads = i < 2 ? 1 : 3;
-        mm_services services = {
-            .parallel_for = run_all, .threads = threads, .cpu_features = i % 2 == 0 ? best : 0};
-        struct attempt got = {.services = &services, .params = c->params};
-        if (try(c, &got)) {
-            compare(c, &got, &wanted, c->size_params ? &sizes : NULL);
-            give_back(c, &got);
+        mm_services services = {.host = c,
+                                .parallel_for = run_all,
+                                .threads = threads,
+                                .cpu_features = i % 2 == 0 ? best : 0};
+        got[i] = (struct attempt){.services = &services, .params = c->params};
+        if (try(c, &got[i])) {
+            compare(c, &got[i], &wanted, c->size_params ? &sizes : NULL);
+            if (threads > 1) {
+                expect_same(c, &got[i], &got[i - 2]);
+            }
             c->kernels++;
             fast = true;
         }
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        give_back(c, &got[i]);
     }
     give_back(c, &wanted);
     give_back(c, &sizes);

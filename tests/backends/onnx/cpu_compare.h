@@ -25,6 +25,7 @@ struct comparison {
     double tolerance, floor;
     const void *size_params;
     uint64_t kernels; /* fast ones that ran */
+    uint64_t shared;  /* pieces of work that were shared out */
 };
 
 void compare_init(struct comparison *c, uint64_t seed);

@@ -65,6 +65,7 @@ static void lstm_on_several_threads(void **state) {
     add_inputs(&c, &rnn, &s);
     c.tolerance = 5e-5; /* gates are sums of 900 products */
     assert_true(compare_run(&c));
+    assert_int_equal(c.shared, 2 * 4); /* kernels; the W product and three R products */
     compare_fini(&c);
 }
 

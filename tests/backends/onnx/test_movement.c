@@ -122,7 +122,7 @@ static void test_expand_and_tile(void **state) {
                "@[2,3,4] 0 1 0 1 0 1 0 1 0 1 0 1 2 3 2 3 2 3 2 3 2 3 2 3");
     one_expect("Tile", "", "f32[2] .. | i64[1] 0", "f32[0]");
     one_refuse("Expand", "", "f32[3] .. | i64[1] 2", MM_INVALID_MODEL,
-               "its input's axes do not fit");
+               "its input of shape [3] does not fit [2]");
     one_refuse("Expand", "", "f32[3] .. | i64[1] -1", MM_INVALID_MODEL, "no tensor can have");
     one_refuse("Expand", "", "f32[1] 0 | i64[9] 1 1 1 1 1 1 1 1 1", MM_UNSUPPORTED, "9 axes");
     one_refuse("Expand", "", "f32[3] .. | ?i64[1] 3", MM_UNSUPPORTED, "its shape is not known");

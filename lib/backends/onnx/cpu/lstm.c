@@ -94,7 +94,7 @@ static void run_gate_rows(void *ctx, uint64_t i) {
 
 static void multiply(const struct lstm *l, const struct onnx_dot_products *dots) {
     struct gate_gemm gemm = {.l = l, .all = *dots};
-    double work_ns = mmi_onnx_sgemm_ns(dots->m, dots->n, dots->k);
+    double work_ns = mmi_onnx_sgemm_ns(l->rows, dots->n, dots->k);
     gemm.all.m = l->rows;
     gemm.all.a_row_stride = gemm.all.x_row_stride = dots->k;
     gemm.all.c_row_stride = 1;

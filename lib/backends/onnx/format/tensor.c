@@ -118,7 +118,8 @@ static mm_status load_shape(struct onnx_message message, struct onnx_tensor *ten
     uint64_t dtype = mmi_onnx_number_of(message, DTYPE, 0);
     int64_t shape[MM_MAX_RANK];
     if (dtype == MM_STRING || dtype > INT32_MAX || mm_dtype_bytes((int32_t)dtype, 1) == 0) {
-        return mmi_fail(err, MM_UNSUPPORTED, "constants of element type %" PRIu64 " (%s)", dtype,
+        return mmi_fail(err, MM_UNSUPPORTED,
+                        "constants of element type %" PRIu64 " (%s) are not supported", dtype,
                         dtype <= INT32_MAX ? mm_dtype_text((int32_t)dtype) : "?");
     }
     if (rank > MM_MAX_RANK) {

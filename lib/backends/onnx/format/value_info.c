@@ -60,7 +60,7 @@ static mm_status load_type(struct onnx_loading *loading, struct onnx_span bytes,
     }
     MMI_TRY(mmi_onnx_open_message(&message, type, &type_schema, loading->file, err));
     if (!mmi_onnx_has_field(message, TENSOR)) {
-        return mmi_fail(err, MM_UNSUPPORTED, "only tensors are supported");
+        return mmi_fail(err, MM_UNSUPPORTED, "its type is no tensor, which alone are supported");
     }
     struct onnx_span tensor = mmi_onnx_bytes_of(message, TENSOR);
     MMI_TRY(mmi_onnx_open_message(&message, tensor, &tensor_schema, loading->file, err));

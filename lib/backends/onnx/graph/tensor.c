@@ -6,6 +6,13 @@
 #include <math.h>
 #include <string.h>
 
+const char *mmi_onnx_shape_text(uint32_t rank, const int64_t *shape, char text[ONNX_SHAPE_TEXT]) {
+    struct mmi_text shown;
+    mmi_text_init(&shown, text, ONNX_SHAPE_TEXT);
+    mmi_text_shape(&shown, rank, shape);
+    return text;
+}
+
 mm_status mmi_onnx_tensor_set(struct onnx_tensor *tensor, int32_t dtype, uint32_t rank,
                               const int64_t *shape, mm_error *err) {
     *tensor = (struct onnx_tensor){.dtype = dtype, .rank = rank};
@@ -19,11 +26,9 @@ mm_status mmi_onnx_tensor_set(struct onnx_tensor *tensor, int32_t dtype, uint32_
     tensor->bytes =
         tensor->elements == UINT64_MAX ? UINT64_MAX : mm_dtype_bytes(dtype, tensor->elements);
     if (tensor->bytes >= PTRDIFF_MAX) {
-        char text[128];
-        struct mmi_text shown;
-        mmi_text_init(&shown, text, sizeof(text));
-        mmi_text_shape(&shown, rank, tensor->shape);
-        return mmi_fail(err, MM_INVALID_MODEL, "no tensor can have the shape %s", text);
+        char text[ONNX_SHAPE_TEXT];
+        return mmi_fail(err, MM_INVALID_MODEL, "no tensor can have the shape %s",
+                        mmi_onnx_shape_text(rank, tensor->shape, text));
     }
     return MM_OK;
 }

@@ -32,6 +32,10 @@ struct onnx_tensor {
 mm_status mmi_onnx_tensor_set(struct onnx_tensor *tensor, int32_t dtype, uint32_t rank,
                               const int64_t *shape, mm_error *err);
 
+#define ONNX_SHAPE_TEXT 100
+/* Its shape, cut at the end if it is long; returns text. */
+const char *mmi_onnx_shape_text(uint32_t rank, const int64_t *shape, char text[ONNX_SHAPE_TEXT]);
+
 /* Element i of a known integer, bool or float tensor, converted. */
 int64_t mmi_onnx_int_at(const struct onnx_tensor *tensor, uint64_t i);
 double mmi_onnx_float_at(const struct onnx_tensor *tensor, uint64_t i);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/operator.h>
 #include <base/status.h>
+#include <base/text.h>
 
 #include <inttypes.h>
 #include <string.h>
@@ -79,7 +80,14 @@ mm_status mmi_onnx_read_choice(const struct onnx_attributes *a, const char *name
             return MM_OK;
         }
     }
-    return mmi_fail(err, MM_UNSUPPORTED, "attribute %s is '%.60s'", name, attribute->text);
+    char known[160];
+    struct mmi_text text;
+    mmi_text_init(&text, known, sizeof(known));
+    for (int32_t i = 0; choices[i]; i++) {
+        mmi_text_add(&text, i > 0 ? ", %s" : "%s", choices[i]);
+    }
+    return mmi_fail(err, MM_UNSUPPORTED, "attribute %s is '%.60s', one of these wanted: %s", name,
+                    attribute->text, known);
 }
 
 mm_status mmi_onnx_known_ints(const struct onnx_inference *x, uint32_t input, const char *what,

@@ -2,7 +2,6 @@
 #include <backends/onnx/operators/broadcast.h>
 #include <base/checked.h>
 #include <base/status.h>
-#include <base/text.h>
 
 #include <string.h>
 
@@ -12,15 +11,10 @@
 #define INLINE static inline __attribute__((always_inline))
 
 static mm_status refuse(const struct onnx_tensor *a, const struct onnx_tensor *b, mm_error *err) {
-    char texts[2][100];
-    const struct onnx_tensor *tensors[] = {a, b};
-    for (uint32_t i = 0; i < 2; i++) {
-        struct mmi_text text;
-        mmi_text_init(&text, texts[i], sizeof(texts[i]));
-        mmi_text_shape(&text, tensors[i]->rank, tensors[i]->shape);
-    }
+    char texts[2][ONNX_SHAPE_TEXT];
     return mmi_fail(err, MM_INVALID_MODEL, "shapes %s and %s of its inputs do not broadcast",
-                    texts[0], texts[1]);
+                    mmi_onnx_shape_text(a->rank, a->shape, texts[0]),
+                    mmi_onnx_shape_text(b->rank, b->shape, texts[1]));
 }
 
 mm_status mmi_onnx_infer_broadcast(struct onnx_inference *x, int32_t dtype, mm_error *err) {

@@ -21,7 +21,7 @@ static mm_status infer_to(struct onnx_inference *x, int32_t to, mm_error *err) {
     const uint32_t types = ONNX_REALS | ONNX_BOOL;
     MMI_TRY(mmi_onnx_check_type(x, 0, types, err));
     if (!(types >> to & 1)) {
-        return mmi_fail(err, MM_UNSUPPORTED, "a cast to %s", mm_dtype_text(to));
+        return mmi_fail(err, MM_UNSUPPORTED, "a cast to %s is not supported", mm_dtype_text(to));
     }
     return mmi_onnx_tensor_set(&x->outputs[0], to, input->rank, input->shape, err);
 }
@@ -71,8 +71,8 @@ static mm_status infer_bits(struct onnx_inference *x, mm_error *err) {
     uint32_t from_bytes = mmi_onnx_element_bytes(input->dtype);
     uint32_t to_bytes = mmi_onnx_element_bytes(to);
     if (from_bytes == 0 || to_bytes == 0) {
-        return mmi_fail(err, MM_UNSUPPORTED, "the bits of %s as %s", mm_dtype_text(input->dtype),
-                        mm_dtype_text(to));
+        return mmi_fail(err, MM_UNSUPPORTED, "the bits of %s as %s are not supported",
+                        mm_dtype_text(input->dtype), mm_dtype_text(to));
     }
     if (from_bytes != to_bytes) {
         return mmi_fail(err, MM_INVALID_MODEL, "%s and %s differ in width",

@@ -130,7 +130,9 @@ static mm_status read_gather_nd(const struct onnx_attributes *a, void *params, m
     struct gather *gather = params;
     MMI_TRY(mmi_onnx_read_int(a, "batch_dims", 0, &gather->axis, err));
     if (gather->axis < 0 || gather->axis >= MM_MAX_RANK) {
-        return mmi_fail(err, MM_INVALID_MODEL, "batch_dims is %" PRId64, gather->axis);
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "attribute batch_dims is %" PRId64 ", 0 to %d wanted", gather->axis,
+                        MM_MAX_RANK - 1);
     }
     return MM_OK;
 }

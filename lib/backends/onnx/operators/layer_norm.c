@@ -37,7 +37,10 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
     MMI_TRY(mmi_onnx_infer_broadcast(x, data->dtype, err));
     output = x->outputs[0];
     if (output.rank != data->rank || output.elements != data->elements) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its scale or bias is larger than its input");
+        char text[ONNX_SHAPE_TEXT];
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "its scale or bias is larger than its input, whose shape is %s",
+                        mmi_onnx_shape_text(data->rank, data->shape, text));
     }
     for (uint32_t i = 0; i < data->rank; i++) {
         shape[i] = i < axis ? data->shape[i] : 1;

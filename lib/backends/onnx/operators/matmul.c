@@ -30,7 +30,8 @@ struct stacks {
 static mm_status stack(const struct onnx_tensor *a, const struct onnx_tensor *b, struct stacks *to,
                        mm_error *err) {
     if (a->rank == 0 || b->rank == 0) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its input %d has no axes", a->rank == 0 ? 0 : 1);
+        return mmi_fail(err, MM_INVALID_MODEL, "its input %d has no axes, 1 or more wanted",
+                        a->rank == 0 ? 0 : 1);
     }
     int64_t of_a = a->shape[a->rank - 1], of_b = b->shape[b->rank > 1 ? b->rank - 2 : 0];
     if (of_a != of_b) {
@@ -40,7 +41,10 @@ static mm_status stack(const struct onnx_tensor *a, const struct onnx_tensor *b,
     }
     uint32_t stacked_a = a->rank > 2 ? a->rank - 2 : 0, stacked_b = b->rank > 2 ? b->rank - 2 : 0;
     if (!mmi_onnx_broadcast(stacked_a, a->shape, stacked_b, b->shape, &to->batch)) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its stacks of matrices cannot be broadcast");
+        char texts[2][ONNX_SHAPE_TEXT];
+        return mmi_fail(err, MM_INVALID_MODEL, "its stacks of matrices cannot be broadcast: %s, %s",
+                        mmi_onnx_shape_text(a->rank, a->shape, texts[0]),
+                        mmi_onnx_shape_text(b->rank, b->shape, texts[1]));
     }
     to->rows = a->rank > 1 ? (uint64_t)a->shape[a->rank - 2] : 1;
     to->columns = b->rank > 1 ? (uint64_t)b->shape[b->rank - 1] : 1;
@@ -157,9 +161,11 @@ static mm_status infer_gemm(struct onnx_inference *x, mm_error *err) {
     for (uint32_t i = 0; c && i < c->rank; i++) {
         int64_t own = c->shape[c->rank - 1 - i];
         if (i > 1 || (own != 1 && own != shape[1 - i])) {
+            char text[ONNX_SHAPE_TEXT];
             return mmi_fail(err, MM_INVALID_MODEL,
-                            "its third input cannot be broadcast to [%" PRId64 ", %" PRId64 "]",
-                            rows, columns);
+                            "its third input cannot be broadcast to [%" PRId64 ", %" PRId64
+                            "]: its shape is %s",
+                            rows, columns, mmi_onnx_shape_text(c->rank, c->shape, text));
         }
     }
     MMI_TRY(mmi_onnx_tensor_set(&x->outputs[0], a->dtype, 2, shape, err));

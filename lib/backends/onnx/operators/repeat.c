@@ -15,7 +15,11 @@ static mm_status infer_expand(struct onnx_inference *x, mm_error *err) {
     MMI_TRY(mmi_onnx_known_ints(x, 1, "shape", &ints, err));
     MMI_TRY(mmi_onnx_tensor_set(&shape, data->dtype, ints.count, ints.at, err));
     if (!mmi_onnx_broadcast(data->rank, data->shape, ints.count, ints.at, &shape)) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its input's axes do not fit the shape wanted");
+        char texts[2][ONNX_SHAPE_TEXT];
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "its input of shape %s does not fit %s, the one wanted",
+                        mmi_onnx_shape_text(data->rank, data->shape, texts[0]),
+                        mmi_onnx_shape_text(ints.count, ints.at, texts[1]));
     }
     return mmi_onnx_tensor_set(&x->outputs[0], data->dtype, shape.rank, shape.shape, err);
 }

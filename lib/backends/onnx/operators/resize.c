@@ -54,7 +54,8 @@ static const struct onnx_tensor *given(const struct onnx_tensor *inputs, uint32_
 static mm_status check_numbers(const struct onnx_tensor *tensor, const char *what, bool floats,
                                uint64_t wanted, mm_error *err) {
     if (tensor && !((floats ? ONNX_FLOATS : ONNX_INTEGERS) >> tensor->dtype & 1)) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its %s is %s", what, mm_dtype_text(tensor->dtype));
+        return mmi_fail(err, MM_INVALID_MODEL, "its %s is %s, %s wanted", what,
+                        mm_dtype_text(tensor->dtype), floats ? "a float type" : "an integer type");
     }
     if (tensor && tensor->elements != wanted) {
         return mmi_fail(err, MM_INVALID_MODEL,

@@ -68,7 +68,7 @@ static mm_status read_functions(const struct onnx_attributes *a, const int32_t *
             kind++;
         }
         if (kind == FUNCTIONS) {
-            return mmi_fail(err, MM_UNSUPPORTED, "activation '%.60s'", name);
+            return mmi_fail(err, MM_UNSUPPORTED, "activation '%.60s' is not supported", name);
         }
         const struct function *f = &functions[kind];
         rnn->functions[i / count][i % count] =

@@ -100,7 +100,8 @@ static mm_status infer_scatter(struct onnx_inference *x, uint32_t rank, const in
     const struct onnx_tensor *data = &x->inputs[0], *updates = &x->inputs[2];
     MMI_TRY(mmi_onnx_check_movable(x, 0, err));
     if (scatter->reduction != REDUCE_NONE && !find_combiner(data->dtype)) {
-        return mmi_fail(err, MM_UNSUPPORTED, "a reduction of %s", mm_dtype_text(data->dtype));
+        return mmi_fail(err, MM_UNSUPPORTED, "a reduction of %s is not supported",
+                        mm_dtype_text(data->dtype));
     }
     if (updates->dtype != data->dtype) {
         return mmi_fail(err, MM_INVALID_MODEL, "its updates are %s, its data %s",
@@ -111,7 +112,11 @@ static mm_status infer_scatter(struct onnx_inference *x, uint32_t rank, const in
         same = updates->shape[i] == wanted[i];
     }
     if (!same) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its updates do not fit its indices and data");
+        char texts[2][ONNX_SHAPE_TEXT];
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "its updates do not fit its indices and data: their shape is %s, %s wanted",
+                        mmi_onnx_shape_text(updates->rank, updates->shape, texts[0]),
+                        mmi_onnx_shape_text(rank, wanted, texts[1]));
     }
     return mmi_onnx_tensor_set(&x->outputs[0], data->dtype, data->rank, data->shape, err);
 }

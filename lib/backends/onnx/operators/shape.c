@@ -175,7 +175,8 @@ static mm_status infer_range(struct onnx_inference *x, mm_error *err) {
     bool integer = dtype == MM_I16 || dtype == MM_I32 || dtype == MM_I64;
     uint64_t count = 0;
     if (!integer && !(ONNX_FLOATS >> dtype & 1)) {
-        return mmi_fail(err, MM_UNSUPPORTED, "a range of %s", mm_dtype_text(dtype));
+        return mmi_fail(err, MM_UNSUPPORTED, "a range of %s is not supported",
+                        mm_dtype_text(dtype));
     }
     for (uint32_t i = 0; i < 3; i++) {
         const struct onnx_tensor *input = &x->inputs[i];
@@ -273,7 +274,8 @@ static mm_status infer_eye_like(struct onnx_inference *x, mm_error *err) {
         return mmi_fail(err, MM_INVALID_MODEL, "its input has %u axes, 2 wanted", like->rank);
     }
     if (bits_of_one(dtype) == 0) {
-        return mmi_fail(err, MM_UNSUPPORTED, "a diagonal of %s", mm_dtype_text(dtype));
+        return mmi_fail(err, MM_UNSUPPORTED, "a diagonal of %s is not supported",
+                        mm_dtype_text(dtype));
     }
     return mmi_onnx_tensor_set(&x->outputs[0], dtype, 2, like->shape, err);
 }

@@ -89,7 +89,8 @@ static mm_status read_blocks(const struct onnx_attributes *a, void *params, mm_e
     MMI_TRY(mmi_onnx_read_choice(a, "mode", modes, &blocks->column_row_depth, err));
     MMI_TRY(mmi_onnx_read_int(a, "blocksize", 0, &blocks->size, err));
     if (blocks->size < 1 || blocks->size > INT16_MAX) {
-        return mmi_fail(err, MM_INVALID_MODEL, "blocksize is %" PRId64, blocks->size);
+        return mmi_fail(err, MM_INVALID_MODEL, "attribute blocksize is %" PRId64 ", 1 to %d wanted",
+                        blocks->size, INT16_MAX);
     }
     return MM_OK;
 }

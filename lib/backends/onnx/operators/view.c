@@ -71,7 +71,8 @@ static mm_status infer_reshape(struct onnx_inference *x, mm_error *err) {
         } else if (shape.at[i] == -1 && free_axis == UINT32_MAX) {
             free_axis = i;
         } else if (shape.at[i] < 0) {
-            return mmi_fail(err, MM_INVALID_MODEL, "axis %u of its shape is %" PRId64, i,
+            return mmi_fail(err, MM_INVALID_MODEL,
+                            "axis %u of its shape is %" PRId64 ", 0 or more wanted, or -1 once", i,
                             shape.at[i]);
         }
     }

@@ -17,7 +17,8 @@ static mm_status wait_for(struct run *run, uint64_t bytes, mm_error *err) {
     while (run->arrived < bytes && run->groups < attached->group_count) {
         mm_status status = attached->region.wait(attached->region.ctx, run->groups);
         if (status != MM_OK) {
-            return mmi_fail(err, status, "onnx: weights did not arrive");
+            return mmi_fail(err, status, "onnx: group %u of %u of its weights did not arrive",
+                            run->groups, attached->group_count);
         }
         run->arrived = attached->group_ends[run->groups++];
     }

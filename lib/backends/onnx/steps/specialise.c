@@ -6,6 +6,7 @@
 #include <base/checked.h>
 #include <base/status.h>
 
+#include <inttypes.h>
 #include <string.h>
 
 /* Results up to this size are computed here if all inputs are known; with shape inputs, up to
@@ -271,7 +272,9 @@ static mm_status choose_branch(const struct walk *walk, const struct onnx_node *
                                const struct onnx_graph **branch, mm_error *err) {
     const struct onnx_tensor *condition = &walk->facts[node->inputs[0]].tensor;
     if (condition->dtype != MM_BOOL || condition->elements != 1) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its condition is no single bool");
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "its condition is %" PRIu64 " elements of %s, one bool wanted",
+                        condition->elements, mm_dtype_text(condition->dtype));
     }
     if (!condition->known) {
         return mmi_fail(err, MM_UNSUPPORTED, "its condition is not known before the run");
