@@ -303,7 +303,8 @@ typedef struct mm_request {
     uint64_t deadline_ns;
     /* A stream of the device `stream_location` (CUDA: a CUstream), NULL: none. Values on that
      * device are read and written in its order: inputs after all that was put on it before. Without
-     * one they must be there already. Stays open until the request is over */
+     * one they must be there already. Stays open, and nothing else is put on it, until the request
+     * is over: the run itself may be on it */
     void *stream;
     uint32_t stream_location; /* MM_ON_DEVICE(index) */
     uint32_t reserved;
@@ -323,9 +324,14 @@ enum {
  * MM_BUFFER_TOO_SMALL, nothing written, every outputs[i].bytes is the need. For strings `offsets`
  * must be there too, with room for item_count entries (the need comes back there); sequences,
  * optionals and maps are always the library's. outputs[i].name is left as it is.
- * On a device: inputs, and buffers of the caller, whose flags say so. What a backend wants in
- * host memory the library copies; when the request is over the outputs are there, for every stream.
- * MM_INVALID_ARGUMENT: no such device; MM_UNSUPPORTED: strings, or a value inside of another.
+ * On a device: inputs, and buffers of the caller, whose flags say so. A backend that can take them
+ * where they lie does when it runs on that device, and of several copies of a model, equally busy,
+ * one there is taken. Else, and for other devices, the library copies them through host memory.
+ * When the request is over the outputs are there, for every stream: there is no form that returns
+ * before (mm_infer_async does, and its completion says so too). Of an output whose size was not
+ * known before the run a buffer on a device may hold a part when another was too small, and any may
+ * after a failure. MM_INVALID_ARGUMENT: no such device; MM_UNSUPPORTED: strings, or a value inside
+ * of another.
  * The library's: where data is NULL, or outputs is NULL, memory of the mesh's allocator, owned by
  * the response until mm_response_free, valid after the mesh is gone. Never aliases an instance. The
  * mesh keeps up to 64 MiB of it for later responses.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values that lie on devices, for backends that want them in host memory. Their copies are put on
- * the request's stream when it has one for that device, else on one of the library's. */
+/* Values that lie on devices, for runs that want them in host memory. Their copies are put on the
+ * request's stream when it has one for that device, else on one of the library's. */
 #include <api/request.h>
 #include <api/value.h>
 
@@ -12,6 +12,12 @@ struct mmi_fetched {
     uint64_t bytes; /* this header included */
     _Alignas(64) unsigned char memory[];
 };
+
+uint32_t mmi_location_memory(const mm_mesh *mesh, uint32_t flags) {
+    uint32_t location = mmi_location(flags);
+    bool host = location == 0 || mesh->res.devices[location - 1].device->pub.kind == MM_DEVICE_HOST;
+    return host ? 0 : flags & MM_VALUE_LOCATION;
+}
 
 mm_status mmi_location_check(const mm_mesh *mesh, const mm_value *value, const char *what,
                              mm_error *err) {

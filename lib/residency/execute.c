@@ -418,13 +418,42 @@ static mm_status call_backend(struct run *run, mm_error *err) {
     return mmi_error_copy(err, &told);
 }
 
-/* On a stream of its own, with nothing on it when the scratch becomes somebody else's. */
+static mm_status check_order(const struct run *run, const mm_value *value, enum mmi_access access,
+                             mm_error *err) {
+    struct mmi_device *device = run->instance->dev->device;
+    bool there = value->flags & MM_VALUE_LOCATION && value->data;
+    return there ? device->ops->access(device, run->exec.stream, value->data, value->bytes, access,
+                                       err)
+                 : MM_OK;
+}
+
+/* What the caller got wrong about values on the device, where that can be known, before a backend
+ * gets it wrong too: the order, and what is no memory of the device. */
+static mm_status check_values(const struct run *run, mm_error *err) {
+    const mm_description *description = &run->instance->opened->description;
+    for (uint32_t i = 0; i < description->input_count; i++) {
+        MMI_TRY(check_order(run, &run->work->inputs[i], MMI_ACCESS_READ, err));
+    }
+    for (uint32_t i = 0; i < description->output_count; i++) {
+        MMI_TRY(check_order(run, &run->work->values[i], MMI_ACCESS_WRITE, err));
+    }
+    return MM_OK;
+}
+
+/* On the caller's stream or one of its own, with nothing on it when the scratch becomes somebody
+ * else's. */
 static mm_status call_on_stream(struct run *run, mm_error *err) {
     struct mmi_device *device = run->instance->dev->device;
-    MMI_TRY(mmi_stream_take(device, &run->stream, err));
-    struct mmi_stream *stream = run->stream.stream;
+    struct mmi_stream *stream = run->work->stream;
+    if (!stream) {
+        MMI_TRY(mmi_stream_take(device, &run->stream, err));
+        stream = run->stream.stream;
+    }
     run->exec.stream = stream;
-    mm_status status = call_backend(run, err);
+    mm_status status = stream ? check_values(run, err) : MM_OK;
+    if (status == MM_OK) {
+        status = call_backend(run, err);
+    }
     if (stream) {
         mm_status end = device->ops->finish(device, stream, status == MM_OK ? err : NULL);
         mmi_stream_give(device, &run->stream, end == MM_OK);

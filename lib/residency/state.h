@@ -48,6 +48,7 @@ struct mmi_request {
     bool no_wait;              /* only what is there: else MM_NOT_RESIDENT, MM_BUSY */
     bool nested;               /* from inside a backend's call: must not wait for others to leave */
     struct mmi_cancel *cancel; /* NULL: it cannot be cancelled */
+    uint32_t near;             /* a hit: 1 + the device where its values lie; 0 = none */
     uint32_t losses;           /* runs of it so far whose device was lost meanwhile */
     bool missed;               /* one of these was counted as a miss */
 };
