@@ -159,6 +159,27 @@ MM_API mm_status mm_mesh_free(mm_mesh **mesh);
 MM_API mm_status mm_device_set_budget(mm_mesh *mesh, const char *device, uint64_t budget_bytes,
                                       mm_error *err);
 
+/* Memory of a device for inputs and outputs; location: MM_ON_DEVICE(index). bytes >= 1; contents
+ * undefined; aligned to 256. It counts for the device's budget (used_bytes) until it is freed, and
+ * no model can make it leave: what is allocated here is lost to them, and a model that then fits
+ * nowhere is MM_ALL_PINNED. Idle models leave for it as for the activations of a model of
+ * MM_CLASS_NORMAL (blocks until they are detached, which is work); nobody is waited for: MM_BUSY,
+ * needed_bytes and available_bytes say what is missing. MM_TOO_LARGE, MM_ALL_PINNED, MM_NO_MEMORY,
+ * MM_DEVICE_LOST, MM_CLOSED. On a host device it is ordinary memory. */
+MM_API mm_status mm_device_alloc(mm_mesh *mesh, uint32_t location, uint64_t bytes, void **memory,
+                                 mm_error *err);
+/* No request uses it any more, and all that streams do with it is over. NULL does nothing, MM_OK;
+ * MM_NOT_FOUND: not allocated there. Also after close and stop, and when the device is lost; what
+ * is left when the mesh is freed is freed with it, and the log says so. */
+MM_API mm_status mm_device_free(mm_mesh *mesh, uint32_t location, void *memory);
+/* The bytes of a tensor, without strings, from where it lies to where `to` lies: between the host
+ * and a device, or inside of one; of both only data, bytes (of `to`: the capacity) and flags are
+ * looked at beside kind and dtype. Host memory need not be page-locked. They do not overlap on a
+ * device. stream: of that device, NULL: none; the copy comes after all that was put on it. (blocks)
+ * until the copy is over. MM_BUFFER_TOO_SMALL; MM_UNSUPPORTED: from one device to another. */
+MM_API mm_status mm_value_copy(mm_mesh *mesh, const mm_value *from, const mm_value *to,
+                               void *stream, mm_error *err);
+
 /* ---- Asynchronous calls --------------------------------------------------------------------- */
 
 /* How the end of an asynchronous call is reported. */
@@ -522,7 +543,7 @@ typedef struct mm_device_stats {
     int32_t kind; /* mm_device_kind */
     uint32_t lost;
     uint64_t budget_bytes;
-    uint64_t used_bytes;    /* weights and scratch, rounded as the device rounds */
+    uint64_t used_bytes;    /* weights, scratch and mm_device_alloc, rounded as the device rounds */
     uint64_t weights_bytes; /* of resident models, RECLAIMABLE ones included */
     uint64_t reclaimable_bytes;
     uint64_t scratch_bytes; /* held for activations now */

@@ -71,6 +71,18 @@ uint32_t mmi_location_memory(const mm_mesh *mesh, uint32_t flags);
 /* Is there such a place, and can this value lie there? */
 mm_status mmi_location_check(const mm_mesh *mesh, const mm_value *value, const char *what,
                              mm_error *err);
+/* Bytes that change places: to or from memory of the device `location`, or inside of it. */
+enum mmi_direction { MMI_OUT_OF_DEVICE, MMI_INTO_DEVICE, MMI_INSIDE_DEVICE };
+struct mmi_transfer {
+    uint32_t location;         /* MM_ON_DEVICE */
+    struct mmi_stream *stream; /* NULL: one of the library's */
+    void *to;
+    const void *from;
+    uint64_t bytes;
+    enum mmi_direction direction;
+};
+/* Over when this returns. */
+mm_status mmi_location_copy(mm_mesh *mesh, const struct mmi_transfer *transfer, mm_error *err);
 /* The input becomes one in host memory, which is the call's. */
 mm_status mmi_location_fetch(struct mmi_call *call, mm_value *input, mm_error *err);
 void mmi_location_fini(struct mmi_call *call);

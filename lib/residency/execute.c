@@ -111,16 +111,18 @@ static mm_status get_claim(struct run *run, struct waiting_run *waiting, mm_erro
     const struct mmi_request *request = run->work->request;
     /* From inside a run nobody may be waited for: they may wait for this one. */
     bool waits = !request->no_wait && !request->nested;
-    bool first = mmi_list_empty(&res->runs) || request->nested, later = true;
-    if (first && mmi_scratch_claim_now(res, &waiting->claim, &later)) {
+    bool first = mmi_list_empty(&res->runs) || request->nested;
+    enum mmi_verdict verdict = MMI_PLAN_WAIT;
+    if (first && mmi_scratch_claim_now(res, &waiting->claim, &verdict)) {
         return MM_OK;
     }
     if (waits) {
         return wait_for_scratch(run, waiting, err);
     }
-    return later ? mmi_fail(err, MM_BUSY, "model %s: others hold the scratch that it needs",
-                            run->instance->label)
-                 : mmi_scratch_refusal(&waiting->claim, err);
+    return mmi_scratch_later(verdict)
+               ? mmi_fail(err, MM_BUSY, "model %s: others hold the scratch that it needs",
+                          run->instance->label)
+               : mmi_scratch_refusal(&waiting->claim, err);
 }
 
 static void give_slot(struct run *run, struct mmi_exec_slot *slot) {
@@ -153,8 +155,10 @@ static mm_status get_granted(struct run *run, struct waiting_run *waiting, mm_er
 static mm_status get_slow(struct run *run, uint64_t bytes, mm_error *err) {
     struct mmi_residency *res = run->res;
     struct mmi_device *device = run->instance->dev->device;
-    struct waiting_run waiting = {
-        .claim = {.instance = run->instance, .bytes = bytes, .slot_wanted = true}};
+    struct waiting_run waiting = {.claim = {.dev = run->instance->dev,
+                                            .instance = run->instance,
+                                            .bytes = bytes,
+                                            .slot_wanted = true}};
     mmi_list_init(&waiting.claim.claim.node);
     mmi_list_init(&waiting.claim.claim.victims);
     mm_status status = get_granted(run, &waiting, err);
@@ -274,13 +278,13 @@ static bool claim_more(struct run *run, struct mmi_scratch_more *more, uint64_t 
     struct mmi_residency *res = run->res;
     struct mmi_devstate *dev = run->instance->dev;
     struct mmi_scratch_claim claim = {
-        .instance = run->instance, .bytes = bytes, .block = &more->block};
+        .dev = dev, .instance = run->instance, .bytes = bytes, .block = &more->block};
     mmi_list_init(&claim.claim.node);
     mmi_list_init(&claim.claim.victims);
-    bool later;
+    enum mmi_verdict verdict;
     mmi_res_lock(res);
     mmi_list_push_back(&dev->more, &more->node);
-    bool got = mmi_scratch_claim_now(res, &claim, &later);
+    bool got = mmi_scratch_claim_now(res, &claim, &verdict);
     mmi_res_unlock(res);
     if (mmi_list_empty(&claim.claim.victims)) {
         return got;

@@ -191,6 +191,8 @@ struct mmi_devstate {
     struct mmi_exec_slot *exec;  /* [MMI_EXEC_SLOTS] */
     struct mmi_list more;        /* scratch that runs took beyond their slot */
     uint64_t scratch_bytes;      /* charged for exec slots and more */
+    struct mmi_list held;        /* memory that callers allocated ... */
+    uint64_t held_bytes;         /* ... as charged */
     _Atomic bool scratch_wanted; /* somebody waits for runs to end */
     uint64_t peak_bytes, leaked_bytes, loads, evictions;
     uint64_t most_activation_bytes; /* of one run, of any instance here, or that was */

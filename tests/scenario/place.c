@@ -13,13 +13,10 @@ void place_open(struct place *place) {
     options.device_count = 3;
     fixture_open(f, &options);
     place->device = f->mesh->res.devices[1].device;
-    mmi_lock(&f->mesh->res.lock);
-    assert_int_equal(mmi_arena_take(place->device->arena, 4 * BYTES, &place->block), MMI_TAKE_OK);
-    mmi_unlock(&f->mesh->res.lock);
+    assert_ok(f, mm_device_alloc(f->mesh, MM_ON_DEVICE(1), 4 * BYTES, &place->memory, &f->err));
     const struct mmi_device_ops *ops = place->device->ops;
-    assert_ok(f, ops->map(place->device, &place->block, &place->region, &f->err));
     assert_ok(f, ops->stream_open(place->device, &place->stream, &f->err));
-    place->x = (float *)(void *)place->region.base;
+    place->x = place->memory;
     place->y = place->x + WIDTH;
     memset(place->y, 0, BYTES);
     for (unsigned i = 0; i < WIDTH; i++) {
@@ -30,10 +27,7 @@ void place_open(struct place *place) {
 void place_close(struct place *place) {
     struct fixture *f = &place->f;
     place->device->ops->stream_close(place->device, place->stream);
-    place->device->ops->unmap(&place->region);
-    mmi_lock(&f->mesh->res.lock);
-    mmi_arena_give(place->device->arena, &place->block);
-    mmi_unlock(&f->mesh->res.lock);
+    assert_int_equal(mm_device_free(f->mesh, MM_ON_DEVICE(1), place->memory), MM_OK);
     fixture_close(f);
 }
 

@@ -15,8 +15,7 @@
 struct place {
     struct fixture f;
     struct mmi_device *device; /* MM_ON_DEVICE(1); 2 is "other" */
-    struct mmi_block block;
-    struct mmi_region region;
+    void *memory;
     struct mmi_stream *stream;
     float *x, *y; /* on the device; behind them there is room for as much again */
     float in[WIDTH];

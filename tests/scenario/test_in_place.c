@@ -263,7 +263,7 @@ static void test_what_cannot_be(void **state) {
         assert_ptr_equal(ask.y.data, place.y);
         assert_null(ask.response.owned);
         ask_init(&ask, &place);
-        ask.x.data = (char *)place.region.base + BYTES * 4; /* beyond the region */
+        ask.x.data = (char *)place.memory + BYTES * 4; /* beyond the region */
         assert_status(&place.f, place_infer(&place, model, &ask), MM_INVALID_ARGUMENT);
         ask_init(&ask, &place);
         ask.x.data = place.in; /* no memory of the device */

@@ -120,7 +120,7 @@ static void test_what_cannot_be(void **state) {
     ask.x.offsets = offsets;
     assert_status(&place.f, place_infer(&place, strings, &ask), MM_UNSUPPORTED);
     ask_init(&ask, &place);
-    ask.x.data = (char *)place.region.base + BYTES * 4; /* beyond the region */
+    ask.x.data = (char *)place.memory + BYTES * 4; /* beyond the region */
     assert_status(&place.f, place_infer(&place, model, &ask), MM_INVALID_ARGUMENT);
     place_close(&place);
 }
