@@ -5,10 +5,19 @@
 #include <device/device.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define HOST MM_ON_DEVICE(0)
 #define SIM MM_ON_DEVICE(1)
+
+/* The last line of the host's log. */
+static char heard[256];
+
+static void hear(void *user, int32_t level, const char *text) {
+    (void)user, (void)level;
+    snprintf(heard, sizeof(heard), "%s", text);
+}
 
 static void open_both(struct fixture *f) {
     mm_device_options devices[2] = {fixture_host("host", 16 * MIB), fixture_host("sim", 16 * MIB)};
@@ -16,6 +25,8 @@ static void open_both(struct fixture *f) {
     options.devices = devices;
     options.device_count = 2;
     options.min_residency_ns = 1;
+    options.log = (mm_log){.line = hear};
+    heard[0] = '\0';
     fixture_open(f, &options);
 }
 
@@ -223,12 +234,14 @@ static void test_the_end(void **state) {
     open_both(&f);
     void *first = take(&f, SIM, 8), *second = take(&f, SIM, 4 * MIB);
     (void)take(&f, HOST, 4 * MIB);
+    (void)take(&f, HOST, 10);
     assert_int_equal(mm_mesh_close(f.mesh), MM_OK);
     assert_int_equal(refused(&f, SIM, 8), MM_CLOSED);
     give(&f, SIM, second);
     assert_int_equal(mm_mesh_stop(f.mesh, 0), MM_OK);
     give(&f, SIM, first);
     fixture_close(&f); /* nothing leaks */
+    assert_string_equal(heard, "device host: 2 allocations of 4194314 bytes were not freed");
 }
 
 /* Every call of the device, and every allocation, fails once. */
