@@ -133,6 +133,7 @@ static void test_it_is_in_the_budget(void **state) {
         void *first = take(&f, MM_ON_DEVICE(i), 4 * MIB);
         assert_int_equal(fixture_info(&f, model).state, MM_STATE_READY);
         assert_int_equal(fixture_device(&f, device).used_bytes, 14 * MIB);
+        assert_int_equal(fixture_device(&f, device).scratch_bytes, 0);
         void *second = take(&f, MM_ON_DEVICE(i), 4 * MIB);
         assert_int_equal(fixture_info(&f, model).state, MM_STATE_COLD);
         assert_int_equal(fixture_device(&f, device).used_bytes, 8 * MIB);
