@@ -108,7 +108,7 @@ static double lease_by_handle(struct bench *bench) {
     uint64_t begun_ns = now_ns();
     for (uint32_t i = 0; i < CALLS; i++) {
         struct mmi_admission admission;
-        if (!mmi_admission_try(&bench->mesh->res, bench->models[bench->order[i & 4095]].id,
+        if (!mmi_admission_try(&bench->mesh->res, bench->models[bench->order[i & 4095]].id, 0,
                                &admission)) {
             die("not resident");
         }
@@ -123,7 +123,7 @@ static double lease_dependent(struct bench *bench) {
     uint32_t at = 0;
     for (uint32_t i = 0; i < CALLS; i++) {
         struct mmi_admission admission;
-        if (!mmi_admission_try(&bench->mesh->res, bench->models[bench->order[at & 4095]].id,
+        if (!mmi_admission_try(&bench->mesh->res, bench->models[bench->order[at & 4095]].id, 0,
                                &admission)) {
             die("not resident");
         }
@@ -139,7 +139,7 @@ static double lease_by_name(struct bench *bench) {
         struct mmi_admission admission;
         mm_model model;
         if (mm_find(bench->mesh, bench->names[bench->order[i & 4095]], &model) != MM_OK ||
-            !mmi_admission_try(&bench->mesh->res, model.id, &admission)) {
+            !mmi_admission_try(&bench->mesh->res, model.id, 0, &admission)) {
             die("not found");
         }
         mmi_admission_return(&bench->mesh->res, &admission);
@@ -200,7 +200,7 @@ static bool never(mm_exec *exec) {
 /* The same call of the same instance without the mesh around it. */
 static double direct(struct bench *bench) {
     struct mmi_admission admission;
-    if (!mmi_admission_try(&bench->mesh->res, bench->models[0].id, &admission)) {
+    if (!mmi_admission_try(&bench->mesh->res, bench->models[0].id, 0, &admission)) {
         die("not resident");
     }
     struct mmi_opened *opened = mmi_admission_opened(&admission);

@@ -49,7 +49,7 @@ static bool never(mm_exec *exec) {
 /* The same call of the same instance without the mesh around it. */
 static double direct(mm_mesh *mesh, mm_model model, struct mlp *mlp) {
     struct mmi_admission admission;
-    if (!mmi_admission_try(&mesh->res, model.id, &admission)) {
+    if (!mmi_admission_try(&mesh->res, model.id, 0, &admission)) {
         die("direct", "not resident");
     }
     struct mmi_opened *opened = mmi_admission_opened(&admission);

@@ -71,7 +71,7 @@ static double time_copy(void *to, const void *from, size_t bytes) {
 /* One byte of each page; the sum must be the same whenever it is taken. */
 static double time_look(mm_mesh *mesh, mm_model model, uint64_t *sum) {
     struct mmi_admission admission;
-    if (!mmi_admission_try(&mesh->res, model.id, &admission)) {
+    if (!mmi_admission_try(&mesh->res, model.id, 0, &admission)) {
         die("not resident");
     }
     const volatile unsigned char *at = admission.instance->view.base;

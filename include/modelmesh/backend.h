@@ -292,14 +292,17 @@ typedef struct mm_exec {
     void *signature; /* made by size for exactly these shapes */
     void *scratch;   /* activation_bytes of it, aligned to 256; contents undefined */
     uint64_t scratch_bytes;
-    /* Nothing else is on it when the run begins. What infer puts on it and does not wait for, the
-     * host waits for before the scratch is somebody else's. NULL on the host */
+    /* What infer puts on it and does not wait for, the host waits for before the scratch is
+     * somebody else's. It is the request's own stream where that is one of this device and the
+     * backend has MM_BACKEND_DEVICE_VALUES: what the caller put on it comes first. Else nothing is
+     * on it when the run begins. NULL on the host */
     void *stream;
     /* More scratch than the signature asked for, for shapes known only during the run; freed after
      * it. NULL: no room; return MM_NO_ROOM_FOR_ACTIVATIONS. */
     void *(*scratch_more)(struct mm_exec *exec, uint64_t bytes);
-    /* Memory for output `index` when size did not know its bytes exactly; the caller's buffer if it
-     * is large enough. NULL: return MM_BUFFER_TOO_SMALL (the host knows why, and the need). */
+    /* Memory for output `index` when size did not know its bytes exactly. It lies where the flags
+     * of outputs[index] say when this has returned: they may have changed to the host. NULL: return
+     * MM_BUFFER_TOO_SMALL (the host knows why, and the need). */
     void *(*output)(struct mm_exec *exec, uint32_t index, uint64_t bytes);
     /* Memory for offsets, items and their data inside an output; owned by the response. */
     void *(*output_part)(struct mm_exec *exec, uint64_t bytes);
@@ -319,7 +322,9 @@ enum {
     MM_BACKEND_OWN_MEMORY = 1u << 1,
     /* allocates by malloc, outside the allocator: the host trims after detach and charges what is
      * not given back */
-    MM_BACKEND_MALLOC = 1u << 2
+    MM_BACKEND_MALLOC = 1u << 2,
+    /* infer takes values where they lie, in memory of the device it runs on, too: see there */
+    MM_BACKEND_DEVICE_VALUES = 1u << 3
 };
 
 typedef struct mm_backend {
@@ -381,8 +386,18 @@ typedef struct mm_backend {
     /* One run. Any number at once on one instance unless MM_DESCRIPTION_SERIAL. inputs as in size,
      * with data. outputs: [output_count], prefilled by what size said; where size was exact, data
      * is a buffer of `bytes`; else the backend calls exec->output and fills in shape, bytes and
-     * data. Those that are MM_VALUE_UNWANTED may be left alone. Blocks until the outputs are in
-     * host memory. Also MM_INVALID_ARGUMENT, MM_INVALID_MODEL, MM_CORRUPT, MM_BUFFER_TOO_SMALL,
+     * data. Those that are MM_VALUE_UNWANTED may be left alone. Blocks until the outputs that lie
+     * in host memory are there.
+     *
+     * With MM_BACKEND_DEVICE_VALUES a tensor, of inputs and of outputs, whose flags have an
+     * MM_VALUE_LOCATION lies in memory of exec->device. Such an input is read, and such an output
+     * written, in the order of exec->stream; neither need be waited for. All others, and without
+     * the flag all, are in host memory: the host has fetched what lies on other devices, and brings
+     * there what belongs there. So are shape inputs, wherever the caller had them, everything on a
+     * device that is the host, strings, and what lies inside of another value. A value without a
+     * location the backend copies itself, both ways. Elements are aligned to their size, no more.
+     *
+     * Also MM_INVALID_ARGUMENT, MM_INVALID_MODEL, MM_CORRUPT, MM_BUFFER_TOO_SMALL,
      * MM_NO_ROOM_FOR_ACTIVATIONS, MM_DEVICE_LOST; MM_CANCELLED once exec->stopped said so, or from
      * region->wait; with MM_BACKEND_NESTED also what a call of its own was refused with: MM_BUSY,
      * MM_OVERLOADED, MM_NOT_RESIDENT, MM_TOO_LARGE, MM_ALL_PINNED. */

@@ -161,6 +161,27 @@ MM_API mm_status mm_mesh_free(mm_mesh **mesh);
 MM_API mm_status mm_device_set_budget(mm_mesh *mesh, const char *device, uint64_t budget_bytes,
                                       mm_error *err);
 
+/* Memory of a device for inputs and outputs; location: MM_ON_DEVICE(index). bytes >= 1; contents
+ * undefined; aligned to 256. It counts for the device's budget (used_bytes) until it is freed, and
+ * no model can make it leave: what is allocated here is lost to them, and a model that then fits
+ * nowhere is MM_ALL_PINNED. Idle models leave for it as for the activations of a model of
+ * MM_CLASS_NORMAL (blocks until they are detached, which is work); nobody is waited for: MM_BUSY,
+ * needed_bytes and available_bytes say what is missing. MM_TOO_LARGE, MM_ALL_PINNED, MM_NO_MEMORY,
+ * MM_DEVICE_LOST, MM_CLOSED. On a host device it is ordinary memory. */
+MM_API mm_status mm_device_alloc(mm_mesh *mesh, uint32_t location, uint64_t bytes, void **memory,
+                                 mm_error *err);
+/* No request uses it any more, and all that streams do with it is over. NULL does nothing, MM_OK;
+ * MM_NOT_FOUND: not allocated there. Also after close and stop, and when the device is lost; what
+ * is left when the mesh is freed is freed with it, and the log says so. */
+MM_API mm_status mm_device_free(mm_mesh *mesh, uint32_t location, void *memory);
+/* The bytes of a tensor, without strings, from where it lies to where `to` lies: between the host
+ * and a device, or inside of one; of both only data, bytes (of `to`: the capacity) and flags are
+ * looked at beside kind and dtype. Host memory need not be page-locked. They do not overlap on a
+ * device. stream: of that device, NULL: none; the copy comes after all that was put on it. (blocks)
+ * until the copy is over. MM_BUFFER_TOO_SMALL; MM_UNSUPPORTED: from one device to another. */
+MM_API mm_status mm_value_copy(mm_mesh *mesh, const mm_value *from, const mm_value *to,
+                               void *stream, mm_error *err);
+
 /* ---- Asynchronous calls --------------------------------------------------------------------- */
 
 /* How the end of an asynchronous call is reported. */
@@ -305,7 +326,8 @@ typedef struct mm_request {
     uint64_t deadline_ns;
     /* A stream of the device `stream_location` (CUDA: a CUstream), NULL: none. Values on that
      * device are read and written in its order: inputs after all that was put on it before. Without
-     * one they must be there already. Stays open until the request is over */
+     * one they must be there already. Stays open, and nothing else is put on it, until the request
+     * is over: the run itself may be on it */
     void *stream;
     uint32_t stream_location; /* MM_ON_DEVICE(index) */
     uint32_t reserved;
@@ -325,9 +347,14 @@ enum {
  * MM_BUFFER_TOO_SMALL, nothing written, every outputs[i].bytes is the need. For strings `offsets`
  * must be there too, with room for item_count entries (the need comes back there); sequences,
  * optionals and maps are always the library's. outputs[i].name is left as it is.
- * On a device: inputs, and buffers of the caller, whose flags say so. What a backend wants in
- * host memory the library copies; when the request is over the outputs are there, for every stream.
- * MM_INVALID_ARGUMENT: no such device; MM_UNSUPPORTED: strings, or a value inside of another.
+ * On a device: inputs, and buffers of the caller, whose flags say so. A backend that can take them
+ * where they lie does when it runs on that device, and of several copies of a model, equally busy,
+ * one there is taken. Else, and for other devices, the library copies them through host memory.
+ * When the request is over the outputs are there, for every stream: there is no form that returns
+ * before (mm_infer_async does, and its completion says so too). Of an output whose size was not
+ * known before the run a buffer on a device may hold a part when another was too small, and any may
+ * after a failure. MM_INVALID_ARGUMENT: no such device; MM_UNSUPPORTED: strings, or a value inside
+ * of another.
  * The library's: where data is NULL, or outputs is NULL, memory of the mesh's allocator, owned by
  * the response until mm_response_free, valid after the mesh is gone. Never aliases an instance. The
  * mesh keeps up to 64 MiB of it for later responses.
@@ -518,7 +545,7 @@ typedef struct mm_device_stats {
     int32_t kind; /* mm_device_kind */
     uint32_t lost;
     uint64_t budget_bytes;
-    uint64_t used_bytes;    /* weights and scratch, rounded as the device rounds */
+    uint64_t used_bytes;    /* weights, scratch and mm_device_alloc, rounded as the device rounds */
     uint64_t weights_bytes; /* of resident models, RECLAIMABLE ones included */
     uint64_t reclaimable_bytes;
     uint64_t scratch_bytes; /* held for activations now */

@@ -185,7 +185,8 @@ mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request *from,
     *op = operation->op;
     uint64_t deadline_ns = operation->core_request.deadline_ns;
     bool late = deadline_ns && mmi_now(&mesh->env.clock) >= deadline_ns;
-    if (!late && mmi_admission_try(&mesh->res, model.id, &operation->pending.admission)) {
+    if (!late && mmi_admission_try(&mesh->res, model.id, operation->core_request.near,
+                                   &operation->pending.admission)) {
         operation->phase = PHASE_RUN;
         mmi_pending_queue(&operation->pending, &operation->task, &operation->core_request);
     } else if (operation->core_request.no_wait) {

@@ -7,6 +7,8 @@
  *   3. its device was lost meanwhile: wait for the model again, which runs on another */
 #include <api/infer.h>
 
+#include <api/value.h>
+
 mm_status mmi_check_response(const mm_response *response, mm_error *err) {
     /* It is used where it lies: every field of today is in its first version. Ask struct_size
      * before one that was added later is written. */
@@ -34,11 +36,25 @@ mm_status mmi_check_frame(const mm_mesh *mesh, bool *nested, mm_error *err) {
     return MM_OK;
 }
 
+/* Where the first input lies stands for all of them. */
+static uint32_t near_of(const mm_request *request) {
+    uint32_t first = request->input_count > 0 ? request->inputs[0].flags : 0;
+    return mmi_location(request->stream ? request->stream_location : first);
+}
+
 struct mmi_request mmi_request_of(mm_model model, const mm_request *request, bool nested) {
     struct mmi_request core_request = mmi_core_request(model, request->deadline_ns);
+    core_request.near = near_of(request);
     core_request.priority = request->priority;
     core_request.nested = nested;
     return core_request;
+}
+
+/* Its own, if that is where the run takes values. */
+static struct mmi_stream *stream_of(const struct mmi_call *call) {
+    const mm_request *request = call->request;
+    uint32_t location = request->stream_location & MM_VALUE_LOCATION;
+    return call->place && call->place == location ? request->stream : NULL;
 }
 
 /* Its inputs are mapped. */
@@ -50,7 +66,8 @@ static mm_status run_call(mm_mesh *mesh, struct mmi_request *core_request,
     if (status != MM_OK) {
         return mmi_name_failed(mesh, core_request->id, status, err);
     }
-    struct mmi_work work = {call->inputs, call->values, &sink.outputs, core_request};
+    struct mmi_work work = {call->inputs, call->values, &sink.outputs, core_request,
+                            stream_of(call)};
     status = mmi_execute(&mesh->res, admission, &work, err);
     bool named = status != MM_OK; /* by the core */
     if (status != MM_OK && sink.no_memory) {
@@ -70,6 +87,7 @@ mm_status mmi_run_admitted(mm_mesh *mesh, struct mmi_request *core_request,
                            struct mmi_admission *admission, const mm_request *request,
                            mm_response *response, mm_error *err) {
     struct mmi_call call;
+    call.place = mmi_admission_place(&mesh->res, admission);
     mm_status status = mmi_call_begin(&call, mesh, core_request->id,
                                       mmi_admission_opened(admission), request, err);
     if (status == MM_OK) {
@@ -86,6 +104,7 @@ mm_status mmi_run_admitted(mm_mesh *mesh, struct mmi_request *core_request,
 mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_opened *opened,
                             const mm_request *request, mm_error *err) {
     struct mmi_call call;
+    call.place = MMI_ANYWHERE;
     mm_status status = mmi_call_begin(&call, mesh, model_id, opened, request, err);
     if (status == MM_OK) {
         status = mmi_signature_expect(&mesh->res, opened, call.inputs, err);
@@ -140,7 +159,7 @@ mm_status mm_infer(mm_mesh *mesh, mm_model model, const mm_request *from, mm_res
         return mmi_name_failed(mesh, model.id, MM_DEADLINE, err);
     }
     struct mmi_admission admission;
-    if (!mmi_admission_try(&mesh->res, core_request.id, &admission)) {
+    if (!mmi_admission_try(&mesh->res, core_request.id, core_request.near, &admission)) {
         mm_status status = get_admission(mesh, &core_request, &request, &admission, err);
         if (status != MM_OK) {
             mmi_count(&mesh->res.counters, MMI_COUNT_FAILED, 1);
@@ -188,6 +207,7 @@ static mm_status get_sizes(mm_mesh *mesh, uint64_t model_id, struct mmi_opened *
                            const mm_request *request, const struct sizes *to, mm_error *err) {
     struct mmi_call call;
     const mm_allocator *alloc = &mesh->env.alloc;
+    call.place = MMI_ANYWHERE;
     MMI_TRY(mmi_call_begin(&call, mesh, model_id, opened, request, err));
     uint32_t count = opened->description.output_count;
     uint8_t *exactness = mmi_alloc(alloc, 1, count + 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values that lie on devices, for backends that want them in host memory. Their copies are put on
- * the request's stream when it has one for that device, else on one of the library's. */
+/* Values that lie on devices, for runs that want them in host memory. Their copies are put on the
+ * request's stream when it has one for that device, else on one of the library's. */
 #include <api/request.h>
 #include <api/value.h>
 
@@ -12,6 +12,12 @@ struct mmi_fetched {
     uint64_t bytes; /* this header included */
     _Alignas(64) unsigned char memory[];
 };
+
+uint32_t mmi_location_memory(const mm_mesh *mesh, uint32_t flags) {
+    uint32_t location = mmi_location(flags);
+    bool host = location == 0 || mesh->res.devices[location - 1].device->pub.kind == MM_DEVICE_HOST;
+    return host ? 0 : flags & MM_VALUE_LOCATION;
+}
 
 mm_status mmi_location_check(const mm_mesh *mesh, const mm_value *value, const char *what,
                              mm_error *err) {
@@ -30,24 +36,16 @@ mm_status mmi_location_check(const mm_mesh *mesh, const mm_value *value, const c
 
 /* ---- Copies ---------------------------------------------------------------------------------- */
 
-enum direction { OUT_OF_DEVICE, INTO_DEVICE };
-
-struct transfer {
-    void *to;
-    const void *from;
-    uint64_t bytes;
-    enum direction direction;
-};
-
 static mm_status put_and_wait(struct mmi_device *device, struct mmi_stream *stream,
-                              const struct transfer *transfer, mm_error *err) {
+                              const struct mmi_transfer *transfer, mm_error *err) {
     const struct mmi_device_ops *ops = device->ops;
     mm_device_event over;
-    if (transfer->direction == INTO_DEVICE) {
-        MMI_TRY(ops->copy_in(device, stream, transfer->to, transfer->from, transfer->bytes, err));
-    } else {
-        MMI_TRY(ops->copy_out(device, stream, transfer->to, transfer->from, transfer->bytes, err));
-    }
+    bool in = transfer->direction == MMI_INTO_DEVICE;
+    bool out = transfer->direction == MMI_OUT_OF_DEVICE;
+    MMI_TRY((in ? ops->copy_in
+             : out
+                 ? ops->copy_out
+                 : ops->copy)(device, stream, transfer->to, transfer->from, transfer->bytes, err));
     mm_status status = ops->record(device, stream, &over, err);
     if (status == MM_OK) {
         status = ops->wait(device, &over, err);
@@ -58,10 +56,10 @@ static mm_status put_and_wait(struct mmi_device *device, struct mmi_stream *stre
     return status;
 }
 
-static mm_status copy_on(const mm_request *request, uint32_t location, struct mmi_device *device,
-                         const struct transfer *transfer, mm_error *err) {
-    if (request->stream && mmi_location(request->stream_location) == location) {
-        return put_and_wait(device, request->stream, transfer, err);
+static mm_status copy_on(struct mmi_device *device, const struct mmi_transfer *transfer,
+                         mm_error *err) {
+    if (transfer->stream) {
+        return put_and_wait(device, transfer->stream, transfer, err);
     }
     struct mmi_kept_stream kept;
     MMI_TRY(mmi_stream_take(device, &kept, err));
@@ -70,18 +68,23 @@ static mm_status copy_on(const mm_request *request, uint32_t location, struct mm
     return status;
 }
 
-static mm_status copy(const struct mmi_call *call, uint32_t location,
-                      const struct transfer *transfer, mm_error *err) {
-    struct mmi_residency *res = &call->mesh->res;
-    struct mmi_devstate *dev = &res->devices[location - 1];
+mm_status mmi_location_copy(mm_mesh *mesh, const struct mmi_transfer *transfer, mm_error *err) {
+    struct mmi_residency *res = &mesh->res;
+    struct mmi_devstate *dev = &res->devices[mmi_location(transfer->location) - 1];
     if (transfer->bytes == 0) {
         return MM_OK;
     }
-    mm_status status = copy_on(call->request, location, dev->device, transfer, err);
+    mm_status status = copy_on(dev->device, transfer, err);
     if (status == MM_DEVICE_LOST) {
         (void)mmi_device_ask(res, dev); /* what is resident there is lost as well */
     }
     return status;
+}
+
+static struct mmi_stream *stream_of(const struct mmi_call *call, uint32_t location) {
+    const mm_request *request = call->request;
+    bool its = mmi_location(request->stream_location) == mmi_location(location);
+    return its ? request->stream : NULL;
 }
 
 /* ---- Inputs and outputs ---------------------------------------------------------------------- */
@@ -99,8 +102,13 @@ mm_status mmi_location_fetch(struct mmi_call *call, mm_value *input, mm_error *e
     fetched->next = call->fetched;
     fetched->bytes = bytes;
     call->fetched = fetched;
-    struct transfer transfer = {fetched->memory, input->data, input->bytes, OUT_OF_DEVICE};
-    MMI_TRY(copy(call, mmi_location(input->flags), &transfer, err));
+    struct mmi_transfer transfer = {.location = input->flags,
+                                    .stream = stream_of(call, input->flags),
+                                    .to = fetched->memory,
+                                    .from = input->data,
+                                    .bytes = input->bytes,
+                                    .direction = MMI_OUT_OF_DEVICE};
+    MMI_TRY(mmi_location_copy(call->mesh, &transfer, err));
     input->data = fetched->memory;
     input->flags &= ~(uint32_t)MM_VALUE_LOCATION;
     return MM_OK;
@@ -116,6 +124,11 @@ void mmi_location_fini(struct mmi_call *call) {
 
 mm_status mmi_location_put(const struct mmi_call *call, const mm_value *buffer, const void *from,
                            uint64_t bytes, mm_error *err) {
-    struct transfer transfer = {buffer->data, from, bytes, INTO_DEVICE};
-    return copy(call, mmi_location(buffer->flags), &transfer, err);
+    struct mmi_transfer transfer = {.location = buffer->flags,
+                                    .stream = stream_of(call, buffer->flags),
+                                    .to = buffer->data,
+                                    .from = from,
+                                    .bytes = bytes,
+                                    .direction = MMI_INTO_DEVICE};
+    return mmi_location_copy(call->mesh, &transfer, err);
 }

@@ -51,6 +51,11 @@ static mm_value *callers(const struct mmi_sink *sink, uint32_t k) {
     return given ? &response->outputs[k] : NULL;
 }
 
+/* Where it lies; 0 = in memory of the host, or there is none. */
+static uint32_t place_of(const struct mmi_sink *sink, const mm_value *buffer) {
+    return buffer ? mmi_location_memory(sink->call->mesh, buffer->flags) : 0;
+}
+
 static bool simple(const mm_value *value) {
     return value->kind == MM_TENSOR && value->dtype != MM_STRING;
 }
@@ -86,7 +91,7 @@ static mm_status direct_buffers(struct mmi_sink *sink, mm_value *values, mm_erro
         mm_value *value = &values[call->order[k]];
         const mm_value *buffer = callers(sink, k);
         value->data = buffer ? buffer->data : own(sink, value->bytes);
-        value->flags = buffer ? 0 : MM_VALUE_OWNED;
+        value->flags = buffer ? place_of(sink, buffer) : MM_VALUE_OWNED;
         if (!value->data) {
             return mmi_fail(err, MM_NO_MEMORY, "output: no memory for %llu bytes",
                             (unsigned long long)value->bytes);
@@ -95,19 +100,42 @@ static mm_status direct_buffers(struct mmi_sink *sink, mm_value *values, mm_erro
     return MM_OK;
 }
 
-static bool on_device(const struct mmi_sink *sink) {
+/* Some buffer lies neither on the host nor where the run takes values. */
+static bool elsewhere(const struct mmi_sink *sink) {
     bool found = false;
     for (uint32_t k = 0; k < sink->call->wanted_count; k++) {
-        const mm_value *buffer = callers(sink, k);
-        found |= buffer && mmi_location(buffer->flags) != 0;
+        uint32_t place = place_of(sink, callers(sink, k));
+        found |= place != 0 && place != sink->call->place;
     }
     return found;
+}
+
+/* What the run writes where the caller's buffer lies, though not all can be; the rest goes to
+ * memory of the response. */
+static mm_status some_buffers(struct mmi_sink *sink, mm_value *values, const uint8_t *exactness,
+                              mm_error *err) {
+    const struct mmi_call *call = sink->call;
+    for (uint32_t k = 0; k < call->wanted_count; k++) {
+        mm_value *value = &values[call->order[k]];
+        const mm_value *buffer = callers(sink, k);
+        bool exact = exactness[call->order[k]] == MM_SIZE_EXACT && simple(value);
+        bool small = exact && buffer && buffer->bytes < value->bytes;
+        uint32_t place = place_of(sink, buffer);
+        if (place != 0 && place == call->place && !small) {
+            value->flags = place;
+            value->data = exact ? buffer->data : NULL;
+        } else if (exact && !(value->data = own(sink, value->bytes))) {
+            return mmi_fail(err, MM_NO_MEMORY, "output: no memory for %llu bytes",
+                            (unsigned long long)value->bytes);
+        }
+    }
+    return MM_OK;
 }
 
 static mm_status begin(void *ctx, const mm_description *description, const mm_size *size,
                        mm_value *values, mm_error *err) {
     struct mmi_sink *sink = ctx;
-    sink->direct = !on_device(sink);
+    sink->direct = !elsewhere(sink);
     for (uint32_t i = 0; i < description->output_count; i++) {
         uint32_t flags = values[i].flags;
         values[i] = size->outputs[i];
@@ -117,20 +145,8 @@ static mm_status begin(void *ctx, const mm_description *description, const mm_si
         bool known = size->exactness[i] == MM_SIZE_EXACT && simple(&values[i]);
         sink->direct = sink->direct && (!wanted || known);
     }
-    if (sink->direct) {
-        return direct_buffers(sink, values, err);
-    }
-    for (uint32_t i = 0; i < description->output_count; i++) {
-        if (!(values[i].flags & MM_VALUE_UNWANTED) && size->exactness[i] == MM_SIZE_EXACT &&
-            simple(&values[i])) {
-            values[i].data = own(sink, values[i].bytes);
-            if (!values[i].data) {
-                return mmi_fail(err, MM_NO_MEMORY, "output: no memory for %llu bytes",
-                                (unsigned long long)values[i].bytes);
-            }
-        }
-    }
-    return MM_OK;
+    return sink->direct ? direct_buffers(sink, values, err)
+                        : some_buffers(sink, values, size->exactness, err);
 }
 
 /* Called by the backend; the reason for NULL is kept here. */
@@ -140,9 +156,19 @@ static void *during_run(struct mmi_sink *sink, uint64_t bytes) {
     return memory;
 }
 
+/* A buffer that proves too small does without: the run goes on, so that every need is known. */
 static void *output(void *ctx, uint32_t index, uint64_t bytes) {
-    (void)index;
-    return during_run(ctx, bytes);
+    struct mmi_sink *sink = ctx;
+    const struct mmi_call *call = sink->call;
+    mm_value *value = &call->values[index];
+    for (uint32_t k = 0; value->flags & MM_VALUE_LOCATION && k < call->wanted_count; k++) {
+        const mm_value *buffer = callers(sink, k);
+        if (call->order[k] == index && buffer->bytes >= bytes) {
+            return buffer->data;
+        }
+    }
+    value->flags &= ~(uint32_t)MM_VALUE_LOCATION;
+    return during_run(sink, bytes);
 }
 
 static void *part(void *ctx, uint64_t bytes) {
@@ -192,13 +218,13 @@ static bool fits(const mm_value *buffer, const mm_value *value) {
 }
 
 /* To the caller's buffer, if it gave one that can take it. */
-static void deliver(const mm_value *value, mm_value *to) {
+static void deliver(const struct mmi_sink *sink, const mm_value *value, mm_value *to) {
     mm_value result = *value;
     result.name = to->name;
     result.flags = MM_VALUE_OWNED;
     bool string = value->dtype == MM_STRING;
     if (to->data && value->kind == MM_TENSOR) {
-        if (mmi_location(to->flags) == 0 && value->bytes > 0) {
+        if (place_of(sink, to) == 0 && value->bytes > 0) {
             memcpy(to->data, value->data, value->bytes);
         }
         if (string) {
@@ -218,7 +244,7 @@ static mm_status onto_devices(const struct mmi_sink *sink, mm_error *err) {
     for (uint32_t k = 0; k < call->wanted_count && !sink->direct; k++) {
         const mm_value *value = &call->values[call->order[k]];
         const mm_value *buffer = callers(sink, k);
-        if (buffer && mmi_location(buffer->flags) != 0) {
+        if (place_of(sink, buffer) != 0 && !(value->flags & MM_VALUE_LOCATION)) {
             MMI_TRY(mmi_location_put(call, buffer, value->data, value->bytes, err));
         }
     }
@@ -238,11 +264,13 @@ static mm_status into_buffers(struct mmi_sink *sink, mm_error *err) {
     for (uint32_t k = 0; k < call->wanted_count; k++) {
         const mm_value *value = &call->values[call->order[k]];
         if (sink->direct) {
-            const char *name = outputs[k].name;
+            const mm_value given = outputs[k];
             outputs[k] = *value;
-            outputs[k].name = name;
+            outputs[k].name = given.name;
+            outputs[k].flags =
+                value->flags & MM_VALUE_OWNED ? MM_VALUE_OWNED : given.flags & MM_VALUE_LOCATION;
         } else {
-            deliver(value, &outputs[k]);
+            deliver(sink, value, &outputs[k]);
         }
     }
     return MM_OK;

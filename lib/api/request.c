@@ -104,11 +104,12 @@ static mm_status put_input(struct mmi_call *call, uint32_t place, const mm_value
     }
     MMI_TRY(mmi_value_check(value, info->name, err));
     MMI_TRY(mmi_value_matches(value, info, err));
+    call->inputs[place] = *value;
     if (mmi_location(value->flags) != 0) {
         MMI_TRY(mmi_location_check(call->mesh, value, info->name, err));
+        call->inputs[place].flags = mmi_location_memory(call->mesh, value->flags);
+        call->located |= call->inputs[place].flags != 0;
     }
-    call->inputs[place] = *value;
-    call->located |= mmi_location(value->flags) != 0;
     return MM_OK;
 }
 
@@ -153,10 +154,14 @@ static mm_status map_inputs(struct mmi_call *call, const mm_request *request, mm
     return MM_OK;
 }
 
-/* After all of them were checked. */
+/* After all of them were checked. What decides shapes is looked at by the host. */
 static mm_status fetch_inputs(struct mmi_call *call, mm_error *err) {
-    for (uint32_t i = 0; call->located && i < call->opened->description.input_count; i++) {
-        if (mmi_location(call->inputs[i].flags) != 0) {
+    const mm_description *description = &call->opened->description;
+    for (uint32_t i = 0; call->located && i < description->input_count; i++) {
+        uint32_t location = call->inputs[i].flags & MM_VALUE_LOCATION;
+        bool looked_at = description->inputs[i].flags & MM_VALUE_INFO_SHAPE_INPUT;
+        bool stays = !looked_at && (call->place == MMI_ANYWHERE || call->place == location);
+        if (location && !stays) {
             MMI_TRY(mmi_location_fetch(call, &call->inputs[i], err));
         }
     }

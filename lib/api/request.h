@@ -15,6 +15,7 @@ struct mm_binding {
     uint32_t *outputs; /* [output_count] */
 };
 
+#define MMI_ANYWHERE UINT32_MAX
 #define MMI_CALL_VALUES 24 /* inputs and outputs that lie on the stack */
 
 /* One request, by position. Lives on the caller's stack. */
@@ -28,6 +29,9 @@ struct mmi_call {
     struct mmi_buffer *more; /* NULL: `room` suffices */
     mm_mesh *mesh;
     const mm_request *request;
+    /* MM_ON_DEVICE: values that lie there stay; 0: in host memory alone. MMI_ANYWHERE: for what is
+     * not run. Set before mmi_call_begin */
+    uint32_t place;
     bool located;                /* some input lies on a device ... */
     struct mmi_fetched *fetched; /* ... and is here */
     mm_value room[MMI_CALL_VALUES];
@@ -41,7 +45,7 @@ mm_status mmi_no_value(const char *what, const mm_value_info *infos, uint32_t co
                        const char *name, mm_error *err);
 /* The status; unless it is MM_OK, the model's name stands before what went wrong. No lock held. */
 mm_status mmi_name_failed(mm_mesh *mesh, uint64_t model_id, mm_status status, mm_error *err);
-/* Map and check. On failure nothing is held. */
+/* Map and check, and fetch inputs from where they cannot stay. On failure nothing is held. */
 mm_status mmi_call_begin(struct mmi_call *call, mm_mesh *mesh, uint64_t model_id,
                          const struct mmi_opened *opened, const mm_request *request, mm_error *err);
 void mmi_call_end(struct mmi_call *call);
@@ -61,9 +65,24 @@ mm_status mmi_sink_end(struct mmi_sink *sink, mm_error *err);
 /* After a failure: what the response got is given back. */
 void mmi_sink_abort(struct mmi_sink *sink);
 
-/* location.c. Is there such a place, and can this value lie there? */
+/* location.c. Where it really lies: of host devices, too, in memory of the host, 0. There is such a
+ * place. */
+uint32_t mmi_location_memory(const mm_mesh *mesh, uint32_t flags);
+/* Is there such a place, and can this value lie there? */
 mm_status mmi_location_check(const mm_mesh *mesh, const mm_value *value, const char *what,
                              mm_error *err);
+/* Bytes that change places: to or from memory of the device `location`, or inside of it. */
+enum mmi_direction { MMI_OUT_OF_DEVICE, MMI_INTO_DEVICE, MMI_INSIDE_DEVICE };
+struct mmi_transfer {
+    uint32_t location;         /* MM_ON_DEVICE */
+    struct mmi_stream *stream; /* NULL: one of the library's */
+    void *to;
+    const void *from;
+    uint64_t bytes;
+    enum mmi_direction direction;
+};
+/* Over when this returns. */
+mm_status mmi_location_copy(mm_mesh *mesh, const struct mmi_transfer *transfer, mm_error *err);
 /* The input becomes one in host memory, which is the call's. */
 mm_status mmi_location_fetch(struct mmi_call *call, mm_value *input, mm_error *err);
 void mmi_location_fini(struct mmi_call *call);

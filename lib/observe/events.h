@@ -44,6 +44,7 @@ enum mmi_event_kind {
 #define MMI_REASON_MAP(X)                                                                          \
     X(BUDGET, "budget")           /* a load wanted its room */                                     \
     X(ACTIVATIONS, "activations") /* a run wanted its room */                                      \
+    X(VALUES, "values")           /* a caller allocated memory for values */                       \
     X(MEMORY, "memory")           /* the device had less than its budget: one wider plan */        \
     X(SHRINK, "shrink")           /* the budget was lowered */                                     \
     X(REQUEST, "request")         /* the host asked */                                             \

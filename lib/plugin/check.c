@@ -76,7 +76,8 @@ static mm_status check_formats(const mm_backend *table, mm_error *err) {
 }
 
 static mm_status check_bits(const mm_backend *table, mm_error *err) {
-    uint32_t flags = MM_BACKEND_NESTED | MM_BACKEND_OWN_MEMORY | MM_BACKEND_MALLOC;
+    uint32_t flags =
+        MM_BACKEND_NESTED | MM_BACKEND_OWN_MEMORY | MM_BACKEND_MALLOC | MM_BACKEND_DEVICE_VALUES;
     uint32_t kinds = MM_DEVICE_HOST | MM_DEVICE_SIM | MM_DEVICE_CUDA;
     if (table->flags & ~flags) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "flags of backend %s: 0x%x is unknown",

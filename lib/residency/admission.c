@@ -60,16 +60,17 @@ static inline bool lease_copy(struct mmi_residency *res, uint64_t id, const stru
     return admission->run_slot;
 }
 
-/* Of several copies the one with the fewest runs, then any. */
-static bool lease_best(struct mmi_residency *res, uint64_t id, const struct mmi_hot *copies,
-                       struct mmi_admission *admission) {
+/* Of several copies the one with the fewest runs, of those the near one, then any. */
+static bool lease_best(struct mmi_residency *res, uint64_t id, uint32_t near,
+                       const struct mmi_hot *copies, struct mmi_admission *admission) {
     size_t best = res->device_count;
     uint64_t fewest = 0;
     for (size_t i = 0; i < res->device_count; i++) {
         const struct mmi_slot *slot = atomic_load_explicit(&copies[i].slot, memory_order_acquire);
         if (slot && atomic_load_explicit(&copies[i].word, memory_order_acquire)) {
             uint64_t leases = mmi_slot_leases(slot);
-            if (best == res->device_count || leases < fewest) {
+            bool equal = leases == fewest && i + 1 == near;
+            if (best == res->device_count || leases < fewest || equal) {
                 best = i;
                 fewest = leases;
             }
@@ -86,7 +87,8 @@ static bool lease_best(struct mmi_residency *res, uint64_t id, const struct mmi_
     return false;
 }
 
-bool mmi_admission_try(struct mmi_residency *res, uint64_t id, struct mmi_admission *admission) {
+bool mmi_admission_try(struct mmi_residency *res, uint64_t id, uint32_t near,
+                       struct mmi_admission *admission) {
     admission->run_slot = false;
     admission->hit = true;
     admission->wait_ns = 0;
@@ -95,7 +97,7 @@ bool mmi_admission_try(struct mmi_residency *res, uint64_t id, struct mmi_admiss
     if (model) {
         const struct mmi_hot *copies = atomic_load_explicit(&model->copies, memory_order_acquire);
         leased = __builtin_expect(!copies, 1) ? lease_copy(res, id, &model->hot, admission)
-                                              : lease_best(res, id, copies, admission);
+                                              : lease_best(res, id, near, copies, admission);
     }
     if (!leased) {
         admission->lease.slot = NULL;
@@ -117,6 +119,14 @@ void mmi_admission_return(struct mmi_residency *res, struct mmi_admission *admis
         give_run_slot(res, admission->instance); /* the lease still holds it */
     }
     lease_back(res, &admission->lease);
+}
+
+uint32_t mmi_admission_place(const struct mmi_residency *res,
+                             const struct mmi_admission *admission) {
+    const struct mmi_instance *instance = admission->instance;
+    bool takes = instance->opened->backend->table->flags & MM_BACKEND_DEVICE_VALUES &&
+                 instance->dev->device->pub.kind != MM_DEVICE_HOST;
+    return takes ? MM_ON_DEVICE(instance->dev - res->devices) : 0;
 }
 
 /* ---- Without a use --------------------------------------------------------------------------- */

@@ -6,8 +6,10 @@
 
 #include <residency/state.h>
 
-/* Without a lock and without waiting: true = an admission for a resident model. */
-bool mmi_admission_try(struct mmi_residency *res, uint64_t id, struct mmi_admission *admission);
+/* Without a lock and without waiting: true = an admission for a resident model. near: see
+ * mmi_request. */
+bool mmi_admission_try(struct mmi_residency *res, uint64_t id, uint32_t near,
+                       struct mmi_admission *admission);
 void mmi_admission_return(struct mmi_residency *res, struct mmi_admission *admission);
 /* Locked: it was no use of the model, as if it had never been given. */
 void mmi_admission_undo(struct mmi_residency *res, struct mmi_admission *admission);
@@ -19,5 +21,8 @@ bool mmi_admission_lost(struct mmi_residency *res, struct mmi_admission *admissi
 static inline struct mmi_opened *mmi_admission_opened(const struct mmi_admission *admission) {
     return admission->instance->opened;
 }
+/* Where its run takes values besides host memory: MM_ON_DEVICE; 0 = nowhere. */
+uint32_t mmi_admission_place(const struct mmi_residency *res,
+                             const struct mmi_admission *admission);
 
 #endif

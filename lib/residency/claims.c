@@ -98,3 +98,23 @@ void mmi_claim_take_victims(struct mmi_residency *res, struct mmi_devstate *dev,
         mmi_instance_hand_over(res, mmi_fit_victim(res, plan->victims[i]), victims);
     }
 }
+
+mm_status mmi_claim_status(enum mmi_verdict verdict) {
+    switch (verdict) {
+    case MMI_PLAN_FITS:
+    case MMI_PLAN_EVICT:
+        return MM_OK;
+    case MMI_PLAN_WAIT:
+    case MMI_PLAN_STAY:
+    case MMI_PLAN_RUNS:
+    case MMI_PLAN_LEASED:
+    case MMI_PLAN_STALLED:
+        return MM_BUSY;
+    case MMI_PLAN_BARRED:
+    case MMI_PLAN_HELD:
+        return MM_ALL_PINNED;
+    case MMI_PLAN_TOO_LARGE:
+        break;
+    }
+    return MM_TOO_LARGE;
+}

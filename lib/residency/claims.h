@@ -38,4 +38,7 @@ void mmi_claim_evict(struct mmi_residency *res, struct mmi_devstate *dev,
 void mmi_claim_take_victims(struct mmi_residency *res, struct mmi_devstate *dev,
                             const struct mmi_plan_output *plan, struct mmi_list *victims);
 
+/* What a caller who does not wait is told. */
+mm_status mmi_claim_status(enum mmi_verdict verdict);
+
 #endif

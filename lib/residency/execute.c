@@ -119,16 +119,18 @@ static mm_status get_claim(struct run *run, struct waiting_run *waiting, mm_erro
     const struct mmi_request *request = run->work->request;
     /* From inside a run nobody may be waited for: they may wait for this one. */
     bool waits = !request->no_wait && !request->nested;
-    bool first = mmi_list_empty(&res->runs) || request->nested, later = true;
-    if (first && mmi_scratch_claim_now(res, &waiting->claim, &later)) {
+    bool first = mmi_list_empty(&res->runs) || request->nested;
+    enum mmi_verdict verdict = MMI_PLAN_WAIT;
+    if (first && mmi_scratch_claim_now(res, &waiting->claim, &verdict)) {
         return MM_OK;
     }
     if (waits) {
         return wait_for_scratch(run, waiting, err);
     }
-    return later ? mmi_fail(err, MM_BUSY, "model %s: others hold the scratch that it needs",
-                            run->instance->label)
-                 : mmi_scratch_refusal(&waiting->claim, err);
+    return mmi_scratch_later(verdict)
+               ? mmi_fail(err, MM_BUSY, "model %s: others hold the scratch that it needs",
+                          run->instance->label)
+               : mmi_scratch_refusal(&waiting->claim, err);
 }
 
 static void give_slot(struct run *run, struct mmi_exec_slot *slot) {
@@ -161,8 +163,10 @@ static mm_status get_granted(struct run *run, struct waiting_run *waiting, mm_er
 static mm_status get_slow(struct run *run, uint64_t bytes, mm_error *err) {
     struct mmi_residency *res = run->res;
     struct mmi_device *device = run->instance->dev->device;
-    struct waiting_run waiting = {
-        .claim = {.instance = run->instance, .bytes = bytes, .slot_wanted = true}};
+    struct waiting_run waiting = {.claim = {.dev = run->instance->dev,
+                                            .instance = run->instance,
+                                            .bytes = bytes,
+                                            .slot_wanted = true}};
     mmi_list_init(&waiting.claim.claim.node);
     mmi_list_init(&waiting.claim.claim.victims);
     mm_status status = get_granted(run, &waiting, err);
@@ -282,13 +286,13 @@ static bool claim_more(struct run *run, struct mmi_scratch_more *more, uint64_t 
     struct mmi_residency *res = run->res;
     struct mmi_devstate *dev = run->instance->dev;
     struct mmi_scratch_claim claim = {
-        .instance = run->instance, .bytes = bytes, .block = &more->block};
+        .dev = dev, .instance = run->instance, .bytes = bytes, .block = &more->block};
     mmi_list_init(&claim.claim.node);
     mmi_list_init(&claim.claim.victims);
-    bool later;
+    enum mmi_verdict verdict;
     mmi_res_lock(res);
     mmi_list_push_back(&dev->more, &more->node);
-    bool got = mmi_scratch_claim_now(res, &claim, &later);
+    bool got = mmi_scratch_claim_now(res, &claim, &verdict);
     mmi_res_unlock(res);
     if (mmi_list_empty(&claim.claim.victims)) {
         return got;
@@ -424,13 +428,42 @@ static mm_status call_backend(struct run *run, mm_error *err) {
     return mmi_error_copy(err, &told);
 }
 
-/* On a stream of its own, with nothing on it when the scratch becomes somebody else's. */
+static mm_status check_order(const struct run *run, const mm_value *value, enum mmi_access access,
+                             mm_error *err) {
+    struct mmi_device *device = run->instance->dev->device;
+    bool there = value->flags & MM_VALUE_LOCATION && value->data;
+    return there ? device->ops->access(device, run->exec.stream, value->data, value->bytes, access,
+                                       err)
+                 : MM_OK;
+}
+
+/* What the caller got wrong about values on the device, where that can be known, before a backend
+ * gets it wrong too: the order, and what is no memory of the device. */
+static mm_status check_values(const struct run *run, mm_error *err) {
+    const mm_description *description = &run->instance->opened->description;
+    for (uint32_t i = 0; i < description->input_count; i++) {
+        MMI_TRY(check_order(run, &run->work->inputs[i], MMI_ACCESS_READ, err));
+    }
+    for (uint32_t i = 0; i < description->output_count; i++) {
+        MMI_TRY(check_order(run, &run->work->values[i], MMI_ACCESS_WRITE, err));
+    }
+    return MM_OK;
+}
+
+/* On the caller's stream or one of its own, with nothing on it when the scratch becomes somebody
+ * else's. */
 static mm_status call_on_stream(struct run *run, mm_error *err) {
     struct mmi_device *device = run->instance->dev->device;
-    MMI_TRY(mmi_stream_take(device, &run->stream, err));
-    struct mmi_stream *stream = run->stream.stream;
+    struct mmi_stream *stream = run->work->stream;
+    if (!stream) {
+        MMI_TRY(mmi_stream_take(device, &run->stream, err));
+        stream = run->stream.stream;
+    }
     run->exec.stream = stream;
-    mm_status status = call_backend(run, err);
+    mm_status status = stream ? check_values(run, err) : MM_OK;
+    if (status == MM_OK) {
+        status = call_backend(run, err);
+    }
     if (stream) {
         mm_status end = device->ops->finish(device, stream, status == MM_OK ? err : NULL);
         mmi_stream_give(device, &run->stream, end == MM_OK);

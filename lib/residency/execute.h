@@ -21,6 +21,7 @@ struct mmi_work {
     mm_value *values;       /* [output_count], by position */
     const struct mmi_outputs *outputs;
     const struct mmi_request *request; /* deadline, no_wait and nested are for scratch, too */
+    struct mmi_stream *stream;         /* of the device, to run on; NULL = one of ours */
 };
 mm_status mmi_execute(struct mmi_residency *res, struct mmi_admission *admission,
                       const struct mmi_work *work, mm_error *err);

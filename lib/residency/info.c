@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <residency/info.h>
 
+#include <residency/claims.h>
 #include <residency/builds.h>
 #include <residency/copies.h>
 #include <residency/fit.h>
@@ -261,26 +262,6 @@ void mmi_mesh_info_get(struct mmi_residency *res, struct mmi_mesh_info *info) {
 
 /* ---- Plans ----------------------------------------------------------------------------------- */
 
-static mm_status status_of(enum mmi_verdict verdict) {
-    switch (verdict) {
-    case MMI_PLAN_FITS:
-    case MMI_PLAN_EVICT:
-        return MM_OK;
-    case MMI_PLAN_WAIT:
-    case MMI_PLAN_STAY:
-    case MMI_PLAN_RUNS:
-    case MMI_PLAN_LEASED:
-    case MMI_PLAN_STALLED:
-        return MM_BUSY;
-    case MMI_PLAN_BARRED:
-    case MMI_PLAN_HELD:
-        return MM_ALL_PINNED;
-    case MMI_PLAN_TOO_LARGE:
-        break;
-    }
-    return MM_TOO_LARGE;
-}
-
 static void visit_victims(struct mmi_residency *res, const struct mmi_plan_output *plan,
                           struct mmi_plan_info *info, const struct mmi_victim_visitor *visitor) {
     for (size_t i = 0; i < plan->victim_count && i < visitor->most; i++) {
@@ -318,7 +299,7 @@ static void fill_plan(struct mmi_residency *res, const struct mmi_load_query *qu
         return;
     }
     const struct mmi_device *device = res->devices[chosen].device;
-    info->status = status_of(placements[chosen].plan.verdict);
+    info->status = mmi_claim_status(placements[chosen].plan.verdict);
     if (promised && (info->status == MM_ALL_PINNED || info->status == MM_TOO_LARGE)) {
         info->status = MM_BUSY;
         return;

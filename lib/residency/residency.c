@@ -6,6 +6,7 @@
 #include <residency/cleanup.h>
 #include <residency/copies.h>
 #include <residency/fit.h>
+#include <residency/held.h>
 #include <residency/instance.h>
 #include <residency/load.h>
 #include <residency/lock.h>
@@ -66,6 +67,7 @@ static mm_status init_device(struct mmi_residency *res, struct mmi_device *devic
     }
     mmi_list_init(&dev->instances);
     mmi_list_init(&dev->more);
+    mmi_list_init(&dev->held);
     dev->device = device;
     res->preparer.kinds |= (uint32_t)device->pub.kind;
     res->device_count++;
@@ -267,6 +269,7 @@ void mmi_residency_fini(struct mmi_residency *res) {
     for (size_t i = 0; i < res->device_count; i++) {
         struct mmi_devstate *dev = &res->devices[i];
         mmi_scratch_unmap_all(dev);
+        mmi_held_free_all(res, dev);
         mmi_free(&res->env->alloc, dev->exec, MMI_EXEC_SLOTS * sizeof(*dev->exec));
         mmi_device_close(dev->device);
     }

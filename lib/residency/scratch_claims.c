@@ -6,15 +6,24 @@
 
 #include <inttypes.h>
 
+#define NORMAL 1 /* class of who has no model: 0 low, 2 high */
+
 static struct mmi_scratch_claim *run_of(struct mmi_claim *claim) {
     return MMI_CONTAINER(claim, struct mmi_scratch_claim, claim);
 }
 
 static const char *run_name(const struct mmi_scratch_claim *run) {
-    return run->instance->label;
+    return run->instance ? run->instance->label : "";
+}
+
+static enum mmi_reason run_reason(const struct mmi_scratch_claim *run) {
+    return run->instance ? MMI_REASON_ACTIVATIONS : MMI_REASON_VALUES;
 }
 
 static struct mmi_need run_need(const struct mmi_scratch_claim *run) {
+    if (!run->instance) {
+        return (struct mmi_need){.bytes = run->bytes, .scratch = true, .evict_class = NORMAL};
+    }
     const struct mmi_model *model = run->instance->model;
     /* A run that outlives its model keeps the class it came with. */
     const struct mmi_settings *settings =
@@ -32,7 +41,7 @@ static struct mmi_block *block_of(struct mmi_scratch_claim *run) {
 
 /* Slot and block, if both are there. */
 static bool take_scratch(struct mmi_scratch_claim *run) {
-    struct mmi_devstate *dev = run->instance->dev;
+    struct mmi_devstate *dev = run->dev;
     if (run->slot_wanted && !run->slot) {
         run->slot = mmi_scratch_take_any(dev);
         if (run->slot) { /* what lies behind it goes: it was too small */
@@ -46,7 +55,7 @@ static bool take_scratch(struct mmi_scratch_claim *run) {
 /* true: it has its memory, or victims that it detaches first. */
 static bool claim_now(struct mmi_residency *res, struct mmi_scratch_claim *run,
                       struct mmi_plan_output *plan) {
-    struct mmi_devstate *dev = run->instance->dev;
+    struct mmi_devstate *dev = run->dev;
     *plan = (struct mmi_plan_output){.verdict = MMI_PLAN_FITS};
     if (dev->taking) {
         plan->verdict = MMI_PLAN_WAIT;
@@ -62,7 +71,7 @@ static bool claim_now(struct mmi_residency *res, struct mmi_scratch_claim *run,
     struct mmi_need need = run_need(run);
     mmi_fit_plan(res, dev, &need, plan);
     if (plan->verdict == MMI_PLAN_EVICT) {
-        mmi_claim_evict(res, dev, &need, plan, MMI_REASON_ACTIVATIONS, run_name(run));
+        mmi_claim_evict(res, dev, &need, plan, run_reason(run), run_name(run));
     }
     if (plan->verdict != MMI_PLAN_FITS) {
         return false;
@@ -78,22 +87,21 @@ bool mmi_scratch_claim_take(struct mmi_residency *res, struct mmi_scratch_claim 
     if (block_of(run)->bytes) {
         return true;
     }
-    run->instance->dev->taking = false;
+    run->dev->taking = false;
     mmi_mark_memory(res);
     return take_scratch(run);
 }
 
-bool mmi_scratch_claim_now(struct mmi_residency *res, struct mmi_scratch_claim *run, bool *later) {
+bool mmi_scratch_claim_now(struct mmi_residency *res, struct mmi_scratch_claim *run,
+                           enum mmi_verdict *verdict) {
     struct mmi_plan_output plan;
     bool got = claim_now(res, run, &plan);
-    *later = plan.verdict == MMI_PLAN_WAIT || plan.verdict == MMI_PLAN_STAY ||
-             plan.verdict == MMI_PLAN_RUNS || plan.verdict == MMI_PLAN_LEASED ||
-             plan.verdict == MMI_PLAN_EVICT || plan.verdict == MMI_PLAN_STALLED;
+    *verdict = plan.verdict;
     return got;
 }
 
 mm_status mmi_scratch_refusal(const struct mmi_scratch_claim *run, mm_error *err) {
-    const struct mmi_device *device = run->instance->dev->device;
+    const struct mmi_device *device = run->dev->device;
     uint64_t free_bytes = mmi_arena_free_bytes(device->arena);
     return mmi_fail_room(err, MM_NO_ROOM_FOR_ACTIVATIONS, run->bytes, free_bytes,
                          "model %s: this request needs %" PRIu64
@@ -114,7 +122,7 @@ void mmi_scratch_needed(struct mmi_devstate *dev) {
 }
 
 static enum mmi_outcome try_run(struct mmi_residency *res, struct mmi_scratch_claim *run) {
-    struct mmi_devstate *dev = run->instance->dev;
+    struct mmi_devstate *dev = run->dev;
     struct mmi_plan_output plan;
     if (claim_now(res, run, &plan)) {
         mmi_claim_drop(res, &run->claim);
@@ -141,7 +149,7 @@ static void refuse_stalled(struct mmi_residency *res, const struct mmi_devstate 
     struct mmi_scratch_claim *last = NULL;
     MMI_LIST_EACH(node, &res->runs) {
         struct mmi_scratch_claim *run = run_of(mmi_claim_of(node));
-        last = run->instance->dev == dev ? run : last;
+        last = run->dev == dev ? run : last;
     }
     if (last) {
         refuse_run(res, last);
@@ -153,7 +161,7 @@ void mmi_scratch_claims_try(struct mmi_residency *res) {
     struct mmi_list *node;
     for (node = res->runs.next; node != &res->runs;) {
         struct mmi_scratch_claim *run = run_of(mmi_claim_of(node));
-        size_t device = (size_t)(run->instance->dev - res->devices);
+        size_t device = (size_t)(run->dev - res->devices);
         node = node->next;
         mmi_scratch_needed(&res->devices[device]);
         if (res->devices[device].promised) {

@@ -2,7 +2,8 @@
 #ifndef MMI_RESIDENCY_SCRATCH_CLAIMS_H
 #define MMI_RESIDENCY_SCRATCH_CLAIMS_H
 
-/* Runs that need memory for activations which no idle slot has. Locked.
+/* Runs that need memory for activations which no idle slot has; and callers who allocate memory for
+ * values, who never wait. Locked.
  *
  * Why no two wait for each other. A run that waits counts only on runs that have theirs, on granted
  * loads, and on instances none of whose runs waits like itself; all of these end by themselves,
@@ -11,20 +12,26 @@
 
 #include <residency/claims.h>
 
-/* A run that waits for scratch. The run's own, on its stack. */
+/* A run that wants scratch, or a caller memory. The run's own, on its stack. */
 struct mmi_scratch_claim {
     struct mmi_claim claim;
     struct mmi_waiter waiter; /* MMI_WAIT_SCRATCH */
-    struct mmi_instance *instance;
+    struct mmi_devstate *dev;
+    struct mmi_instance *instance; /* whose run; NULL: a caller's */
     uint64_t bytes;
     bool slot_wanted;           /* an exec slot too, not just a block */
     struct mmi_exec_slot *slot; /* granted: with a block that is not mapped yet */
     struct mmi_block *block; /* without slot_wanted: where it goes, known to the device already */
 };
 
-/* Try to get scratch without waiting for anybody: idle victims leave. false = not now; *later: it
- * could be had by waiting. */
-bool mmi_scratch_claim_now(struct mmi_residency *res, struct mmi_scratch_claim *claim, bool *later);
+/* Try to get memory without waiting for anybody: idle victims leave. false = not now, as *verdict
+ * says; FITS: there was no memory for the bookkeeping. */
+bool mmi_scratch_claim_now(struct mmi_residency *res, struct mmi_scratch_claim *claim,
+                           enum mmi_verdict *verdict);
+/* It could be had by waiting. */
+static inline bool mmi_scratch_later(enum mmi_verdict verdict) {
+    return verdict == MMI_PLAN_EVICT || mmi_claim_status(verdict) == MM_BUSY;
+}
 /* A granted claim, whose victims are detached: its memory. Locked; false = it is not to be had. */
 bool mmi_scratch_claim_take(struct mmi_residency *res, struct mmi_scratch_claim *claim);
 /* What the refusal of a run says. */

@@ -48,6 +48,7 @@ struct mmi_request {
     bool no_wait;              /* only what is there: else MM_NOT_RESIDENT, MM_BUSY */
     bool nested;               /* from inside a backend's call: must not wait for others to leave */
     struct mmi_cancel *cancel; /* NULL: it cannot be cancelled */
+    uint32_t near;             /* a hit: 1 + the device where its values lie; 0 = none */
     uint32_t losses;           /* runs of it so far whose device was lost meanwhile */
     bool missed;               /* one of these was counted as a miss */
 };
@@ -195,6 +196,8 @@ struct mmi_devstate {
     struct mmi_exec_slot *exec;  /* [MMI_EXEC_SLOTS] */
     struct mmi_list more;        /* scratch that runs took beyond their slot */
     uint64_t scratch_bytes;      /* charged for exec slots and more */
+    struct mmi_list held;        /* memory that callers allocated ... */
+    uint64_t held_bytes;         /* ... as charged */
     _Atomic bool scratch_wanted; /* somebody waits for runs to end */
     uint64_t peak_bytes, leaked_bytes, loads, evictions;
     uint64_t most_activation_bytes; /* of one run, of any instance here, or that was */

@@ -21,6 +21,19 @@ static void settle(struct hand *hand, uint64_t number, const void *stream) {
     hand->pending_count = kept;
 }
 
+static bool meet(const void *a, uint64_t a_bytes, const void *b, uint64_t b_bytes) {
+    return (uintptr_t)a < (uintptr_t)b + b_bytes && (uintptr_t)b < (uintptr_t)a + a_bytes;
+}
+
+static bool lies_in(const struct hand *hand, const void *base, uint64_t bytes, bool on_device) {
+    bool found = false;
+    for (uint32_t i = 0; i < hand->place_count; i++) {
+        const struct hand_place *place = &hand->places[i];
+        found |= place->on_device == on_device && meet(place->base, place->bytes, base, bytes);
+    }
+    return found;
+}
+
 static mm_status copy(void *host, void *stream, void *to, const void *from, uint64_t bytes,
                       mm_error *err) {
     struct hand *hand = host;
@@ -39,6 +52,30 @@ static mm_status copy(void *host, void *stream, void *to, const void *from, uint
     }
     pthread_mutex_unlock(&hand->mutex);
     return status;
+}
+
+static mm_status copy_in(void *host, void *stream, void *to, const void *from, uint64_t bytes,
+                         mm_error *err) {
+    const struct hand *hand = host;
+    return lies_in(hand, to, bytes, false) || lies_in(hand, from, bytes, true)
+               ? mmi_fail(err, MM_INVALID_ARGUMENT, "copy_in: a value lies elsewhere")
+               : copy(host, stream, to, from, bytes, err);
+}
+
+static mm_status copy_out(void *host, void *stream, void *to, const void *from, uint64_t bytes,
+                          mm_error *err) {
+    const struct hand *hand = host;
+    return lies_in(hand, to, bytes, true) || lies_in(hand, from, bytes, false)
+               ? mmi_fail(err, MM_INVALID_ARGUMENT, "copy_out: a value lies elsewhere")
+               : copy(host, stream, to, from, bytes, err);
+}
+
+static mm_status copy_inside(void *host, void *stream, void *to, const void *from, uint64_t bytes,
+                             mm_error *err) {
+    const struct hand *hand = host;
+    return lies_in(hand, to, bytes, false) || lies_in(hand, from, bytes, false)
+               ? mmi_fail(err, MM_INVALID_ARGUMENT, "copy: a value lies elsewhere")
+               : copy(host, stream, to, from, bytes, err);
 }
 
 static mm_status record(void *host, void *stream, mm_device_event *event, mm_error *err) {
@@ -123,10 +160,6 @@ static void stream_close(void *host, void *stream) {
     }
 }
 
-static bool meet(const void *a, uint64_t a_bytes, const void *b, uint64_t b_bytes) {
-    return (uintptr_t)a < (uintptr_t)b + b_bytes && (uintptr_t)b < (uintptr_t)a + a_bytes;
-}
-
 static mm_status access(void *host, void *stream, const void *base, uint64_t bytes, uint32_t access,
                         mm_error *err) {
     struct hand *hand = host;
@@ -144,9 +177,9 @@ static mm_status access(void *host, void *stream, const void *base, uint64_t byt
 
 static const mm_device_calls calls = {
     .struct_size = sizeof(calls),
-    .copy_in = copy,
-    .copy_out = copy,
-    .copy = copy,
+    .copy_in = copy_in,
+    .copy_out = copy_out,
+    .copy = copy_inside,
     .record = record,
     .wait = wait,
     .stream_wait = stream_wait,
@@ -177,4 +210,27 @@ void hand_finish(struct hand *hand, const void *stream) {
         settle(hand, UINT64_MAX, stream);
         pthread_mutex_unlock(&hand->mutex);
     }
+}
+
+void hand_place(struct hand *hand, const void *base, uint64_t bytes, bool on_device) {
+    assert_true(hand->place_count < HAND_PLACES);
+    hand->places[hand->place_count++] = (struct hand_place){base, bytes, on_device};
+}
+
+void hand_forget_places(struct hand *hand) {
+    hand->place_count = 0;
+}
+
+void hand_send(struct hand *hand, void *stream, void *to, const void *from, uint64_t bytes) {
+    assert_int_equal(copy(hand, stream, to, from, bytes, NULL), MM_OK);
+}
+
+bool hand_owes_host(struct hand *hand) {
+    bool owes = false;
+    pthread_mutex_lock(&hand->mutex);
+    for (uint32_t i = 0; i < hand->pending_count; i++) {
+        owes |= lies_in(hand, hand->pending[i].to, hand->pending[i].bytes, false);
+    }
+    pthread_mutex_unlock(&hand->mutex);
+    return owes;
 }

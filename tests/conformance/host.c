@@ -361,7 +361,18 @@ static void *exec_output(mm_exec *exec, uint32_t index, uint64_t bytes) {
     assert_true(index < run->life->description.output_count);
     assert_int_not_equal(size->exactness[index], MM_SIZE_EXACT);
     assert_true(size->exactness[index] == MM_SIZE_UNKNOWN || bytes <= size->outputs[index].bytes);
-    return run->life->trouble.no_output ? NULL : heap_take(&run->heap, bytes, 64);
+    if (run->life->trouble.no_output) {
+        return NULL;
+    }
+    if (run->life->places & PLACE_SMALL) {
+        run->outputs[index].flags &= ~(uint32_t)MM_VALUE_LOCATION;
+    }
+    void *memory = heap_take(&run->heap, bytes, 64);
+    if (run->life->places) {
+        bool there = run->outputs[index].flags & MM_VALUE_LOCATION;
+        hand_place(&run->life->device, memory, bytes, there);
+    }
+    return memory;
 }
 
 static void *exec_part(mm_exec *exec, uint64_t bytes) {
@@ -374,6 +385,63 @@ static bool exec_stopped(mm_exec *exec) {
     struct life *life = run_of(exec)->life;
     uint64_t calls = ++life->stop_calls;
     return life->trouble.stopped_at > 0 && calls >= life->trouble.stopped_at;
+}
+
+/* Strings and values inside of others never lie on a device. */
+static bool may_lie(const mm_value *value) {
+    return value->kind == MM_TENSOR && value->dtype != MM_STRING &&
+           !(value->flags & MM_VALUE_UNWANTED);
+}
+
+/* Inputs on the device are on their way there: what the caller put on the stream. */
+static void place_inputs(struct run *run) {
+    struct life *life = run->life;
+    uint32_t count = life->description.input_count;
+    run->inputs = heap_take(&run->heap, count * sizeof(mm_value), 16);
+    for (uint32_t i = 0; i < count; i++) {
+        const mm_value *from = &life->inputs[i];
+        mm_value *to = &run->inputs[i];
+        bool looked_at = life->description.inputs[i].flags & MM_VALUE_INFO_SHAPE_INPUT;
+        bool there = life->places & PLACE_INPUTS && may_lie(from) && !looked_at;
+        *to = *from;
+        if (there) {
+            to->flags = MM_ON_DEVICE(0);
+            to->data = heap_take(&run->heap, from->bytes, 1);
+            memset(to->data, POISON, from->bytes);
+            hand_send(&life->device, run->exec.stream, to->data, from->data, from->bytes);
+        }
+        if (may_lie(from)) {
+            hand_place(&life->device, to->data, to->bytes, there);
+        }
+    }
+}
+
+static void place_outputs(struct run *run) {
+    struct life *life = run->life;
+    for (uint32_t i = 0; i < life->description.output_count; i++) {
+        mm_value *output = &run->outputs[i];
+        bool there = life->places & PLACE_OUTPUTS && may_lie(output);
+        output->flags |= there ? MM_ON_DEVICE(0) : 0;
+        if (output->data) {
+            hand_place(&life->device, output->data, output->bytes, there);
+        }
+    }
+}
+
+static void call_infer(struct run *run) {
+    struct life *life = run->life;
+    run->inputs = life->inputs;
+    if (life->places) {
+        place_inputs(run);
+        place_outputs(run);
+    }
+    run->status =
+        life->table->infer(life->instance, &run->exec, run->inputs, run->outputs, &run->err);
+    assert_false(run->status == MM_OK && hand_owes_host(&life->device));
+    hand_finish(&life->device, run->exec.stream);
+    if (life->places) {
+        hand_forget_places(&life->device);
+    }
 }
 
 void run_infer(struct run *run, struct life *life, uint32_t unwanted) {
@@ -411,9 +479,7 @@ void run_infer(struct run *run, struct life *life, uint32_t unwanted) {
         .stream = life->subject.kind == MM_DEVICE_HOST ? NULL : run,
         .device = &life->device.pub,
     };
-    run->status =
-        life->table->infer(life->instance, &run->exec, life->inputs, run->outputs, &run->err);
-    hand_finish(&life->device, run->exec.stream);
+    call_infer(run);
     assert_true(mmi_slot_may(life->table, MMI_SLOT_INFER, run->status));
 }
 

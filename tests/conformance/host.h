@@ -37,6 +37,13 @@ struct trouble {
     bool no_more;           /* exec->scratch_more gives nothing */
 };
 
+/* Where the values of a run lie, other than on the host; for backends that say so. Bits. */
+enum {
+    PLACE_INPUTS = 1,
+    PLACE_OUTPUTS = 2,
+    PLACE_SMALL = 4 /* exec->output gives memory of the host after all */
+};
+
 struct artifact {
     uint8_t *description, *weights;
     uint64_t description_bytes, weights_bytes, expected_bytes, done_bytes;
@@ -62,6 +69,7 @@ struct life {
     struct subject subject;
     const mm_backend *table; /* the subject's */
     struct trouble trouble;
+    unsigned places; /* PLACE_*, of the next run */
     struct heap heap;
     mm_services services;
     uint64_t reads, sink_calls, cancel_calls;
@@ -93,7 +101,7 @@ struct run {
     struct life *life;
     struct heap heap;
     mm_exec exec;
-    mm_value *outputs;
+    mm_value *inputs, *outputs;
     uint64_t asked, parts, more; /* calls of exec */
     mm_status status;
     mm_error err;

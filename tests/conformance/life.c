@@ -224,6 +224,27 @@ static void test_unwanted(void **state) {
     end(&life);
 }
 
+/* Wherever values lie, the answer is the same: on the device they are there in the order
+ * of the stream, and not before. */
+static void test_places(void **state) {
+    struct world world;
+    struct life life;
+    begin(&life, &world, state, STAGE_INSTANCE);
+    bool takes =
+        life.table->flags & MM_BACKEND_DEVICE_VALUES && life.subject.kind != MM_DEVICE_HOST;
+    unsigned count = takes ? 2 * PLACE_SMALL : 0;
+    struct run plain, placed;
+    infer(&plain, &life, 0);
+    for (life.places = 0; life.places < count; life.places++) {
+        infer(&placed, &life, 0);
+        check_outputs(&placed);
+        check_same(&plain, &placed);
+        run_fini(&placed);
+    }
+    run_fini(&plain);
+    end(&life);
+}
+
 /* Two meshes in one process know nothing of each other, and make the same of the same bytes. */
 static void test_two_meshes(void **state) {
     struct world world, other_world;
@@ -278,6 +299,7 @@ const struct conformance_test life_tests[] = {
     {"infer twice", test_infer_twice},
     {"threads", test_threads},
     {"unwanted outputs", test_unwanted},
+    {"values on the device", test_places},
     {"two meshes", test_two_meshes},
     {"attach again", test_attach_again},
     {NULL, NULL},

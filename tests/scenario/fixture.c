@@ -173,9 +173,10 @@ uint64_t fixture_after(const struct fixture *f, uint64_t ns) {
 /* ---- Models ---------------------------------------------------------------------------------- */
 
 static const char *magic_of(const char *backend) {
-    return strcmp(backend, "echo-nested") == 0 ? "echon"
-           : strcmp(backend, "echo-own") == 0  ? "echoo"
-                                               : "echo1";
+    return strcmp(backend, "echo-nested") == 0   ? "echon"
+           : strcmp(backend, "echo-own") == 0    ? "echoo"
+           : strcmp(backend, "echo-device") == 0 ? "echod"
+                                                 : "echo1";
 }
 
 mm_model_spec fixture_spec(struct fixture *f, const char *name, const char *backend,

@@ -119,6 +119,11 @@ static void call_about_the_mesh(void *ctx) {
     CHECK(mm_models(mesh, models, 4) == 0);
     CHECK(mm_metrics_text(mesh, NULL, 0) == 0);
     CHECK(mm_device_set_budget(mesh, "host", 64 * MIB, &err) == MM_FORKED);
+    void *memory = NULL;
+    const mm_value value = {0};
+    CHECK(mm_device_alloc(mesh, MM_ON_DEVICE(0), 8, &memory, &err) == MM_FORKED);
+    CHECK(mm_device_free(mesh, MM_ON_DEVICE(0), memory) == MM_FORKED);
+    CHECK(mm_value_copy(mesh, &value, &value, NULL, &err) == MM_FORKED);
     CHECK(mm_backend_register(mesh, &mmi_backend_echo, &err) == MM_FORKED);
     CHECK(mm_backend_load(mesh, "/nowhere.so", &err) == MM_FORKED);
     CHECK(mm_mesh_close(mesh) == MM_FORKED);

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <residency/copies.h>
+#include <residency/held.h>
 #include <residency/instance.h>
 
 #include <sched.h>
@@ -306,12 +307,15 @@ static void check_device(struct walk *walk, struct mmi_devstate *dev) {
     }
     uint64_t used = mmi_arena_used(arena);
     if (mmi_arena_kind_of(arena) == MMI_ARENA_PAGED && !dev->taking) {
-        uint64_t charged = charges.whole_bytes + dev->scratch_bytes;
+        uint64_t charged = charges.whole_bytes + dev->scratch_bytes + dev->held_bytes;
         expect(walk, walk->at_rest ? used == charged : used >= charged,
                "%s: %llu used, %llu charged", name, (unsigned long long)used,
                (unsigned long long)charged);
     }
     check_scratch(walk, dev, &charges);
+    MMI_LIST_EACH(node, &dev->held) {
+        charge(&charges, &MMI_CONTAINER(node, struct mmi_held, node)->block);
+    }
     uint64_t seen = charges.whole_bytes + charges.shared_count * MMI_CHUNK_BYTES;
     expect(walk, walk->at_rest ? used == seen : used >= seen, "%s: %llu used, %llu in blocks", name,
            (unsigned long long)used, (unsigned long long)seen);

@@ -12,12 +12,35 @@ static mm_status take(mm_exec *exec, uint64_t count, uint64_t item_bytes, void *
     return *memory ? MM_OK : mmi_fail(err, MM_NO_MEMORY, "echo: no memory for a part of an output");
 }
 
+mm_status mmi_echo_move(const mm_exec *exec, const mm_value *from, const mm_value *to,
+                        uint64_t offset, mm_error *err) {
+    const mm_device *device = exec->device;
+    const mm_device_calls *calls = device->calls;
+    void *at = (uint8_t *)to->data + offset;
+    bool there = from->flags & MM_VALUE_LOCATION;
+    if (from->bytes == 0) {
+        return MM_OK;
+    }
+    if (to->flags & MM_VALUE_LOCATION) {
+        return (there ? calls->copy : calls->copy_in)(device->host, exec->stream, at, from->data,
+                                                      from->bytes, err);
+    }
+    if (!there) {
+        memcpy(at, from->data, from->bytes);
+        return MM_OK;
+    }
+    mm_device_event back;
+    MMI_TRY(calls->copy_out(device->host, exec->stream, at, from->data, from->bytes, err));
+    MMI_TRY(calls->record(device->host, exec->stream, &back, err));
+    return calls->wait(device->host, &back, err);
+}
+
 static mm_status copy_tensor(mm_exec *exec, const mm_value *from, mm_value *to, mm_error *err) {
     if (from->bytes > 0) {
         if (!to->data) {
             MMI_TRY(take(exec, from->bytes, 1, &to->data, err));
         }
-        memcpy(to->data, from->data, from->bytes);
+        MMI_TRY(mmi_echo_move(exec, from, to, 0, err));
     }
     if (from->dtype == MM_STRING) {
         uint64_t count = mm_shape_elements(from->rank, from->shape) + 1;

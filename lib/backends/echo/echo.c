@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/echo/state.h>
 
-/* Three tables with the same slots and different flags. */
+/* Four tables with the same slots and different flags. */
 
 static mm_status init(struct echo_state *state, const mm_services *services, const char *magic) {
     state->services = services;
@@ -27,6 +27,11 @@ static mm_status init_own(void *state_, const mm_services *services, mm_error *e
     return init(state, services, "echoo\n");
 }
 
+static mm_status init_device(void *state, const mm_services *services, mm_error *err) {
+    (void)err;
+    return init(state, services, "echod\n");
+}
+
 mm_status mmi_echo_init(void *state_, const mm_services *services,
                         const struct mmi_echo_hooks *hooks, mm_error *err) {
     struct echo_state *state = state_;
@@ -39,6 +44,7 @@ static const mm_format formats[] = {
     {"echo", "1", ".echo", "echo1\n", MMI_ECHO_MAGIC_BYTES, 0},
     {"echo-nested", "1", ".echon", "echon\n", MMI_ECHO_MAGIC_BYTES, 0},
     {"echo-own", "1", ".echoo", "echoo\n", MMI_ECHO_MAGIC_BYTES, 0},
+    {"echo-device", "1", ".echod", "echod\n", MMI_ECHO_MAGIC_BYTES, 0},
 };
 
 #define ECHO_TABLE(text, which)                                                                    \
@@ -67,4 +73,10 @@ const mm_backend mmi_backend_echo_own = {
     .flags = MM_BACKEND_OWN_MEMORY | MM_BACKEND_MALLOC,
     .init = init_own,
     .own_bytes = mmi_echo_own_bytes,
+};
+
+const mm_backend mmi_backend_echo_device = {
+    ECHO_TABLE("echo-device", 3),
+    .flags = MM_BACKEND_DEVICE_VALUES,
+    .init = init_device,
 };

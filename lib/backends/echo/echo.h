@@ -6,7 +6,8 @@
  * large and how slow it is and where it fails. Its answer shows whose weights it really ran on.
  *
  *     echo1                    the magic: echo1 (backend echo, *.echo), echon (echo-nested,
- *                              *.echon), echoo (echo-own, *.echoo)
+ *                              *.echon), echoo (echo-own, *.echoo), echod (echo-device,
+ *                              *.echod: values are taken where they lie)
  *     weights_bytes 40m        numbers take k, m, g (powers of 1024) or ns, us, ms, s
  *     groups 4                 the weights arrive in so many groups; at least 8 bytes each
  *     seed 7                   of the weights' bytes
@@ -15,8 +16,8 @@
  *     activation_per_element 4 ... and this for each element of the inputs
  *     scratch_more 1m          asked for while running
  *     through_device 1         x goes into scratch on the device and from there to y, by copies on
- *                              the run's stream; tensors whose size is known. 2: y is read without
- *                              a wait for them, which sim reports
+ *                              the run's stream; tensors whose size is known. 2: what is there is
+ *                              read without a wait for them, which sim reports
  *     own_bytes 1m             memory of its own while attached: by malloc in echo-own, else by
  *                              the services' allocator. At most 256m
  *     leak_bytes 4k            the same, but detach forgets it: it comes back when the mesh ends
@@ -40,6 +41,7 @@
 extern const mm_backend mmi_backend_echo;
 extern const mm_backend mmi_backend_echo_nested; /* MM_BACKEND_NESTED */
 extern const mm_backend mmi_backend_echo_own;    /* MM_BACKEND_OWN_MEMORY, MM_BACKEND_MALLOC */
+extern const mm_backend mmi_backend_echo_device; /* MM_BACKEND_DEVICE_VALUES */
 
 /* What z[0] is for intact weights. */
 int64_t mmi_echo_checksum(uint64_t seed, uint64_t weights_bytes);

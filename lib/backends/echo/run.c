@@ -136,7 +136,7 @@ static mm_status write_repeated(const struct echo_model *model, mm_exec *exec,
     y->bytes = mm_dtype_bytes(y->dtype, mm_shape_elements(y->rank, y->shape));
     MMI_TRY(place_output(exec, model, 0, y->bytes, y, err));
     for (uint64_t i = 0; x->bytes > 0 && i < times; i++) {
-        memcpy((uint8_t *)y->data + i * x->bytes, x->data, x->bytes);
+        MMI_TRY(mmi_echo_move(exec, x, y, i * x->bytes, err));
     }
     return MM_OK;
 }
@@ -146,21 +146,19 @@ static mm_status copy_through(const struct echo_model *model, mm_exec *exec, con
                               mm_value *y, mm_error *err) {
     const mm_device *device = exec->device;
     const mm_device_calls *calls = device->calls;
-    mm_device_event back;
     if (x->bytes == 0) {
         return MM_OK;
     }
-    void *there = exec->scratch_more(exec, x->bytes);
-    if (!there) {
+    mm_value there = {.bytes = x->bytes, .flags = MM_VALUE_LOCATION};
+    there.data = exec->scratch_more(exec, x->bytes);
+    if (!there.data) {
         return mmi_fail(err, MM_NO_ROOM_FOR_ACTIVATIONS, "echo: no room for a copy of x");
     }
-    MMI_TRY(calls->copy_in(device->host, exec->stream, there, x->data, x->bytes, err));
+    MMI_TRY(mmi_echo_move(exec, x, &there, 0, err));
     if (model->script.through_device > 1) {
-        MMI_TRY(calls->access(device->host, NULL, there, x->bytes, MM_ACCESS_READ, err));
+        MMI_TRY(calls->access(device->host, NULL, there.data, x->bytes, MM_ACCESS_READ, err));
     }
-    MMI_TRY(calls->copy_out(device->host, exec->stream, y->data, there, x->bytes, err));
-    MMI_TRY(calls->record(device->host, exec->stream, &back, err));
-    return calls->wait(device->host, &back, err);
+    return mmi_echo_move(exec, &there, y, 0, err);
 }
 
 static mm_status write_outputs(const struct echo_model *model, mm_exec *exec,
@@ -187,7 +185,25 @@ static mm_status write_outputs(const struct echo_model *model, mm_exec *exec,
     return MM_OK;
 }
 
-static mm_status sample_weights(const struct echo_instance *instance, mm_value *z, mm_error *err) {
+/* The answer lies here: whoever copies it from here waits for that. */
+static mm_status write_answer(const struct echo_instance *instance, const mm_exec *exec,
+                              const mm_value *z, mm_error *err) {
+    const struct echo_model *model = instance->model;
+    const mm_device *device = exec->device;
+    int64_t answer[2] = {mmi_echo_sample(instance->region.base, model->script.weights_bytes),
+                         (int64_t)model->script.seed};
+    const mm_value here = {.data = answer, .bytes = sizeof(answer)};
+    mm_device_event over;
+    MMI_TRY(mmi_echo_move(exec, &here, z, 0, err));
+    if (!(z->flags & MM_VALUE_LOCATION)) {
+        return MM_OK;
+    }
+    MMI_TRY(device->calls->record(device->host, exec->stream, &over, err));
+    return device->calls->wait(device->host, &over, err);
+}
+
+static mm_status sample_weights(const struct echo_instance *instance, const mm_exec *exec,
+                                const mm_value *z, mm_error *err) {
     const struct echo_model *model = instance->model;
     const mm_region *region = &instance->region;
     for (uint32_t g = 0; g < model->group_count; g++) {
@@ -196,12 +212,7 @@ static mm_status sample_weights(const struct echo_instance *instance, mm_value *
             return mmi_fail(err, status, "echo: group %u did not arrive", g);
         }
     }
-    if ((z->flags & MM_VALUE_UNWANTED) == 0) {
-        int64_t answer[2] = {mmi_echo_sample(region->base, model->script.weights_bytes),
-                             (int64_t)model->script.seed};
-        memcpy(z->data, answer, sizeof(answer));
-    }
-    return MM_OK;
+    return z->flags & MM_VALUE_UNWANTED ? MM_OK : write_answer(instance, exec, z, err);
 }
 
 static bool is_stopped(void *ctx) {
@@ -229,7 +240,7 @@ static mm_status run(struct echo_instance *instance, mm_exec *exec, const mm_val
         memset(more, 0, script->scratch_more);
     }
     MMI_TRY(write_outputs(model, exec, inputs, outputs, err));
-    MMI_TRY(sample_weights(instance, &outputs[model->output_count - 1], err));
+    MMI_TRY(sample_weights(instance, exec, &outputs[model->output_count - 1], err));
     return check_scratch(exec, err);
 }
 

@@ -82,6 +82,10 @@ mm_status mmi_echo_size(void *model, int32_t device_kind, void *signature, const
 mm_status mmi_echo_infer(void *instance, mm_exec *exec, const mm_value *inputs, mm_value *outputs,
                          mm_error *err);
 
+/* copy.c: the elements of one tensor to [offset ...) of another's, wherever they lie, in the order
+ * of the run's stream. What goes to the host is there when this returns. */
+mm_status mmi_echo_move(const mm_exec *exec, const mm_value *from, const mm_value *to,
+                        uint64_t offset, mm_error *err);
 /* copy.c: a value with all it holds. Top-level elements go to to->data, the rest to output_part. */
 mm_status mmi_echo_copy(mm_exec *exec, const mm_value *from, mm_value *to, uint32_t nesting,
                         mm_error *err);
