@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The index source -> content: one record per source, found by the place of its main file.
- * What an identity is made of is the kind's (source/source.h); here they are compared. In the cache directory each is a file, written aside and renamed: processes need no lock, and a
- * damaged record costs one hashing. Not synced: what a power cut leaves of it fails its
- * checksum. */
+/* The index source -> content: one record per source, found by the place of its main file. What an
+ * identity is made of is known to the kind of source alone; here they are compared. In the cache
+ * directory each record is a file, written aside and renamed: processes need no lock, and a damaged
+ * one costs one hashing. Not synced: what a power cut leaves of it fails its checksum. */
 #include <artifact/state.h>
 
 #include <artifact/io.h>
@@ -150,7 +150,7 @@ static bool still_holds(struct record *record, struct mmi_source *source) {
     const struct mmi_identity *identities = identities_of(record);
     const char *name = (const char *)(identities + record->file_count);
     struct mmi_source_file file;
-    bool holds = mmi_source_open_siblings(source, name, record->names_bytes) &&
+    bool holds = mmi_source_open_siblings(source, name, record->names_bytes, NULL) == MM_OK &&
                  mmi_source_file(source, 0, &file) &&
                  mmi_identity_proves(&identities[0], &file.identity);
     for (uint64_t i = 1; i < record->file_count && holds; i++, name += strlen(name) + 1) {

@@ -2,6 +2,7 @@
 #include <residency/demand.h>
 
 #include <residency/builds.h>
+#include <residency/checking.h>
 #include <residency/copies.h>
 #include <residency/instance.h>
 #include <residency/load.h>
@@ -121,8 +122,12 @@ static void fail_waiters(struct mmi_residency *res, struct mmi_model *model,
 static void prepare(struct mmi_residency *res, struct mmi_model *model, struct mmi_build *build,
                     int32_t kind) {
     mm_error error;
-    if (mmi_failure_recall(res, &build->failure, &error) ||
-        mmi_prepare_begin(res, model, build, kind, &error) != MM_OK) {
+    if (mmi_failure_recall(res, &build->failure, &error)) {
+        if (error.status == MM_SOURCE_CHANGED) { /* more to the point: why it was not followed */
+            mmi_failure_recall(res, &build->version->follow, &error);
+        }
+        fail_waiters(res, model, &error);
+    } else if (mmi_prepare_begin(res, model, build, kind, &error) != MM_OK) {
         fail_waiters(res, model, &error);
     }
 }
@@ -145,6 +150,41 @@ static void prepare_wanted(struct mmi_residency *res, struct mmi_model *model) {
             }
             return;
         }
+    }
+}
+
+/* Before a load: the source is looked at, where the model is not to serve another content. true =
+ * that goes on, or an update to the new content does. */
+static bool look_first(struct mmi_residency *res, struct mmi_model *model) {
+    const struct mmi_version *version = model->current;
+    mm_error error;
+    if (version->source == MMI_SOURCE_SAME || !mmi_check_needed(res, model)) {
+        return false;
+    }
+    if (version->source == MMI_SOURCE_UNKNOWN && mmi_check_begin(res, model, &error) != MM_OK) {
+        fail_waiters(res, model, &error);
+    }
+    return true;
+}
+
+/* It was for the load that was begun, or that nobody wants any more. */
+static void forget_look(struct mmi_model *model) {
+    struct mmi_copies_count copies = mmi_copies_count(model->current);
+    bool to_come = wants_copy(model) && copies.ready == 0 && copies.loading == 0;
+    if (model->current->source == MMI_SOURCE_SAME && !to_come) {
+        model->current->source = MMI_SOURCE_UNKNOWN;
+    }
+}
+
+static void follow(struct mmi_residency *res, struct mmi_model *model) {
+    struct mmi_version *version = model->current;
+    mm_error error;
+    if (version->source != MMI_SOURCE_CHANGED) {
+        return;
+    }
+    version->source = MMI_SOURCE_UNKNOWN;
+    if (!model->next && mmi_update_follow(res, model, &error) != MM_OK) {
+        fail_waiters(res, model, &error);
     }
 }
 
@@ -180,6 +220,12 @@ static void pursue(struct mmi_residency *res, struct mmi_model *model) {
     /* A load that waits for memory asks for what it needs when its turn comes. */
     bool wanted = wants_copy(model) && copies.ready == 0 && copies.loading == 0;
     if (!wanted && !first_of(model, MMI_WAIT_PREPARED)) {
+        return;
+    }
+    if (model->update == MMI_UPDATE_FOLLOW) {
+        return; /* they get the new content, or the old once that failed */
+    }
+    if (wanted && copies.leaving == 0 && look_first(res, model)) {
         return;
     }
     if (!mmi_version_described(version)) {
@@ -277,9 +323,15 @@ static void add_copies(struct mmi_residency *res, struct mmi_model *model) {
     if ((!least && !queues) || !has_usable_device(res, version)) {
         return;
     }
-    if (!has_place(res, model) ||
-        mmi_load_begin(res, model, version, mmi_waiters_priority(&model->waiters, 0), NULL) !=
-            MM_OK) {
+    if (!has_place(res, model)) {
+        copy_later(res, model);
+        return;
+    }
+    if (look_first(res, model)) {
+        return;
+    }
+    if (mmi_load_begin(res, model, version, mmi_waiters_priority(&model->waiters, 0), NULL) !=
+        MM_OK) {
         copy_later(res, model);
     }
 }
@@ -312,10 +364,8 @@ static void tell_refused(struct mmi_residency *res, struct mmi_model *model) {
 
 /* ---- All of it ------------------------------------------------------------------------------- */
 
-void mmi_demand(struct mmi_residency *res, struct mmi_model *model) {
-    if (atomic_load(&res->closed)) {
-        return; /* close ended who waited */
-    }
+static void advance(struct mmi_residency *res, struct mmi_model *model) {
+    follow(res, model);
     mmi_update_step(res, model);
     tell_refused(res, model);
     revoke_parked(model);
@@ -336,10 +386,21 @@ void mmi_demand(struct mmi_residency *res, struct mmi_model *model) {
     mmi_waiters_progress(model);
 }
 
+void mmi_demand(struct mmi_residency *res, struct mmi_model *model) {
+    if (atomic_load(&res->closed)) {
+        return; /* close ended who waited */
+    }
+    advance(res, model);
+    forget_look(model);
+}
+
 /* Will this wait end without anybody else's leaving? */
 static bool surely_ends(const struct mmi_waiter *waiter) {
     const struct mmi_version *version = waiter->model->current;
-    if (mmi_version_preparing(version)) {
+    if (mmi_version_preparing(version) || version->source == MMI_SOURCE_CHECKING) {
+        return true;
+    }
+    if (waiter->model->next && mmi_version_preparing(waiter->model->next)) {
         return true;
     }
     MMI_LIST_EACH(node, &version->copies) {

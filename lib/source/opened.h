@@ -18,7 +18,8 @@ struct mmi_location {
 /* One kind of source: a constant table in a file of its own, and a line in source.c's list. Nobody
  * else knows it: what others compare is the identities that it makes. */
 struct mmi_source_kind {
-    const char *name; /* part of every identity, also on disk: never changes */
+    const char *name;     /* part of every identity, also on disk: never changes */
+    uint64_t piece_bytes; /* the most to read at once, so that a cancel is seen soon; 0: 4 MiB */
     /* Is this one of its own? The first in the list that says so has it. */
     bool (*takes)(const struct mmi_location *location);
     /* Open the main file, then each sibling: mmi_source_add, then what is the kind's in the file.

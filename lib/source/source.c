@@ -24,12 +24,14 @@ static mm_status read_pieces(void *ctx, uint64_t offset, void *to, uint64_t coun
                         file->reader.name, (unsigned long long)file->reader.bytes,
                         (unsigned long long)count, (unsigned long long)offset);
     }
+    const struct mmi_source_kind *kind = file->source->kind;
+    uint64_t most = kind->piece_bytes ? kind->piece_bytes : PIECE_BYTES;
     for (uint64_t done = 0; done < count;) {
-        uint64_t piece = mmi_min_u64(count - done, PIECE_BYTES);
+        uint64_t piece = mmi_min_u64(count - done, most);
         if (watch && watch->cancelled(watch->user)) {
             return mmi_fail(err, MM_CANCELLED, "%s: reading was cancelled", file->reader.name);
         }
-        MMI_TRY(file->source->kind->read(file, offset + done, (uint8_t *)to + done, piece, err));
+        MMI_TRY(kind->read(file, offset + done, (uint8_t *)to + done, piece, err));
         done += piece;
         if (watch) {
             watch->read(watch->user, piece);
@@ -166,13 +168,16 @@ uint64_t mmi_source_siblings(const struct mmi_source *source, char *names) {
     return bytes;
 }
 
-bool mmi_source_open_siblings(struct mmi_source *source, const char *names, uint64_t bytes) {
-    bool all = true;
+mm_status mmi_source_open_siblings(struct mmi_source *source, const char *names, uint64_t bytes,
+                                   mm_error *err) {
+    mm_status first = MM_OK;
     for (uint64_t at = 0; at < bytes; at += strlen(names + at) + 1) {
         mm_source sibling;
-        all &= open_beside(source->files[0], names + at, &sibling, NULL) == MM_OK;
+        mm_status status =
+            open_beside(source->files[0], names + at, &sibling, first == MM_OK ? err : NULL);
+        first = first == MM_OK ? status : first;
     }
-    return all;
+    return first;
 }
 
 /* ---- Identity ------------------------------------------------------------------------------- */

@@ -46,12 +46,12 @@ void mmi_source_watch(struct mmi_source *source, const struct mmi_source_watch *
 const mm_source *mmi_source_reader(const struct mmi_source *source);
 const char *mmi_source_path(const struct mmi_source *source); /* of the main file; "" for memory */
 
-/* Which bytes one file has, as its kind can tell without reading them: of files device and inode;
- * size and times; of what a server keeps its address; entity tag and length. Who compares knows
+/* Which bytes one file has, as its kind can tell without reading them: of files device and inode,
+ * size and times; of what a server keeps its address, entity tag and length. Who compares knows
  * nothing of that. Fixed size without padding: it is kept on disk.
- * A weak identity shows changes but not their absence: memory; a file that changed so shortly before
- * its opening that the next change could bear the same time; what has no entity tag. Equal weak ones
- * mean nothing, and are not remembered: only reading tells. */
+ * A weak identity shows changes but not their absence: memory; a file that changed so shortly
+ * before its opening that the next change could bear the same time; what has no entity tag. Equal
+ * weak ones mean nothing, and are not remembered: only reading tells. */
 struct mmi_identity {
     struct mmi_hash place; /* of the file; found again by it */
     struct mmi_hash state; /* changes when its bytes do; if weak, perhaps not */
@@ -70,9 +70,11 @@ struct mmi_source_file {
 };
 bool mmi_source_file(const struct mmi_source *source, size_t index, struct mmi_source_file *file);
 /* The siblings opened so far, in order: their names, each with its NUL, into names (NULL: nowhere).
- * Returns the bytes. Then the other way: open those that are there; false: not all of them. */
+ * Returns the bytes. Then the other way: open all that can be opened; the first failure, as of
+ * mm_source.open. */
 uint64_t mmi_source_siblings(const struct mmi_source *source, char *names);
-bool mmi_source_open_siblings(struct mmi_source *source, const char *names, uint64_t bytes);
+mm_status mmi_source_open_siblings(struct mmi_source *source, const char *names, uint64_t bytes,
+                                   mm_error *err);
 /* True when no opened file shows a change since its opening. Asked after reading: a source that is
  * being rewritten is MM_SOURCE_CHANGED, not half of each. */
 bool mmi_source_unchanged(const struct mmi_source *source);
