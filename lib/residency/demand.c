@@ -153,6 +153,14 @@ static void prepare_wanted(struct mmi_residency *res, struct mmi_model *model) {
     }
 }
 
+/* It found no place, or failed. */
+static void copy_later(struct mmi_residency *res, struct mmi_model *model) {
+    model->copy_until_ns = mmi_add_cap(mmi_res_now(res), COPY_RETRY_NS);
+    if (!mmi_list_linked(&model->wanting)) {
+        mmi_list_push_back(&res->wanting, &model->wanting);
+    }
+}
+
 /* Before a load: the source is looked at, where the model is not to serve another content. true =
  * that goes on, or an update to the new content does. */
 static bool look_first(struct mmi_residency *res, struct mmi_model *model) {
@@ -161,7 +169,12 @@ static bool look_first(struct mmi_residency *res, struct mmi_model *model) {
     if (version->source == MMI_SOURCE_SAME || !mmi_check_needed(res, model)) {
         return false;
     }
-    if (version->source == MMI_SOURCE_UNKNOWN && mmi_check_begin(res, model, &error) != MM_OK) {
+    if (version->source != MMI_SOURCE_UNKNOWN || mmi_check_begin(res, model, &error) == MM_OK) {
+        return true;
+    }
+    if (mmi_copies_count(version).ready > 0) {
+        copy_later(res, model);
+    } else {
         fail_waiters(res, model, &error);
     }
     return true;
@@ -275,14 +288,6 @@ static bool has_usable_device(struct mmi_residency *res, struct mmi_version *ver
         }
     }
     return false;
-}
-
-/* It found no place, or failed. */
-static void copy_later(struct mmi_residency *res, struct mmi_model *model) {
-    model->copy_until_ns = mmi_add_cap(mmi_res_now(res), COPY_RETRY_NS);
-    if (!mmi_list_linked(&model->wanting)) {
-        mmi_list_push_back(&res->wanting, &model->wanting);
-    }
 }
 
 static void look_again(void *ctx, struct mmi_timer *timer) {
