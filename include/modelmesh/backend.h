@@ -110,7 +110,11 @@ typedef struct mm_source {
     void *ctx;
     const char *name; /* for messages: the path or address */
     uint64_t bytes;
-    /* Exactly `count` bytes from `offset`, or a failure (MM_INVALID_MODEL past the end). */
+    /* Exactly `count` bytes from `offset`, or a failure (MM_INVALID_MODEL past the end). Blocks
+     * until these bytes are there, and for none behind them: reads in rising order, gaps allowed,
+     * follow a source that arrives in order, byte by byte, and get all of it once. One that goes
+     * back may have to fetch it again. MM_CANCELLED soon after sink->cancelled would say so. What
+     * was read is shown as progress in bytes by itself. */
     mm_status (*read)(void *ctx, uint64_t offset, void *to, uint64_t count, mm_error *err);
     /* Open a sibling by relative name. Names that leave the folder ("..", absolute, through a link)
      * are refused with MM_INVALID_MODEL. The sibling stays open as long as the source. */

@@ -221,13 +221,31 @@ enum {
     MM_MODEL_PRELOAD = 1u << 1 /* load right after registering, in the background */
 };
 
+/* The source has another content than the model, without mm_update. What is resident serves on; so
+ * does what comes back without a load. At the next load, of models whose backend prepares: */
+typedef enum mm_source_changes {
+    MM_CHANGES_DEFAULT = 0, /* serve the old */
+    /* the source is not looked at: the old content is served while its prepared bytes are kept;
+     * once they were dropped, loads are MM_SOURCE_CHANGED */
+    MM_CHANGES_SERVE_OLD = 1,
+    /* the load is MM_SOURCE_CHANGED, remembered as other failures are, until mm_update or until the
+     * old content is back. A source that cannot be looked at is refused with the reason */
+    MM_CHANGES_REFUSE = 2,
+    /* an update to the new content (mm_update without flags, so the version counts on): prepared,
+     * then in the place of the old. One that cannot be prepared, or found, is remembered with
+     * back-off (mm_model_info.error), and the old is served while its prepared bytes are kept */
+    MM_CHANGES_FOLLOW = 3,
+    MM_CHANGES_MAX = 0x7fffffff
+} mm_source_changes;
+/* REFUSE and FOLLOW cost each load a look at the source: of a file its size and times, and its
+ * siblings'; bytes in memory, and files that changed within the last 20 ms, are read. */
+
 typedef struct mm_model_spec {
     uint32_t struct_size;
     uint32_t flags;   /* MM_MODEL_* */
     const char *name; /* 1 .. 255 bytes, unique in the mesh; '/' is fine */
     /* path of a file, or of a folder with model.onnx or 1/model.onnx. Not looked at before the
-     * first load. New content under it wants mm_update: without, the old is served while its
-     * prepared bytes are kept, then loads are MM_SOURCE_CHANGED */
+     * first load. New content under it wants mm_update; see source_changes */
     const char *source;
     /* instead of source: the model's bytes in the caller's memory, valid until the model was
      * unregistered or updated and its last request has ended; else NULL */
@@ -248,8 +266,8 @@ typedef struct mm_model_spec {
      * optional, else of their fixed shape; a shape input cannot be named. A shape that the model
      * does not take is skipped and logged. NULL: none */
     const char *warm_up;
-    uint32_t min_replicas; /* copies once it is resident, as far as devices have room; 0: one */
-    uint32_t reserved;     /* 0 */
+    uint32_t min_replicas;  /* copies once it is resident, as far as devices have room; 0: one */
+    int32_t source_changes; /* mm_source_changes */
 } mm_model_spec;
 /* Copies. A request goes to the copy with the fewest running. One more is loaded, on a device that
  * has none, when requests queue for the model and nobody has to leave there who is used more than
@@ -534,6 +552,8 @@ typedef struct mm_model_info {
      * there are, also beyond the capacity. State, device and bytes above are of the best of them */
     mm_copy_info *copies;
     uint32_t copy_capacity, copy_count;
+    int32_t source_changes; /* mm_source_changes; never DEFAULT */
+    uint32_t reserved;
 } mm_model_info;
 #define MM_MODEL_INFO_INIT MM_INIT(mm_model_info)
 MM_API mm_status mm_model_info_get(mm_mesh *mesh, mm_model model, mm_model_info *info);
@@ -610,7 +630,8 @@ typedef enum mm_event_kind {
  * model, other: names of models, other the one that it happened for; prepared bytes belong to no
  * model, so ARTIFACT_DROPPED has none. reason: why an instance left ("budget", "request", ...), an
  * artifact was dropped ("artifact_budget", "cache_budget") or not kept on disk ("cache_full",
- * "cache_read_only", "cache_failed"), or who leaked ("not freed by echo"). */
+ * "cache_read_only", "cache_failed"), why an UPDATE began by itself ("source_changed"), or who
+ * leaked ("not freed by echo"). */
 typedef struct mm_event {
     uint64_t sequence; /* from 1, without gaps */
     uint64_t time_ns;

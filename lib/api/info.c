@@ -38,6 +38,7 @@ static void fill_info(void *ctx, const struct mmi_model_info *from) {
     info->updating = from->updating;
     info->prepared = from->prepared;
     info->evict_class = mmi_class_to_abi(from->evict_class);
+    info->source_changes = mmi_changes_to_abi(from->changes);
     info->leases = from->leases;
     info->queued = from->queued;
     info->version = from->version;

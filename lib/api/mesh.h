@@ -61,6 +61,7 @@ static inline struct mmi_request mmi_core_request(mm_model model, uint64_t deadl
 mm_status mmi_check_name(const char *what, const char *name, mm_error *err);
 
 /* Class of the ABI to 0 low, 1 normal, 2 high and back. false = not a class. */
+int32_t mmi_changes_to_abi(enum mmi_changes changes);
 bool mmi_class_from_abi(int32_t evict_class, uint32_t *internal);
 int32_t mmi_class_to_abi(uint32_t internal);
 

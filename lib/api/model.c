@@ -33,6 +33,27 @@ int32_t mmi_class_to_abi(uint32_t internal) {
     return (int32_t)internal + MM_CLASS_LOW;
 }
 
+static bool changes_from_abi(int32_t changes, enum mmi_changes *internal) {
+    switch (changes) {
+    case MM_CHANGES_DEFAULT:
+    case MM_CHANGES_SERVE_OLD:
+        *internal = MMI_CHANGES_SERVE_OLD;
+        return true;
+    case MM_CHANGES_REFUSE:
+        *internal = MMI_CHANGES_REFUSE;
+        return true;
+    case MM_CHANGES_FOLLOW:
+        *internal = MMI_CHANGES_FOLLOW;
+        return true;
+    default:
+        return false;
+    }
+}
+
+int32_t mmi_changes_to_abi(enum mmi_changes changes) {
+    return (int32_t)changes + MM_CHANGES_SERVE_OLD;
+}
+
 /* Length of the UTF-8 sequence at `at`, 0 if it is none. */
 static size_t utf8_length(const unsigned char *at) {
     if (at[0] < 0x80) {
@@ -109,6 +130,9 @@ static mm_status read_settings(const mm_model_spec *spec, struct mmi_settings *s
     if (!mmi_class_from_abi(spec->evict_class, &settings->evict_class)) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.evict_class: %d", spec->evict_class);
     }
+    if (!changes_from_abi(spec->source_changes, &settings->changes)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.source_changes: %d", spec->source_changes);
+    }
     return MM_OK;
 }
 
@@ -118,9 +142,6 @@ static mm_status read_registration(const mm_model_spec *spec, struct mmi_registr
     MMI_TRY(check_source(spec, err));
     if (spec->flags & ~(uint32_t)(MM_MODEL_PINNED | MM_MODEL_PRELOAD)) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.flags: %#x", spec->flags);
-    }
-    if (spec->reserved) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "spec.reserved: %u", spec->reserved);
     }
     if (spec->warm_up) {
         MMI_TRY(mmi_warm_check(spec->warm_up, err));
@@ -194,6 +215,8 @@ static void complete_spec(mm_model_spec *spec, const struct mmi_spec *old,
     spec->flags |= settings->pinned ? MM_MODEL_PINNED : 0;
     spec->evict_class =
         spec->evict_class ? spec->evict_class : mmi_class_to_abi(settings->evict_class);
+    spec->source_changes =
+        spec->source_changes ? spec->source_changes : mmi_changes_to_abi(settings->changes);
     spec->max_concurrency =
         spec->max_concurrency ? spec->max_concurrency : settings->max_concurrency;
     spec->max_queued = spec->max_queued ? spec->max_queued : settings->max_queued;

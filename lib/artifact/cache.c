@@ -119,11 +119,9 @@ void mmi_cache_entry_path(const struct mmi_cache *cache, const struct mmi_key *k
              MMI_ENTRY_VERSION);
 }
 
-void mmi_cache_source_path(const struct mmi_cache *cache, const struct mmi_file_identity *identity,
-                           char *path) {
-    uint64_t numbers[2] = {identity->device, identity->inode};
-    snprintf(path, PATH_MAX, "%s/%016llx.v%u.mms", cache->path,
-             (unsigned long long)mmi_hash64(numbers, sizeof(numbers), 0), MMI_ENTRY_VERSION);
+void mmi_cache_source_path(const struct mmi_cache *cache, struct mmi_hash place, char *path) {
+    snprintf(path, PATH_MAX, "%s/%016llx.v%u.mms", cache->path, (unsigned long long)place.low,
+             MMI_ENTRY_VERSION);
 }
 
 static void lock_path(const struct mmi_cache *cache, char *path) {

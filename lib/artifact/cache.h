@@ -5,7 +5,7 @@
 /* The cache directory, shared by all processes of one user.
  *
  *   <content>-<target>.v1.mma   an entry (entry.h); both hashes in hexadecimal
- *   <identity>.v1.mms           what is known of one source (source_index.c)
+ *   <place>.v1.mms              what is known of one source (source_index.c)
  *   <random>.tmp                being written, locked by its writer; unlocked it is a leftover
  *   lock                        locked while the directory is counted and room is taken
  *
@@ -36,8 +36,7 @@ void mmi_cache_close(struct mmi_cache *cache); /* zeroed is fine */
 
 /* Paths into path[PATH_MAX]. */
 void mmi_cache_entry_path(const struct mmi_cache *cache, const struct mmi_key *key, char *path);
-void mmi_cache_source_path(const struct mmi_cache *cache, const struct mmi_file_identity *identity,
-                           char *path);
+void mmi_cache_source_path(const struct mmi_cache *cache, struct mmi_hash place, char *path);
 
 /* Lock the directory; blocks while another process counts. 0 or an errno; *lock to give back. */
 int mmi_cache_lock(const struct mmi_cache *cache, int *lock);

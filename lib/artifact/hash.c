@@ -3,14 +3,6 @@
 
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-struct mmi_hash mmi_hash128(const void *bytes, size_t count) {
-    XXH128_hash_t hash = XXH3_128bits(bytes, count);
-    return (struct mmi_hash){hash.low64, hash.high64};
-}
-
 struct mmi_hash mmi_target_hash(const char *backend, const char *version, const char *layout,
                                 const char *config) {
     const char *texts[] = {backend, version, layout, config};

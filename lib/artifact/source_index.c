@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The index source -> content: one record per source, found by device and inode of its main file.
- * In the cache directory each is a file, written aside and renamed: processes need no lock, and a
- * damaged record costs one hashing. Not synced: what a power cut leaves of it fails its
- * checksum. */
+/* The index source -> content: one record per source, found by the place of its main file. What an
+ * identity is made of is known to the kind of source alone; here they are compared. In the cache
+ * directory each record is a file, written aside and renamed: processes need no lock, and a damaged
+ * one costs one hashing. Not synced: what a power cut leaves of it fails its checksum. */
 #include <artifact/state.h>
 
 #include <artifact/io.h>
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC UINT64_C(0x314e4545534c444d) /* "MDLSEEN1" */
+#define MAGIC UINT64_C(0x324e4545534c444d) /* "MDLSEEN2" */
 #define MAX_BYTES (UINT64_C(64) << 20)
 
 /* Then identities[file_count], then the siblings' names, each with its NUL. */
@@ -33,8 +33,8 @@ struct known_source {
     struct record *record;
 };
 
-static struct mmi_file_identity *identities_of(struct record *record) {
-    return (struct mmi_file_identity *)(void *)(record + 1);
+static struct mmi_identity *identities_of(struct record *record) {
+    return (struct mmi_identity *)(void *)(record + 1);
 }
 
 static uint64_t checksum_of(struct record *record, uint64_t bytes) {
@@ -45,18 +45,27 @@ static uint64_t checksum_of(struct record *record, uint64_t bytes) {
     return checksum;
 }
 
+/* As many as there are siblings, each with its NUL. */
+static bool has_names(struct record *record) {
+    const char *names = (const char *)(identities_of(record) + record->file_count);
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < record->names_bytes; i++) {
+        count += names[i] == '\0';
+    }
+    bool whole = record->names_bytes == 0 || names[record->names_bytes - 1] == '\0';
+    return whole && count == record->file_count - 1;
+}
+
 static bool is_sound(struct record *record, uint64_t bytes) {
     uint64_t identities, end;
     return bytes >= sizeof(*record) && record->magic == MAGIC && record->file_count > 0 &&
-           mmi_mul(record->file_count, sizeof(struct mmi_file_identity), &identities) &&
+           mmi_mul(record->file_count, sizeof(struct mmi_identity), &identities) &&
            mmi_add(sizeof(*record), identities, &end) && mmi_add(end, record->names_bytes, &end) &&
-           end == bytes && checksum_of(record, bytes) == record->checksum;
+           end == bytes && checksum_of(record, bytes) == record->checksum && has_names(record);
 }
 
-static struct mmi_list *bucket_of(struct mmi_store *store,
-                                  const struct mmi_file_identity *identity) {
-    uint64_t numbers[2] = {identity->device, identity->inode};
-    return &store->sources_by_file[mmi_hash64(numbers, sizeof(numbers), 0) % MMI_STORE_BUCKETS];
+static struct mmi_list *bucket_of(struct mmi_store *store, struct mmi_hash place) {
+    return &store->sources_by_place[place.low % MMI_STORE_BUCKETS];
 }
 
 static void free_known(const mm_allocator *alloc, struct known_source *known) {
@@ -64,12 +73,10 @@ static void free_known(const mm_allocator *alloc, struct known_source *known) {
     mmi_free(alloc, known, sizeof(*known));
 }
 
-static struct known_source *find_locked(struct mmi_store *store,
-                                        const struct mmi_file_identity *identity) {
-    MMI_LIST_EACH(node, bucket_of(store, identity)) {
+static struct known_source *find_locked(struct mmi_store *store, struct mmi_hash place) {
+    MMI_LIST_EACH(node, bucket_of(store, place)) {
         struct known_source *known = MMI_CONTAINER(node, struct known_source, same_bucket);
-        const struct mmi_file_identity *main_file = identities_of(known->record);
-        if (main_file->device == identity->device && main_file->inode == identity->inode) {
+        if (mmi_hash_equal(identities_of(known->record)->place, place)) {
             return known;
         }
     }
@@ -78,7 +85,7 @@ static struct known_source *find_locked(struct mmi_store *store,
 
 void mmi_source_index_close(struct mmi_store *store) {
     for (size_t i = 0; i < MMI_STORE_BUCKETS; i++) {
-        for (struct mmi_list *node; (node = mmi_list_pop(&store->sources_by_file[i])) != NULL;) {
+        for (struct mmi_list *node; (node = mmi_list_pop(&store->sources_by_place[i])) != NULL;) {
             free_known(&store->env->alloc, MMI_CONTAINER(node, struct known_source, same_bucket));
         }
     }
@@ -87,11 +94,11 @@ void mmi_source_index_close(struct mmi_store *store) {
 /* ---- Recall --------------------------------------------------------------------------------- */
 
 /* A copy, for the caller to free; NULL: none, or no memory for it. */
-static struct record *recall_memory(struct mmi_store *store,
-                                    const struct mmi_file_identity *identity, uint64_t *bytes) {
+static struct record *recall_memory(struct mmi_store *store, struct mmi_hash place,
+                                    uint64_t *bytes) {
     struct record *copy = NULL;
     mmi_lock(&store->lock);
-    const struct known_source *known = find_locked(store, identity);
+    const struct known_source *known = find_locked(store, place);
     if (known) {
         copy = mmi_alloc(&store->env->alloc, 1, known->bytes);
         *bytes = known->bytes;
@@ -103,11 +110,10 @@ static struct record *recall_memory(struct mmi_store *store,
     return copy;
 }
 
-static struct record *recall_file(struct mmi_store *store, const struct mmi_file_identity *identity,
-                                  uint64_t *bytes) {
+static struct record *recall_file(struct mmi_store *store, struct mmi_hash place, uint64_t *bytes) {
     char path[PATH_MAX];
     int fd;
-    mmi_cache_source_path(&store->cache, identity, path);
+    mmi_cache_source_path(&store->cache, place, path);
     if (mmi_io_open(store->env, AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, &fd) != 0) {
         return NULL;
     }
@@ -129,56 +135,40 @@ static struct record *recall_file(struct mmi_store *store, const struct mmi_file
     return record;
 }
 
-/* The identity that a sibling has now, which opens it. */
-static bool identify(struct mmi_source *source, const char *name,
-                     struct mmi_file_identity *identity) {
-    const mm_source *reader = mmi_source_reader(source);
-    mm_source sibling;
-    if (reader->open(reader->ctx, name, &sibling, NULL) != MM_OK) {
-        return false;
-    }
-    struct mmi_source_file file;
-    for (size_t i = 1; mmi_source_file(source, i, &file); i++) {
-        if (strcmp(file.name, name) == 0) {
-            *identity = file.identity;
+static bool find_file(const struct mmi_source *source, const char *name,
+                      struct mmi_source_file *file) {
+    for (size_t i = 1; mmi_source_file(source, i, file); i++) {
+        if (strcmp(file->name, name) == 0) {
             return true;
         }
     }
     return false;
 }
 
-static bool still_holds(struct record *record, uint64_t bytes, struct mmi_source *source) {
-    const struct mmi_file_identity *identities = identities_of(record);
-    struct mmi_file_identity now = mmi_source_identity(source);
+/* Opens the siblings even if the main file is another by now: who hashes hashes all of them. */
+static bool still_holds(struct record *record, struct mmi_source *source) {
+    const struct mmi_identity *identities = identities_of(record);
     const char *name = (const char *)(identities + record->file_count);
-    const char *end = (const char *)record + bytes;
-    for (uint64_t i = 0; i < record->file_count; i++) {
-        if (i > 0) {
-            size_t length = strnlen(name, (size_t)(end - name));
-            if (name + length == end || !identify(source, name, &now)) {
-                return false;
-            }
-            name += length + 1;
-        }
-        if (!mmi_identity_equal(&identities[i], &now)) {
-            return false;
-        }
+    struct mmi_source_file file;
+    bool holds = mmi_source_open_siblings(source, name, record->names_bytes, NULL) == MM_OK &&
+                 mmi_source_file(source, 0, &file) &&
+                 mmi_identity_proves(&identities[0], &file.identity);
+    for (uint64_t i = 1; i < record->file_count && holds; i++, name += strlen(name) + 1) {
+        holds =
+            find_file(source, name, &file) && mmi_identity_proves(&identities[i], &file.identity);
     }
-    return true;
+    return holds;
 }
 
 bool mmi_store_recall(struct mmi_store *store, struct mmi_source *source,
                       struct mmi_hash *content) {
-    struct mmi_file_identity identity = mmi_source_identity(source);
+    struct mmi_hash place = mmi_source_identity(source).place;
     uint64_t bytes = 0;
-    if (identity.changed_ns == 0) {
-        return false;
-    }
-    struct record *record = recall_memory(store, &identity, &bytes);
+    struct record *record = recall_memory(store, place, &bytes);
     if (!record && store->cache.path) {
-        record = recall_file(store, &identity, &bytes);
+        record = recall_file(store, place, &bytes);
     }
-    bool found = record && still_holds(record, bytes, source);
+    bool found = record && still_holds(record, source);
     if (found) {
         *content = record->content;
     }
@@ -188,44 +178,39 @@ bool mmi_store_recall(struct mmi_store *store, struct mmi_source *source,
 
 /* ---- Remember ------------------------------------------------------------------------------- */
 
-/* NULL: an identity is not to be remembered, or there is no memory for it. */
+/* NULL: an identity is weak, or there is no memory for it. */
 static struct record *make_record(const struct mmi_store *store, const struct mmi_source *source,
                                   struct mmi_hash content, uint64_t *bytes) {
-    uint64_t count = 0, names_bytes = 0;
+    uint64_t count = 0, names_bytes = mmi_source_siblings(source, NULL);
     struct mmi_source_file file;
     for (; mmi_source_file(source, count, &file); count++) {
-        if (file.identity.changed_ns == 0) {
+        if (!file.identity.strong) {
             return NULL;
         }
-        names_bytes += count > 0 ? strlen(file.name) + 1 : 0;
     }
-    *bytes = sizeof(struct record) + count * sizeof(struct mmi_file_identity) + names_bytes;
+    *bytes = sizeof(struct record) + count * sizeof(struct mmi_identity) + names_bytes;
     struct record *record = mmi_alloc(&store->env->alloc, 1, *bytes);
     if (!record) {
         return NULL;
     }
     *record = (struct record){MAGIC, content, count, names_bytes, 0};
-    struct mmi_file_identity *identities = identities_of(record);
-    char *name = (char *)(identities + count);
+    struct mmi_identity *identities = identities_of(record);
     for (uint64_t i = 0; mmi_source_file(source, i, &file); i++) {
         identities[i] = file.identity;
-        if (i > 0) {
-            name = stpcpy(name, file.name) + 1;
-        }
     }
+    mmi_source_siblings(source, (char *)(identities + count));
     record->checksum = checksum_of(record, *bytes);
     return record;
 }
 
-static int write_record(struct mmi_store *store, const struct record *record, uint64_t bytes,
-                        const struct mmi_file_identity *identity) {
+static int write_record(struct mmi_store *store, struct record *record, uint64_t bytes) {
     char temporary[PATH_MAX], path[PATH_MAX];
     int fd;
     int error = mmi_cache_create(&store->cache, temporary, &fd);
     if (error != 0) {
         return error;
     }
-    mmi_cache_source_path(&store->cache, identity, path);
+    mmi_cache_source_path(&store->cache, identities_of(record)->place, path);
     error = mmi_io_write(store->env, fd, 0, record, bytes);
     if (error == 0) {
         mmi_cache_mark(&store->cache, fd, NULL);
@@ -247,12 +232,13 @@ static void keep_record(struct mmi_store *store, struct record *record, uint64_t
         return;
     }
     *known = (struct known_source){.bytes = bytes, .record = record};
+    struct mmi_hash place = identities_of(record)->place;
     mmi_lock(&store->lock);
-    struct known_source *before = find_locked(store, identities_of(record));
+    struct known_source *before = find_locked(store, place);
     if (before) {
         mmi_list_remove(&before->same_bucket);
     }
-    mmi_list_push_back(bucket_of(store, identities_of(record)), &known->same_bucket);
+    mmi_list_push_back(bucket_of(store, place), &known->same_bucket);
     mmi_unlock(&store->lock);
     if (before) {
         free_known(alloc, before);
@@ -266,8 +252,7 @@ void mmi_store_remember(struct mmi_store *store, const struct mmi_source *source
     if (!record) {
         return;
     }
-    if (store->cache.path && bytes <= MAX_BYTES &&
-        write_record(store, record, bytes, identities_of(record)) == 0) {
+    if (store->cache.path && bytes <= MAX_BYTES && write_record(store, record, bytes) == 0) {
         mmi_free(&store->env->alloc, record, bytes);
     } else {
         keep_record(store, record, bytes);

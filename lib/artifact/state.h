@@ -33,7 +33,7 @@ struct mmi_store {
     struct mmi_list
         memory_lru; /* artifacts in memory, least recently used first; one reference each */
     struct mmi_list memory_by_key[MMI_STORE_BUCKETS];
-    struct mmi_list sources_by_file[MMI_STORE_BUCKETS];
+    struct mmi_list sources_by_place[MMI_STORE_BUCKETS];
     struct mmi_vouched *vouched;
     size_t vouched_count, vouched_room;
     uint64_t cache_bytes, entries;

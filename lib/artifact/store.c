@@ -12,7 +12,7 @@ static void init_lists(struct mmi_store *store) {
     mmi_list_init(&store->memory_lru);
     for (size_t i = 0; i < MMI_STORE_BUCKETS; i++) {
         mmi_list_init(&store->memory_by_key[i]);
-        mmi_list_init(&store->sources_by_file[i]);
+        mmi_list_init(&store->sources_by_place[i]);
     }
 }
 

@@ -26,6 +26,7 @@
  * disk except those on references and views. */
 
 #include <base/env.h>
+#include <base/hash.h>
 #include <base/status.h>
 #include <source/source.h>
 
@@ -57,23 +58,20 @@ void mmi_store_close(struct mmi_store *store); /* all artifacts were released; N
 
 /* What an entry is filed under: content of the source, and everything that changes the prepared
  * bytes (backend, its version, its layout text, the model's config). */
-struct mmi_hash {
-    uint64_t low, high;
-};
 struct mmi_key {
     struct mmi_hash content; /* of the main file and every sibling that was read, in order */
     struct mmi_hash target;  /* mmi_target_hash */
 };
-struct mmi_hash mmi_hash128(const void *bytes, size_t count);
 /* Order and borders of the texts count; NULL is "". */
 struct mmi_hash mmi_target_hash(const char *backend, const char *version, const char *layout,
                                 const char *config);
 
 /* The index source -> content: an unchanged source is hashed once in its life. Kept in the cache
  * directory when there is one.
- * recall: true when the main file is known and it and every sibling that was read then are as they
- * were; *content is theirs. Opens those siblings. remember: every file that the source has open. An
- * identity without changed_ns is not remembered, nor is what finds no room: it is hashed again. */
+ * recall: true when the main file is known and it and every sibling that was read then certainly
+ * have the same bytes; *content is theirs. Opens all of those siblings that are there. remember:
+ * every file that the source has open. A source with a weak identity is not remembered, nor is what
+ * finds no room: it is hashed again. */
 bool mmi_store_recall(struct mmi_store *store, struct mmi_source *source, struct mmi_hash *content);
 void mmi_store_remember(struct mmi_store *store, const struct mmi_source *source,
                         struct mmi_hash content);

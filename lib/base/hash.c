@@ -8,3 +8,8 @@
 uint64_t mmi_hash64(const void *bytes, size_t count, uint64_t seed) {
     return XXH3_64bits_withSeed(bytes, count, seed);
 }
+
+struct mmi_hash mmi_hash128(const void *bytes, size_t count) {
+    XXH128_hash_t hash = XXH3_128bits(bytes, count);
+    return (struct mmi_hash){hash.low64, hash.high64};
+}

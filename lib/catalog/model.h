@@ -32,6 +32,7 @@ enum mmi_update_state {
     MMI_UPDATE_NONE,
     MMI_UPDATE_BESIDE,            /* the new version loads beside the old */
     MMI_UPDATE_BESIDE_OR_REPLACE, /* the same; the old may leave first if both do not fit */
+    MMI_UPDATE_FOLLOW,            /* BESIDE, of a source that changed; a cold model is not loaded */
     MMI_UPDATE_REPLACE            /* the old leaves, or left, before the new one loads */
 };
 

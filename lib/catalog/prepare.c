@@ -7,7 +7,7 @@
  *   4. the store has that content: take it; else let the backend make it
  *   5. open the description
  */
-#include <catalog/version.h>
+#include <catalog/content.h>
 
 #include <base/checked.h>
 #include <base/hash.h>
@@ -15,7 +15,6 @@
 
 #include <string.h>
 
-#define READ_BYTES (UINT64_C(1) << 20)
 #define MAX_VALUES 65536u
 
 struct preparation {
@@ -104,10 +103,6 @@ static struct mmi_hash target_of(const struct preparation *p, int32_t kind) {
     return mmi_target_hash(table->name, table->version, layout, p->version->spec->config);
 }
 
-static bool same_hash(const struct mmi_hash *a, const struct mmi_hash *b) {
-    return a->low == b->low && a->high == b->high;
-}
-
 static int32_t lowest_kind(uint32_t kinds) {
     return (int32_t)(kinds & (~kinds + 1));
 }
@@ -121,49 +116,13 @@ static void choose_kinds(struct preparation *p, int32_t asked) {
     p->key.target = target_of(p, p->kind);
     for (uint32_t rest = usable & ~p->kinds; rest; rest &= rest - 1) {
         struct mmi_hash target = target_of(p, lowest_kind(rest));
-        if (same_hash(&target, &p->key.target)) {
+        if (mmi_hash_equal(target, p->key.target)) {
             p->kinds |= (uint32_t)lowest_kind(rest);
         }
     }
 }
 
-/* ---- 3. Content ----------------------------------------------------------------------------- */
-
-/* Chained: the hash of a file is that of its pieces' hashes, after the hash so far. */
-static mm_status hash_file(const mm_allocator *alloc, const mm_source *reader,
-                           struct mmi_hash *hash, mm_error *err) {
-    uint64_t room = mmi_max_u64(1, mmi_min_u64(READ_BYTES, reader->bytes));
-    unsigned char *buffer = mmi_alloc(alloc, 1, room);
-    if (!buffer) {
-        return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", reader->name);
-    }
-    mm_status status = MM_OK;
-    for (uint64_t at = 0; at < reader->bytes && status == MM_OK; at += room) {
-        uint64_t count = mmi_min_u64(room, reader->bytes - at);
-        status = reader->read(reader->ctx, at, buffer, count, err);
-        struct mmi_hash pieces[2] = {*hash, mmi_hash128(buffer, count)};
-        *hash = mmi_hash128(pieces, sizeof(pieces));
-    }
-    struct {
-        struct mmi_hash hash;
-        uint64_t bytes;
-    } end = {*hash, reader->bytes};
-    *hash = mmi_hash128(&end, sizeof(end));
-    mmi_free(alloc, buffer, room);
-    return status;
-}
-
-/* Main file and every sibling read so far, in order. */
-static mm_status hash_source(struct preparation *p, struct mmi_hash *content, mm_error *err) {
-    *content = (struct mmi_hash){0};
-    struct mmi_source_file file;
-    for (size_t i = 0; mmi_source_file(p->source, i, &file); i++) {
-        MMI_TRY(hash_file(&p->preparer->env->alloc, file.reader, content, err));
-    }
-    return MM_OK;
-}
-
-/* ---- 4. Artifact ---------------------------------------------------------------------------- */
+/* ---- 3, 4. Content and artifact -------------------------------------------------------------- */
 
 static mm_status source_changed(const struct preparation *p, mm_error *err) {
     return mmi_fail(err, MM_SOURCE_CHANGED, "%s: the content changed since it was first prepared",
@@ -172,7 +131,7 @@ static mm_status source_changed(const struct preparation *p, mm_error *err) {
 
 /* It is not what the version was made of. */
 static bool other_content(const struct preparation *p) {
-    return p->version->content_known && !same_hash(&p->key.content, &p->version->content);
+    return p->version->content_known && !mmi_hash_equal(p->key.content, p->version->content);
 }
 
 /* What was good when it was prepared first cannot be bad now and be the same; but a backend may
@@ -182,9 +141,9 @@ static bool spoiled(struct preparation *p, mm_status status) {
     if (!bad || !p->version->content_known) {
         return false;
     }
-    bool remembered = p->version->spec->source &&
-                      mmi_store_recall(p->preparer->store, p->source, &p->key.content);
-    return (remembered || hash_source(p, &p->key.content, NULL) == MM_OK) && other_content(p);
+    bool remembered;
+    return mmi_content_of(p->preparer, p->source, &p->key.content, &remembered, NULL) == MM_OK &&
+           other_content(p);
 }
 
 /* MM_NONE: the store has nothing under this key. */
@@ -217,7 +176,7 @@ static mm_status run_prepare(struct preparation *p, mm_error *err) {
     MMI_TRY(mmi_writer_open(p->preparer->store, &config, &writer, err));
     mm_status status = call_prepare(p, mmi_writer_sink(writer), err);
     if (status == MM_OK) {
-        status = hash_source(p, &p->key.content, err);
+        status = mmi_content_read(&p->preparer->env->alloc, p->source, &p->key.content, err);
     }
     if (status == MM_OK && !mmi_source_unchanged(p->source)) {
         status = mmi_fail(err, MM_SOURCE_CHANGED, "%s: changed while it was read",
@@ -239,7 +198,18 @@ static mm_status run_prepare(struct preparation *p, mm_error *err) {
     return MM_OK;
 }
 
+/* Which siblings count is for the backend to say, not for what was remembered. */
+static mm_status forget_siblings(struct preparation *p, mm_error *err) {
+    if (mmi_source_siblings(p->source, NULL) == 0) {
+        return MM_OK;
+    }
+    mmi_source_close(p->source);
+    p->source = NULL;
+    return need_source(p, err);
+}
+
 static mm_status make(struct preparation *p, mm_error *err) {
+    MMI_TRY(forget_siblings(p, err));
     uint64_t bytes = mmi_source_reader(p->source)->bytes;
     begin_bytes(p->preparer, bytes);
     mm_status status = run_prepare(p, err);
@@ -257,11 +227,8 @@ static mm_status get_artifact(struct preparation *p, mm_error *err) {
         }
     }
     MMI_TRY(need_source(p, err));
-    bool known =
-        version->spec->source && mmi_store_recall(p->preparer->store, p->source, &p->key.content);
-    if (!known) { /* right when there are no siblings; if there are, prepare finds out */
-        MMI_TRY(hash_source(p, &p->key.content, err));
-    }
+    bool known; /* else right when there are no siblings; if there are, prepare finds out */
+    MMI_TRY(mmi_content_of(p->preparer, p->source, &p->key.content, &known, err));
     if (known && other_content(p)) {
         return source_changed(p, err);
     }
@@ -404,10 +371,24 @@ static mm_status get_others(const struct preparation *p, struct mmi_prepared *pr
     const mm_allocator *alloc = &p->preparer->env->alloc;
     prepared->others = mmi_builds_new(alloc);
     if (!prepared->others) {
-        mmi_opened_close(alloc, prepared->opened);
-        prepared->opened = NULL;
         return mmi_fail(err, MM_NO_MEMORY, "description: out of memory");
     }
+    return MM_OK;
+}
+
+/* Their names: with them the source can be looked at again. */
+static mm_status keep_siblings(struct preparation *p, struct mmi_prepared *prepared,
+                               mm_error *err) {
+    const mm_allocator *alloc = &p->preparer->env->alloc;
+    uint64_t bytes = p->source ? mmi_source_siblings(p->source, NULL) : 0;
+    if (bytes == 0 || p->version->siblings) {
+        return MM_OK;
+    }
+    prepared->siblings = mmi_alloc(alloc, 1, bytes);
+    if (!prepared->siblings) {
+        return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", mmi_source_reader(p->source)->name);
+    }
+    prepared->siblings_bytes = mmi_source_siblings(p->source, prepared->siblings);
     return MM_OK;
 }
 
@@ -433,7 +414,15 @@ mm_status mmi_build_open(struct mmi_preparer *preparer, const struct mmi_build *
         status = get_description(&p, &prepared->opened, err);
     }
     if (status == MM_OK) {
-        status = get_others(&p, prepared, err);
+        status = keep_siblings(&p, prepared, err);
+    }
+    if (status == MM_OK) {
+        status = get_others(&p, prepared, err); /* the last one: the others can be given back */
+    }
+    if (status != MM_OK && prepared->opened) {
+        mmi_opened_close(&preparer->env->alloc, prepared->opened);
+        mmi_free(&preparer->env->alloc, prepared->siblings, prepared->siblings_bytes);
+        *prepared = (struct mmi_prepared){0};
     }
     if (status == MM_OK) {
         prepared->keyed = !prepared->bare;

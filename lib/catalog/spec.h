@@ -17,11 +17,19 @@ struct mmi_spec {
     size_t block_bytes;
 };
 
+/* What a load does when the source has another content than the version. */
+enum mmi_changes {
+    MMI_CHANGES_SERVE_OLD, /* does not look */
+    MMI_CHANGES_REFUSE,
+    MMI_CHANGES_FOLLOW
+};
+
 /* The other part: how to treat the model. */
 struct mmi_settings {
     uint32_t evict_class;                 /* 0 low, 1 normal, 2 high */
     uint32_t max_concurrency, max_queued; /* 0 = no limit; 0 = the mesh's */
     uint32_t replicas, min_replicas; /* copies: the most, >= 1; the least once it is resident */
+    enum mmi_changes changes;
     bool pinned;
     uint64_t idle_ttl_ns, min_residency_ns; /* 0 = never; 0 = the mesh's */
 };

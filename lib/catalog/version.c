@@ -43,6 +43,8 @@ void mmi_version_free(const mm_allocator *alloc, struct mmi_version *version) {
     mmi_free(alloc, version->others, OTHERS * sizeof(struct mmi_build));
     mmi_failure_clear(alloc, &version->failure);
     mmi_failure_clear(alloc, &version->refusal);
+    mmi_failure_clear(alloc, &version->follow);
+    mmi_free(alloc, version->siblings, version->siblings_bytes);
     mmi_spec_free(alloc, version->spec);
     mmi_free(alloc, version, sizeof(*version));
 }
@@ -130,6 +132,10 @@ void mmi_build_commit(struct mmi_build *build, const struct mmi_prepared *prepar
     if (prepared->keyed) {
         build->version->content = prepared->key.content;
         build->version->content_known = true;
+    }
+    if (prepared->siblings) {
+        build->version->siblings = prepared->siblings;
+        build->version->siblings_bytes = prepared->siblings_bytes;
     }
     build->weights_bytes = description->weights_bytes;
     if (!build->activation_expected && !build->activation_measured) {

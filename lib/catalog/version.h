@@ -85,6 +85,14 @@ struct mmi_build {
     uint64_t prepare_ns; /* of the last one */
 };
 
+/* Has the source still the content? Asked before a load where the settings say so. */
+enum mmi_source_state {
+    MMI_SOURCE_UNKNOWN,
+    MMI_SOURCE_CHECKING,
+    MMI_SOURCE_SAME,   /* a moment ago: good for the load that asked */
+    MMI_SOURCE_CHANGED /* and is to be followed */
+};
+
 struct mmi_version {
     uint32_t refs;        /* the model, users of descriptions, work that was handed out */
     uint32_t build_count; /* >= 1 */
@@ -96,7 +104,11 @@ struct mmi_version {
     struct mmi_build *others; /* memory of those after the first; NULL: there is one for all */
     bool content_known;
     _Atomic bool abandoned; /* nobody wants it any more: a preparation may stop */
+    uint8_t source;         /* enum mmi_source_state */
     struct mmi_hash content;
+    char *siblings; /* that belong to it: names, each with its NUL; NULL: none */
+    uint64_t siblings_bytes;
+    struct mmi_failure follow; /* FOLLOW: what replaced the content cannot be had; this serves on */
     struct mmi_failure failure; /* of the last load */
     struct mmi_failure refusal; /* a load was refused, and nobody was told yet */
     uint64_t load_ns;           /* of the last one */
@@ -132,6 +144,8 @@ struct mmi_prepared {
     struct mmi_key key;
     struct mmi_build *others; /* a version's first build that does not serve the whole mesh: memory
                                  for the others, mmi_builds_new; else NULL */
+    char *siblings; /* NULL: none, or the version has them */
+    uint64_t siblings_bytes;
 };
 /* NULL = out of memory. */
 struct mmi_build *mmi_builds_new(const mm_allocator *alloc);
@@ -166,6 +180,10 @@ struct mmi_prepare_watch {
 mm_status mmi_build_open(struct mmi_preparer *preparer, const struct mmi_build *build, int32_t kind,
                          const struct mmi_prepare_watch *watch, struct mmi_prepared *prepared,
                          mm_error *err);
+/* Has the source the content of the version, which is known? MM_OK; MM_SOURCE_CHANGED; or why that
+ * cannot be told. Blocks: looks at identities, reads what these do not tell. */
+mm_status mmi_version_compare(struct mmi_preparer *preparer, const struct mmi_version *version,
+                              const struct mmi_prepare_watch *watch, mm_error *err);
 void mmi_opened_close(const mm_allocator *alloc, struct mmi_opened *opened); /* NULL is fine */
 
 /* Under the lock: PREPARING -> PREPARED. Kinds that another build has stay with it. */

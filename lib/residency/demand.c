@@ -2,6 +2,7 @@
 #include <residency/demand.h>
 
 #include <residency/builds.h>
+#include <residency/checking.h>
 #include <residency/copies.h>
 #include <residency/instance.h>
 #include <residency/load.h>
@@ -121,8 +122,12 @@ static void fail_waiters(struct mmi_residency *res, struct mmi_model *model,
 static void prepare(struct mmi_residency *res, struct mmi_model *model, struct mmi_build *build,
                     int32_t kind) {
     mm_error error;
-    if (mmi_failure_recall(res, &build->failure, &error) ||
-        mmi_prepare_begin(res, model, build, kind, &error) != MM_OK) {
+    if (mmi_failure_recall(res, &build->failure, &error)) {
+        if (error.status == MM_SOURCE_CHANGED) { /* more to the point: why it was not followed */
+            mmi_failure_recall(res, &build->version->follow, &error);
+        }
+        fail_waiters(res, model, &error);
+    } else if (mmi_prepare_begin(res, model, build, kind, &error) != MM_OK) {
         fail_waiters(res, model, &error);
     }
 }
@@ -145,6 +150,73 @@ static void prepare_wanted(struct mmi_residency *res, struct mmi_model *model) {
             }
             return;
         }
+    }
+}
+
+static void look_again(void *ctx, struct mmi_timer *timer) {
+    struct mmi_residency *res = ctx;
+    (void)timer;
+    mmi_demand_room(res);
+}
+
+static void look_again_at(struct mmi_residency *res, uint64_t at_ns) {
+    struct mmi_timer *timer = &res->wanting_timer;
+    timer->fire = look_again;
+    if (!mmi_timer_is_set(timer) || at_ns < timer->node.key) {
+        mmi_timer_set(&res->timers, timer, at_ns);
+    }
+}
+
+/* It found no place, or failed. It is looked at again when memory changes, but not at once; and at
+ * again_ns (0 = not) in any case. */
+static void copy_later(struct mmi_residency *res, struct mmi_model *model, uint64_t again_ns) {
+    model->copy_until_ns = mmi_add_cap(mmi_res_now(res), COPY_RETRY_NS);
+    if (again_ns) {
+        model->copy_until_ns = mmi_min_u64(model->copy_until_ns, again_ns);
+        look_again_at(res, again_ns);
+    }
+    if (!mmi_list_linked(&model->wanting)) {
+        mmi_list_push_back(&res->wanting, &model->wanting);
+    }
+}
+
+/* Before a load: the source is looked at, where the model is not to serve another content. true =
+ * that goes on, or an update to the new content does. */
+static bool look_first(struct mmi_residency *res, struct mmi_model *model) {
+    const struct mmi_version *version = model->current;
+    mm_error error;
+    if (version->source == MMI_SOURCE_SAME || !mmi_check_needed(res, model)) {
+        return false;
+    }
+    if (version->source != MMI_SOURCE_UNKNOWN || mmi_check_begin(res, model, &error) == MM_OK) {
+        return true;
+    }
+    if (mmi_copies_count(version).ready > 0) {
+        copy_later(res, model, 0);
+    } else {
+        fail_waiters(res, model, &error);
+    }
+    return true;
+}
+
+/* It was for the load that was begun, or that nobody wants any more. */
+static void forget_look(struct mmi_model *model) {
+    struct mmi_copies_count copies = mmi_copies_count(model->current);
+    bool to_come = wants_copy(model) && copies.ready == 0 && copies.loading == 0;
+    if (model->current->source == MMI_SOURCE_SAME && !to_come) {
+        model->current->source = MMI_SOURCE_UNKNOWN;
+    }
+}
+
+static void follow(struct mmi_residency *res, struct mmi_model *model) {
+    struct mmi_version *version = model->current;
+    mm_error error;
+    if (version->source != MMI_SOURCE_CHANGED) {
+        return;
+    }
+    version->source = MMI_SOURCE_UNKNOWN;
+    if (!model->next && mmi_update_follow(res, model, &error) != MM_OK) {
+        fail_waiters(res, model, &error);
     }
 }
 
@@ -180,6 +252,12 @@ static void pursue(struct mmi_residency *res, struct mmi_model *model) {
     /* A load that waits for memory asks for what it needs when its turn comes. */
     bool wanted = wants_copy(model) && copies.ready == 0 && copies.loading == 0;
     if (!wanted && !first_of(model, MMI_WAIT_PREPARED)) {
+        return;
+    }
+    if (model->update == MMI_UPDATE_FOLLOW) {
+        return; /* they get the new content, or the old once that failed */
+    }
+    if (wanted && copies.leaving == 0 && look_first(res, model)) {
         return;
     }
     if (!mmi_version_described(version)) {
@@ -222,33 +300,6 @@ static bool has_usable_device(struct mmi_residency *res, struct mmi_version *ver
     return false;
 }
 
-static void look_again(void *ctx, struct mmi_timer *timer) {
-    struct mmi_residency *res = ctx;
-    (void)timer;
-    mmi_demand_room(res);
-}
-
-static void look_again_at(struct mmi_residency *res, uint64_t at_ns) {
-    struct mmi_timer *timer = &res->wanting_timer;
-    timer->fire = look_again;
-    if (!mmi_timer_is_set(timer) || at_ns < timer->node.key) {
-        mmi_timer_set(&res->timers, timer, at_ns);
-    }
-}
-
-/* It found no place, or failed. It is looked at again when memory changes, but not at once; and at
- * again_ns (0 = not) in any case. */
-static void copy_later(struct mmi_residency *res, struct mmi_model *model, uint64_t again_ns) {
-    model->copy_until_ns = mmi_add_cap(mmi_res_now(res), COPY_RETRY_NS);
-    if (again_ns) {
-        model->copy_until_ns = mmi_min_u64(model->copy_until_ns, again_ns);
-        look_again_at(res, again_ns);
-    }
-    if (!mmi_list_linked(&model->wanting)) {
-        mmi_list_push_back(&res->wanting, &model->wanting);
-    }
-}
-
 void mmi_demand_room(struct mmi_residency *res) {
     uint64_t now_ns = mmi_res_now(res), next_ns = 0;
     MMI_LIST_EACH(node, &res->wanting) {
@@ -281,9 +332,15 @@ static void add_copies(struct mmi_residency *res, struct mmi_model *model) {
         return;
     }
     uint64_t again_ns;
-    if (!has_place(res, model, &again_ns) ||
-        mmi_load_begin(res, model, version, mmi_waiters_priority(&model->waiters, 0), NULL) !=
-            MM_OK) {
+    if (!has_place(res, model, &again_ns)) {
+        copy_later(res, model, again_ns);
+        return;
+    }
+    if (look_first(res, model)) {
+        return;
+    }
+    if (mmi_load_begin(res, model, version, mmi_waiters_priority(&model->waiters, 0), NULL) !=
+        MM_OK) {
         copy_later(res, model, again_ns);
     }
 }
@@ -316,10 +373,8 @@ static void tell_refused(struct mmi_residency *res, struct mmi_model *model) {
 
 /* ---- All of it ------------------------------------------------------------------------------- */
 
-void mmi_demand(struct mmi_residency *res, struct mmi_model *model) {
-    if (atomic_load(&res->closed)) {
-        return; /* close ended who waited */
-    }
+static void advance(struct mmi_residency *res, struct mmi_model *model) {
+    follow(res, model);
     mmi_update_step(res, model);
     tell_refused(res, model);
     revoke_parked(model);
@@ -340,10 +395,21 @@ void mmi_demand(struct mmi_residency *res, struct mmi_model *model) {
     mmi_waiters_progress(model);
 }
 
+void mmi_demand(struct mmi_residency *res, struct mmi_model *model) {
+    if (atomic_load(&res->closed)) {
+        return; /* close ended who waited */
+    }
+    advance(res, model);
+    forget_look(model);
+}
+
 /* Will this wait end without anybody else's leaving? */
 static bool surely_ends(const struct mmi_waiter *waiter) {
     const struct mmi_version *version = waiter->model->current;
-    if (mmi_version_preparing(version)) {
+    if (mmi_version_preparing(version) || version->source == MMI_SOURCE_CHECKING) {
+        return true;
+    }
+    if (waiter->model->next && mmi_version_preparing(waiter->model->next)) {
         return true;
     }
     MMI_LIST_EACH(node, &version->copies) {

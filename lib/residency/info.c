@@ -120,6 +120,9 @@ static void fill_version(struct mmi_version *version, struct mmi_model_info *inf
     info->version = version->number;
     info->load_ns = version->load_ns;
     info->failure = failure_of(version);
+    if (!info->failure && version->follow.status != MM_OK) {
+        info->failure = &version->follow;
+    }
     for (uint32_t i = 0; i < version->build_count; i++) {
         const struct mmi_build *build = version->builds[i];
         info->prepared |= build->state == MMI_BUILD_PREPARED || build->keyed;
@@ -158,6 +161,7 @@ static void fill_model(struct mmi_residency *res, struct mmi_model *model,
                                     .pinned = model->settings.pinned,
                                     .updating = model->next != NULL,
                                     .evict_class = model->settings.evict_class,
+                                    .changes = model->settings.changes,
                                     .queued = model->queued,
                                     .loads = model->loads,
                                     .evictions = model->evictions,

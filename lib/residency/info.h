@@ -18,6 +18,7 @@ struct mmi_model_info {
     const char *device;
     bool pinned, updating, prepared;
     uint32_t evict_class, leases, queued;
+    enum mmi_changes changes;
     uint64_t version, weights_bytes, activation_bytes, own_bytes, description_bytes;
     uint64_t artifact_bytes, idle_ns, requests, hits, loads, evictions, failures, load_ns,
         prepare_ns;

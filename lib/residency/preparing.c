@@ -2,6 +2,7 @@
 #include <residency/preparing.h>
 
 #include <residency/builds.h>
+#include <residency/checking.h>
 #include <residency/decisions.h>
 #include <residency/lock.h>
 #include <residency/waiters.h>
@@ -96,6 +97,9 @@ static void ended(struct preparation *preparation, mm_status status,
         remember(res, build, error);
         if (model && model->current == build->version) {
             model->failures++;
+            if (status == MM_SOURCE_CHANGED) {
+                mmi_check_changed(res, model);
+            }
         }
     }
     mmi_decided(res, MMI_EVENT_PREPARE_END, preparation->label,

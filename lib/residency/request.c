@@ -140,6 +140,7 @@ static mm_status take_now(struct mmi_pending *pending, struct mmi_model *model, 
 
 static void forget_failures(struct mmi_residency *res, struct mmi_version *version) {
     mmi_failure_clear(&res->env->alloc, &version->failure);
+    mmi_failure_clear(&res->env->alloc, &version->follow);
     for (uint32_t i = 0; i < version->build_count; i++) {
         mmi_failure_clear(&res->env->alloc, &version->builds[i]->failure);
     }

@@ -69,6 +69,10 @@ void mmi_update_failed(struct mmi_residency *res, struct mmi_model *model, const
         mmi_mark_model(res, model);
         return;
     }
+    if (model->update == MMI_UPDATE_FOLLOW) { /* the old one serves, for a while without a look */
+        mmi_failure_set(&res->env->alloc, &model->current->follow, error, mmi_res_now(res),
+                        res->config.backoff_first_ns, res->config.backoff_max_ns);
+    }
     mm_error shown = *error;
     if (crowded && !mmi_list_empty(&model->current->copies)) {
         shown.status = MM_TOO_LARGE; /* beside the old one it is, whatever else is pinned */
@@ -113,13 +117,18 @@ static int32_t wanted_kind(const struct mmi_version *version) {
     return 0;
 }
 
+static bool any_ready(const struct mmi_version *version) {
+    return mmi_copies_count(version).ready > 0;
+}
+
 void mmi_update_step(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_version *next = model->next;
     if (!next) {
         return;
     }
     struct mmi_copies_count copies = mmi_copies_count(next);
-    if (copies.ready > 0) {
+    bool follows_cold = model->update == MMI_UPDATE_FOLLOW && !any_ready(model->current);
+    if (copies.ready > 0 || (follows_cold && mmi_version_described(next))) {
         switch_version(res, model, next);
         return;
     }
@@ -152,10 +161,6 @@ void mmi_update_step(struct mmi_residency *res, struct mmi_model *model) {
     }
 }
 
-static bool any_ready(const struct mmi_version *version) {
-    return mmi_copies_count(version).ready > 0;
-}
-
 bool mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
                       struct mmi_version *version, bool replace) {
     mmi_decided(res, MMI_EVENT_UPDATE, mmi_model_name(model), &(struct mmi_event){0}, NULL);
@@ -175,4 +180,20 @@ bool mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
                     : replace     ? MMI_UPDATE_BESIDE_OR_REPLACE
                                   : MMI_UPDATE_BESIDE;
     return true;
+}
+
+mm_status mmi_update_follow(struct mmi_residency *res, struct mmi_model *model, mm_error *err) {
+    struct mmi_version *version =
+        mmi_version_new(&res->env->alloc, model->current->spec, model->versions + 1);
+    if (!version) {
+        return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory", mmi_model_name(model));
+    }
+    version->settings = model->current->settings;
+    model->versions++;
+    model->next = version;
+    model->update = MMI_UPDATE_FOLLOW;
+    mmi_decided(res, MMI_EVENT_UPDATE, mmi_model_name(model),
+                &(struct mmi_event){.reason = "source_changed"}, NULL);
+    mmi_mark_model(res, model);
+    return MM_OK;
 }

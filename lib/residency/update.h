@@ -11,9 +11,15 @@
 
 #include <residency/state.h>
 
+/* A source that changed is followed by the same steps, as an update to the spec as it is; but where
+ * nothing is resident the switch comes as soon as the new content is prepared, and a failure leaves
+ * the old version to be loaded. */
+
 /* version: the caller's reference goes over. false: decided already, only re-pointed. */
 bool mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
                       struct mmi_version *version, bool replace);
+/* The source of the current version changed. MM_NO_MEMORY. */
+mm_status mmi_update_follow(struct mmi_residency *res, struct mmi_model *model, mm_error *err);
 /* The next step of an update that goes on; by mmi_demand. */
 void mmi_update_step(struct mmi_residency *res, struct mmi_model *model);
 /* The new version cannot be prepared or loaded. */

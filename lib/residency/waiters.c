@@ -143,6 +143,9 @@ struct progress {
 };
 
 static struct progress progress_of(const struct mmi_version *version) {
+    if (version->source == MMI_SOURCE_CHECKING) {
+        return (struct progress){.stage = STAGE_PREPARING};
+    }
     for (uint32_t i = 0; i < version->build_count; i++) {
         const struct mmi_build *build = version->builds[i];
         if (build->state == MMI_BUILD_PREPARING) {

@@ -2,8 +2,9 @@
 #ifndef MMI_SOURCE_SOURCE_H
 #define MMI_SOURCE_SOURCE_H
 
-/* Where a model's bytes come from: a file, a folder, or bytes in the caller's memory. Read, never
- * mapped (truncating a mapped file kills the host); nothing is kept.
+/* Where a model's bytes come from: a file, a folder, or bytes in the caller's memory; a kind of
+ * source is one file here (opened.h). Read, never mapped (truncating a mapped file kills the host);
+ * nothing is kept.
  *
  * A folder is resolved to its model.onnx, else to the model.onnx of its highest numbered sub-folder
  * that has one (Triton's layout).
@@ -17,6 +18,7 @@
  * folder, until close. */
 
 #include <base/env.h>
+#include <base/hash.h>
 #include <base/status.h>
 
 #include <modelmesh/backend.h>
@@ -44,26 +46,36 @@ void mmi_source_watch(struct mmi_source *source, const struct mmi_source_watch *
 const mm_source *mmi_source_reader(const struct mmi_source *source);
 const char *mmi_source_path(const struct mmi_source *source); /* of the main file; "" for memory */
 
-/* Identity of one file without reading it: equal identities mean the same bytes unless somebody
- * forged times. changed_ns is 0 where that cannot be said, and such an identity must not be
- * remembered: memory (all fields but bytes are 0), and files that changed so shortly before their
- * opening that the next change could bear the same time. */
-struct mmi_file_identity {
-    uint64_t device, inode, bytes;
-    int64_t modified_ns, changed_ns;
+/* Which bytes one file has, as its kind can tell without reading them: of files device and inode,
+ * size and times; of what a server keeps its address, entity tag and length. Who compares knows
+ * nothing of that. Fixed size without padding: it is kept on disk.
+ * A weak identity shows changes but not their absence: memory; a file that changed so shortly
+ * before its opening that the next change could bear the same time; what has no entity tag. Equal
+ * weak ones mean nothing, and are not remembered: only reading tells. */
+struct mmi_identity {
+    struct mmi_hash place; /* of the file; found again by it */
+    struct mmi_hash state; /* changes when its bytes do; if weak, perhaps not */
+    uint64_t strong;       /* 1 or 0 */
 };
-struct mmi_file_identity mmi_source_identity(const struct mmi_source *source);
-bool mmi_identity_equal(const struct mmi_file_identity *a, const struct mmi_file_identity *b);
+struct mmi_identity mmi_source_identity(const struct mmi_source *source); /* of the main file */
+/* The same file with the same bytes, unless somebody forged times. false: others, or unknown. */
+bool mmi_identity_proves(const struct mmi_identity *a, const struct mmi_identity *b);
 
 /* Files opened so far: [0] is the main file, then the siblings in order of opening. name is
  * relative to the main file's folder ("" for memory). false = no such index. */
 struct mmi_source_file {
     const char *name;
     const mm_source *reader;
-    struct mmi_file_identity identity;
+    struct mmi_identity identity;
 };
 bool mmi_source_file(const struct mmi_source *source, size_t index, struct mmi_source_file *file);
-/* True when every opened file is as it was at its opening. Asked after reading: a source that is
+/* The siblings opened so far, in order: their names, each with its NUL, into names (NULL: nowhere).
+ * Returns the bytes. Then the other way: open all that can be opened; the first failure, as of
+ * mm_source.open. */
+uint64_t mmi_source_siblings(const struct mmi_source *source, char *names);
+mm_status mmi_source_open_siblings(struct mmi_source *source, const char *names, uint64_t bytes,
+                                   mm_error *err);
+/* True when no opened file shows a change since its opening. Asked after reading: a source that is
  * being rewritten is MM_SOURCE_CHANGED, not half of each. */
 bool mmi_source_unchanged(const struct mmi_source *source);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <artifact/fixture.h>
+#include <support/served.h>
 
 static struct fixture g;
 static const struct mmi_hash content = {0x1234, 0x5678};
@@ -38,7 +39,7 @@ static struct mmi_source *open_aged(const char *first, const char *second) {
         bool aged = true;
         struct mmi_source_file file;
         for (size_t i = 0; mmi_source_file(source, i, &file); i++) {
-            aged = aged && file.identity.changed_ns != 0;
+            aged = aged && file.identity.strong;
         }
         if (aged) {
             return source;
@@ -133,19 +134,116 @@ static void test_what_is_not_remembered(void **state) {
     mmi_source_close(source);
     /* A file that may be written again within the same tick of its times. */
     char path[SCRATCH_ROOM];
-    struct mmi_file_identity identity;
+    struct mmi_identity identity;
     scratch_path(&g.scratch, "m.onnx", path);
     do {
         scratch_text(&g.scratch, "m.onnx", "young");
         assert_int_equal(mmi_source_open(&g.world.env, path, NULL, 0, &source, &g.err), MM_OK);
         identity = mmi_source_identity(source);
-        if (identity.changed_ns == 0) {
+        if (!identity.strong) {
             mmi_store_remember(g.store, source, content);
         }
         mmi_source_close(source);
-    } while (identity.changed_ns != 0);
+    } while (identity.strong);
     assert_false(recall());
 }
+
+/* ---- A kind of its own ---------------------------------------------------------------------- */
+
+static bool recall_served(struct served *served) {
+    struct mmi_hash found = {0, 0};
+    struct mmi_source *source;
+    assert_int_equal(served_open(&g.world.env, served, &source, &g.err), MM_OK);
+    bool known = mmi_store_recall(g.store, source, &found);
+    assert_true(!known || mmi_hash_equal(found, content));
+    assert_int_equal(served->arrived, 0); /* no byte was read for it */
+    mmi_source_close(source);
+    return known;
+}
+
+static void remember_served(struct served *served) {
+    struct mmi_source *source;
+    assert_int_equal(served_open(&g.world.env, served, &source, &g.err), MM_OK);
+    mmi_store_remember(g.store, source, content);
+    mmi_source_close(source);
+}
+
+/* An entity tag tells what times tell of a file, here and after a restart; another address, another
+ * tag or another length is another content. */
+static void test_an_entity_tag(void **state) {
+    (void)state;
+    for (int on_disk = 1; on_disk >= 0; on_disk--) {
+        g.config.cache_dir = on_disk ? g.config.cache_dir : NULL;
+        fixture_open(&g);
+        const struct served first = {.address = "served://a/m",
+                                     .tag = "v1",
+                                     .bytes = (const uint8_t *)"main",
+                                     .count = 4,
+                                     .fails_at = UINT64_MAX};
+        struct served served = first;
+        assert_false(recall_served(&served));
+        remember_served(&served);
+        assert_true(recall_served(&served));
+        fixture_reopen(&g);
+        assert_int_equal(recall_served(&served), on_disk);
+        remember_served(&served);
+        served.address = "served://b/m";
+        assert_false(recall_served(&served));
+        served = first;
+        served.tag = "v2";
+        assert_false(recall_served(&served));
+        served = first;
+        served.count = 3;
+        assert_false(recall_served(&served));
+        served = first;
+        assert_true(recall_served(&served));
+        fixture_close(&g);
+    }
+}
+
+/* Without a tag only reading tells: such a source is never taken for what it was. */
+static void test_no_entity_tag(void **state) {
+    (void)state;
+    fixture_open(&g);
+    struct served served = {.address = "served://a/m",
+                            .bytes = (const uint8_t *)"main",
+                            .count = 4,
+                            .fails_at = UINT64_MAX};
+    remember_served(&served);
+    assert_false(recall_served(&served));
+    fixture_reopen(&g);
+    assert_false(recall_served(&served));
+    assert_int_equal(count_files(g.cache, ".mms"), 0);
+    served.tag = "v1"; /* once it had one, and lost it again */
+    remember_served(&served);
+    assert_true(recall_served(&served));
+    served.tag = NULL;
+    assert_false(recall_served(&served));
+}
+
+/* A change while it is read shows, with and without a tag. */
+static void test_a_served_source_that_changes(void **state) {
+    (void)state;
+    struct served served = {.address = "served://a/m",
+                            .tag = "v1",
+                            .bytes = (const uint8_t *)"main",
+                            .count = 4,
+                            .fails_at = UINT64_MAX};
+    struct mmi_source *source;
+    assert_int_equal(served_open(&g.world.env, &served, &source, &g.err), MM_OK);
+    assert_true(mmi_source_unchanged(source));
+    served.tag = "v2";
+    assert_false(mmi_source_unchanged(source));
+    mmi_source_close(source);
+    served.tag = NULL;
+    assert_int_equal(served_open(&g.world.env, &served, &source, &g.err), MM_OK);
+    assert_true(mmi_source_unchanged(source));
+    served.count = 3;
+    assert_false(mmi_source_unchanged(source));
+    mmi_source_close(source);
+}
+
+/* ---- Damage --------------------------------------------------------------------------------- */
 
 static const char *record_path(char *path) {
     DIR *listing = opendir(g.cache);
@@ -212,6 +310,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_in_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_only_directory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_remembered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_entity_tag, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_entity_tag, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_served_source_that_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
     };

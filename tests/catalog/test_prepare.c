@@ -249,6 +249,36 @@ static void test_a_changed_source_is_not_the_version(void **state) {
     fixture_fini(&fixture);
 }
 
+/* The look before a load: an old file by its identity, a young one by its bytes. */
+static void test_comparing_reads_only_what_it_must(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 100k\nseed 3\n");
+    struct mmi_version *version = new_version(&fixture, NULL);
+    assert_true(prepare_ok(&fixture, version));
+    struct mmi_prepare_watch watch = {is_cancelled, note_progress, note_read, &fixture};
+    do { /* until the file is old enough */
+        fixture.read_bytes = 0;
+        assert_int_equal(mmi_version_compare(&fixture.preparer, version, &watch, &fixture.err),
+                         MM_OK);
+    } while (fixture.read_bytes > 0);
+    write_model(&fixture, "weights_bytes 100k\nseed 4\n");
+    assert_int_equal(mmi_version_compare(&fixture.preparer, version, &watch, &fixture.err),
+                     MM_SOURCE_CHANGED);
+    assert_true(fixture.read_bytes > 0);
+    assert_non_null(strstr(fixture.err.text, "model.echo"));
+    fixture.cancelled = true;
+    assert_int_equal(mmi_version_compare(&fixture.preparer, version, &watch, &fixture.err),
+                     MM_CANCELLED);
+    fixture.cancelled = false;
+    assert_int_equal(unlink(fixture.path), 0);
+    assert_int_equal(mmi_version_compare(&fixture.preparer, version, &watch, &fixture.err),
+                     MM_NOT_FOUND);
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
+}
+
 static void test_a_missing_source_is_named(void **state) {
     (void)state;
     struct fixture fixture;
@@ -582,6 +612,7 @@ int main(void) {
         cmocka_unit_test(test_equal_content_is_prepared_once),
         cmocka_unit_test(test_other_config_other_artifact),
         cmocka_unit_test(test_a_changed_source_is_not_the_version),
+        cmocka_unit_test(test_comparing_reads_only_what_it_must),
         cmocka_unit_test(test_a_missing_source_is_named),
         cmocka_unit_test(test_a_cancelled_preparation_leaves_nothing),
         cmocka_unit_test(test_a_backend_without_prepare_gets_the_origin),

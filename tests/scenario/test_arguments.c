@@ -193,13 +193,12 @@ static void rows_of_specs(struct fixture *f, mm_error *err) {
     SPEC("spec.data_bytes", data_bytes, (uint64_t)INT64_MAX + 1);
     SPEC("spec.evict_class", evict_class, 4);
     SPEC("spec.evict_class", evict_class, -1);
+    SPEC("spec.source_changes", source_changes, 4);
+    SPEC("spec.source_changes", source_changes, -1);
 #undef SPEC
     spec = good;
     spec.min_replicas = 2;
     BAD("spec.min_replicas", mm_register(f->mesh, &spec, &model, err));
-    spec = good;
-    spec.reserved = 1;
-    BAD("spec.reserved", mm_register(f->mesh, &spec, &model, err));
     spec = good;
     spec.backend = "tape";
     ROW(MM_NOT_FOUND, "spec.backend", mm_register(f->mesh, &spec, &model, err));

@@ -118,6 +118,7 @@ mm_model_spec calls_spec(struct sim *sim, uint32_t model, uint32_t number, uint3
     spec.backend = backends[plan->flavor];
     spec.device = plan->device >= 0 ? device_names[plan->device] : NULL;
     spec.evict_class = plan->evict_class;
+    spec.source_changes = plan->source_changes;
     spec.max_concurrency = plan->max_concurrency;
     spec.max_queued = plan->max_queued;
     spec.idle_ttl_ns = plan->idle_ttl_ns;

@@ -99,6 +99,8 @@ static void make_model(uint64_t *chance, struct scenario *s, uint32_t m) {
     model->warm = chance_percent(chance, 15);
     model->replicas = chance_percent(chance, 15) ? 2 + (uint32_t)chance_below(chance, 2) : 0;
     model->min_replicas = (uint32_t)chance_below(chance, model->replicas + 1);
+    /* The contents never change: what is tried is the look before each load. */
+    model->source_changes = chance_percent(chance, 20) ? (int32_t)chance_below(chance, 4) : 0;
     if (s->no_threads) {
         model->idle_ttl_ns = 0;
         model->preload = false;
@@ -330,6 +332,7 @@ static void print_model(const struct scenario *s, uint32_t m) {
         printf(", device %d", model->device);
     }
     print_setting("class", (uint64_t)model->evict_class);
+    print_setting("source_changes", (uint64_t)model->source_changes);
     print_setting("max_concurrency", model->max_concurrency);
     print_setting("max_queued", model->max_queued);
     print_setting("replicas", model->replicas);

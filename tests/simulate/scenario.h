@@ -37,7 +37,7 @@ struct model_plan {
     enum flavor flavor;
     struct content contents[MOST_CONTENTS];
     int device; /* the only one that it may use; -1 = any */
-    int32_t evict_class;
+    int32_t evict_class, source_changes;
     uint32_t replicas, min_replicas;
     uint32_t max_concurrency, max_queued;
     uint64_t idle_ttl_ns, min_residency_ns;

@@ -131,6 +131,7 @@ static bool simplify_models(struct shrinker *shrinker) {
         SIMPLER(models[m].replicas, 0);
         SIMPLER(models[m].device, -1);
         SIMPLER(models[m].evict_class, 0);
+        SIMPLER(models[m].source_changes, 0);
         SIMPLER(models[m].max_concurrency, 0);
         SIMPLER(models[m].max_queued, 0);
         SIMPLER(models[m].idle_ttl_ns, 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <source/source.h>
 #include <support/scratch.h>
+#include <support/served.h>
 #include <support/world.h>
 
 #include <errno.h>
@@ -69,7 +70,7 @@ static void test_file(void **state) {
     struct mmi_source_file file;
     assert_true(mmi_source_file(source, 0, &file));
     assert_string_equal(file.name, "m.onnx");
-    assert_int_equal(file.identity.bytes, 10);
+    assert_int_equal(file.reader->bytes, 10);
     assert_false(mmi_source_file(source, 1, &file));
     mmi_source_close(source);
     mmi_source_close(NULL);
@@ -87,7 +88,7 @@ static void test_memory(void **state) {
     mm_source sibling;
     assert_int_equal(open_sibling(source, "other", &sibling), MM_NOT_FOUND);
     assert_true(mmi_source_unchanged(source));
-    assert_int_equal(mmi_source_identity(source).changed_ns, 0);
+    assert_false(mmi_source_identity(source).strong);
     mmi_source_close(source);
     assert_int_equal(mmi_source_open(&world.env, NULL, NULL, 0, &source, &err), MM_OK);
     expect_content(mmi_source_reader(source), "");
@@ -258,8 +259,6 @@ static void test_source_changes_while_reading(void **state) {
     mmi_source_close(source);
 }
 
-/* A file just written may be written again within the same tick of its times: its identity says so.
- * Asked again it ages. */
 struct watched {
     uint64_t read, cancel_at; /* bytes */
 };
@@ -302,9 +301,50 @@ static void test_a_watch_is_told_and_asked(void **state) {
     free(to);
 }
 
+/* What arrives in order is read as it arrives: no read waits for later bytes, all of it comes once,
+ * and going back is another download. */
+static void test_reads_follow_a_download(void **state) {
+    (void)state;
+    enum { BYTES = 20500, STEP = 700 };
+    static uint8_t bytes[BYTES], to[BYTES];
+    for (size_t i = 0; i < BYTES; i++) {
+        bytes[i] = (uint8_t)(i * 7);
+    }
+    struct served served = {
+        .address = "served://a/m", .bytes = bytes, .count = BYTES, .fails_at = UINT64_MAX};
+    struct mmi_source *source;
+    assert_int_equal(served_open(&world.env, &served, &source, &err), MM_OK);
+    struct watched watched = {.cancel_at = UINT64_MAX};
+    struct mmi_source_watch watch = {is_cancelled, note_read, &watched};
+    mmi_source_watch(source, &watch);
+    const mm_source *reader = mmi_source_reader(source);
+    for (uint64_t at = 0; at < BYTES; at += STEP) {
+        uint64_t count = at + STEP < BYTES ? STEP : BYTES - at;
+        assert_int_equal(reader->read(reader->ctx, at, to + at, count, &err), MM_OK);
+        assert_in_range(served.arrived, at + count, at + count + SERVED_PACKET - 1);
+        assert_int_equal(watched.read, at + count);
+    }
+    assert_memory_equal(to, bytes, BYTES);
+    assert_int_equal(served.downloads, 1);
+    assert_int_equal(reader->read(reader->ctx, 0, to, BYTES, &err), MM_OK);
+    assert_int_equal(served.downloads, 2);
+    /* A cancel is seen before the next packet; a broken connection is the read's failure. */
+    watched = (struct watched){.cancel_at = 5000};
+    assert_int_equal(reader->read(reader->ctx, 0, to, BYTES, &err), MM_CANCELLED);
+    assert_int_equal(served.arrived, 5000);
+    watched = (struct watched){.cancel_at = UINT64_MAX};
+    served.fails_at = 7500;
+    assert_int_equal(reader->read(reader->ctx, 0, to, BYTES, &err), MM_IO);
+    assert_int_equal(watched.read, 7000);
+    mmi_source_close(source);
+    assert_int_equal(served.opened, 0);
+}
+
+/* A file just written may be written again within the same tick of its times: its identity says so.
+ * Asked again it ages. */
 static void test_identity_of_a_young_file(void **state) {
     (void)state;
-    struct mmi_file_identity identity;
+    struct mmi_identity identity;
     struct mmi_source *source;
     do { /* once is enough unless this process sleeps in between */
         scratch_text(&scratch, "m.onnx", "young");
@@ -312,17 +352,24 @@ static void test_identity_of_a_young_file(void **state) {
         identity = mmi_source_identity(source);
         assert_true(mmi_source_unchanged(source));
         mmi_source_close(source);
-    } while (identity.changed_ns != 0);
+    } while (identity.strong);
     do {
         assert_int_equal(open_named("m.onnx", &source), MM_OK);
         identity = mmi_source_identity(source);
         mmi_source_close(source);
-    } while (identity.changed_ns == 0);
+    } while (!identity.strong);
     assert_int_equal(open_named("m.onnx", &source), MM_OK);
-    struct mmi_file_identity later = mmi_source_identity(source);
-    assert_true(mmi_identity_equal(&identity, &later));
-    later.inode++;
-    assert_false(mmi_identity_equal(&identity, &later));
+    struct mmi_identity later = mmi_source_identity(source);
+    assert_true(mmi_identity_proves(&identity, &later));
+    later.place.low++;
+    assert_false(mmi_identity_proves(&identity, &later));
+    later = identity;
+    later.state.high++;
+    assert_false(mmi_identity_proves(&identity, &later));
+    later = identity;
+    later.strong = 0; /* equal, which proves nothing */
+    assert_false(mmi_identity_proves(&identity, &later));
+    assert_false(mmi_identity_proves(&later, &identity));
     mmi_source_close(source);
 }
 
@@ -359,6 +406,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_names_that_only_look_bad, setup, teardown),
         cmocka_unit_test_setup_teardown(test_source_changes_while_reading, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_watch_is_told_and_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reads_follow_a_download, setup, teardown),
         cmocka_unit_test_setup_teardown(test_identity_of_a_young_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
     };
