@@ -144,7 +144,7 @@ struct mmi_prepared {
     struct mmi_key key;
     struct mmi_build *others; /* a version's first build that does not serve the whole mesh: memory
                                  for the others, mmi_builds_new; else NULL */
-    char *siblings; /* NULL: none, or the version has them */
+    char *siblings;           /* NULL: none, or the version has them */
     uint64_t siblings_bytes;
 };
 /* NULL = out of memory. */
