@@ -65,12 +65,16 @@ static uint64_t now(void *user) {
 static mm_status create(struct sim *sim, mm_error *err) {
     const struct scenario *s = sim->scenario;
     mm_device_options devices[MOST_DEVICES];
-    char names[MOST_DEVICES][16];
+    char names[MOST_DEVICES][16], cache[DISK_PATH_BYTES];
     for (uint32_t i = 0; i < s->device_count; i++) {
         snprintf(names[i], sizeof(names[i]), "%s/d%u", s->devices[i].sim ? "sim" : "host", i);
         devices[i] = (mm_device_options)MM_DEVICE_OPTIONS_INIT;
         devices[i].name = names[i];
         devices[i].budget_bytes = s->devices[i].budget_bytes;
+        devices[i].sim_ns_per_mib = s->devices[i].in_ns_per_mib;
+        devices[i].sim_out_ns_per_mib = s->devices[i].out_ns_per_mib;
+        devices[i].sim_copy_latency_ns = s->devices[i].latency_ns;
+        devices[i].sim_load_delay_ns = s->devices[i].load_delay_ns;
         sim->most_budget[i] = s->devices[i].budget_bytes;
     }
     mm_mesh_options options = MM_MESH_OPTIONS_INIT;
@@ -82,7 +86,13 @@ static mm_status create(struct sim *sim, mm_error *err) {
     options.load_threads = s->load_threads;
     options.prepare_threads = s->prepare_threads;
     options.idle_evict = s->idle_evict;
-    options.artifact_budget_bytes = 128 * MIB;
+    options.artifact_budget_bytes = s->artifact_budget_bytes;
+    if (s->cache) {
+        disk_cache_path(cache);
+        options.cache_dir = cache;
+        options.cache_budget_bytes = s->cache_budget_bytes;
+    }
+    options.max_signatures = s->max_signatures;
     options.description_budget_bytes = s->description_budget_bytes;
     options.prepare_budget_bytes = s->prepare_budget_bytes;
     options.drain_grace_ns = s->drain_grace_ns;
@@ -107,14 +117,29 @@ static mm_status add_backends(struct sim *sim, mm_error *err) {
     return MM_OK;
 }
 
-mm_model_spec calls_spec(struct sim *sim, uint32_t model, uint32_t number, uint32_t *content) {
+/* The content, from memory or from wherever the file is by then. */
+static void set_source(struct sim *sim, uint32_t model, uint32_t number, mm_model_spec *spec,
+                       struct life *life) {
+    const struct model_plan *plan = &sim->scenario->models[model];
+    const struct content *content = &plan->contents[number % MOST_CONTENTS];
+    *life = (struct life){.content = content->id, .begun_step = sim->step};
+    if (plan->file) {
+        disk_model_path(model, sim->model_paths[model]);
+        spec->source = sim->model_paths[model];
+        life->content = 0;
+        life->numbers = 1u << sim->file_number[model];
+    } else {
+        spec->data = content;
+        spec->data_bytes = sizeof(*content);
+    }
+}
+
+mm_model_spec calls_spec(struct sim *sim, uint32_t model, uint32_t number, struct life *life) {
     static const char *const backends[FLAVORS] = {"sim", "sim-own", "sim-nested"};
     const struct model_plan *plan = &sim->scenario->models[model];
-    const struct content *source = &plan->contents[number % MOST_CONTENTS];
     mm_model_spec spec = MM_MODEL_SPEC_INIT;
     spec.name = model_names[model];
-    spec.data = source;
-    spec.data_bytes = sizeof(*source);
+    set_source(sim, model, number, &spec, life);
     spec.backend = backends[plan->flavor];
     spec.device = plan->device >= 0 ? device_names[plan->device] : NULL;
     spec.evict_class = plan->evict_class;
@@ -126,7 +151,6 @@ mm_model_spec calls_spec(struct sim *sim, uint32_t model, uint32_t number, uint3
     spec.flags = (plan->pinned ? MM_MODEL_PINNED : 0u) | (plan->preload ? MM_MODEL_PRELOAD : 0u);
     spec.replicas = sim->no_replicas ? 0 : plan->replicas;
     spec.min_replicas = (uint32_t)mmi_min_u64(spec.replicas, plan->min_replicas);
-    *content = source->id;
     return spec;
 }
 
@@ -139,9 +163,9 @@ static struct registration *enroll(struct sim *sim, uint32_t model, uint32_t num
     }
     struct registration *registration = &sim->registrations[sim->registration_count++];
     *registration = (struct registration){.model = model, .life_count = 1};
-    uint32_t content;
-    mm_model_spec spec = calls_spec(sim, model, number, &content);
-    registration->lives[0] = (struct life){content, true, true, false, sim->step, sim->step};
+    mm_model_spec spec = calls_spec(sim, model, number, &registration->lives[0]);
+    registration->lives[0].ended = registration->lives[0].worked = true;
+    registration->lives[0].ended_step = sim->step;
     registration->surely_pinned = sim->scenario->models[model].pinned; /* until somebody unpins */
     *status = mm_register(sim->mesh, &spec, &registration->handle, err);
     if (*status == MM_UNSUPPORTED && spec.replicas > 1) {
@@ -178,6 +202,8 @@ void calls_setup(struct sim *sim) {
         }
         mm_mesh_free(&sim->mesh);
         sim->mesh = NULL;
+    } else {
+        values_begin_mesh(sim);
     }
     if (sim->quiet_faults) {
         memset(sim->counts, 0, sizeof(sim->counts));
@@ -188,46 +214,53 @@ void calls_setup(struct sim *sim) {
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
-void calls_request(struct sim *sim, struct call *call) {
-    const struct act *act = call->act;
-    call->input = (mm_value){.name = "x",
-                             .dtype = MM_F32,
-                             .rank = 2,
-                             .shape = {1, act->elements},
-                             .data = call->x,
-                             .bytes = act->elements * sizeof(float)};
-    call->request = (mm_request)MM_REQUEST_INIT;
-    call->request.inputs = &call->input;
-    call->request.input_count = 1;
-    call->request.priority = act->priority;
-    call->request.deadline_ns = call->deadline_ns;
-    call->request.binding = call->binding;
-    call->response = (mm_response)MM_RESPONSE_INIT;
-    call->oldest_life = judge_oldest_life(call->registration, sim->step);
-}
-
 static void infer(struct sim *sim, struct call *call) {
-    calls_request(sim, call);
-    call->may_wait = call->deadline_ns != MM_NO_WAIT;
+    values_request(sim, call);
+    call->may_wait |= call->deadline_ns != MM_NO_WAIT;
     mm_status status = mm_infer(sim->mesh, call->registration->handle, &call->request,
                                 &call->response, &call->error);
     judge(sim, call, status, &call->error);
 }
 
-static void bind(struct sim *sim, struct call *call) {
-    const char *name = "x";
+static mm_status make_binding(struct sim *sim, struct call *call) {
+    const char *names[2];
+    uint32_t count = values_names(call, names);
     uint64_t deadline_ns = call->deadline_ns;
     call->deadline_ns = 0; /* of the inference alone */
     call->may_wait = true;
-    mm_status status = mm_bind(sim->mesh, call->registration->handle, &name, 1, NULL, 0,
-                               &call->binding, &call->error);
+    call->wanted = call->act->wanted;
+    bool all = call->wanted == WANTED_ALL;
+    mm_status status =
+        mm_bind(sim->mesh, call->registration->handle, names, count,
+                all ? NULL : values_wanted[call->wanted],
+                all ? 0 : values_wanted_count[call->wanted], &call->binding, &call->error);
     if (status != MM_OK) {
         call->binding = NULL;
-        judge(sim, call, status, &call->error);
-        return;
+        return status;
     }
     call->begun_step = sim->step;
     call->deadline_ns = deadline_ns;
+    return MM_OK;
+}
+
+/* One binding serves many requests at once, whatever becomes of the model between them. */
+static void bind(struct sim *sim, struct call *call) {
+    struct registration *registration = call->registration;
+    if (registration->binding && call->act->keeps) {
+        call->binding = registration->binding;
+        call->wanted = registration->bound;
+    } else {
+        mm_status status = make_binding(sim, call);
+        if (status != MM_OK) {
+            judge(sim, call, status, &call->error);
+            return;
+        }
+    }
+    if (call->act->keeps && !registration->binding) {
+        registration->binding = call->binding;
+        registration->bound = call->wanted;
+    }
+    call->binding_kept = call->binding == registration->binding;
     infer(sim, call);
 }
 
@@ -238,24 +271,49 @@ static void evict(struct sim *sim, struct call *call) {
     judge(sim, call, calls_evict(sim, call), &call->error);
 }
 
-void calls_update_begins(struct sim *sim, struct call *call, uint32_t content) {
+mm_model_spec calls_update_begins(struct sim *sim, struct call *call, uint32_t *flags) {
     struct registration *registration = call->registration;
+    const struct act *act = call->act;
     call->life = registration->life_count++;
-    registration->lives[call->life] = (struct life){.content = content, .begun_step = sim->step};
-    registration->surely_pinned &= sim->scenario->models[registration->model].pinned;
+    struct life *life = &registration->lives[call->life];
+    mm_model_spec spec = calls_spec(sim, act->model, act->number, life);
+    *flags = act->replace ? MM_UPDATE_REPLACE : 0u;
+    if (act->sparse) { /* all else stays as it was, a pin too */
+        spec = (mm_model_spec)MM_MODEL_SPEC_INIT;
+        set_source(sim, act->model, act->number, &spec, life);
+        return spec;
+    }
+    *flags |= act->reset ? MM_UPDATE_RESET : 0u;
+    bool pinned = sim->scenario->models[registration->model].pinned;
+    registration->surely_pinned &= pinned || !act->reset;
     sim->class_moved[registration->model] = true;
+    return spec;
 }
 
 static void update(struct sim *sim, struct call *call) {
-    uint32_t content;
-    mm_model_spec spec = calls_spec(sim, call->act->model, call->act->number, &content);
-    calls_update_begins(sim, call, content);
-    call->deadline_ns = 0;
+    uint32_t flags;
+    mm_model_spec spec = calls_update_begins(sim, call, &flags);
+    mm_async async = MM_ASYNC_INIT;
+    call->deadline_ns = call->act->tells && call->deadline_ns != MM_NO_WAIT ? call->deadline_ns : 0;
+    async.deadline_ns = call->deadline_ns;
     call->may_wait = true;
-    mm_status status =
-        mm_update(sim->mesh, call->registration->handle, &spec,
-                  call->act->replace ? MM_UPDATE_REPLACE : 0, NULL, NULL, &call->error);
+    mm_status status = mm_update(sim->mesh, call->registration->handle, &spec, flags,
+                                 call->act->tells ? &async : NULL, NULL, &call->error);
     judge(sim, call, status, &call->error);
+}
+
+static void change_file(struct sim *sim, struct call *call) {
+    uint32_t model = call->act->model, number = call->act->number % MOST_CONTENTS;
+    if (!sim->scenario->models[model].file) {
+        return;
+    }
+    disk_change(sim, model, call->act->change, number);
+    for (uint32_t i = 0; i < sim->registration_count; i++) {
+        struct registration *registration = &sim->registrations[i];
+        for (uint32_t k = 0; k < registration->life_count && registration->model == model; k++) {
+            registration->lives[k].numbers |= 1u << sim->file_number[model];
+        }
+    }
 }
 
 static void leave_and_return(struct sim *sim, struct call *call) {
@@ -353,12 +411,19 @@ static void describe(struct sim *sim, struct call *call) {
 }
 
 static void sizes(struct sim *sim, struct call *call) {
-    calls_request(sim, call);
+    values_request(sim, call);
     call->may_wait = true;
-    mm_value value = {0};
-    uint32_t count;
+    mm_value values[2] = {{0}};
+    uint32_t count, wanted = values_wanted_count[call->wanted];
     mm_status status = mm_output_bytes(sim->mesh, call->registration->handle, &call->request,
-                                       &value, NULL, 1, &count, &call->error);
+                                       values, NULL, 2, &count, &call->error);
+    for (uint32_t i = 0; status == MM_OK && i < wanted; i++) {
+        bool z = values_wanted[call->wanted][i][0] == 'z';
+        if (count != wanted || values[i].bytes != (z ? 2 : 1) * sizeof(int64_t)) {
+            sim_fail(sim, "answer", "call %u: output %u of %u would have %llu bytes", call->index,
+                     i, count, (unsigned long long)values[i].bytes);
+        }
+    }
     judge(sim, call, status, &call->error);
 }
 
@@ -421,6 +486,7 @@ static void make(struct sim *sim, struct call *call) {
         [ACT_DESCRIBE] = describe,
         [ACT_SIZES] = sizes,
         [ACT_BIND] = bind,
+        [ACT_FILE] = change_file,
         [ACT_LOOK] = look,
         [ACT_CLOSE] = close_mesh,
         [ACT_STOP] = stop,
@@ -436,8 +502,13 @@ static void make(struct sim *sim, struct call *call) {
     call->deadline_ns = calls_deadline(sim, call->act);
     bool async = call->act->async && kind == ACT_UPDATE;
     (async ? op_async : makers[kind])(sim, call);
-    mm_response_free(&call->response);
-    mm_binding_free(call->binding);
+    bool dropped = call->accepted && call->act->after == AFTER_DROP;
+    if (!dropped) {
+        values_end(sim, call);
+    }
+    if (!call->binding_kept) {
+        mm_binding_free(call->binding);
+    }
     call->may_wait = false;
     call->returned = true;
     call->ended_step = sim->step;
@@ -499,6 +570,7 @@ void calls_finish(struct sim *sim) {
         }
         op_fetch_all(sim);
     }
+    values_end_mesh(sim);
     sim->freeing = true;
     mm_status status = mm_mesh_free(&sim->mesh);
     story(sim, "free: %s", mm_status_name(status));
@@ -506,4 +578,36 @@ void calls_finish(struct sim *sim) {
         sim_fail(sim, "status", "free: %s", mm_status_name(status));
     }
     op_free_all(sim);
+    for (uint32_t i = 0; i < sim->registration_count; i++) {
+        mm_binding_free(sim->registrations[i].binding);
+    }
+}
+
+/* ---- Who wants what -------------------------------------------------------------------------- */
+
+bool calls_tells(const struct call *call) {
+    return call->act->kind != ACT_UPDATE || call->act->tells;
+}
+
+bool calls_want(const struct sim *sim, uint32_t model) {
+    const struct scenario *s = sim->scenario;
+    uint32_t before = (model + s->model_count - 1) % s->model_count;
+    if (s->models[model].preload || s->models[before].flavor == FLAVOR_NESTED) {
+        return true;
+    }
+    for (uint32_t i = 0; i < s->act_count; i++) {
+        const struct call *call = &sim->calls[i];
+        if (!call->begun || !call->registration || call->registration->model != model) {
+            continue;
+        }
+        enum act_kind kind = call->act->kind;
+        bool wants = kind == ACT_INFER || kind == ACT_INFER_ASYNC || kind == ACT_LOAD ||
+                     kind == ACT_BIND || kind == ACT_UPDATE ||
+                     kind == ACT_PIN; /* pinned bytes do not count as free */
+        bool ended = call->returned && call->ended_step < sim->step;
+        if (wants && (!ended || call->act->after == AFTER_DROP || kind == ACT_UPDATE)) {
+            return true;
+        }
+    }
+    return false;
 }
