@@ -158,8 +158,8 @@ MUTATIONS = {
     'copies that are idle take turns': (
         'lib/residency/instance.c',
         '    } else if (model_ns >= ttl_ns) {\n        leave_idle(res, instance->version);\n',
-        '    } else if (own_ns >= ttl_ns) {\n        mmi_instance_leave(res, instance, MMI_REASON_IDLE, '
-        'NULL);\n'),
+        '    } else if (own_ns >= ttl_ns) {\n'
+        '        mmi_instance_leave(res, instance, MMI_REASON_IDLE, NULL);\n'),
     'who asks about a model brings it back': (
         'lib/residency/request.c',
         '    waiter->model = model;\n    waiter->counts_as_miss',

@@ -356,7 +356,7 @@ static void alone_main(void *ctx) {
 
 void schedule_run(struct sim *sim) {
     sim->finish = alone_main;
-    run_alone(sim, "setup", calls_setup);
+    run_alone(sim, "setup", setup_mesh);
     if (!sim->failed && sim->mesh) {
         run_calls(sim);
         if (!sim->failed) {

@@ -10,6 +10,7 @@
  *   faults.c     the allocator, and everything that fails or takes time
  *   disk.c       sources in files, the cache directory
  *   backend.c    models whose answers show whose weights they ran on
+ *   setup.c      the mesh, its devices and models
  *   calls.c      the public calls, each on a thread of its own;  op.c  what becomes of ops;
  *                values.c  what goes in and comes out
  *   judge.c      may a call end so, and is the answer right
@@ -242,9 +243,20 @@ uint32_t backend_attached(const struct sim *sim, uint32_t model);
 /* Attached, and of that content's model, from before that step? */
 bool backend_holds(const struct sim *sim, uint32_t model, uint64_t before_step);
 
+/* ---- setup.c ------------------------------------------------------------------------------- */
+
+extern const char *const setup_models[MOST_MODELS], *const setup_devices[MOST_DEVICES];
+void setup_mesh(struct sim *sim); /* on a thread: the mesh and its models */
+mm_model_spec setup_spec(struct sim *sim, uint32_t model, uint32_t number, struct life *life);
+/* The content, from memory or from wherever the file is by then. */
+void setup_source(struct sim *sim, uint32_t model, uint32_t number, mm_model_spec *spec,
+                  struct life *life);
+/* Register a name; NULL when it failed. */
+struct registration *setup_enroll(struct sim *sim, uint32_t model, uint32_t number,
+                                  mm_status *status, mm_error *err);
+
 /* ---- calls.c -------------------------------------------------------------------------------- */
 
-void calls_setup(struct sim *sim); /* on a thread: the mesh and its models */
 void calls_begin(struct sim *sim); /* the next act, on a thread of its own */
 bool calls_left(struct sim *sim);
 void calls_finish(struct sim *sim); /* on a thread: ends the mesh */
@@ -253,7 +265,6 @@ bool calls_want(const struct sim *sim, uint32_t model);
 /* Has its op an mm_async, so that somebody may be told? */
 bool calls_tells(const struct call *call);
 uint64_t calls_deadline(const struct sim *sim, const struct act *act);
-mm_model_spec calls_spec(struct sim *sim, uint32_t model, uint32_t number, struct life *life);
 /* What an update brings, and its flags. */
 mm_model_spec calls_update_begins(struct sim *sim, struct call *call, uint32_t *flags);
 /* Bounds of a call, and how the library spells them. */
