@@ -163,6 +163,9 @@ static mm_status slot_prepare(void *state, const mm_source *source, const char *
     if (source->bytes != sizeof(content)) {
         return mmi_fail(err, MM_INVALID_MODEL, "%llu bytes", (unsigned long long)source->bytes);
     }
+    const uint32_t *changes = the_sim->file_changes;
+    uint32_t before[MOST_MODELS];
+    memcpy(before, changes, sizeof(before));
     MMI_TRY(source->read(source->ctx, 0, &content, sizeof(content), err));
     bool late;
     mm_status status = enter("prepare", POINT_PREPARE, &content, &late, err);
@@ -178,6 +181,8 @@ static mm_status slot_prepare(void *state, const mm_source *source, const char *
             status = mmi_error_copy(err, &own);
         }
     }
+    uint32_t model = model_of(&content);
+    the_sim->current->torn = before[model] != changes[model] ? content.id : 0;
     return leave("prepare", &content, status);
 }
 
@@ -219,6 +224,10 @@ static mm_status slot_open(void *state, void *model_, const mm_artifact *artifac
     the_sim->models_open++;
     bool late;
     mm_status status = enter("open", POINT_OPEN, &model->content, &late, err);
+    if (artifact->source && the_sim->current->torn == model->content.id) {
+        sim_fail(the_sim, "source", "m%u: its file changed while it was read, and it is opened",
+                 model_of(&model->content));
+    }
     if (artifact->weights_bytes != model->content.weights_bytes) {
         sim_fail(the_sim, "backend", "open of m%u: %llu bytes of weights",
                  model_of(&model->content), (unsigned long long)artifact->weights_bytes);

@@ -115,7 +115,10 @@ void disk_change(struct sim *sim, uint32_t model, enum file_change change, uint3
     }
     bool whole = change == FILE_IN_PLACE || change == FILE_REPLACED;
     sim->file_number[model] = whole ? number : MOST_CONTENTS;
-    sim->file_changed[model] |= sim->created;
+    sim->file_changes[model] += sim->created;
+    for (uint32_t i = 0; i < sim->thread_count; i++) { /* it may be as it was */
+        sim->thread[i].torn = 0;
+    }
     story(sim, "the file of m%u: %s m%u.%u", model, disk_change_name(change), model, number);
 }
 

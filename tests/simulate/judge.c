@@ -132,6 +132,11 @@ static bool some_stay(const struct sim *sim) {
     return false;
 }
 
+/* Less memory for prepared models than they may need. */
+static bool small_store(const struct sim *sim) {
+    return sim->scenario->artifact_budget_bytes < UINT64_C(16) << 20;
+}
+
 /* What comes of a file that changes, and of less memory for prepared models than they need. */
 static bool of_store(const struct sim *sim, const struct call *call, mm_status status) {
     uint32_t model = call->act->model;
@@ -139,9 +144,9 @@ static bool of_store(const struct sim *sim, const struct call *call, mm_status s
     case MM_INVALID_MODEL:
     case MM_NOT_FOUND:
     case MM_SOURCE_CHANGED:
-        return sim->scenario->models[model].file && sim->file_changed[model];
+        return sim->scenario->models[model].file && sim->file_changes[model] > 0;
     case MM_NO_SPACE:
-        return sim->scenario->artifact_budget_bytes < UINT64_C(16) << 20;
+        return small_store(sim);
     default:
         return false;
     }
@@ -169,7 +174,7 @@ static bool expected(const struct sim *sim, const struct call *call, mm_status s
         return sim->scenario->max_queued > 0 ||
                sim->scenario->models[call->act->model].max_queued > 0;
     case MM_TOO_LARGE: /* an update needs room for both */
-        return kind == ACT_UPDATE ||
+        return kind == ACT_UPDATE || small_store(sim) ||
                ((kind < ACT_UPDATE || kind == ACT_BIND) && !fits_anywhere(sim, call->act->model));
     case MM_ALL_PINNED:
         return (kind <= ACT_UPDATE || kind == ACT_BIND) && some_stay(sim);

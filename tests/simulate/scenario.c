@@ -54,7 +54,7 @@ static void make_content(uint64_t *chance, const struct model_plan *model, uint3
                          struct content *content) {
     *content = (struct content){.magic = CONTENT_MAGIC, .id = id, .groups = 1};
     if (model->flavor == FLAVOR_OWN) {
-        content->weights_bytes = ONE_OF(chance, 0, 0, 4 * KIB);
+        content->weights_bytes = ONE_OF(chance, 0, 0, 4 * KIB, 20 * KIB);
         content->own_bytes =
             ONE_OF(chance, 100 * KIB, 500 * KIB, 500 * KIB, 700 * KIB, 700 * KIB, 1100 * KIB);
         if (chance_percent(chance, 10)) {
@@ -118,11 +118,15 @@ static void make_delays(uint64_t *chance, struct device_plan *device) {
 
 /* What costs time: most seeds have none of it. */
 static void make_store(uint64_t *chance, struct scenario *s) {
-    s->files = chance_percent(chance, 10);
+    s->files = chance_percent(chance, 12);
     s->cache = chance_percent(chance, 4);
     s->cache_budget_bytes = ONE_OF(chance, 0, 3 * MIB, 3 * MIB);
-    s->artifact_budget_bytes =
-        chance_percent(chance, 25) ? ONE_OF(chance, 2200 * KIB, 3 * MIB) : 128 * MIB;
+    s->artifact_budget_bytes = 128 * MIB;
+    if (s->files && chance_percent(chance, 70)) { /* so that the file is read again */
+        s->artifact_budget_bytes = ONE_OF(chance, 64 * KIB, 64 * KIB, 400 * KIB);
+    } else if (chance_percent(chance, 20)) {
+        s->artifact_budget_bytes = ONE_OF(chance, 400 * KIB, 2200 * KIB, 3 * MIB);
+    }
 }
 
 static void make_mesh(uint64_t *chance, struct scenario *s) {

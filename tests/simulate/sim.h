@@ -53,6 +53,7 @@ struct sim_thread {
     uint64_t woken_step;         /* by another thread, last */
     struct sim_thread *joined;
     uint64_t priority;
+    uint32_t torn; /* id of a content that it prepared, whose file changed meanwhile; 0 = none */
     struct call *call;   /* that it makes; NULL: one of the mesh's own */
     unsigned slot_depth; /* backend calls that it is inside of */
     unsigned own_work;   /* of the simulation: it may wait for a device */
@@ -165,8 +166,8 @@ struct sim {
     } stamps[MOST_STAMPS]; /* when files changed */
     uint32_t stamp_count;
     uint64_t file_clock_ns;
-    uint32_t file_number[MOST_MODELS]; /* of the content; MOST_CONTENTS: none */
-    bool file_changed[MOST_MODELS];    /* since the beginning */
+    uint32_t file_number[MOST_MODELS];  /* of the content; MOST_CONTENTS: none */
+    uint32_t file_changes[MOST_MODELS]; /* since the beginning */
 
     /* values.c */
     struct mmi_device *place; /* where values may lie; NULL: nowhere */
