@@ -27,7 +27,9 @@ static void seen(struct sim *sim, struct call *call, mm_op *op) {
     } else if (!call->completed) {
         call->completed = true;
         call->status = status;
+        call->judging = true;
         judge(sim, call, status, &error);
+        call->judging = false;
     } else if (status != call->status) {
         sim_fail(sim, "op", "call %u: its op ended twice: %s, %s", call->index,
                  mm_status_name(call->status), mm_status_name(status));

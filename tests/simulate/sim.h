@@ -110,6 +110,7 @@ struct call {
     mm_error error;
     unsigned callbacks, fetched;
     bool called_back; /* and it has returned */
+    bool judging;     /* somebody looks at its outputs */
     uint64_t cancelled_ns;
     bool accepted, cancelled, completed, handle_freed, judged;
     bool in_slot; /* its inference runs */

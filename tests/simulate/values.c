@@ -242,6 +242,9 @@ bool values_answer(struct sim *sim, struct call *call, const int64_t **z, const 
 }
 
 void values_end(struct sim *sim, struct call *call) {
+    while (call->judging) {
+        schedule_sleep(sim, 1);
+    }
     mm_response_free(&call->response);
     if (call->stream) {
         call->may_wait = true;
