@@ -182,7 +182,9 @@ static mm_status slot_prepare(void *state, const mm_source *source, const char *
         }
     }
     uint32_t model = model_of(&content);
-    the_sim->current->torn = before[model] != changes[model] ? content.id : 0;
+    bool torn =
+        before[model] != changes[model] && the_sim->file_number[model] != number_of(&content);
+    the_sim->current->torn = torn ? content.id : 0;
     return leave("prepare", &content, status);
 }
 

@@ -118,13 +118,13 @@ static void make_delays(uint64_t *chance, struct device_plan *device) {
 
 /* What costs time: most seeds have none of it. */
 static void make_store(uint64_t *chance, struct scenario *s) {
-    s->files = chance_percent(chance, 12);
+    s->files = chance_percent(chance, 9);
     s->cache = chance_percent(chance, 4);
     s->cache_budget_bytes = ONE_OF(chance, 0, 3 * MIB, 3 * MIB);
     s->artifact_budget_bytes = 128 * MIB;
     if (s->files && chance_percent(chance, 70)) { /* so that the file is read again */
         s->artifact_budget_bytes = ONE_OF(chance, 64 * KIB, 64 * KIB, 400 * KIB);
-    } else if (chance_percent(chance, 20)) {
+    } else if (chance_percent(chance, 8)) {
         s->artifact_budget_bytes = ONE_OF(chance, 400 * KIB, 2200 * KIB, 3 * MIB);
     }
 }
@@ -265,6 +265,70 @@ static void make_act(uint64_t *chance, const struct scenario *s, const bool *all
     act->bytes = ONE_OF(chance, 2 * MIB, 2 * MIB, 3 * MIB, 4 * MIB, 8 * MIB);
 }
 
+/* Crowds: all models want the same little memory, one most of it, for as long as runs take; many
+ * give up. Nothing fails. */
+static void make_crowded(uint64_t *chance, struct scenario *s) {
+    s->files = s->cache = s->located = false;
+    s->artifact_budget_bytes = 128 * MIB;
+    s->device_count = 1;
+    s->devices[0] = (struct device_plan){.budget_bytes = 2 * MIB};
+    for (uint32_t m = 0; m < s->model_count; m++) {
+        struct model_plan *model = &s->models[m];
+        model->file = false;
+        model->device = -1;
+        for (uint32_t i = 0; i < MOST_CONTENTS; i++) {
+            struct content *content = &model->contents[i];
+            uint64_t bytes = m == 0 ? ONE_OF(chance, 1100 * KIB, 1500 * KIB)
+                                    : ONE_OF(chance, 500 * KIB, 700 * KIB, 700 * KIB, 1100 * KIB);
+            content->own_bytes = model->flavor == FLAVOR_OWN ? bytes : content->own_bytes;
+        }
+    }
+    s->slow_percent = 100;
+    s->drain_grace_ns = 1;
+    for (uint32_t i = 0; i < s->act_count; i++) {
+        if (chance_percent(chance, 40)) {
+            s->acts[i].deadline = DEADLINE_SOON;
+        }
+    }
+}
+
+/* ... and those that ask much and are stopped in the middle of it, ... */
+static void make_stopped(uint64_t *chance, struct scenario *s) {
+    uint32_t at = s->act_count / 2 + (uint32_t)chance_below(chance, s->act_count / 2);
+    for (uint32_t i = at > 6 ? at - 6 : 0; i < at + 6 && i < s->act_count; i++) {
+        s->acts[i].kind = ACT_INFER_ASYNC;
+        s->acts[i].async = s->acts[i].callback = true;
+        s->acts[i].model %= 2;
+    }
+    s->acts[at].kind = ACT_STOP;
+    s->acts[at].deadline = DEADLINE_NONE;
+    s->crowd = 40;
+}
+
+/* ... or in which models are asked what they are, also those that rest evicted because whoever
+ * wanted their memory gave up. */
+static void make_asked(uint64_t *chance, struct scenario *s) {
+    static const uint64_t questions[] = {ACT_DESCRIBE, ACT_SIZES, ACT_PREPARE};
+    s->idle_evict = false;
+    s->slow_ns = 200 * MS;
+    s->crowd = 5;
+    for (uint32_t m = 0; m < s->model_count; m++) {
+        struct model_plan *model = &s->models[m];
+        model->flavor = model->flavor == FLAVOR_NESTED ? FLAVOR_PLAIN : model->flavor;
+        model->preload = false;
+    }
+    for (uint32_t i = 0; i < s->act_count; i++) {
+        enum act_kind *kind = &s->acts[i].kind;
+        enum after *after = &s->acts[i].after;
+        *after = *after == AFTER_DROP ? AFTER_WAIT : *after;
+        if (chance_percent(chance, 40)) {
+            *kind = (enum act_kind)one_of(chance, questions, 3);
+        } else if (*kind == ACT_UPDATE || *kind == ACT_PIN) {
+            *kind = ACT_INFER;
+        }
+    }
+}
+
 /* ---- Faults ---------------------------------------------------------------------------------- */
 
 static const char *const points[POINTS] = {"alloc", "read", "write",  "device", "thread", "prepare",
@@ -330,7 +394,8 @@ void scenario_make(uint64_t seed, struct scenario *s) {
     for (unsigned k = 0; k < ACT_KINDS; k++) {
         allowed[k] = kinds[k].always || chance_percent(&chance, 50);
     }
-    allowed[ACT_FILE] &= s->files;
+    allowed[ACT_FILE] = s->files;
+    allowed[ACT_EVICT] |= s->files;
     s->act_count = chance_percent(&chance, 40)
                        ? (uint32_t)chance_between(&chance, 4, MOST_ACTS)
                        : MOST_ACTS / 2 + (uint32_t)chance_below(&chance, MOST_ACTS / 2 + 1);
@@ -341,9 +406,19 @@ void scenario_make(uint64_t seed, struct scenario *s) {
         struct act *act = &s->acts[i];
         act->kind = act->kind == ACT_CLOSE || act->kind == ACT_STOP ? ACT_INFER : act->kind;
     }
+    uint64_t profile = chance_below(&chance, 100); /* most have none */
+    if (profile < 12) {
+        make_crowded(&chance, s);
+    } else if (profile < 16) {
+        make_stopped(&chance, s);
+    } else if (profile < 20) {
+        make_crowded(&chance, s);
+        make_asked(&chance, s);
+    }
     s->faulty_setup = chance_percent(&chance, 5);
-    s->fault_count =
-        chance_percent(&chance, 60) ? (uint32_t)chance_below(&chance, MOST_FAULTS + 1) : 0;
+    s->fault_count = profile >= 20 && chance_percent(&chance, 70)
+                         ? (uint32_t)chance_below(&chance, MOST_FAULTS + 1)
+                         : 0;
     for (uint32_t i = 0; i < s->fault_count; i++) {
         make_fault(&chance, s, &s->faults[i]);
     }
