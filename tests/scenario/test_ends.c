@@ -6,7 +6,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- Requests of any width ------------------------------------------------------------------- */
 
@@ -297,27 +296,6 @@ static void test_a_cancel_between_two_waits_is_not_lost(void **state) {
     }
 }
 
-/* While its request is checked: nothing is loaded for it any more. */
-static void test_a_cancelled_check_loads_nothing(void **state) {
-    (void)state;
-    struct fixture f;
-    fixture_open(&f, NULL);
-    mm_model model = fixture_gated(&f, "m", "weights_bytes 64k\nversion m\n");
-    struct gate size;
-    gate_shut(&f, &size, MMI_ECHO_SIZE, "m");
-    static struct wide wide;
-    wide_init(&wide, &f, model, 4);
-    assert_ok(&f, wide_async(&wide));
-    gate_wait_arrived(&size, 1);
-    mm_op_cancel(wide.op);
-    gate_open(&size);
-    assert_status(&f, mm_op_wait(wide.op, 0, &f.err), MM_CANCELLED);
-    assert_int_equal(fixture_events_of(&f, "load_begin", "m"), 0);
-    assert_int_equal(atomic_load(&wide.called), 1);
-    mm_op_free(wide.op);
-    fixture_close(&f);
-}
-
 /* ---- Who drained and stays ------------------------------------------------------------------- */
 
 /* Two loads wait for a model that drains: its own next one, which is over as soon as it serves on,
@@ -522,91 +500,6 @@ static void test_stop_while_operations_begin(void **state) {
     }
 }
 
-/* A mesh whose clock holds one thread: in mm_infer_async that is between the op's making and its
- * first wait. */
-struct held {
-    struct fixture f; /* for its scripts */
-    mm_mesh *mesh;
-    struct wide wide;
-    _Atomic bool holds, arrived, stopped;
-    mm_status begun;
-};
-
-static _Thread_local bool is_held;
-
-static uint64_t held_now(void *user) {
-    struct held *held = user;
-    while (is_held && atomic_load(&held->holds)) {
-        atomic_store(&held->arrived, true);
-        sched_yield();
-    }
-    return S_NS;
-}
-
-static void *run_held(void *ctx) {
-    struct held *held = ctx;
-    mm_async async = MM_ASYNC_INIT;
-    async.callback = on_end;
-    async.user = &held->wide;
-    is_held = true;
-    held->begun = mm_infer_async(held->mesh, held->wide.model, &held->wide.request,
-                                 &held->wide.response, &async, &held->wide.op, NULL);
-    return NULL;
-}
-
-static void *run_stop(void *ctx) {
-    struct held *held = ctx;
-    assert_int_equal(mm_mesh_stop(held->mesh, 0), MM_OK);
-    atomic_store(&held->stopped, true);
-    return NULL;
-}
-
-static void held_open(struct held *held) {
-    memset(held, 0, sizeof(*held));
-    fixture_open(&held->f, NULL);
-    mm_device_options device = fixture_host("host", 8 * MIB);
-    mm_mesh_options options = MM_MESH_OPTIONS_INIT;
-    options.devices = &device;
-    options.device_count = 1;
-    struct mmi_world world = {.now = held_now, .user = held};
-    assert_int_equal(mmi_mesh_create(&options, &world, &held->mesh, NULL), MM_OK);
-    mm_model model;
-    mm_model_spec spec = fixture_spec(&held->f, "m", "echo", "weights_bytes 64k\n");
-    assert_int_equal(mm_register(held->mesh, &spec, &model, NULL), MM_OK);
-    wide_init(&held->wide, &held->f, model, 4);
-    held->wide.request.deadline_ns = 100 * S_NS;
-}
-
-/* ... made, and held there by the clock: the stop waits for it. */
-static void test_stop_waits_for_an_operation_without_a_wait(void **state) {
-    (void)state;
-    static struct held held;
-    held_open(&held);
-    atomic_store(&held.holds, true);
-    pthread_t beginner, stopper;
-    assert_int_equal(pthread_create(&beginner, NULL, run_held, &held), 0);
-    while (!atomic_load(&held.arrived)) {
-        sched_yield();
-    }
-    assert_int_equal(pthread_create(&stopper, NULL, run_stop, &held), 0);
-    while (mm_prepare(held.mesh, held.wide.model, NULL, NULL, NULL) != MM_CLOSED) {
-        sched_yield();
-    }
-    for (int i = 0; i < 300; i++) { /* it would be over by now */
-        assert_false(atomic_load(&held.stopped));
-        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-    }
-    atomic_store(&held.holds, false);
-    pthread_join(beginner, NULL);
-    pthread_join(stopper, NULL);
-    assert_int_equal(held.begun, MM_OK);
-    assert_int_equal(atomic_load(&held.wide.called), 1);
-    assert_int_equal(held.wide.status, MM_CLOSED);
-    mm_op_free(held.wide.op);
-    assert_int_equal(mm_mesh_free(&held.mesh), MM_OK);
-    fixture_close(&held.f);
-}
-
 /* ---- What an update and an unregister leave -------------------------------------------------- */
 
 static bool has_two_detached(void *ctx) {
@@ -691,13 +584,11 @@ int main(void) {
         cmocka_unit_test(test_a_waiting_run_while_the_budget_shrinks),
         cmocka_unit_test(test_a_waiting_run_told_to_leave_by_an_eviction),
         cmocka_unit_test(test_a_cancel_between_two_waits_is_not_lost),
-        cmocka_unit_test(test_a_cancelled_check_loads_nothing),
         cmocka_unit_test(test_loads_go_on_when_an_eviction_gives_up),
         cmocka_unit_test(test_its_own_load_is_over_when_an_eviction_gives_up),
         cmocka_unit_test(test_without_threads_updates_disturb_no_request),
         cmocka_unit_test(test_without_threads_an_update_during_the_work),
         cmocka_unit_test(test_stop_while_operations_begin),
-        cmocka_unit_test(test_stop_waits_for_an_operation_without_a_wait),
         cmocka_unit_test(test_counters_and_names_outlive_a_version),
         cmocka_unit_test(test_a_handle_of_another_mesh_is_stale),
     };
