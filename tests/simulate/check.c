@@ -64,6 +64,9 @@ static bool apart(const struct sim *sim, const struct call *call) {
 /* First come, first served: does one wait for the same that came before this one, no less urgent?
  * Or one that is more urgent, from before this one was woken? */
 void check_overtaken(struct sim *sim, const struct call *call) {
+    if (sim->scenario->no_threads) {
+        return; /* who came first may be at work for others */
+    }
     if (call->act->kind == ACT_BIND || call->registration->life_count > 1 || apart(sim, call)) {
         return;
     }
