@@ -15,6 +15,7 @@
 #define SLOT_BYTES UINT64_C(256) /* of a call: x, then z, then y */
 #define Z_AT 64u
 #define Y_AT 128u
+#define JUDGING_NS UINT64_C(1000000) /* between two looks */
 
 const char *const values_wanted[WANTEDS][2] = {
     [WANTED_ALL] = {"z", "y"}, [WANTED_Z] = {"z"}, [WANTED_Y] = {"y"}, [WANTED_Y_Z] = {"y", "z"}};
@@ -243,7 +244,7 @@ bool values_answer(struct sim *sim, struct call *call, const int64_t **z, const 
 
 void values_end(struct sim *sim, struct call *call) {
     while (call->judging) {
-        schedule_sleep(sim, 1);
+        schedule_sleep(sim, JUDGING_NS);
     }
     mm_response_free(&call->response);
     if (call->stream) {
