@@ -464,7 +464,8 @@ typedef struct mm_progress {
 MM_API mm_status mm_op_progress(mm_op *op, mm_progress *progress);
 MM_API void *mm_op_user(mm_op *op); /* async.user */
 /* Give up the handle. An op that still runs goes on, and its callback is still called. One with
- * MM_ASYNC_QUEUE that mm_ops_next has not delivered yet is delivered all the same: free it then. */
+ * MM_ASYNC_QUEUE that mm_ops_next has not delivered yet is delivered all the same: free it then.
+ * Not early while another thread is inside of mm_ops_next. */
 MM_API void mm_op_free(mm_op *op);
 
 /* Next completed op that was started with MM_ASYNC_QUEUE, in order of completion; MM_NONE when

@@ -128,6 +128,48 @@ void mmi_instance_free(struct mmi_residency *res, struct mmi_instance *instance)
     forget(res, instance);
 }
 
+static uint64_t idle_of(const struct mmi_residency *res, const struct mmi_instance *instance) {
+    return mmi_slot_leases(instance->slot) > 0 ? 0 : mmi_instance_idle_ns(res, instance);
+}
+
+/* Since the last request to any copy. One that came for the least number of copies and was never
+ * asked does not make the model any younger: else two would take turns for ever. */
+static uint64_t version_idle_ns(const struct mmi_residency *res,
+                                const struct mmi_version *version) {
+    uint64_t asked_ns = UINT64_MAX, longest_ns = 0;
+    MMI_LIST_EACH(node, &version->copies) {
+        const struct mmi_instance *copy = mmi_copy_of(node);
+        if (mmi_instance_state(copy) == MMI_READY) {
+            uint64_t idle_ns = idle_of(res, copy);
+            bool asked = idle_ns == 0 || mmi_slot_uses(copy->slot) > 0;
+            asked_ns = asked ? mmi_min_u64(asked_ns, idle_ns) : asked_ns;
+            longest_ns = mmi_max_u64(longest_ns, idle_ns);
+        }
+    }
+    return asked_ns != UINT64_MAX ? asked_ns : longest_ns;
+}
+
+/* A copy that gets its weights leaves with the others when it has them: if they went before it, it
+ * would bring them back. */
+static bool one_is_coming(const struct mmi_version *version) {
+    bool coming = false;
+    MMI_LIST_EACH(node, &version->copies) {
+        const struct mmi_instance *copy = mmi_copy_of(node);
+        coming |= mmi_instance_state(copy) == MMI_LOADING && copy->dev;
+    }
+    return coming;
+}
+
+static void leave_idle(struct mmi_residency *res, const struct mmi_version *version) {
+    MMI_LIST_EACH(node, &version->copies) {
+        struct mmi_instance *copy = mmi_copy_of(node);
+        if (mmi_instance_state(copy) == MMI_READY) {
+            mmi_instance_leave(res, copy, MMI_REASON_IDLE, NULL);
+        }
+    }
+}
+
+/* All copies leave together, or one that nobody needs. */
 static void idle_fire(void *ctx, struct mmi_timer *timer) {
     struct mmi_residency *res = ctx;
     struct mmi_instance *instance = MMI_CONTAINER(timer, struct mmi_instance, idle);
@@ -135,17 +177,21 @@ static void idle_fire(void *ctx, struct mmi_timer *timer) {
     if (!model || mmi_instance_state(instance) != MMI_READY) {
         return;
     }
-    uint64_t ttl_ns = model->settings.idle_ttl_ns;
-    uint64_t idle_ns = mmi_instance_idle_ns(res, instance);
     if (model->settings.pinned) {
         return; /* watched again when it is not */
     }
-    if (mmi_slot_leases(instance->slot) > 0) {
-        idle_ns = 0;
-    }
-    if (idle_ns >= ttl_ns) {
+    uint64_t ttl_ns = model->settings.idle_ttl_ns;
+    uint64_t model_ns = version_idle_ns(res, instance->version);
+    uint64_t own_ns = idle_of(res, instance);
+    uint64_t least = mmi_max_u64(1, model->settings.min_replicas);
+    if (model_ns >= ttl_ns && one_is_coming(instance->version)) {
+        mmi_timer_set(&res->timers, timer, mmi_add_cap(mmi_res_now(res), ttl_ns));
+    } else if (model_ns >= ttl_ns) {
+        leave_idle(res, instance->version);
+    } else if (own_ns >= ttl_ns && mmi_copies_count(instance->version).ready > least) {
         mmi_instance_leave(res, instance, MMI_REASON_IDLE, NULL);
     } else {
+        uint64_t idle_ns = own_ns < ttl_ns ? own_ns : model_ns;
         mmi_timer_set(&res->timers, timer, mmi_add_cap(mmi_res_now(res), ttl_ns - idle_ns));
     }
 }

@@ -237,7 +237,9 @@ static void enter(struct mmi_residency *res, struct mmi_pending *pending,
 
 static mm_status leave(struct mmi_pending *pending, mm_error *err) {
     struct mmi_residency *res = pending->res;
-    mmi_block(res, pending->blocked, &pending->done);
+    if (!pending->done) { /* else, without threads, it would do others' work first */
+        mmi_block(res, pending->blocked, &pending->done);
+    }
     mmi_res_unlock(res);
     mmi_cond_fini(&pending->blocked->wake);
     return pending->status == MM_OK ? MM_OK : mmi_error_copy(err, &pending->error);

@@ -372,6 +372,73 @@ static void test_every_copy_is_shown(void **state) {
     fixture_close(&f);
 }
 
+/* Idle time is the model's: without requests all of its copies leave, and none comes again for the
+ * least number of them. One that was never asked stays as long as the others are. */
+static void test_idle_copies_leave_for_good(void **state) {
+    (void)state;
+    struct fixture f;
+    open_pods(&f, 6, 6, 0);
+    mm_model_spec spec = spec_of(&f, "m", "", 2, 2);
+    spec.idle_ttl_ns = S_NS;
+    mm_model model = fixture_register(&f, &spec);
+    assert_ok(&f, fixture_infer(&f, model));
+    until_ready(&f, model, 2);
+    for (int i = 0; i < 20; i++) {
+        fixture_advance(&f, S_NS / 4);
+        assert_ok(&f, fixture_infer(&f, model));
+    }
+    assert_int_equal(copies_of(&f, model).ready, 2);
+    assert_int_equal(fixture_info(&f, model).loads, 2);
+    for (int i = 0; i < 20; i++) {
+        fixture_advance(&f, S_NS / 4);
+    }
+    fixture_until_state(&f, model, MM_STATE_COLD);
+    for (int i = 0; i < 20; i++) {
+        fixture_advance(&f, S_NS / 4);
+    }
+    assert_int_equal(copies_of(&f, model).count, 0);
+    assert_int_equal(fixture_info(&f, model).loads, 2);
+    assert_int_equal(fixture_info(&f, model).evictions, 2);
+    assert_ok(&f, fixture_infer(&f, model));
+    fixture_close(&f);
+}
+
+static bool has_loaded(void *ctx) {
+    struct wish *wish = ctx;
+    return fixture_info(wish->f, wish->model).loads == wish->ready;
+}
+
+/* ... also when it takes longer to load one than it may be idle. */
+static void test_idle_copies_leave_though_loads_are_slow(void **state) {
+    (void)state;
+    struct fixture f;
+    mm_device_options devices[2] = {fixture_host("sim/pod1", 6 * MIB),
+                                    fixture_host("sim/pod2", 6 * MIB)};
+    devices[0].sim_load_delay_ns = devices[1].sim_load_delay_ns = 10 * MS_NS;
+    mm_mesh_options options = MM_MESH_OPTIONS_INIT;
+    options.devices = devices;
+    options.device_count = 2;
+    options.min_residency_ns = 1;
+    fixture_open(&f, &options);
+    mm_model_spec spec = spec_of(&f, "m", "", 2, 2);
+    spec.idle_ttl_ns = MS_NS;
+    mm_model model = fixture_register(&f, &spec);
+    struct caller caller;
+    caller_start(&caller, &f, model);
+    fixture_pass_time_until(&f, has_loaded, &(struct wish){&f, model, 2});
+    assert_int_equal(caller_join(&caller), MM_OK);
+    for (int i = 0; i < 20; i++) {
+        fixture_advance(&f, MS_NS);
+    }
+    fixture_until_state(&f, model, MM_STATE_COLD);
+    for (int i = 0; i < 20; i++) {
+        fixture_advance(&f, MS_NS);
+    }
+    assert_int_equal(copies_of(&f, model).count, 0);
+    assert_int_equal(fixture_info(&f, model).loads, 2);
+    fixture_close(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_least_comes_by_itself),
@@ -388,6 +455,8 @@ int main(void) {
         cmocka_unit_test(test_equal_devices_take_turns),
         cmocka_unit_test(test_the_fewest_running),
         cmocka_unit_test(test_every_copy_is_shown),
+        cmocka_unit_test(test_idle_copies_leave_for_good),
+        cmocka_unit_test(test_idle_copies_leave_though_loads_are_slow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,6 +159,30 @@ static void test_evict_serves_on_at_the_deadline(void **state) {
     fixture_close(&f);
 }
 
+/* ... also when nobody wants it but the run that stood in its way. */
+static void test_evict_that_gives_up_leaves_it_ready(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_gated(&f, "m", "weights_bytes 64k\nversion x\n");
+    struct gate infer;
+    gate_shut(&f, &infer, MMI_ECHO_INFER, "x");
+    struct asker runs = {.f = &f, .model = model};
+    asker_start(&runs);
+    gate_wait_arrived(&infer, 1);
+    struct evictor evictor = {.f = &f, .model = model, .deadline_ns = fixture_after(&f, S_NS)};
+    evictor_start(&evictor);
+    fixture_until_state(&f, model, MM_STATE_DRAINING);
+    fixture_advance(&f, S_NS);
+    assert_int_equal(evictor_join(&evictor), MM_DEADLINE);
+    assert_int_equal(fixture_info(&f, model).state, MM_STATE_READY);
+    gate_open(&infer);
+    assert_int_equal(asker_join(&runs), MM_OK);
+    assert_int_equal(fixture_info(&f, model).state, MM_STATE_READY);
+    assert_int_equal(fixture_info(&f, model).evictions, 0);
+    fixture_close(&f);
+}
+
 /* "A model that is loading is waited for in the same way." */
 static void test_evict_waits_for_a_load(void **state) {
     (void)state;
@@ -326,6 +350,7 @@ int main(void) {
         cmocka_unit_test(test_evict_after_its_deadline_starts_nothing),
         cmocka_unit_test(test_evict_waits_for_those_that_run),
         cmocka_unit_test(test_evict_serves_on_at_the_deadline),
+        cmocka_unit_test(test_evict_that_gives_up_leaves_it_ready),
         cmocka_unit_test(test_evict_waits_for_a_load),
         cmocka_unit_test(test_evict_of_a_pinned_model),
         cmocka_unit_test(test_only_policy_eviction_rests_in_reclaimable),

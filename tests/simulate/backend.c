@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define PAGE_BYTES UINT64_C(4096)
+#define SHAPE_BYTES UINT64_C(1024) /* of scratch, for what the shape input begins with */
 #define WRITE_BYTES ((size_t)64 << 10)
 
 static struct sim *the_sim;
@@ -23,10 +24,15 @@ struct sim_state {
 
 struct sim_model {
     struct content content;
-    mm_value_info input, output;
+    mm_value_info inputs[2], outputs[2];
     uint64_t group_ends[4];
     uint32_t group_count;
     bool open;
+};
+
+/* Made by size for such a request, and for no other. */
+struct sim_signature {
+    int64_t elements, shape_elements, first;
 };
 
 struct sim_instance {
@@ -157,6 +163,9 @@ static mm_status slot_prepare(void *state, const mm_source *source, const char *
     if (source->bytes != sizeof(content)) {
         return mmi_fail(err, MM_INVALID_MODEL, "%llu bytes", (unsigned long long)source->bytes);
     }
+    const uint32_t *changes = the_sim->file_changes;
+    uint32_t before[MOST_MODELS];
+    memcpy(before, changes, sizeof(before));
     MMI_TRY(source->read(source->ctx, 0, &content, sizeof(content), err));
     bool late;
     mm_status status = enter("prepare", POINT_PREPARE, &content, &late, err);
@@ -172,19 +181,32 @@ static mm_status slot_prepare(void *state, const mm_source *source, const char *
             status = mmi_error_copy(err, &own);
         }
     }
+    uint32_t model = model_of(&content);
+    bool torn =
+        before[model] != changes[model] && the_sim->file_number[model] != number_of(&content);
+    the_sim->current->torn = torn ? content.id : 0;
     return leave("prepare", &content, status);
 }
 
 static void describe(struct sim_model *model, mm_description *out) {
     const struct content *content = &model->content;
-    model->input = (mm_value_info){
+    model->inputs[0] = (mm_value_info){
         .name = "x", .kind = MM_TENSOR, .dtype = MM_F32, .rank = 2, .shape = {1, -1}};
-    model->output =
+    model->inputs[1] = (mm_value_info){.name = "n",
+                                       .kind = MM_TENSOR,
+                                       .dtype = MM_I64,
+                                       .rank = 1,
+                                       .shape = {-1},
+                                       .flags = MM_VALUE_INFO_SHAPE_INPUT | MM_VALUE_INFO_OPTIONAL};
+    model->outputs[0] =
         (mm_value_info){.name = "z", .kind = MM_TENSOR, .dtype = MM_I64, .rank = 1, .shape = {2}};
+    model->outputs[1] =
+        (mm_value_info){.name = "y", .kind = MM_TENSOR, .dtype = MM_I64, .rank = 1, .shape = {1}};
     out->flags = content->flags & CONTENT_SERIAL ? MM_DESCRIPTION_SERIAL : 0;
-    out->inputs = &model->input;
-    out->outputs = &model->output;
-    out->input_count = out->output_count = 1;
+    out->inputs = model->inputs;
+    out->outputs = model->outputs;
+    out->input_count = content->flags & CONTENT_SHAPED ? 2 : 1;
+    out->output_count = 2;
     out->weights_bytes = content->weights_bytes;
     out->own_bytes = content->own_bytes;
     out->activation_bytes = content->activation_bytes;
@@ -204,6 +226,10 @@ static mm_status slot_open(void *state, void *model_, const mm_artifact *artifac
     the_sim->models_open++;
     bool late;
     mm_status status = enter("open", POINT_OPEN, &model->content, &late, err);
+    if (artifact->source && the_sim->current->torn == model->content.id) {
+        sim_fail(the_sim, "source", "m%u: its file changed while it was read, and it is opened",
+                 model_of(&model->content));
+    }
     if (artifact->weights_bytes != model->content.weights_bytes) {
         sim_fail(the_sim, "backend", "open of m%u: %llu bytes of weights",
                  model_of(&model->content), (unsigned long long)artifact->weights_bytes);
@@ -225,21 +251,55 @@ static void slot_close(void *model_) {
     model->open = false;
 }
 
+/* All of the shape input is there, as the caller gave it. */
+static struct sim_signature signature_of(const struct content *content, const mm_value *inputs) {
+    struct sim_signature signature = {.elements = inputs[0].shape[1]};
+    if (!(content->flags & CONTENT_SHAPED) || inputs[1].kind == MM_OPTIONAL) {
+        return signature;
+    }
+    const int64_t *n = inputs[1].data;
+    signature.shape_elements = inputs[1].shape[0];
+    if (!n || inputs[1].bytes != (uint64_t)inputs[1].shape[0] * sizeof(*n)) {
+        sim_fail(the_sim, "values", "m%u: its shape input is not shown", model_of(content));
+        return signature;
+    }
+    signature.first = n[0];
+    for (int64_t i = 0; i < inputs[1].shape[0]; i++) {
+        if (n[i] != n[0] + i) {
+            sim_fail(the_sim, "values", "m%u: other elements in its shape input",
+                     model_of(content));
+        }
+    }
+    return signature;
+}
+
+static void set_output(mm_size *out, uint32_t index, int64_t elements) {
+    out->outputs[index].dtype = MM_I64;
+    out->outputs[index].rank = 1;
+    out->outputs[index].shape[0] = elements;
+    out->outputs[index].bytes = (uint64_t)elements * sizeof(int64_t);
+    out->exactness[index] = MM_SIZE_EXACT;
+}
+
 static mm_status slot_size(void *model_, int32_t device_kind, void *signature,
                            const mm_value *inputs, mm_size *out, mm_error *err) {
-    (void)device_kind, (void)signature;
+    (void)device_kind;
     struct sim_model *model = model_;
     bool late;
     mm_status status = enter("size", POINT_SIZE, &model->content, &late, err);
     if (!model->open) {
         sim_fail(the_sim, "backend", "size of m%u after its close", model_of(&model->content));
     }
-    out->activation_bytes = model->content.activation_bytes * (uint64_t)inputs[0].shape[1];
-    out->outputs[0].dtype = MM_I64;
-    out->outputs[0].rank = 1;
-    out->outputs[0].shape[0] = 2;
-    out->outputs[0].bytes = 2 * sizeof(int64_t);
-    out->exactness[0] = MM_SIZE_EXACT;
+    struct sim_signature made = signature_of(&model->content, inputs);
+    memcpy(signature, &made, sizeof(made));
+    out->activation_bytes = model->content.activation_bytes * (uint64_t)inputs[0].shape[1] +
+                            SHAPE_BYTES * (uint64_t)made.first;
+    set_output(out, 0, 2);
+    set_output(out, 1, 1);
+    if (inputs[0].data) {
+        sim_fail(the_sim, "values", "m%u: size is shown what is not a shape",
+                 model_of(&model->content));
+    }
     return leave("size", &model->content, status);
 }
 
@@ -337,15 +397,6 @@ static uint64_t slot_own_bytes(void *instance_) {
 
 /* ---- Infer ----------------------------------------------------------------------------------- */
 
-/* The call that a run belongs to, by its input; NULL: a nested one. */
-static struct call *call_of(struct sim *sim, const mm_value *input) {
-    const char *at = input->data;
-    if (at >= (char *)sim->calls && at < (char *)(sim->calls + MOST_ACTS)) {
-        return &sim->calls[(size_t)(at - (char *)sim->calls) / sizeof(struct call)];
-    }
-    return NULL;
-}
-
 /* A model of the nested kind asks the next one on its way. */
 static mm_status ask_next(struct sim *sim, const struct content *content, mm_error *err) {
     uint32_t next = (model_of(content) + 1) % sim->scenario->model_count;
@@ -399,8 +450,14 @@ static bool mark_scratch(const mm_exec *exec, bool check) {
     return true;
 }
 
+static void put(mm_value *output, const int64_t *values, size_t count) {
+    if (!(output->flags & MM_VALUE_UNWANTED)) {
+        memcpy(output->data, values, count * sizeof(*values));
+    }
+}
+
 static mm_status answer(struct sim *sim, struct sim_instance *instance, mm_exec *exec,
-                        mm_value *output, mm_error *err) {
+                        const mm_value *inputs, mm_value *outputs, mm_error *err) {
     const struct content *content = &instance->content;
     if (content->more_bytes > 0 && !exec->scratch_more(exec, content->more_bytes)) {
         return mmi_fail(err, MM_NO_ROOM_FOR_ACTIVATIONS, "no room for more scratch");
@@ -415,7 +472,10 @@ static mm_status answer(struct sim *sim, struct sim_instance *instance, mm_exec 
     check_run(sim, instance);
     int64_t z[2] = {content->id,
                     content->weights_bytes == 0 || intact(content, instance->region.base)};
-    memcpy(output->data, z, sizeof(z));
+    const struct call *call = values_call(sim, &inputs[0]);
+    int64_t y = call ? (int64_t)call->index : -1;
+    put(&outputs[0], z, 2);
+    put(&outputs[1], &y, 1);
     if (!mark_scratch(exec, true)) {
         sim_fail(sim, "scratch", "m%u: somebody else used its scratch", model_of(content));
     }
@@ -427,7 +487,12 @@ static mm_status slot_infer(void *instance_, mm_exec *exec, const mm_value *inpu
     struct sim *sim = the_sim;
     struct sim_instance *instance = instance_;
     const struct content *content = &instance->content;
-    struct call *call = call_of(sim, &inputs[0]);
+    struct call *call = values_call(sim, &inputs[0]);
+    struct sim_signature asked = signature_of(content, inputs);
+    if (memcmp(&asked, exec->signature, sizeof(asked)) != 0) {
+        sim_fail(sim, "values", "m%u runs with the signature of another request",
+                 model_of(content));
+    }
     instance->running++;
     check_run(sim, instance);
     mark_scratch(exec, false);
@@ -439,7 +504,7 @@ static mm_status slot_infer(void *instance_, mm_exec *exec, const mm_value *inpu
     mm_status status = enter("infer", POINT_INFER, content, &late, err);
     if (status == MM_OK || late) {
         mm_error own;
-        mm_status worked = answer(sim, instance, exec, &outputs[0], &own);
+        mm_status worked = answer(sim, instance, exec, inputs, outputs, &own);
         if (status == MM_OK && worked != MM_OK) {
             status = mmi_error_copy(err, &own);
         }
@@ -447,6 +512,7 @@ static mm_status slot_infer(void *instance_, mm_exec *exec, const mm_value *inpu
     instance->running--;
     if (call) {
         call->in_slot = false;
+        call->ran = status == MM_OK;
     }
     return leave("infer", content, status);
 }
@@ -484,6 +550,7 @@ static const mm_format formats[] = {
     .abi_minor = MM_BACKEND_ABI_MINOR, .name = text, .version = "1", .formats = &formats[which],   \
     .format_count = 1, .device_kinds = MM_DEVICE_HOST | MM_DEVICE_SIM,                             \
     .state_bytes = sizeof(struct sim_state), .model_bytes = sizeof(struct sim_model),              \
+    .signature_bytes = sizeof(struct sim_signature),                                               \
     .instance_bytes = sizeof(struct sim_instance), .init = slot_init, .fini = slot_fini,           \
     .prepare = slot_prepare, .open = slot_open, .close = slot_close, .size = slot_size,            \
     .attach = slot_attach, .detach = slot_detach, .infer = slot_infer

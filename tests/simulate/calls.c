@@ -8,13 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MIB (UINT64_C(1) << 20)
 #define FAR_NS UINT64_C(30000000000)
 #define REST_NS UINT64_C(2500000000) /* all that time alone brings about is over by then */
-
-static const char *const model_names[MOST_MODELS] = {"m0", "m1", "m2", "m3",
-                                                     "m4", "m5", "m6", "m7"};
-static const char *const device_names[MOST_DEVICES] = {"d0", "d1", "d2"};
 
 /* ---- Bounds ---------------------------------------------------------------------------------- */
 
@@ -56,179 +51,55 @@ struct sim_device_view calls_device(const struct sim *sim, uint32_t device) {
     return (struct sim_device_view){mmi_arena_used(arena), mmi_arena_capacity(arena)};
 }
 
-/* ---- Setting up ------------------------------------------------------------------------------ */
-
-static uint64_t now(void *user) {
-    return ((const struct sim *)user)->now_ns;
-}
-
-static mm_status create(struct sim *sim, mm_error *err) {
-    const struct scenario *s = sim->scenario;
-    mm_device_options devices[MOST_DEVICES];
-    char names[MOST_DEVICES][16];
-    for (uint32_t i = 0; i < s->device_count; i++) {
-        snprintf(names[i], sizeof(names[i]), "%s/d%u", s->devices[i].sim ? "sim" : "host", i);
-        devices[i] = (mm_device_options)MM_DEVICE_OPTIONS_INIT;
-        devices[i].name = names[i];
-        devices[i].budget_bytes = s->devices[i].budget_bytes;
-        sim->most_budget[i] = s->devices[i].budget_bytes;
-    }
-    mm_mesh_options options = MM_MESH_OPTIONS_INIT;
-    options.devices = devices;
-    options.device_count = s->device_count;
-    options.allocator = &sim->alloc;
-    options.compute_threads = 1;
-    options.infer_threads = s->no_threads ? MM_THREADS_NONE : s->infer_threads;
-    options.load_threads = s->load_threads;
-    options.prepare_threads = s->prepare_threads;
-    options.idle_evict = s->idle_evict;
-    options.artifact_budget_bytes = 128 * MIB;
-    options.description_budget_bytes = s->description_budget_bytes;
-    options.prepare_budget_bytes = s->prepare_budget_bytes;
-    options.drain_grace_ns = s->drain_grace_ns;
-    options.min_residency_ns = s->min_residency_ns;
-    options.backoff_first_ns = s->backoff_first_ns;
-    options.max_queued = s->max_queued;
-    options.event_capacity = 512;
-    options.boot_id = "simulated";
-    struct mmi_world world = {.now = now,
-                              .fault = faults_hook,
-                              .user = sim,
-                              .generation_bits = s->generation_bits,
-                              .threads = &sim->threads};
-    return mmi_mesh_create(&options, &world, &sim->mesh, err);
-}
-
-static mm_status add_backends(struct sim *sim, mm_error *err) {
-    const mm_backend *const tables[] = {&backend_plain, &backend_own, &backend_nested};
-    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
-        MMI_TRY(mm_backend_register(sim->mesh, tables[i], err));
-    }
-    return MM_OK;
-}
-
-mm_model_spec calls_spec(struct sim *sim, uint32_t model, uint32_t number, uint32_t *content) {
-    static const char *const backends[FLAVORS] = {"sim", "sim-own", "sim-nested"};
-    const struct model_plan *plan = &sim->scenario->models[model];
-    const struct content *source = &plan->contents[number % MOST_CONTENTS];
-    mm_model_spec spec = MM_MODEL_SPEC_INIT;
-    spec.name = model_names[model];
-    spec.data = source;
-    spec.data_bytes = sizeof(*source);
-    spec.backend = backends[plan->flavor];
-    spec.device = plan->device >= 0 ? device_names[plan->device] : NULL;
-    spec.evict_class = plan->evict_class;
-    spec.source_changes = plan->source_changes;
-    spec.max_concurrency = plan->max_concurrency;
-    spec.max_queued = plan->max_queued;
-    spec.idle_ttl_ns = plan->idle_ttl_ns;
-    spec.min_residency_ns = plan->min_residency_ns;
-    spec.warm_up = plan->warm ? "x=1x1;x=1x2" : NULL;
-    spec.flags = (plan->pinned ? MM_MODEL_PINNED : 0u) | (plan->preload ? MM_MODEL_PRELOAD : 0u);
-    spec.replicas = sim->no_replicas ? 0 : plan->replicas;
-    spec.min_replicas = (uint32_t)mmi_min_u64(spec.replicas, plan->min_replicas);
-    *content = source->id;
-    return spec;
-}
-
-/* Register a name; NULL when it failed. */
-static struct registration *enroll(struct sim *sim, uint32_t model, uint32_t number,
-                                   mm_status *status, mm_error *err) {
-    if (sim->registration_count == MOST_REGISTRATIONS) {
-        *status = MM_OK;
-        return NULL;
-    }
-    struct registration *registration = &sim->registrations[sim->registration_count++];
-    *registration = (struct registration){.model = model, .life_count = 1};
-    uint32_t content;
-    mm_model_spec spec = calls_spec(sim, model, number, &content);
-    registration->lives[0] = (struct life){content, true, true, false, sim->step, sim->step};
-    registration->surely_pinned = sim->scenario->models[model].pinned; /* until somebody unpins */
-    *status = mm_register(sim->mesh, &spec, &registration->handle, err);
-    if (*status == MM_UNSUPPORTED && spec.replicas > 1) {
-        sim->no_replicas = true;
-        spec.replicas = spec.min_replicas = 0;
-        *status = mm_register(sim->mesh, &spec, &registration->handle, err);
-    }
-    if (*status != MM_OK) {
-        return NULL;
-    }
-    registration->registered = true;
-    sim->current_of[model] = registration;
-    return registration;
-}
-
-void calls_setup(struct sim *sim) {
-    mm_error err = {0};
-    sim->quiet_faults = !sim->scenario->faulty_setup;
-    mm_status status = create(sim, &err);
-    if (status != MM_OK) {
-        sim->mesh = NULL;
-    } else {
-        status = add_backends(sim, &err);
-    }
-    for (uint32_t m = 0; m < sim->scenario->model_count && status == MM_OK; m++) {
-        if (scenario_uses(sim->scenario, m)) {
-            enroll(sim, m, 0, &status, &err);
-        }
-    }
-    if (status != MM_OK) {
-        story(sim, "setting up: %s", err.text);
-        if (!faults_explain(sim, status)) {
-            sim_fail(sim, "status", "setting up: %s: %s", mm_status_name(status), err.text);
-        }
-        mm_mesh_free(&sim->mesh);
-        sim->mesh = NULL;
-    }
-    if (sim->quiet_faults) {
-        memset(sim->counts, 0, sizeof(sim->counts));
-        sim->quiet_faults = false;
-    }
-    sim->created = true;
-}
-
 /* ---- Requests -------------------------------------------------------------------------------- */
 
-void calls_request(struct sim *sim, struct call *call) {
-    const struct act *act = call->act;
-    call->input = (mm_value){.name = "x",
-                             .dtype = MM_F32,
-                             .rank = 2,
-                             .shape = {1, act->elements},
-                             .data = call->x,
-                             .bytes = act->elements * sizeof(float)};
-    call->request = (mm_request)MM_REQUEST_INIT;
-    call->request.inputs = &call->input;
-    call->request.input_count = 1;
-    call->request.priority = act->priority;
-    call->request.deadline_ns = call->deadline_ns;
-    call->request.binding = call->binding;
-    call->response = (mm_response)MM_RESPONSE_INIT;
-    call->oldest_life = judge_oldest_life(call->registration, sim->step);
-}
-
 static void infer(struct sim *sim, struct call *call) {
-    calls_request(sim, call);
-    call->may_wait = call->deadline_ns != MM_NO_WAIT;
+    values_request(sim, call);
+    call->may_wait |= call->deadline_ns != MM_NO_WAIT;
     mm_status status = mm_infer(sim->mesh, call->registration->handle, &call->request,
                                 &call->response, &call->error);
     judge(sim, call, status, &call->error);
 }
 
-static void bind(struct sim *sim, struct call *call) {
-    const char *name = "x";
+static mm_status make_binding(struct sim *sim, struct call *call) {
+    const char *names[2];
+    uint32_t count = values_names(call, names);
     uint64_t deadline_ns = call->deadline_ns;
     call->deadline_ns = 0; /* of the inference alone */
     call->may_wait = true;
-    mm_status status = mm_bind(sim->mesh, call->registration->handle, &name, 1, NULL, 0,
-                               &call->binding, &call->error);
+    call->wanted = call->act->wanted;
+    bool all = call->wanted == WANTED_ALL;
+    mm_status status =
+        mm_bind(sim->mesh, call->registration->handle, names, count,
+                all ? NULL : values_wanted[call->wanted],
+                all ? 0 : values_wanted_count[call->wanted], &call->binding, &call->error);
     if (status != MM_OK) {
         call->binding = NULL;
-        judge(sim, call, status, &call->error);
-        return;
+        return status;
     }
     call->begun_step = sim->step;
     call->deadline_ns = deadline_ns;
+    return MM_OK;
+}
+
+/* One binding serves many requests at once, whatever becomes of the model between them. */
+static void bind(struct sim *sim, struct call *call) {
+    struct registration *registration = call->registration;
+    if (registration->binding && call->act->keeps) {
+        call->binding = registration->binding;
+        call->wanted = registration->bound;
+    } else {
+        mm_status status = make_binding(sim, call);
+        if (status != MM_OK) {
+            judge(sim, call, status, &call->error);
+            return;
+        }
+    }
+    if (call->act->keeps && !registration->binding) {
+        registration->binding = call->binding;
+        registration->bound = call->wanted;
+    }
+    call->binding_kept = call->binding == registration->binding;
     infer(sim, call);
 }
 
@@ -239,24 +110,49 @@ static void evict(struct sim *sim, struct call *call) {
     judge(sim, call, calls_evict(sim, call), &call->error);
 }
 
-void calls_update_begins(struct sim *sim, struct call *call, uint32_t content) {
+mm_model_spec calls_update_begins(struct sim *sim, struct call *call, uint32_t *flags) {
     struct registration *registration = call->registration;
+    const struct act *act = call->act;
     call->life = registration->life_count++;
-    registration->lives[call->life] = (struct life){.content = content, .begun_step = sim->step};
-    registration->surely_pinned &= sim->scenario->models[registration->model].pinned;
+    struct life *life = &registration->lives[call->life];
+    mm_model_spec spec = setup_spec(sim, act->model, act->number, life);
+    *flags = act->replace ? MM_UPDATE_REPLACE : 0u;
+    if (act->sparse) { /* all else stays as it was, a pin too */
+        spec = (mm_model_spec)MM_MODEL_SPEC_INIT;
+        setup_source(sim, act->model, act->number, &spec, life);
+        return spec;
+    }
+    *flags |= act->reset ? MM_UPDATE_RESET : 0u;
+    bool pinned = sim->scenario->models[registration->model].pinned;
+    registration->surely_pinned &= pinned || !act->reset;
     sim->class_moved[registration->model] = true;
+    return spec;
 }
 
 static void update(struct sim *sim, struct call *call) {
-    uint32_t content;
-    mm_model_spec spec = calls_spec(sim, call->act->model, call->act->number, &content);
-    calls_update_begins(sim, call, content);
-    call->deadline_ns = 0;
+    uint32_t flags;
+    mm_model_spec spec = calls_update_begins(sim, call, &flags);
+    mm_async async = MM_ASYNC_INIT;
+    call->deadline_ns = call->act->tells && call->deadline_ns != MM_NO_WAIT ? call->deadline_ns : 0;
+    async.deadline_ns = call->deadline_ns;
     call->may_wait = true;
-    mm_status status =
-        mm_update(sim->mesh, call->registration->handle, &spec,
-                  call->act->replace ? MM_UPDATE_REPLACE : 0, NULL, NULL, &call->error);
+    mm_status status = mm_update(sim->mesh, call->registration->handle, &spec, flags,
+                                 call->act->tells ? &async : NULL, NULL, &call->error);
     judge(sim, call, status, &call->error);
+}
+
+static void change_file(struct sim *sim, struct call *call) {
+    uint32_t model = call->act->model, number = call->act->number % MOST_CONTENTS;
+    if (!sim->scenario->models[model].file) {
+        return;
+    }
+    disk_change(sim, model, call->act->change, number);
+    for (uint32_t i = 0; i < sim->registration_count; i++) {
+        struct registration *registration = &sim->registrations[i];
+        for (uint32_t k = 0; k < registration->life_count && registration->model == model; k++) {
+            registration->lives[k].numbers |= 1u << sim->file_number[model];
+        }
+    }
 }
 
 static void leave_and_return(struct sim *sim, struct call *call) {
@@ -276,7 +172,7 @@ static void leave_and_return(struct sim *sim, struct call *call) {
     }
     mm_status status;
     mm_error err;
-    const struct registration *made = enroll(sim, model, call->act->number, &status, &err);
+    const struct registration *made = setup_enroll(sim, model, call->act->number, &status, &err);
     story(sim, "call %u: register m%u: %s", call->index, model, mm_status_name(status));
     bool explained = status == MM_OK || status == MM_EXISTS ||
                      (status == MM_CLOSED && sim->closing) || faults_explain(sim, status);
@@ -318,7 +214,7 @@ static void budget(struct sim *sim, struct call *call) {
     sim->most_budget[device] = mmi_max_u64(sim->most_budget[device], bytes);
     call->may_wait = true;
     call->deadline_ns = 0; /* it has none: it waits for what it evicted, and for nobody else */
-    mm_status status = mm_device_set_budget(sim->mesh, device_names[device], bytes, &call->error);
+    mm_status status = mm_device_set_budget(sim->mesh, setup_devices[device], bytes, &call->error);
     if (--sim->budget_calls[device] == 0) {
         sim->most_budget[device] = calls_device(sim, device).budget_bytes;
     }
@@ -332,7 +228,7 @@ static void plan(struct sim *sim, struct call *call) {
     plan.victim_capacity = MOST_MODELS;
     mm_status status = mm_plan_load(sim->mesh, call->registration->handle, &plan, &call->error);
     for (uint32_t i = 0; status == MM_OK && i < plan.victim_count && i < MOST_MODELS; i++) {
-        if (strcmp(victims[i].name, model_names[call->registration->model]) == 0 &&
+        if (strcmp(victims[i].name, setup_models[call->registration->model]) == 0 &&
             !call->registration->leaving) {
             sim_fail(sim, "plan", "m%u would leave for itself", call->registration->model);
         }
@@ -354,12 +250,19 @@ static void describe(struct sim *sim, struct call *call) {
 }
 
 static void sizes(struct sim *sim, struct call *call) {
-    calls_request(sim, call);
+    values_request(sim, call);
     call->may_wait = true;
-    mm_value value = {0};
-    uint32_t count;
+    mm_value values[2] = {{0}};
+    uint32_t count, wanted = values_wanted_count[call->wanted];
     mm_status status = mm_output_bytes(sim->mesh, call->registration->handle, &call->request,
-                                       &value, NULL, 1, &count, &call->error);
+                                       values, NULL, 2, &count, &call->error);
+    for (uint32_t i = 0; status == MM_OK && i < wanted; i++) {
+        bool z = values_wanted[call->wanted][i][0] == 'z';
+        if (count != wanted || values[i].bytes != (z ? 2 : 1) * sizeof(int64_t)) {
+            sim_fail(sim, "answer", "call %u: output %u of %u would have %llu bytes", call->index,
+                     i, count, (unsigned long long)values[i].bytes);
+        }
+    }
     judge(sim, call, status, &call->error);
 }
 
@@ -372,7 +275,7 @@ static void look(struct sim *sim, struct call *call) {
     if (call->act->number % 3 == 0) {
         mm_metrics_text(sim->mesh, text, sizeof(text));
     }
-    mm_find(sim->mesh, model_names[call->act->model], &found);
+    mm_find(sim->mesh, setup_models[call->act->model], &found);
     if (call->registration) {
         mm_model_info_get(sim->mesh, call->registration->handle, &info);
     }
@@ -422,6 +325,7 @@ static void make(struct sim *sim, struct call *call) {
         [ACT_DESCRIBE] = describe,
         [ACT_SIZES] = sizes,
         [ACT_BIND] = bind,
+        [ACT_FILE] = change_file,
         [ACT_LOOK] = look,
         [ACT_CLOSE] = close_mesh,
         [ACT_STOP] = stop,
@@ -437,8 +341,13 @@ static void make(struct sim *sim, struct call *call) {
     call->deadline_ns = calls_deadline(sim, call->act);
     bool async = call->act->async && kind == ACT_UPDATE;
     (async ? op_async : makers[kind])(sim, call);
-    mm_response_free(&call->response);
-    mm_binding_free(call->binding);
+    bool dropped = call->accepted && call->act->after == AFTER_DROP;
+    if (!dropped) {
+        values_end(sim, call);
+    }
+    if (!call->binding_kept) {
+        mm_binding_free(call->binding);
+    }
     call->may_wait = false;
     call->returned = true;
     call->ended_step = sim->step;
@@ -500,6 +409,7 @@ void calls_finish(struct sim *sim) {
         }
         op_fetch_all(sim);
     }
+    values_end_mesh(sim);
     sim->freeing = true;
     mm_status status = mm_mesh_free(&sim->mesh);
     story(sim, "free: %s", mm_status_name(status));
@@ -507,4 +417,36 @@ void calls_finish(struct sim *sim) {
         sim_fail(sim, "status", "free: %s", mm_status_name(status));
     }
     op_free_all(sim);
+    for (uint32_t i = 0; i < sim->registration_count; i++) {
+        mm_binding_free(sim->registrations[i].binding);
+    }
+}
+
+/* ---- Who wants what -------------------------------------------------------------------------- */
+
+bool calls_tells(const struct call *call) {
+    return call->act->kind != ACT_UPDATE || call->act->tells;
+}
+
+bool calls_want(const struct sim *sim, uint32_t model) {
+    const struct scenario *s = sim->scenario;
+    uint32_t before = (model + s->model_count - 1) % s->model_count;
+    if (s->models[model].preload || s->models[before].flavor == FLAVOR_NESTED) {
+        return true;
+    }
+    for (uint32_t i = 0; i < s->act_count; i++) {
+        const struct call *call = &sim->calls[i];
+        if (!call->begun || !call->registration || call->registration->model != model) {
+            continue;
+        }
+        enum act_kind kind = call->act->kind;
+        bool wants = kind == ACT_INFER || kind == ACT_INFER_ASYNC || kind == ACT_LOAD ||
+                     kind == ACT_BIND || kind == ACT_UPDATE ||
+                     kind == ACT_PIN; /* pinned bytes do not count as free */
+        bool ended = call->returned && call->ended_step < sim->step;
+        if (wants && (!ended || call->act->after == AFTER_DROP || kind == ACT_UPDATE)) {
+            return true;
+        }
+    }
+    return false;
 }

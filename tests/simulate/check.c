@@ -38,10 +38,11 @@ void check_step(struct sim *sim) {
 }
 
 /* Waits in mm_infer, and not in the middle of work. */
-static bool is_waiting_infer(const struct call *call) {
+static bool is_waiting_infer(const struct sim *sim, const struct call *call) {
     const struct sim_thread *thread = call->thread;
     return call->begun && !call->returned && call->act->kind == ACT_INFER && thread &&
-           thread->call == call && thread->state == THREAD_WAITING && thread->slot_depth == 0;
+           thread->call == call && thread->state == THREAD_WAITING && thread->slot_depth == 0 &&
+           !values_waits(sim, thread);
 }
 
 /* Whoever has a lease of it runs: no turns, no scratch to wait for. */
@@ -63,6 +64,9 @@ static bool apart(const struct sim *sim, const struct call *call) {
 /* First come, first served: does one wait for the same that came before this one, no less urgent?
  * Or one that is more urgent, from before this one was woken? */
 void check_overtaken(struct sim *sim, const struct call *call) {
+    if (sim->scenario->no_threads) {
+        return; /* who came first may be at work for others */
+    }
     if (call->act->kind == ACT_BIND || call->registration->life_count > 1 || apart(sim, call)) {
         return;
     }
@@ -70,9 +74,11 @@ void check_overtaken(struct sim *sim, const struct call *call) {
     uint64_t woken_step = woken ? call->thread->woken_step : 0;
     for (uint32_t i = 0; i < sim->scenario->act_count; i++) {
         const struct call *other = &sim->calls[i];
-        if (other == call || !is_waiting_infer(other) ||
+        if (other == call || !is_waiting_infer(sim, other) ||
             other->registration != call->registration ||
-            other->act->elements != call->act->elements) {
+            other->act->elements != call->act->elements ||
+            other->act->shape_elements != call->act->shape_elements ||
+            other->act->number % 4 != call->act->number % 4) {
             continue;
         }
         int32_t more = other->act->priority - call->act->priority;
@@ -91,10 +97,23 @@ static bool waits(const struct sim *sim, const struct call *call) {
     if (!call->begun || call->returned || call->in_slot) {
         return false;
     }
-    if (call->op && call->accepted) {
-        return !op_complete(call) && sim->slots_active == 0;
+    if (call->op && call->accepted && call->handle_freed && !call->act->callback) {
+        return false; /* nobody can tell */
     }
-    return call->thread->state == THREAD_WAITING && call->thread->slot_depth == 0;
+    if (call->op && call->accepted) {
+        return !op_complete(call) && sim->slots_active == 0 && !sim->device_busy;
+    }
+    return call->thread->state == THREAD_WAITING && call->thread->slot_depth == 0 &&
+           !values_waits(sim, call->thread);
+}
+
+/* A slot, or a device. */
+static bool someone_works(const struct sim *sim) {
+    bool works = sim->slots_active > 0;
+    for (uint32_t i = 0; i < sim->thread_count && !works; i++) {
+        works = sim->thread[i].fiber && values_waits(sim, &sim->thread[i]);
+    }
+    return works;
 }
 
 /* Without threads a caller may be at work for others, and is not to be disturbed. */
@@ -112,7 +131,7 @@ static const char *overdue(const struct sim *sim, const struct call *call) {
         return "the mesh is closed";
     }
     /* Who has a lease may finish, and may have to wait for the scratch of another run. */
-    bool runs = sim->slots_active > 0;
+    bool runs = sim->slots_active > 0 || sim->device_busy;
     if (!runs && registration && registration->gone && kind <= ACT_UPDATE && kind != ACT_EVICT) {
         return "its model is gone";
     }
@@ -126,7 +145,8 @@ void check_quiet(struct sim *sim, uint64_t next_ns) {
     if (sim->failed || !sim->mesh || !sim->created || sim->at_end) {
         return;
     }
-    bool idle = sim->slots_active == 0 && next_ns > sim->now_ns + SOON_NS;
+    sim->device_busy = someone_works(sim);
+    bool idle = !sim->device_busy && next_ns > sim->now_ns + SOON_NS;
     for (uint32_t i = 0; i < sim->scenario->act_count; i++) {
         const struct call *call = &sim->calls[i];
         if (!waits(sim, call)) {

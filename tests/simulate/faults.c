@@ -67,6 +67,9 @@ int faults_hook(void *user, const char *what) {
         point = POINT_THREAD;
     } else if (strcmp(what, "read") == 0) {
         point = POINT_READ;
+    } else if (strcmp(what, "write") == 0 || strcmp(what, "sync") == 0 ||
+               strcmp(what, "rename") == 0) {
+        point = POINT_WRITE;
     } else {
         return 0;
     }
@@ -129,7 +132,8 @@ bool faults_explain(const struct sim *sim, mm_status status) {
             }
             break;
         case POINT_READ:
-            if (status == MM_IO) {
+        case POINT_WRITE: /* then it goes to memory, where there may be no room */
+            if (status == MM_IO || status == MM_NO_SPACE || status == MM_CORRUPT) {
                 return true;
             }
             break;

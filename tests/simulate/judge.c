@@ -27,31 +27,62 @@ uint32_t judge_oldest_life(const struct registration *registration, uint64_t ste
     return 0;
 }
 
+/* Of a file: whatever it was since the update, or the registration. */
+static bool is_of(const struct life *life, uint32_t model, uint32_t content) {
+    if (life->content != 0) {
+        return life->content == content;
+    }
+    uint32_t number = (content - 1) % MOST_CONTENTS;
+    return (content - 1) / MOST_CONTENTS == model && (life->numbers & 1u << number);
+}
+
 static bool may_answer(const struct call *call, uint32_t content) {
     const struct registration *registration = call->registration;
     for (uint32_t k = call->oldest_life; k < registration->life_count; k++) {
         const struct life *life = &registration->lives[k];
-        if (life->content == content && !life->failed) {
+        if (is_of(life, registration->model, content) && !life->failed) {
             return true;
         }
     }
     return false;
 }
 
-static void check_answer(struct sim *sim, const struct call *call) {
-    int64_t z[2] = {0, 0};
-    if (call->response.output_count != 1 || call->response.outputs[0].bytes != sizeof(z)) {
-        sim_fail(sim, "answer", "call %u: %u outputs", call->index, call->response.output_count);
+/* A version is its content: without an update it stays the same, whatever becomes of the file. */
+static void check_served(struct sim *sim, const struct call *call, uint32_t content) {
+    struct registration *registration = call->registration;
+    if (registration->life_count > 1 || registration->lives[0].content != 0) {
         return;
     }
-    memcpy(z, call->response.outputs[0].data, sizeof(z));
-    if (z[1] != 1 || !may_answer(call, (uint32_t)z[0])) {
+    if (registration->served && registration->served != content) {
+        sim_fail(sim, "answer", "call %u: m%u.%u answers, it was m%u.%u before", call->index,
+                 registration->model, (content - 1) % MOST_CONTENTS, registration->model,
+                 (registration->served - 1) % MOST_CONTENTS);
+    }
+    registration->served = content;
+}
+
+static void check_answer(struct sim *sim, struct call *call) {
+    const int64_t *z, *y;
+    if (!values_answer(sim, call, &z, &y)) {
+        return;
+    }
+    if (y && y[0] != call->index) {
+        sim_fail(sim, "answer", "call %u: the answer of call %lld", call->index, (long long)y[0]);
+    }
+    if (z && z[1] == 1) {
+        check_served(sim, call, (uint32_t)z[0]);
+    }
+    if (z && (z[1] != 1 || !may_answer(call, (uint32_t)z[0]))) {
         uint32_t content = (uint32_t)z[0] - 1;
         sim_fail(sim, "answer", "call %u: m%u is asked, m%u.%u answers%s", call->index,
                  call->registration->model, content / MOST_CONTENTS, content % MOST_CONTENTS,
                  z[1] == 1 ? "" : ", on other weights");
     }
     sim->answers++;
+}
+
+void judge_dropped(struct sim *sim, struct call *call) {
+    check_answer(sim, call);
 }
 
 /* ---- How it ended ---------------------------------------------------------------------------- */
@@ -75,9 +106,9 @@ static bool fits_anywhere(const struct sim *sim, uint32_t model) {
         const struct content *content = &sim->scenario->models[model].contents[i];
         uint64_t weights = content->own_bytes > content->weights_bytes ? content->own_bytes
                                                                        : content->weights_bytes;
-        fits &=
-            pages(weights) + pages(4 * content->activation_bytes) + pages(content->more_bytes) <=
-            least_bytes;
+        fits &= pages(weights) + pages(4 * content->activation_bytes + 4096) +
+                    pages(content->more_bytes) <=
+                least_bytes;
     }
     return fits;
 }
@@ -85,6 +116,9 @@ static bool fits_anywhere(const struct sim *sim, uint32_t model) {
 /* Is there anybody who may be pinned, or of another class? */
 static bool some_stay(const struct sim *sim) {
     const struct scenario *s = sim->scenario;
+    if (sim->place) {
+        return true; /* the memory of the values does */
+    }
     for (uint32_t m = 0; m < s->model_count; m++) {
         if (scenario_uses(s, m) && (s->models[m].pinned || s->models[m].evict_class)) {
             return true;
@@ -96,6 +130,26 @@ static bool some_stay(const struct sim *sim) {
         }
     }
     return false;
+}
+
+/* Less memory for prepared models than they may need. */
+static bool small_store(const struct sim *sim) {
+    return sim->scenario->artifact_budget_bytes < UINT64_C(16) << 20;
+}
+
+/* What comes of a file that changes, and of less memory for prepared models than they need. */
+static bool of_store(const struct sim *sim, const struct call *call, mm_status status) {
+    uint32_t model = call->act->model;
+    switch (status) {
+    case MM_INVALID_MODEL:
+    case MM_NOT_FOUND:
+    case MM_SOURCE_CHANGED:
+        return sim->scenario->models[model].file && sim->file_changes[model] > 0;
+    case MM_NO_SPACE:
+        return small_store(sim);
+    default:
+        return false;
+    }
 }
 
 static bool expected(const struct sim *sim, const struct call *call, mm_status status) {
@@ -120,7 +174,7 @@ static bool expected(const struct sim *sim, const struct call *call, mm_status s
         return sim->scenario->max_queued > 0 ||
                sim->scenario->models[call->act->model].max_queued > 0;
     case MM_TOO_LARGE: /* an update needs room for both */
-        return kind == ACT_UPDATE ||
+        return kind == ACT_UPDATE || small_store(sim) ||
                ((kind < ACT_UPDATE || kind == ACT_BIND) && !fits_anywhere(sim, call->act->model));
     case MM_ALL_PINNED:
         return (kind <= ACT_UPDATE || kind == ACT_BIND) && some_stay(sim);
@@ -134,14 +188,19 @@ static bool expected(const struct sim *sim, const struct call *call, mm_status s
         return sim->lost_device;
     case MM_UNSUPPORTED:
         return sim->scenario->no_threads && call->act->async;
+    case MM_BUFFER_TOO_SMALL:
+        return call->act->buffers == BUFFERS_SMALL;
     default:
-        return false;
+        return of_store(sim, call, status);
     }
 }
 
-static void judge_infer(struct sim *sim, const struct call *call, mm_status status) {
+static void judge_infer(struct sim *sim, struct call *call, mm_status status) {
     if (status == MM_OK) {
         check_answer(sim, call);
+        if (call->act->buffers == BUFFERS_SMALL) {
+            sim_fail(sim, "answer", "call %u: its buffers were too small", call->index);
+        }
     } else if (call->response.owned) {
         sim_fail(sim, "answer", "call %u failed, and its response owns memory", call->index);
     }

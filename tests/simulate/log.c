@@ -86,6 +86,14 @@ static void check_backoff(struct sim *sim, const mm_event *event, uint32_t model
     }
 }
 
+/* Who drained may stay; who is evicted comes back for somebody who needs it there, and not for who
+ * only asks what it is. */
+static void check_revival(struct sim *sim, uint32_t model) {
+    if (sim->tally[model].draining == 0 && !calls_want(sim, model)) {
+        sim_fail(sim, "revive", "m%u was evicted and comes back for nobody", model);
+    }
+}
+
 static void check_model(struct sim *sim, const mm_event *event) {
     bool without = event->kind == MM_EVENT_BUDGET || event->kind == MM_EVENT_ARTIFACT_DROPPED;
     uint32_t model = model_named(event->model);
@@ -117,6 +125,9 @@ static void check_model(struct sim *sim, const mm_event *event) {
                  tally->loads < 0 ? "load" : "preparation");
     }
     /* Who drains was chosen then, and may have been pinned since. */
+    if (event->kind == MM_EVENT_REVIVE) {
+        check_revival(sim, model);
+    }
     bool chosen_before = event->kind == MM_EVENT_EVICT && tally->draining > 0;
     if (chosen_before || (event->kind == MM_EVENT_REVIVE && tally->draining > 0)) {
         tally->draining--;

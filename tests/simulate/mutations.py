@@ -20,7 +20,7 @@ COPY = os.path.join(WORK, 'source')
 BUILD = os.path.join(WORK, 'build')
 PROGRAM = os.path.join(BUILD, 'tests', 'test-simulate')
 
-# name: (file, old text, new text); the old text must be there exactly once.
+# name: (file, old text, new text, another old, another new ...); each must be there exactly once.
 MUTATIONS = {
     # Queues, timers, operations.
     'an op that completes wakes nobody': (
@@ -147,6 +147,92 @@ MUTATIONS = {
         '    log_failure(res, instance, MMI_EVENT_LOAD_FAILED, status);\n',
         '    if (status != MM_CANCELLED) {\n'
         '        log_failure(res, instance, MMI_EVENT_LOAD_FAILED, status);\n    }\n'),
+    'an update with the source alone drops the pin': (
+        'lib/api/model.c',
+        '    spec->flags |= settings->pinned ? MM_MODEL_PINNED : 0;\n',
+        ''),
+    'an update does not arm its deadline': (
+        'lib/residency/request.c',
+        'mmi_waiter_add(res, waiter, &none, request->deadline_ns, ',
+        'mmi_waiter_add(res, waiter, &none, 0, '),
+    'copies that are idle take turns': (
+        'lib/residency/instance.c',
+        '    } else if (model_ns >= ttl_ns) {\n        leave_idle(res, instance->version);\n',
+        '    } else if (own_ns >= ttl_ns) {\n'
+        '        mmi_instance_leave(res, instance, MMI_REASON_IDLE, NULL);\n'),
+    'who asks about a model brings it back': (
+        'lib/residency/request.c',
+        '    waiter->model = model;\n    waiter->counts_as_miss',
+        '    revive_one(res, model);\n    waiter->model = model;\n    waiter->counts_as_miss'),
+    # Sources and prepared models.
+    'a file that changes while it is read goes unnoticed': (
+        'lib/catalog/prepare.c',
+        '    if (status == MM_OK && !mmi_source_unchanged(p->source)) {\n',
+        '    if (false) {\n'),
+    'other content is taken for the version\'s': (
+        'lib/catalog/prepare.c',
+        '    return p->version->content_known && !same_hash(',
+        '    return false && !same_hash('),
+    'the times of a file are not looked at': (
+        'lib/source/source.c',
+        'a->modified_ns == b->modified_ns && a->changed_ns == b->changed_ns',
+        'true'),
+    'an artifact is dropped while it is held': (
+        'lib/artifact/memory_cache.c',
+        '        if (artifact->holds == 0) {\n',
+        '        if (true) {\n'),
+    'weights that were dropped are not prepared again': (
+        'lib/residency/load.c',
+        '        if (instance->build->opened == instance->opened) {\n',
+        '        if (false) {\n'),
+    # Devices and values.
+    'a piece of the weights is not waited for': (
+        'lib/residency/transfer.c',
+        '    MMI_TRY(transfer->device->ops->wait(transfer->device, &piece->there, err));\n',
+        '    (void)err;\n'),
+    'who waits for a device sets no timer': (
+        'lib/device/sim_time.c',
+        '            mmi_cond_wait(&sim->changed, &sim->lock, clock, over_ns);\n',
+        '            mmi_cond_wait(&sim->changed, &sim->lock, clock, 0);\n'),
+    'a value that is copied is not waited for': (
+        'lib/api/location.c',
+        '        status = ops->wait(device, &over, err);\n',
+        '        (void)over;\n'),
+    'a signature is of other shape inputs': (
+        'lib/catalog/signature.c',
+        '    if (shown && value->data) {\n',
+        '    if (false) {\n'),
+    'shape inputs above 64 bytes are hidden': (
+        'lib/catalog/shown.c',
+        '        if (!mmi_is_shown(&description->inputs[i])) {\n',
+        '        if (!mmi_is_shown(&description->inputs[i]) || inputs[i].bytes > 64) {\n'),
+    'a binding forgets the order of its outputs': (
+        'lib/api/request.c',
+        '            place = binding->outputs[i];\n',
+        '            place = i;\n'),
+    'a subset of outputs comes in the order of the model': (
+        'lib/api/request.c',
+        '            place = find_value(description->outputs, description->output_count, name);\n',
+        '            place = i;\n'),
+    # Operations whose handles are freed early.
+    'an op that is freed early is not delivered': (
+        'lib/work/op.c',
+        'bool to_come = op->config.queue && !op->fetched;',
+        'bool to_come = false;'),
+    'who frees an op cancels it': (
+        'lib/api/op.c',
+        '        mmi_op_free(op);\n',
+        '        mmi_op_cancel(op);\n        mmi_op_free(op);\n'),
+    'the outputs of an op without a handle are dropped': (
+        'lib/api/async.c',
+        '#include <work/op.h>\n',
+        '#include <work/op_state.h>\n',
+        '        return;\n    }\n'
+        '    if (status != MM_OK) {\n        mmi_count(&mesh->res.counters',
+        '        return;\n    }\n'
+        '    if (operation->op->detached) {\n'
+        '        mm_response_free(operation->response);\n    }\n'
+        '    if (status != MM_OK) {\n        mmi_count(&mesh->res.counters'),
 }
 
 
@@ -200,12 +286,15 @@ def failures(seeds):
 
 
 def try_one(name, seeds, known):
-    path, old, new = MUTATIONS[name]
+    path, *texts = MUTATIONS[name]
     path = os.path.join(COPY, path)
-    if not os.path.exists(path) or read(path).decode().count(old) != 1:
-        return 'does not apply: its text is not there exactly once', False
-    sound = read(path).decode()
-    write(path, sound.replace(old, new))
+    sound = read(path).decode() if os.path.exists(path) else ''
+    broken = sound
+    for old, new in zip(texts[::2], texts[1::2]):
+        if sound.count(old) != 1:
+            return 'does not apply: its text is not there exactly once', False
+        broken = broken.replace(old, new)
+    write(path, broken)
     try:
         build()
         begun = time.monotonic()

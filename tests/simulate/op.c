@@ -27,7 +27,9 @@ static void seen(struct sim *sim, struct call *call, mm_op *op) {
     } else if (!call->completed) {
         call->completed = true;
         call->status = status;
+        call->judging = true;
         judge(sim, call, status, &error);
+        call->judging = false;
     } else if (status != call->status) {
         sim_fail(sim, "op", "call %u: its op ended twice: %s, %s", call->index,
                  mm_status_name(call->status), mm_status_name(status));
@@ -52,6 +54,7 @@ static void called_back(void *user, mm_op *op) {
         sim_fail(sim, "status", "stop from a callback is not busy");
     }
     schedule_pause(sim);
+    call->called_back = true;
 }
 
 /* ---- Beginning ------------------------------------------------------------------------------- */
@@ -68,16 +71,15 @@ static mm_status begin(struct sim *sim, struct call *call) {
     mm_op *op = NULL;
     mm_status status;
     if (act->kind == ACT_INFER_ASYNC) {
-        calls_request(sim, call);
+        values_request(sim, call);
         status = mm_infer_async(sim->mesh, handle, &call->request, &call->response, &async, &op,
                                 &call->error);
     } else if (act->kind == ACT_UPDATE) {
-        uint32_t content;
-        mm_model_spec spec = calls_spec(sim, act->model, act->number, &content);
-        calls_update_begins(sim, call, content);
-        call->deadline_ns = 0;
-        status = mm_update(sim->mesh, handle, &spec, act->replace ? MM_UPDATE_REPLACE : 0, NULL,
-                           &op, &call->error);
+        uint32_t flags;
+        mm_model_spec spec = calls_update_begins(sim, call, &flags);
+        call->deadline_ns = act->tells ? async.deadline_ns : 0;
+        status = mm_update(sim->mesh, handle, &spec, flags, act->tells ? &async : NULL, &op,
+                           &call->error);
     } else {
         async.flags |= act->retry ? MM_ASYNC_RETRY : 0;
         call->deadline_ns = async.deadline_ns;
@@ -111,7 +113,7 @@ static void wait_until(struct sim *sim, struct call *call, uint64_t deadline_ns)
     if (status == MM_PENDING && (deadline_ns == 0 || sim->now_ns < deadline_ns)) {
         sim_fail(sim, "op", "call %u: the wait for its op ended early", call->index);
     }
-    bool asks = call->act->callback && call->act->kind != ACT_UPDATE;
+    bool asks = call->act->callback && calls_tells(call);
     if (status != MM_PENDING && asks && call->callbacks == 0) {
         sim_fail(sim, "op", "call %u: told of its op's end before the callback", call->index);
     }
@@ -119,13 +121,20 @@ static void wait_until(struct sim *sim, struct call *call, uint64_t deadline_ns)
 
 static void fetch(struct sim *sim) {
     mm_op *op = NULL;
-    while (mm_ops_next(sim->mesh, &op) == MM_OK) {
+    for (;;) {
+        sim->fetching++;
+        mm_status status = mm_ops_next(sim->mesh, &op);
+        sim->fetching--;
+        if (status != MM_OK) {
+            break;
+        }
         struct call *call = mm_op_user(op);
         if (++call->fetched > 1 || call->act->after != AFTER_QUEUE) {
             sim_fail(sim, "op", "call %u: fetched %u times", call->index, call->fetched);
         }
         story(sim, "call %u: fetched", call->index);
         call->op = op;
+        call->handle_freed = false; /* it is given back */
         seen(sim, call, op);
     }
 }
@@ -146,12 +155,27 @@ static void await_callback(struct sim *sim, struct call *call) {
     if (!call->act->callback_frees) {
         free_handle(call);
     }
-    for (unsigned i = 0; i < LOOKS && call->callbacks == 0; i++) {
+    for (unsigned i = 0; i < LOOKS && !call->called_back; i++) {
         schedule_sleep(sim, call->act->delay_ns);
     }
-    while (call->callbacks == 0) {
+    while (!call->called_back) {
         schedule_sleep(sim, UINT64_C(60000000000));
     }
+}
+
+/* The handle is freed before its end, not while somebody fetches: the queue gives it back. */
+static void await_delivery(struct sim *sim, struct call *call) {
+    while (sim->fetching > 0) {
+        schedule_sleep(sim, 1);
+    }
+    if (call->fetched == 0) {
+        free_handle(call);
+    }
+    for (unsigned i = 0; call->fetched == 0; i++) {
+        schedule_sleep(sim, i < LOOKS ? call->act->delay_ns : UINT64_C(60000000000));
+        fetch(sim);
+    }
+    free_handle(call);
 }
 
 static void live(struct sim *sim, struct call *call) {
@@ -159,11 +183,14 @@ static void live(struct sim *sim, struct call *call) {
     mm_progress progress = MM_PROGRESS_INIT;
     switch (act->after) {
     case AFTER_FREE:
-        if (act->kind != ACT_UPDATE) { /* whose op has no callback */
+        if (calls_tells(call)) {
             await_callback(sim, call);
             return;
         }
         break;
+    case AFTER_DROP:
+        free_handle(call);
+        return;
     case AFTER_CANCEL:
         cancel_later(sim, call);
         break;
@@ -178,7 +205,11 @@ static void live(struct sim *sim, struct call *call) {
         }
         break;
     case AFTER_QUEUE:
-        for (unsigned i = 0; i < LOOKS && act->kind != ACT_UPDATE && call->fetched == 0; i++) {
+        if (act->frees && calls_tells(call)) {
+            await_delivery(sim, call);
+            return;
+        }
+        for (unsigned i = 0; i < LOOKS && calls_tells(call) && call->fetched == 0; i++) {
             fetch(sim);
             schedule_sleep(sim, act->delay_ns);
         }
@@ -189,7 +220,7 @@ static void live(struct sim *sim, struct call *call) {
     call->may_wait = true;
     wait_until(sim, call, 0);
     seen(sim, call, call->op);
-    bool fetches = act->after == AFTER_QUEUE && act->kind != ACT_UPDATE && call->fetched == 0;
+    bool fetches = act->after == AFTER_QUEUE && calls_tells(call) && call->fetched == 0;
     if (act->number % 4 != 0 && !fetches) { /* the others outlive the mesh */
         free_handle(call);
     }
@@ -219,24 +250,39 @@ void op_fetch_all(struct sim *sim) {
     fetch(sim);
     for (uint32_t i = 0; i < sim->scenario->act_count; i++) {
         struct call *call = &sim->calls[i];
-        bool queued =
-            call->accepted && call->act->after == AFTER_QUEUE && call->act->kind != ACT_UPDATE;
+        bool queued = call->accepted && call->act->after == AFTER_QUEUE && calls_tells(call);
         if (queued && call->fetched != 1) {
             sim_fail(sim, "op", "call %u: fetched %u times", i, call->fetched);
         }
     }
 }
 
+/* Nobody was told how it ended: what came out of it is there, or nothing is. */
+static void end_dropped(struct sim *sim, struct call *call) {
+    bool runs = call->act->kind == ACT_INFER_ASYNC;
+    bool answered = runs && call->response.output_count > 0;
+    if (answered) {
+        judge_dropped(sim, call);
+    } else if (runs && call->ran && call->deadline_ns == 0 && !sim->faulted &&
+               call->act->buffers != BUFFERS_SMALL) {
+        sim_fail(sim, "op", "call %u: it ran, and its outputs are nowhere", call->index);
+    }
+    mm_response_free(&call->response);
+}
+
 void op_free_all(struct sim *sim) {
     for (uint32_t i = 0; i < sim->scenario->act_count; i++) {
         struct call *call = &sim->calls[i];
-        bool calls_back = call->accepted && call->act->callback && call->act->kind != ACT_UPDATE;
+        bool calls_back = call->accepted && call->act->callback && calls_tells(call);
         if (calls_back && call->callbacks != 1) {
             sim_fail(sim, "op", "call %u: called back %u times", i, call->callbacks);
         }
         if (call->accepted && !call->handle_freed) {
             seen(sim, call, call->op);
             free_handle(call);
+        }
+        if (call->accepted && call->act->after == AFTER_DROP) {
+            end_dropped(sim, call);
         }
     }
 }

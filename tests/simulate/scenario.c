@@ -54,7 +54,7 @@ static void make_content(uint64_t *chance, const struct model_plan *model, uint3
                          struct content *content) {
     *content = (struct content){.magic = CONTENT_MAGIC, .id = id, .groups = 1};
     if (model->flavor == FLAVOR_OWN) {
-        content->weights_bytes = ONE_OF(chance, 0, 0, 4 * KIB);
+        content->weights_bytes = ONE_OF(chance, 0, 0, 4 * KIB, 20 * KIB);
         content->own_bytes =
             ONE_OF(chance, 100 * KIB, 500 * KIB, 500 * KIB, 700 * KIB, 700 * KIB, 1100 * KIB);
         if (chance_percent(chance, 10)) {
@@ -82,10 +82,11 @@ static void make_model(uint64_t *chance, struct scenario *s, uint32_t m) {
     if (chance_percent(chance, 8)) {
         model->flavor = FLAVOR_NESTED;
     }
-    uint32_t serial = chance_percent(chance, 15) ? CONTENT_SERIAL : 0;
+    uint32_t flags = chance_percent(chance, 15) ? CONTENT_SERIAL : 0;
+    flags |= chance_percent(chance, 20) ? CONTENT_SHAPED : 0;
     for (uint32_t i = 0; i < MOST_CONTENTS; i++) {
         make_content(chance, model, 1 + m * MOST_CONTENTS + i, &model->contents[i]);
-        model->contents[i].flags = serial;
+        model->contents[i].flags = flags;
     }
     bool fixed = s->device_count > 1 && chance_percent(chance, 15);
     model->device = fixed ? (int)chance_below(chance, s->device_count) : -1;
@@ -105,15 +106,43 @@ static void make_model(uint64_t *chance, struct scenario *s, uint32_t m) {
         model->idle_ttl_ns = 0;
         model->preload = false;
     }
+    model->file = s->files && chance_percent(chance, 60);
 }
 
 /* ---- The mesh -------------------------------------------------------------------------------- */
+
+static void make_delays(uint64_t *chance, struct device_plan *device) {
+    device->in_ns_per_mib = ONE_OF(chance, 0, 100 * US, 50 * MS);
+    device->out_ns_per_mib = ONE_OF(chance, 0, 10 * MS);
+    device->latency_ns = ONE_OF(chance, 0, 10 * US, 5 * MS);
+    device->load_delay_ns = ONE_OF(chance, 0, 0, 100 * MS);
+}
+
+/* What costs time: most seeds have none of it. */
+static void make_store(uint64_t *chance, struct scenario *s) {
+    s->files = chance_percent(chance, 9);
+    s->cache = chance_percent(chance, 4);
+    s->cache_budget_bytes = ONE_OF(chance, 0, 3 * MIB, 3 * MIB);
+    s->artifact_budget_bytes = 128 * MIB;
+    if (s->files && chance_percent(chance, 70)) { /* so that the file is read again */
+        s->artifact_budget_bytes = ONE_OF(chance, 64 * KIB, 64 * KIB, 400 * KIB);
+    } else if (chance_percent(chance, 8)) {
+        s->artifact_budget_bytes = ONE_OF(chance, 400 * KIB, 2200 * KIB, 3 * MIB);
+    }
+}
 
 static void make_mesh(uint64_t *chance, struct scenario *s) {
     s->device_count = (uint32_t)ONE_OF(chance, 1, 1, 2, 3);
     for (uint32_t i = 0; i < s->device_count; i++) {
         s->devices[i].sim = chance_percent(chance, 35);
         s->devices[i].budget_bytes = ONE_OF(chance, 2 * MIB, 2 * MIB, 3 * MIB, 6 * MIB);
+        if (s->devices[i].sim && chance_percent(chance, 50)) {
+            make_delays(chance, &s->devices[i]);
+        }
+    }
+    s->located = chance_percent(chance, 20);
+    for (uint32_t i = 0; i < s->device_count && s->located; i++) {
+        s->devices[i].budget_bytes += s->devices[i].sim ? 2 * MIB : 0; /* for the values */
     }
     s->load_threads = 1 + (uint32_t)chance_below(chance, 2);
     s->infer_threads = 1 + (uint32_t)chance_below(chance, 3);
@@ -127,6 +156,8 @@ static void make_mesh(uint64_t *chance, struct scenario *s) {
     s->generation_bits = chance_percent(chance, 25) ? 2 : 0;
     s->idle_evict = chance_percent(chance, 25);
     s->no_threads = chance_percent(chance, 6);
+    s->max_signatures = (uint32_t)ONE_OF(chance, 0, 0, 1, 3);
+    make_store(chance, s);
 }
 
 static void make_schedule(uint64_t *chance, struct scenario *s) {
@@ -161,9 +192,10 @@ static const struct {
     [ACT_CLASS] = {"set_class", 2, false},
     [ACT_BUDGET] = {"set_budget", 5, false},
     [ACT_PLAN] = {"plan_load", 2, false},
-    [ACT_DESCRIBE] = {"describe", 2, false},
-    [ACT_SIZES] = {"output_bytes", 2, false},
-    [ACT_BIND] = {"bind", 3, false},
+    [ACT_DESCRIBE] = {"describe", 3, false},
+    [ACT_SIZES] = {"output_bytes", 3, false},
+    [ACT_BIND] = {"bind", 4, false},
+    [ACT_FILE] = {"change_file", 8, false},
     [ACT_LOOK] = {"look", 3, false},
     [ACT_CLOSE] = {"close", 1, false},
     [ACT_STOP] = {"stop", 1, false},
@@ -186,6 +218,19 @@ static enum act_kind pick_kind(uint64_t *chance, const bool *allowed) {
         }
         at -= weight;
     }
+}
+
+static void make_values(uint64_t *chance, const struct scenario *s, struct act *act) {
+    act->shape_elements = (uint32_t)ONE_OF(chance, 0, 1, 1, 8, 9, 12);
+    act->wanted =
+        (enum wanted)ONE_OF(chance, WANTED_ALL, WANTED_ALL, WANTED_Z, WANTED_Y, WANTED_Y_Z);
+    act->buffers = (enum buffers)ONE_OF(chance, BUFFERS_OWNED, BUFFERS_OWNED, BUFFERS_MINE);
+    if (chance_percent(chance, 4)) {
+        act->buffers = BUFFERS_SMALL;
+    }
+    act->located_in = s->located && chance_percent(chance, 40);
+    act->located_out = s->located && chance_percent(chance, 40);
+    act->keeps = chance_percent(chance, 60);
 }
 
 static void make_act(uint64_t *chance, const struct scenario *s, const bool *allowed,
@@ -212,12 +257,83 @@ static void make_act(uint64_t *chance, const struct scenario *s, const bool *all
     act->priority = chance_percent(chance, 25) ? (int32_t)chance_below(chance, 3) - 1 : 0;
     act->elements = (uint32_t)ONE_OF(chance, 1, 1, 2, 4);
     act->number = (uint32_t)chance_below(chance, 12);
+    make_values(chance, s, act);
+    act->tells = chance_percent(chance, 50);
+    act->sparse = chance_percent(chance, 30);
+    act->reset = chance_percent(chance, 30);
+    act->frees = chance_percent(chance, 50);
+    act->change = (enum file_change)ONE_OF(chance, FILE_REPLACED, FILE_REPLACED, FILE_IN_PLACE,
+                                           FILE_IN_PLACE, FILE_TRUNCATED, FILE_REMOVED);
     act->bytes = ONE_OF(chance, 2 * MIB, 2 * MIB, 3 * MIB, 4 * MIB, 8 * MIB);
+}
+
+/* Crowds: all models want the same little memory, one most of it, for as long as runs take; many
+ * give up. Nothing fails. */
+static void make_crowded(uint64_t *chance, struct scenario *s) {
+    s->files = s->cache = s->located = false;
+    s->artifact_budget_bytes = 128 * MIB;
+    s->device_count = 1;
+    s->devices[0] = (struct device_plan){.budget_bytes = 2 * MIB};
+    for (uint32_t m = 0; m < s->model_count; m++) {
+        struct model_plan *model = &s->models[m];
+        model->file = false;
+        model->device = -1;
+        for (uint32_t i = 0; i < MOST_CONTENTS; i++) {
+            struct content *content = &model->contents[i];
+            uint64_t bytes = m == 0 ? ONE_OF(chance, 1100 * KIB, 1500 * KIB)
+                                    : ONE_OF(chance, 500 * KIB, 700 * KIB, 700 * KIB, 1100 * KIB);
+            content->own_bytes = model->flavor == FLAVOR_OWN ? bytes : content->own_bytes;
+        }
+    }
+    s->slow_percent = 100;
+    s->drain_grace_ns = 1;
+    for (uint32_t i = 0; i < s->act_count; i++) {
+        if (chance_percent(chance, 40)) {
+            s->acts[i].deadline = DEADLINE_SOON;
+        }
+    }
+}
+
+/* ... and those that ask much and are stopped in the middle of it, ... */
+static void make_stopped(uint64_t *chance, struct scenario *s) {
+    uint32_t at = s->act_count / 2 + (uint32_t)chance_below(chance, s->act_count / 2);
+    for (uint32_t i = at > 6 ? at - 6 : 0; i < at + 6 && i < s->act_count; i++) {
+        s->acts[i].kind = ACT_INFER_ASYNC;
+        s->acts[i].async = s->acts[i].callback = true;
+        s->acts[i].model %= 2;
+    }
+    s->acts[at].kind = ACT_STOP;
+    s->acts[at].deadline = DEADLINE_NONE;
+    s->crowd = 40;
+}
+
+/* ... or in which models are asked what they are, also those that rest evicted because whoever
+ * wanted their memory gave up. */
+static void make_asked(uint64_t *chance, struct scenario *s) {
+    static const uint64_t questions[] = {ACT_DESCRIBE, ACT_SIZES, ACT_PREPARE};
+    s->idle_evict = false;
+    s->slow_ns = 200 * MS;
+    s->crowd = 5;
+    for (uint32_t m = 0; m < s->model_count; m++) {
+        struct model_plan *model = &s->models[m];
+        model->flavor = model->flavor == FLAVOR_NESTED ? FLAVOR_PLAIN : model->flavor;
+        model->preload = false;
+    }
+    for (uint32_t i = 0; i < s->act_count; i++) {
+        enum act_kind *kind = &s->acts[i].kind;
+        enum after *after = &s->acts[i].after;
+        *after = *after == AFTER_DROP ? AFTER_WAIT : *after;
+        if (chance_percent(chance, 40)) {
+            *kind = (enum act_kind)one_of(chance, questions, 3);
+        } else if (*kind == ACT_UPDATE || *kind == ACT_PIN) {
+            *kind = ACT_INFER;
+        }
+    }
 }
 
 /* ---- Faults ---------------------------------------------------------------------------------- */
 
-static const char *const points[POINTS] = {"alloc", "read", "device", "thread", "prepare",
+static const char *const points[POINTS] = {"alloc", "read", "write",  "device", "thread", "prepare",
                                            "open",  "size", "attach", "detach", "infer"};
 
 const char *point_name(enum point point) {
@@ -235,10 +351,14 @@ static int32_t slot_status(uint64_t *chance) {
                          : one_of(chance, odd, sizeof(odd) / sizeof(odd[0])));
 }
 
-static void make_fault(uint64_t *chance, struct fault *fault) {
+static void make_fault(uint64_t *chance, const struct scenario *s, struct fault *fault) {
     fault->point = (enum point)ONE_OF(chance, POINT_ALLOC, POINT_DEVICE, POINT_DEVICE, POINT_THREAD,
                                       POINT_PREPARE, POINT_OPEN, POINT_SIZE, POINT_ATTACH,
                                       POINT_ATTACH, POINT_DETACH, POINT_INFER, POINT_INFER);
+    bool disk = s->files || s->cache;
+    if (disk && chance_percent(chance, 40)) {
+        fault->point = s->cache && chance_percent(chance, 50) ? POINT_WRITE : POINT_READ;
+    }
     uint64_t most = fault->point == POINT_ALLOC ? 2000 : fault->point == POINT_INFER ? 40 : 12;
     fault->from = chance_between(chance, 1, most);
     fault->count = chance_percent(chance, 70) ? 1 : chance_between(chance, 2, 20);
@@ -247,6 +367,8 @@ static void make_fault(uint64_t *chance, struct fault *fault) {
         fault->status = chance_percent(chance, 35) ? ENODEV : EIO;
     } else if (fault->point == POINT_THREAD) {
         fault->status = EAGAIN;
+    } else if (fault->point == POINT_READ || fault->point == POINT_WRITE) {
+        fault->status = fault->point == POINT_WRITE && chance_percent(chance, 50) ? ENOSPC : EIO;
     } else if (fault->point == POINT_DETACH || chance_percent(chance, 20)) {
         fault->sleep_ns = chance_between(chance, 1 * MS, 2 * S);
     } else if (fault->point != POINT_ALLOC) {
@@ -274,6 +396,8 @@ void scenario_make(uint64_t seed, struct scenario *s) {
     for (unsigned k = 0; k < ACT_KINDS; k++) {
         allowed[k] = kinds[k].always || chance_percent(&chance, 50);
     }
+    allowed[ACT_FILE] = s->files;
+    allowed[ACT_EVICT] |= s->files;
     s->act_count = chance_percent(&chance, 40)
                        ? (uint32_t)chance_between(&chance, 4, MOST_ACTS)
                        : MOST_ACTS / 2 + (uint32_t)chance_below(&chance, MOST_ACTS / 2 + 1);
@@ -284,11 +408,21 @@ void scenario_make(uint64_t seed, struct scenario *s) {
         struct act *act = &s->acts[i];
         act->kind = act->kind == ACT_CLOSE || act->kind == ACT_STOP ? ACT_INFER : act->kind;
     }
+    uint64_t profile = chance_below(&chance, 100); /* most have none */
+    if (profile < 12) {
+        make_crowded(&chance, s);
+    } else if (profile < 16) {
+        make_stopped(&chance, s);
+    } else if (profile < 20) {
+        make_crowded(&chance, s);
+        make_asked(&chance, s);
+    }
     s->faulty_setup = chance_percent(&chance, 5);
-    s->fault_count =
-        chance_percent(&chance, 60) ? (uint32_t)chance_below(&chance, MOST_FAULTS + 1) : 0;
+    s->fault_count = profile >= 20 && chance_percent(&chance, 70)
+                         ? (uint32_t)chance_below(&chance, MOST_FAULTS + 1)
+                         : 0;
     for (uint32_t i = 0; i < s->fault_count; i++) {
-        make_fault(&chance, &s->faults[i]);
+        make_fault(&chance, s, &s->faults[i]);
     }
 }
 
@@ -343,6 +477,8 @@ static void print_model(const struct scenario *s, uint32_t m) {
     if (model->min_residency_ns) {
         printf(", min residency %" PRIu64 " ns", model->min_residency_ns);
     }
+    printf("%s%s", model->file ? ", a file" : "",
+           model->contents[0].flags & CONTENT_SHAPED ? ", shape input" : "");
     printf("%s%s%s%s\n", model->pinned ? ", pinned" : "", model->preload ? ", preload" : "",
            model->warm ? ", warm" : "",
            model->contents[0].flags & CONTENT_SERIAL ? ", serial" : "");
@@ -351,8 +487,14 @@ static void print_model(const struct scenario *s, uint32_t m) {
 void scenario_print(const struct scenario *s) {
     printf("seed %" PRIu64 ", schedule %" PRIu64 "\n", s->seed, s->schedule_seed);
     for (uint32_t i = 0; i < s->device_count; i++) {
-        printf("  d%" PRIu32 ": %s, %" PRIu64 " KiB\n", i, s->devices[i].sim ? "sim" : "host",
-               s->devices[i].budget_bytes / KIB);
+        const struct device_plan *device = &s->devices[i];
+        printf("  d%" PRIu32 ": %s, %" PRIu64 " KiB", i, device->sim ? "sim" : "host",
+               device->budget_bytes / KIB);
+        print_setting("in ns/MiB", device->in_ns_per_mib);
+        print_setting("out ns/MiB", device->out_ns_per_mib);
+        print_setting("latency ns", device->latency_ns);
+        print_setting("load delay ns", device->load_delay_ns);
+        putchar('\n');
     }
     for (uint32_t m = 0; m < s->model_count; m++) {
         if (scenario_uses(s, m)) {
@@ -366,6 +508,12 @@ void scenario_print(const struct scenario *s) {
            s->no_threads   ? "; none"
            : s->idle_evict ? "; idle_evict"
                            : "");
+    printf("  artifact budget %" PRIu64 " KiB", s->artifact_budget_bytes / KIB);
+    if (s->cache) {
+        printf(", cache directory of %" PRIu64 " KiB", s->cache_budget_bytes / KIB);
+    }
+    print_setting("most signatures", s->max_signatures);
+    putchar('\n');
     for (uint32_t i = 0; i < s->fault_count; i++) {
         const struct fault *fault = &s->faults[i];
         if (!fault->off) {

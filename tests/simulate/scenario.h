@@ -29,7 +29,7 @@ struct content {
     uint32_t groups;
     uint32_t reserved;
 };
-enum { CONTENT_SERIAL = 1 };
+enum { CONTENT_SERIAL = 1, CONTENT_SHAPED = 2 /* it has the shape input n */ };
 
 enum flavor { FLAVOR_PLAIN, FLAVOR_OWN, FLAVOR_NESTED, FLAVORS };
 
@@ -42,11 +42,13 @@ struct model_plan {
     uint32_t max_concurrency, max_queued;
     uint64_t idle_ttl_ns, min_residency_ns;
     bool pinned, preload, warm;
+    bool file; /* its source is one, which may change */
 };
 
 struct device_plan {
     bool sim;
     uint64_t budget_bytes;
+    uint64_t in_ns_per_mib, out_ns_per_mib, latency_ns, load_delay_ns; /* sim */
 };
 
 enum act_kind {
@@ -65,6 +67,7 @@ enum act_kind {
     ACT_DESCRIBE,
     ACT_SIZES,
     ACT_BIND, /* and infer with it */
+    ACT_FILE, /* changes the model's */
     ACT_LOOK,
     ACT_CLOSE,
     ACT_STOP,
@@ -79,8 +82,17 @@ enum after {
     AFTER_FREE,   /* at once: only the callback tells */
     AFTER_POLL,
     AFTER_QUEUE, /* fetched from the mesh's queue */
+    AFTER_DROP,  /* freed at once, and nothing tells its end */
     AFTERS
 };
+
+/* Outputs that are asked for. */
+enum wanted { WANTED_ALL, WANTED_Z, WANTED_Y, WANTED_Y_Z, WANTEDS };
+
+/* Where they go. */
+enum buffers { BUFFERS_OWNED, BUFFERS_MINE, BUFFERS_SMALL, BUFFERS_KINDS };
+
+enum file_change { FILE_REPLACED, FILE_IN_PLACE, FILE_TRUNCATED, FILE_REMOVED, FILE_CHANGES };
 
 enum deadline { DEADLINE_NONE, DEADLINE_AT_ONCE, DEADLINE_PAST, DEADLINE_SOON, DEADLINE_FAR };
 
@@ -93,8 +105,16 @@ struct act {
     enum deadline deadline;
     uint64_t delay_ns; /* until the deadline, the cancel, the next look */
     int32_t priority;
-    uint32_t elements; /* of the input */
-    uint32_t number;   /* of the new content; of a device; class ... */
+    uint32_t elements;       /* of the input */
+    uint32_t shape_elements; /* of the shape input; 0 = left out */
+    enum wanted wanted;
+    enum buffers buffers;
+    bool located_in, located_out;
+    bool keeps;                /* the binding, for others */
+    bool tells, sparse, reset; /* an update: has an mm_async; says only what is new */
+    bool frees;                /* the op, before it is fetched */
+    enum file_change change;
+    uint32_t number; /* of the new content; of a device; class ... */
     uint64_t bytes;
 };
 
@@ -102,6 +122,7 @@ struct act {
 enum point {
     POINT_ALLOC,
     POINT_READ,
+    POINT_WRITE, /* also what makes it last */
     POINT_DEVICE,
     POINT_THREAD,
     POINT_PREPARE,
@@ -135,6 +156,11 @@ struct scenario {
     uint64_t description_budget_bytes, prepare_budget_bytes;
     uint32_t max_queued, generation_bits;
     bool idle_evict, no_threads;
+    bool located; /* some values lie on a device, if one is simulated */
+    bool files;   /* of some models */
+    bool cache;   /* there is a cache directory */
+    uint64_t artifact_budget_bytes, cache_budget_bytes;
+    uint32_t max_signatures;
     /* The schedule. */
     uint64_t schedule_seed;
     uint32_t pause_one_in; /* of the points where a thread lets go of its last lock; 0 = none */

@@ -141,7 +141,8 @@ static void hook_join(void *user, void *joined) {
 static void hook_wait(void *user, struct mmi_cond *cond, uint64_t deadline_ns) {
     struct sim *sim = user;
     struct sim_thread *thread = sim->current;
-    if (thread->call && thread->slot_depth == 0 && !thread->call->may_wait) {
+    if (thread->call && thread->slot_depth == 0 && thread->own_work == 0 &&
+        !thread->call->may_wait) {
         sim_fail(sim, "waits", "call %u (%s) waits and may not", thread->call->index,
                  act_name(thread->call->act->kind));
     }
@@ -355,7 +356,7 @@ static void alone_main(void *ctx) {
 
 void schedule_run(struct sim *sim) {
     sim->finish = alone_main;
-    run_alone(sim, "setup", calls_setup);
+    run_alone(sim, "setup", setup_mesh);
     if (!sim->failed && sim->mesh) {
         run_calls(sim);
         if (!sim->failed) {

@@ -100,6 +100,9 @@ static bool simplify_mesh(struct shrinker *shrinker) {
     SIMPLER(description_budget_bytes, 0);
     SIMPLER(prepare_budget_bytes, 0);
     SIMPLER(no_threads, false);
+    SIMPLER(cache, false);
+    SIMPLER(artifact_budget_bytes, UINT64_C(128) << 20);
+    SIMPLER(max_signatures, 0);
     struct scenario smaller = *shrinker->best;
     while (smaller.device_count > 1) {
         smaller.device_count--;
@@ -114,6 +117,10 @@ static bool simplify_mesh(struct shrinker *shrinker) {
     }
     for (uint32_t i = 0; i < shrinker->best->device_count; i++) {
         SIMPLER(devices[i].sim, false);
+        SIMPLER(devices[i].in_ns_per_mib, 0);
+        SIMPLER(devices[i].out_ns_per_mib, 0);
+        SIMPLER(devices[i].latency_ns, 0);
+        SIMPLER(devices[i].load_delay_ns, 0);
     }
     return shrunk;
 }
@@ -124,6 +131,7 @@ static bool simplify_models(struct shrinker *shrinker) {
         if (!scenario_uses(shrinker->best, m)) {
             continue;
         }
+        SIMPLER(models[m].file, false);
         SIMPLER(models[m].preload, false);
         SIMPLER(models[m].warm, false);
         SIMPLER(models[m].pinned, false);
@@ -166,6 +174,15 @@ static bool simplify_acts(struct shrinker *shrinker) {
         SIMPLER(acts[i].elements, 1);
         SIMPLER(acts[i].after, AFTER_WAIT);
         SIMPLER(acts[i].replace, false);
+        SIMPLER(acts[i].shape_elements, 0);
+        SIMPLER(acts[i].wanted, WANTED_ALL);
+        SIMPLER(acts[i].buffers, BUFFERS_OWNED);
+        SIMPLER(acts[i].located_in, false);
+        SIMPLER(acts[i].located_out, false);
+        SIMPLER(acts[i].keeps, false);
+        SIMPLER(acts[i].tells, false);
+        SIMPLER(acts[i].sparse, false);
+        SIMPLER(acts[i].reset, false);
         if (shrinker->best->acts[i].after != AFTER_FREE) {
             SIMPLER(acts[i].callback, false);
         }

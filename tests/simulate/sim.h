@@ -8,8 +8,11 @@
  *   fiber.c      the stacks
  *   schedule.c   whose turn it is, and what time
  *   faults.c     the allocator, and everything that fails or takes time
+ *   disk.c       sources in files, the cache directory
  *   backend.c    models whose answers show whose weights they ran on
- *   calls.c      the public calls, each on a thread of its own;  op.c  what becomes of ops
+ *   setup.c      the mesh, its devices and models
+ *   calls.c      the public calls, each on a thread of its own;  op.c  what becomes of ops;
+ *                values.c  what goes in and comes out
  *   judge.c      may a call end so, and is the answer right
  *   check.c      what must hold after every step, at rest and at the end;  log.c  the decision log
  *   story.c      what happened, line by line
@@ -26,6 +29,10 @@
 #define MOST_REGISTRATIONS (MOST_MODELS + MOST_ACTS)
 #define MOST_INSTANCES 64u
 #define MOST_LIVES 8u
+#define MOST_STAMPS 160u
+#define DISK_FOLDER_BYTES 56u
+#define DISK_PATH_BYTES 80u
+#define MOST_SHAPE_ELEMENTS 12u
 /* evict, stop and mm_op_wait count from when they look at the clock, not to a point in time. */
 #define RELATIVE_TIMEOUTS 0
 
@@ -46,8 +53,10 @@ struct sim_thread {
     uint64_t woken_step;         /* by another thread, last */
     struct sim_thread *joined;
     uint64_t priority;
+    uint32_t torn; /* id of a content that it prepared, whose file changed meanwhile; 0 = none */
     struct call *call;   /* that it makes; NULL: one of the mesh's own */
     unsigned slot_depth; /* backend calls that it is inside of */
+    unsigned own_work;   /* of the simulation: it may wait for a device */
     void *where[16];     /* of the last wait, for the story */
     int where_count;
 };
@@ -62,11 +71,15 @@ struct registration {
     bool surely_pinned;
     /* What it points to: the first, then by updates in the order in which they began. */
     struct life {
-        uint32_t content; /* id */
+        uint32_t content; /* id; of a file: 0 */
+        uint32_t numbers; /* of a file: bits of what it was since */
         bool ended, worked, failed;
         uint64_t begun_step, ended_step;
     } lives[MOST_LIVES];
     uint32_t life_count;
+    uint32_t served;     /* content that has answered, of a file; 0 = none yet */
+    mm_binding *binding; /* NULL: none is kept */
+    enum wanted bound;   /* its outputs */
 };
 
 struct call {
@@ -83,16 +96,26 @@ struct call {
     uint32_t life;        /* that an update brings */
     mm_op *op;
     mm_request request;
-    mm_value input;
+    mm_value inputs[2];
+    const char *names[2];
+    enum wanted wanted;
     mm_response response;
+    mm_value outputs[2];
+    int64_t room[2][2];        /* of outputs */
+    struct mmi_stream *stream; /* of its values on a device; NULL: they are not */
     mm_binding *binding;
+    bool binding_kept;
+    bool ran; /* to its end, and well */
     mm_status status;
     mm_error error;
     unsigned callbacks, fetched;
+    bool called_back; /* and it has returned */
+    bool judging;     /* somebody looks at its outputs */
     uint64_t cancelled_ns;
     bool accepted, cancelled, completed, handle_freed, judged;
     bool in_slot; /* its inference runs */
-    float x[16];
+    float x[4];
+    int64_t n[MOST_SHAPE_ELEMENTS];
 };
 
 /* ---- The backend's side --------------------------------------------------------------------- */
@@ -127,7 +150,7 @@ struct sim {
     bool class_moved[MOST_MODELS], unregistered, no_replicas;
     uint64_t most_budget[MOST_DEVICES];  /* of those that may hold now */
     uint32_t budget_calls[MOST_DEVICES]; /* on their way */
-    uint32_t answers;
+    uint32_t answers, fetching;
 
     /* faults.c */
     mm_allocator alloc;
@@ -135,6 +158,23 @@ struct sim {
     uint64_t counts[POINTS];
     uint32_t hits[MOST_FAULTS];
     bool faulted, quiet_faults, lost_device;
+
+    /* disk.c */
+    char disk_folder[DISK_FOLDER_BYTES]; /* "": none */
+    char model_paths[MOST_MODELS][DISK_PATH_BYTES];
+    struct stamp {
+        uint64_t inode, changed_ns;
+    } stamps[MOST_STAMPS]; /* when files changed */
+    uint32_t stamp_count;
+    uint64_t file_clock_ns;
+    uint32_t file_number[MOST_MODELS];  /* of the content; MOST_CONTENTS: none */
+    uint32_t file_changes[MOST_MODELS]; /* since the beginning */
+
+    /* values.c */
+    struct mmi_device *place; /* where values may lie; NULL: nowhere */
+    struct mmi_block place_block;
+    struct mmi_region place_region;
+    bool device_busy; /* nobody can run, and a slot or a device is at work */
 
     /* backend.c */
     struct sim_instance *instances[MOST_INSTANCES];
@@ -187,6 +227,16 @@ int32_t faults_slot(struct sim *sim, enum point point, bool *late);
 /* May a call end so, for something that failed? */
 bool faults_explain(const struct sim *sim, mm_status status);
 
+/* ---- disk.c --------------------------------------------------------------------------------- */
+
+void disk_begin(struct sim *sim);
+void disk_end(struct sim *sim);
+void disk_remove(long process); /* all that a process has left */
+void disk_model_path(uint32_t model, char path[DISK_PATH_BYTES]);
+void disk_cache_path(char path[DISK_PATH_BYTES]);
+void disk_change(struct sim *sim, uint32_t model, enum file_change change, uint32_t number);
+const char *disk_change_name(enum file_change change);
+
 /* ---- backend.c ------------------------------------------------------------------------------ */
 
 extern const mm_backend backend_plain, backend_own, backend_nested;
@@ -195,17 +245,30 @@ uint32_t backend_attached(const struct sim *sim, uint32_t model);
 /* Attached, and of that content's model, from before that step? */
 bool backend_holds(const struct sim *sim, uint32_t model, uint64_t before_step);
 
+/* ---- setup.c ------------------------------------------------------------------------------- */
+
+extern const char *const setup_models[MOST_MODELS], *const setup_devices[MOST_DEVICES];
+void setup_mesh(struct sim *sim); /* on a thread: the mesh and its models */
+mm_model_spec setup_spec(struct sim *sim, uint32_t model, uint32_t number, struct life *life);
+/* The content, from memory or from wherever the file is by then. */
+void setup_source(struct sim *sim, uint32_t model, uint32_t number, mm_model_spec *spec,
+                  struct life *life);
+/* Register a name; NULL when it failed. */
+struct registration *setup_enroll(struct sim *sim, uint32_t model, uint32_t number,
+                                  mm_status *status, mm_error *err);
+
 /* ---- calls.c -------------------------------------------------------------------------------- */
 
-void calls_setup(struct sim *sim); /* on a thread: the mesh and its models */
 void calls_begin(struct sim *sim); /* the next act, on a thread of its own */
 bool calls_left(struct sim *sim);
 void calls_finish(struct sim *sim); /* on a thread: ends the mesh */
+/* Does somebody want the model to be there, or did until this step? */
+bool calls_want(const struct sim *sim, uint32_t model);
+/* Has its op an mm_async, so that somebody may be told? */
+bool calls_tells(const struct call *call);
 uint64_t calls_deadline(const struct sim *sim, const struct act *act);
-/* What it asks for, from now on. */
-void calls_request(struct sim *sim, struct call *call);
-mm_model_spec calls_spec(struct sim *sim, uint32_t model, uint32_t number, uint32_t *content);
-void calls_update_begins(struct sim *sim, struct call *call, uint32_t content);
+/* What an update brings, and its flags. */
+mm_model_spec calls_update_begins(struct sim *sim, struct call *call, uint32_t *flags);
 /* Bounds of a call, and how the library spells them. */
 mm_status calls_evict(struct sim *sim, struct call *call);
 mm_status calls_stop(struct sim *sim, uint64_t deadline_ns);
@@ -215,17 +278,37 @@ struct sim_device_view {
 };
 struct sim_device_view calls_device(const struct sim *sim, uint32_t device);
 
+/* ---- values.c -------------------------------------------------------------------------------- */
+
+/* The values of a call begin with its number, so that a run knows whose it is. */
+struct call *values_call(struct sim *sim, const mm_value *input);
+/* What it asks for, from now on. */
+void values_request(struct sim *sim, struct call *call);
+/* Its outputs, as host memory: z[2], or NULL, and y, or NULL. false: they cannot be told. */
+bool values_answer(struct sim *sim, struct call *call, const int64_t **z, const int64_t **y);
+void values_end(struct sim *sim, struct call *call); /* on a thread */
+/* Memory on a simulated device, if there is one and a call wants it. */
+void values_begin_mesh(struct sim *sim);
+void values_end_mesh(struct sim *sim);
+/* Does the thread wait for a device? */
+bool values_waits(const struct sim *sim, const struct sim_thread *thread);
+uint32_t values_names(const struct call *call, const char *names[2]); /* of inputs */
+extern const char *const values_wanted[WANTEDS][2];
+extern const uint32_t values_wanted_count[WANTEDS];
+
 /* ---- judge.c -------------------------------------------------------------------------------- */
 
 /* It ended so: is that right? Once for each call. */
 void judge(struct sim *sim, struct call *call, mm_status status, const mm_error *error);
+/* The answer of one of whose end nobody was told. */
+void judge_dropped(struct sim *sim, struct call *call);
 uint32_t judge_oldest_life(const struct registration *registration, uint64_t step);
 
 /* ---- op.c ----------------------------------------------------------------------------------- */
 
 void op_async(struct sim *sim, struct call *call); /* everything that an asynchronous act does */
 void op_fetch_all(struct sim *sim);                /* what is still in the mesh's queue */
-void op_free_all(struct sim *sim);                 /* the last handles */
+void op_free_all(struct sim *sim);                 /* the last handles, the mesh is gone */
 /* Is it over, as far as anybody can see? */
 bool op_complete(const struct call *call);
 

@@ -49,7 +49,9 @@ bool sim_run(struct sim *sim, const struct scenario *scenario, bool tell) {
     faults_init(sim);
     schedule_init(sim);
     backend_use(sim);
+    disk_begin(sim);
     schedule_run(sim);
+    disk_end(sim);
     if (!sim->failed && lowest_descriptor() != descriptor) {
         sim_fail(sim, "leak", "a descriptor is still open");
     }
@@ -80,6 +82,7 @@ static pid_t begin_child(void) {
 static void end_child(pid_t child) {
     int status = 0;
     waitpid(child, &status, 0);
+    disk_remove((long)child);
     if (WIFSIGNALED(status) && !report->outcome.failed) {
         report->outcome.failed = true;
         snprintf(report->outcome.kind, sizeof(report->outcome.kind), "signal %d", WTERMSIG(status));

@@ -59,9 +59,21 @@ static void add_deadline(char text[160], const struct act *act) {
     }
 }
 
+static void add_values(char text[160], const struct act *act) {
+    static const char *const wanted[WANTEDS] = {"", " -> z", " -> y", " -> y, z"};
+    static const char *const buffers[BUFFERS_KINDS] = {"", ", own buffers", ", small buffers"};
+    add(text, " x[1, %" PRIu32 "]", act->elements);
+    if (act->shape_elements) {
+        add(text, " n[%" PRIu32 "]", act->shape_elements);
+    }
+    add(text, "%s%s%s%s", wanted[act->wanted], buffers[act->buffers],
+        act->located_in ? ", in on device" : "", act->located_out ? ", out on device" : "");
+}
+
 const char *story_act(const struct act *act, char text[160]) {
     static const char *const afters[AFTERS] = {
-        "", ", then peeked at", ", then cancelled", ", handle freed", ", polled", ", queued"};
+        "",         ", then peeked at", ", then cancelled", ", handle freed",
+        ", polled", ", queued",         ", dropped"};
     text[0] = '\0';
     add(text, "%s", act_name(act->kind));
     if (act->kind == ACT_BUDGET) {
@@ -71,11 +83,17 @@ const char *story_act(const struct act *act, char text[160]) {
     if (act->kind < ACT_LOOK) {
         add(text, " m%" PRIu32, act->model);
     }
+    if (act->kind == ACT_FILE) {
+        add(text, " %s .%" PRIu32, disk_change_name(act->change), act->number % MOST_CONTENTS);
+        return text;
+    }
     if (act->kind == ACT_UPDATE || act->kind == ACT_UNREGISTER) {
-        add(text, ".%" PRIu32 "%s", act->number % MOST_CONTENTS, act->replace ? ", replace" : "");
+        add(text, ".%" PRIu32 "%s%s%s%s", act->number % MOST_CONTENTS,
+            act->replace ? ", replace" : "", act->sparse ? ", only the source" : "",
+            act->reset ? ", reset" : "", act->tells ? ", mm_async" : "");
     }
     if (act->kind == ACT_INFER || act->kind == ACT_INFER_ASYNC || act->kind == ACT_BIND) {
-        add(text, " x[1, %" PRIu32 "]", act->elements);
+        add_values(text, act);
     }
     if (act->priority) {
         add(text, ", priority %" PRId32, act->priority);
