@@ -277,8 +277,10 @@ uint32_t bench_if(struct bench *bench, uint32_t condition, struct onnx_graph *th
                   struct onnx_graph *otherwise) {
     uint32_t value = BENCH_NODE(bench, "If", "", condition);
     struct onnx_node *node = bench_last(bench);
-    node->branches[0] = then;
-    node->branches[1] = otherwise;
+    node->graphs = take(bench, 2, sizeof(*node->graphs));
+    node->graph_count = 2;
+    node->graphs[0] = then;
+    node->graphs[1] = otherwise;
     for (uint32_t i = 1; i < then->output_count; i++) {
         bench_more_output(bench);
     }
@@ -292,8 +294,8 @@ uint32_t bench_count(const struct onnx_graph *graph, const char *type) {
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const struct onnx_node *node = graph->nodes[i];
         count += !type || strcmp(node->op->name, type) == 0;
-        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-            count += bench_count(node->branches[b], type);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            count += bench_count(node->graphs[b], type);
         }
     }
     return count;
@@ -340,7 +342,7 @@ static mm_status run_if(const struct run *run, const struct onnx_node *node, mm_
     if (condition->dtype != MM_BOOL || condition->elements != 1) {
         return mmi_fail(err, MM_INVALID_MODEL, "its condition is not one bool");
     }
-    const struct onnx_graph *branch = node->branches[*(const uint8_t *)condition->data ? 0 : 1];
+    const struct onnx_graph *branch = node->graphs[*(const uint8_t *)condition->data ? 0 : 1];
     MMI_TRY(run_nodes(run, branch, err));
     for (uint32_t i = 0; i < node->output_count; i++) {
         if (node->outputs[i] != ONNX_NO_VALUE) {
@@ -418,7 +420,12 @@ void assert_tensors(const struct onnx_tensor *a, const struct onnx_tensor *b, do
     assert_int_equal(a->dtype, b->dtype);
     assert_int_equal(a->rank, b->rank);
     assert_memory_equal(a->shape, b->shape, a->rank * sizeof(a->shape[0]));
-    for (uint64_t i = 0; i < a->elements; i++) {
+    for (uint64_t i = 0; i < a->elements && a->dtype == MM_STRING; i++) {
+        const struct onnx_string *of_a = a->data, *of_b = b->data;
+        assert_int_equal(of_a[i].bytes, of_b[i].bytes);
+        assert_memory_equal(of_a[i].at, of_b[i].at, of_a[i].bytes);
+    }
+    for (uint64_t i = 0; i < a->elements && a->dtype != MM_STRING; i++) {
         double of_a = mmi_onnx_float_at(a, i), of_b = mmi_onnx_float_at(b, i);
         bool near = fabs(of_a - of_b) <= tolerance * fmax(1, fabs(of_a));
         if (!near && !(isnan(of_a) && isnan(of_b)) && of_a != of_b) {

@@ -147,7 +147,7 @@ static void test_branches(void **state) {
     const struct onnx_graph *main = bench.model.main;
     assert_int_equal(bench_count(main, "Exp"), 0);
     assert_int_equal(bench_count(main, NULL), 4);
-    assert_int_equal(bench_find(&bench, "If")->branches[1]->outputs[0],
+    assert_int_equal(bench_find(&bench, "If")->graphs[1]->outputs[0],
                      bench_find(&bench, "Abs")->outputs[0]);
     bench_fini(&bench);
 }

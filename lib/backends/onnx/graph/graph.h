@@ -58,14 +58,21 @@ struct onnx_node {
     uint32_t input_count, output_count, attribute_count;
     uint32_t *inputs, *outputs; /* numbers of values, or ONNX_NO_VALUE */
     struct onnx_attribute *attributes;
-    struct onnx_graph *branches[2]; /* If: then, else; NULL elsewhere */
+    struct onnx_graph *
+        *graphs; /* [graph_count]: those of its attributes, in the operator's order */
+    uint32_t graph_count;
 };
 
 struct onnx_graph {
     struct onnx_node **nodes;
     uint32_t node_count;
     uint32_t input_count, output_count;
-    uint32_t *inputs, *outputs; /* numbers of values; a branch has no inputs */
+    uint32_t *inputs, *outputs; /* numbers of values; of a branch of If there are no inputs */
+    /* Of a graph in a node: its outputs as the file declares them; NULL, or dtype MM_DTYPE_NONE,
+     * where it does not. */
+    mm_value_info *declared;
+    /* Values of the graphs around it that it reads, constants apart; steps/lifetimes.c sets them. */
+    uint32_t *captures, capture_count;
 };
 
 struct onnx_model {

@@ -59,8 +59,8 @@ static void collect_missing(struct missing *missing, const struct onnx_graph *gr
                 collect_missing(missing, node->attributes[j].graph);
             }
         }
-        for (uint32_t j = 0; j < 2 && node->branches[j]; j++) {
-            collect_missing(missing, node->branches[j]);
+        for (uint32_t j = 0; j < node->graph_count; j++) {
+            collect_missing(missing, node->graphs[j]);
         }
     }
 }
@@ -90,7 +90,8 @@ static mm_status check_counts(struct onnx_node *node, const struct onnx_operator
     while (node->input_count > 0 && node->inputs[node->input_count - 1] == ONNX_NO_VALUE) {
         node->input_count--;
     }
-    uint32_t needed = op->max_inputs == ONNX_ANY_NUMBER ? node->input_count : op->min_inputs;
+    bool all = op->max_inputs == ONNX_ANY_NUMBER && op->infer;
+    uint32_t needed = all ? node->input_count : op->min_inputs;
     for (uint32_t i = 0; i < needed && i < node->input_count; i++) {
         if (node->inputs[i] == ONNX_NO_VALUE) {
             return mmi_fail(err, MM_INVALID_MODEL, "its input %u is left out", i);
@@ -107,23 +108,25 @@ static mm_status check_counts(struct onnx_node *node, const struct onnx_operator
     return MM_OK;
 }
 
-/* `read` has checked that the attributes are graphs. */
-static mm_status take_branches(struct onnx_node *node, const struct onnx_attributes *attributes,
-                               mm_error *err) {
-    static const char *const names[2] = {"then_branch", "else_branch"};
-    for (int i = 0; i < 2; i++) {
-        const struct onnx_attribute *branch = mmi_onnx_attribute(attributes, names[i]);
-        if (!branch || !branch->graph) {
-            return mmi_fail(err, MM_INVALID_MODEL, "attribute %s is no graph", names[i]);
-        }
-        if (branch->graph->input_count > 0 || branch->graph->output_count != node->output_count) {
-            return mmi_fail(
-                err, MM_INVALID_MODEL, "%s has %u inputs and %u outputs, 0 and %u wanted", names[i],
-                branch->graph->input_count, branch->graph->output_count, node->output_count);
-        }
-        node->branches[i] = branch->graph;
+static mm_status take_graphs(struct onnx_model *model, struct onnx_node *node,
+                             const struct onnx_operator *op,
+                             const struct onnx_attributes *attributes, mm_error *err) {
+    uint32_t count = 0;
+    while (count < ONNX_MAX_GRAPHS && op->graphs[count]) {
+        count++;
     }
-    return MM_OK;
+    node->graphs = mmi_onnx_take(model->arena, count, sizeof(*node->graphs));
+    if (!node->graphs) {
+        return mmi_fail(err, MM_NO_MEMORY, "no memory for its graphs");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct onnx_attribute *attribute = mmi_onnx_attribute(attributes, op->graphs[i]);
+        if (!attribute || attribute->type != ONNX_ATTRIBUTE_GRAPH || !attribute->graph) {
+            return mmi_fail(err, MM_INVALID_MODEL, "attribute %s is no graph", op->graphs[i]);
+        }
+        node->graphs[node->graph_count++] = attribute->graph;
+    }
+    return op->check_graphs ? op->check_graphs(node, err) : MM_OK;
 }
 
 static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
@@ -143,9 +146,7 @@ static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, 
     if (op->read) {
         MMI_TRY(op->read(&attributes, node->params, err));
     }
-    if (op->flags & ONNX_OP_CONTROL) {
-        MMI_TRY(take_branches(node, &attributes, err));
-    }
+    MMI_TRY(take_graphs(model, node, op, &attributes, err));
     node->op = op;
     node->attributes = NULL;
     node->attribute_count = 0;
@@ -164,12 +165,10 @@ static bool is_of_use(const struct onnx_node *node) {
     return false;
 }
 
-static mm_status resolve_branches(struct onnx_model *model, const struct onnx_node *node,
-                                  mm_error *err) {
-    for (int i = 0; i < 2; i++) {
-        if (node->branches[i]) {
-            MMI_TRY(resolve_graph(model, node->branches[i], err));
-        }
+static mm_status resolve_graphs(struct onnx_model *model, const struct onnx_node *node,
+                                mm_error *err) {
+    for (uint32_t i = 0; i < node->graph_count; i++) {
+        MMI_TRY(resolve_graph(model, node->graphs[i], err));
     }
     return MM_OK;
 }
@@ -182,7 +181,7 @@ static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *grap
         mm_status status =
             constant ? make_constant(model, node, err) : resolve_node(model, node, err);
         MMI_TRY(mmi_onnx_fail_node(model, node, status, err));
-        MMI_TRY(resolve_branches(model, node, err));
+        MMI_TRY(resolve_graphs(model, node, err));
         if (!constant && is_of_use(node)) {
             graph->nodes[kept++] = node;
         }

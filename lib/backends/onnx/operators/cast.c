@@ -70,7 +70,8 @@ static mm_status infer_bits(struct onnx_inference *x, mm_error *err) {
     int32_t to = ((const struct onnx_cast *)x->params)->to;
     uint32_t from_bytes = mmi_onnx_element_bytes(input->dtype);
     uint32_t to_bytes = mmi_onnx_element_bytes(to);
-    if (from_bytes == 0 || to_bytes == 0) {
+    bool text = input->dtype == MM_STRING || to == MM_STRING;
+    if (from_bytes == 0 || to_bytes == 0 || text) {
         return mmi_fail(err, MM_UNSUPPORTED, "the bits of %s as %s", mm_dtype_text(input->dtype),
                         mm_dtype_text(to));
     }

@@ -88,9 +88,12 @@ enum {
     ONNX_OP_IN_PLACE = 1u << 1,
     /* needs the shapes of its inputs, never their elements: Shape, Size */
     ONNX_OP_SHAPES_ONLY = 1u << 2,
-    /* is resolved to one of its branches before the run: If */
+    /* where its condition is known, the nodes of one of its graphs take its place: If */
     ONNX_OP_CONTROL = 1u << 3
 };
+
+struct onnx_execution;
+#define ONNX_MAX_GRAPHS 2 /* that one node has */
 
 struct onnx_operator {
     const char *name;
@@ -105,9 +108,20 @@ struct onnx_operator {
     /* Check types and ranks of the inputs, set the outputs. A message says what was wrong with
      * which input, got and wanted; the caller puts the node before it. */
     mm_status (*infer)(struct onnx_inference *x, mm_error *err);
-    /* NULL only for ONNX_OP_CONTROL. */
     onnx_kernel run;
+    /* Instead of infer and run, for what only a run knows: see execution.h. With them (Identity): for
+     * values that are no tensors. */
+    mm_status (*execute)(struct onnx_execution *x, mm_error *err);
+    /* Its attributes that are graphs, in the order of node->graphs; `check_graphs` says whether they
+     * have as many inputs and outputs as the node needs of them. */
+    const char *graphs[ONNX_MAX_GRAPHS];
+    mm_status (*check_graphs)(const struct onnx_node *node, mm_error *err);
 };
+
+/* Its results cannot be planned, whatever is known. */
+static inline bool mmi_onnx_is_dynamic(const struct onnx_operator *op) {
+    return !op->infer && !(op->flags & ONNX_OP_CONTROL);
+}
 
 /* By name in ai.onnx, or of our own ("domain" mmi); NULL: not there. */
 const struct onnx_operator *mmi_onnx_find_operator(const char *domain, const char *type);

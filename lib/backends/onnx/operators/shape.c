@@ -105,7 +105,7 @@ static mm_status read_constant_of_shape(const struct onnx_attributes *a, void *p
     }
     constant->dtype = value->tensor->dtype;
     uint32_t width = mmi_onnx_element_bytes(constant->dtype);
-    if (width == 0) {
+    if (width == 0 || constant->dtype == MM_STRING) { /* a string is no plain data */
         return mmi_fail(err, MM_UNSUPPORTED, "attribute value is %s, which it cannot repeat",
                         mm_dtype_text(constant->dtype));
     }

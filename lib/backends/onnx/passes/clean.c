@@ -127,8 +127,8 @@ static void keep_needed(bool *needed, struct onnx_graph *graph) {
         if (!trim_outputs(needed, node)) {
             continue;
         }
-        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-            keep_needed(needed, node->branches[b]);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            keep_needed(needed, node->graphs[b]);
         }
         need(needed, node->inputs, node->input_count);
         graph->nodes[--first] = node;
@@ -154,8 +154,8 @@ static void renumber_graph(const uint32_t *numbers, struct onnx_graph *graph) {
         struct onnx_node *node = graph->nodes[i];
         renumber(numbers, node->inputs, node->input_count);
         renumber(numbers, node->outputs, node->output_count);
-        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-            renumber_graph(numbers, node->branches[b]);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            renumber_graph(numbers, node->graphs[b]);
         }
     }
 }

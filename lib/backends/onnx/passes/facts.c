@@ -199,7 +199,7 @@ static void learn_graph(const struct learning *l, const struct onnx_graph *graph
 
 /* What both branches agree on. */
 static void learn_if(const struct learning *l, const struct onnx_node *node) {
-    const struct onnx_graph *then = node->branches[0], *otherwise = node->branches[1];
+    const struct onnx_graph *then = node->graphs[0], *otherwise = node->graphs[1];
     learn_graph(l, then);
     learn_graph(l, otherwise);
     for (uint32_t i = 0; i < node->output_count; i++) {
@@ -218,9 +218,12 @@ static void learn_if(const struct learning *l, const struct onnx_node *node) {
 static void learn_graph(const struct learning *l, const struct onnx_graph *graph) {
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const struct onnx_node *node = graph->nodes[i];
-        if (node->branches[0] && node->branches[1]) {
+        if (node->op->flags & ONNX_OP_CONTROL) {
             learn_if(l, node);
             continue;
+        }
+        for (uint32_t j = 0; j < node->graph_count; j++) {
+            learn_graph(l, node->graphs[j]);
         }
         const struct rule *rule = rule_of(node);
         if (!rule || node->output_count == 0) {

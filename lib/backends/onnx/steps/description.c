@@ -66,9 +66,9 @@ static void put_graph(struct onnx_writer *w, const struct onnx_graph *graph) {
         put_numbers(w, node->outputs, node->output_count);
         mmi_onnx_put_u32(w, node->op->params_bytes);
         mmi_onnx_put_data(w, node->params, node->op->params_bytes);
-        mmi_onnx_put_u32(w, node->branches[0] ? 2 : 0);
-        for (uint32_t b = 0; b < 2 && node->branches[0]; b++) {
-            put_graph(w, node->branches[b]);
+        mmi_onnx_put_u32(w, node->graph_count);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            put_graph(w, node->graphs[b]);
         }
     }
 }
@@ -200,6 +200,18 @@ static uint32_t *get_numbers(struct reading *r, uint32_t *count) {
 
 static struct onnx_graph *get_graph(struct reading *r);
 
+static void get_graphs(struct reading *r, struct onnx_node *node) {
+    uint32_t count = mmi_onnx_get_u32(&r->bytes);
+    r->bytes.failed |=
+        count > ONNX_MAX_GRAPHS || (count < ONNX_MAX_GRAPHS && node->op->graphs[count]);
+    node->graphs = r->bytes.failed ? NULL : take(r, count, sizeof(*node->graphs));
+    for (uint32_t i = 0; i < count && !r->bytes.failed; i++) {
+        node->graphs[node->graph_count++] = get_graph(r);
+    }
+    r->bytes.failed |=
+        !r->bytes.failed && node->op->check_graphs && node->op->check_graphs(node, NULL) != MM_OK;
+}
+
 static struct onnx_node *get_node(struct reading *r) {
     struct onnx_node *node = take(r, 1, sizeof(*node));
     const char *type = mmi_onnx_get_text(&r->bytes);
@@ -224,12 +236,7 @@ static struct onnx_node *get_node(struct reading *r) {
         return NULL;
     }
     memcpy(node->params, params, params_bytes);
-    uint32_t branches = mmi_onnx_get_u32(&r->bytes);
-    r->bytes.failed |= branches != (node->op->flags & ONNX_OP_CONTROL ? 2 : 0);
-    for (uint32_t b = 0; b < branches && !r->bytes.failed; b++) {
-        struct onnx_graph *branch = node->branches[b] = get_graph(r);
-        r->bytes.failed |= !branch || branch->output_count != node->output_count;
-    }
+    get_graphs(r, node);
     return node;
 }
 
@@ -300,5 +307,11 @@ mm_status mmi_onnx_read_description(struct onnx_prepared *prepared, const void *
     }
     bool whole = ours && !r.bytes.failed && r.bytes.left == 0 &&
                  inputs == model->main->input_count && outputs == model->main->output_count;
-    return whole ? MM_OK : mmi_fail(err, MM_CORRUPT, "onnx: the description is damaged");
+    if (!whole) {
+        return mmi_fail(err, MM_CORRUPT, "onnx: the description is damaged");
+    }
+    for (uint32_t i = 0; i < inputs; i++) {
+        prepared->strings |= model->inputs[i].dtype == MM_STRING;
+    }
+    return mmi_onnx_find_lifetimes(model, &prepared->arena, &prepared->lifetimes, err);
 }

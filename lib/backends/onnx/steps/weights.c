@@ -44,8 +44,8 @@ static bool place_graph(const struct onnx_model *model, const struct onnx_graph 
         for (uint32_t j = 0; j < node->input_count; j++) {
             fits &= place(model, node->inputs[j], weights);
         }
-        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-            fits &= place_graph(model, node->branches[b], weights);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            fits &= place_graph(model, node->graphs[b], weights);
         }
     }
     for (uint32_t i = 0; i < graph->output_count; i++) {
