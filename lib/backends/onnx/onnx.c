@@ -37,7 +37,7 @@ static void onnx_fini(void *state) {
 static const char *onnx_layout(void *state, int32_t device_kind) {
     (void)state;
     (void)device_kind;
-    return "1";
+    return "2";
 }
 
 static mm_status onnx_prepare(void *state_, const mm_source *source, const char *config,

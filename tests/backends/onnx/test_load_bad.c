@@ -408,7 +408,7 @@ static void test_unsupported(void **state) {
     writer_close(&w);
     writer_close(&w);
     writer_end(&w);
-    must_refuse(&l, &w, MM_UNSUPPORTED, "input 'list': only tensors are supported");
+    must_refuse(&l, &w, MM_UNSUPPORTED, "input 'list': neither a tensor nor a sequence, optional or map");
 
     writer_init(&w, 13);
     writer_input(&w, "x", 99, "1");

@@ -3,6 +3,7 @@
 /* The same elements in the same order under another shape: Reshape, Flatten, Squeeze, Unsqueeze,
  * Identity; and Dropout, which does nothing more outside of training. */
 
+#include <backends/onnx/operators/execution.h>
 #include <backends/onnx/operators/move.h>
 #include <backends/onnx/operators/movement.h>
 #include <base/checked.h>
@@ -216,8 +217,15 @@ static mm_status infer_identity(struct onnx_inference *x, mm_error *err) {
     return set_view(x, x->inputs[0].rank, x->inputs[0].shape, err);
 }
 
+static mm_status execute_identity(struct onnx_execution *x, mm_error *err) {
+    (void)err;
+    x->outputs[0] = mmi_onnx_share_value(&x->inputs[0]);
+    return MM_OK;
+}
+
 const struct onnx_operator mmi_onnx_op_Identity = {
     .name = "Identity",
+    .execute = execute_identity,
     .flags = ONNX_OP_VIEW,
     .min_inputs = 1,
     .max_inputs = 1,

@@ -64,9 +64,12 @@ static mm_status bind_outputs(struct onnx_walk *walk, struct onnx_steps *steps, 
     if (!outputs) {
         return mmi_onnx_walk_no_memory(err);
     }
+    steps->whole = steps->end == walk->start->graph->node_count;
     for (uint32_t i = 0; i < main->output_count; i++) {
         const struct onnx_known *known = &walk->known[main->outputs[i]];
-        if (is_bound_here(walk, known)) {
+        bool bound = is_bound_here(walk, known);
+        steps->whole &= bound;
+        if (bound) {
             outputs[i] = known->tensor;
             MMI_TRY(bind_output(walk, main->outputs[i], i, err));
         }

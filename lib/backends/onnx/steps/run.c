@@ -195,8 +195,6 @@ mm_status mmi_onnx_run(const struct onnx_attached *attached, mm_exec *exec,
                            .memory = {.more = more_memory, .ctx = exec},
                            .scratch = exec->scratch,
                            .scratch_bytes = exec->scratch_bytes};
-    bool one_segment = first->end == attached->prepared->model.main->node_count;
-    return one_segment && first->result_count == 0 && !attached->prepared->strings
-               ? mmi_onnx_run_steps(&run, first, err)
-               : mmi_onnx_run_segments(&run, err);
+    return first->whole && !attached->prepared->strings ? mmi_onnx_run_steps(&run, first, err)
+                                                        : mmi_onnx_run_segments(&run, err);
 }

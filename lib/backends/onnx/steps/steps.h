@@ -60,6 +60,7 @@ struct onnx_steps {
     /* [main->output_count]: dtype MM_DTYPE_NONE where a later segment makes it */
     const struct onnx_tensor *outputs;
     uint32_t end; /* the node of the graph that comes next; its node_count: none */
+    bool whole;   /* all of the model: nothing comes next, and all outputs are bound */
     /* Run values that the steps read: the plan holds for these shapes, and where they are known for
      * these elements. */
     struct onnx_placed *guards;

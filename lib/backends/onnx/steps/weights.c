@@ -17,6 +17,9 @@
 static bool is_small(const struct onnx_tensor *constant) {
     bool floats = constant->dtype == MM_F32 || constant->dtype == MM_F64 ||
                   constant->dtype == MM_F16 || constant->dtype == MM_BF16;
+    if (constant->dtype == MM_STRING) {
+        return true; /* its elements point to text, which the blob has no place for */
+    }
     return constant->layout == ONNX_PLAIN &&
            constant->bytes <= (floats ? SMALL_BYTES : SMALL_INTEGER_BYTES);
 }
