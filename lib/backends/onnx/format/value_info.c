@@ -77,22 +77,23 @@ static mm_status load_tensor_type(struct onnx_loading *loading, struct onnx_span
                : MM_OK;
 }
 
+static const struct kind {
+    uint32_t field, item_field;
+    int32_t kind;
+    const struct onnx_schema *schema;
+} kinds[] = {
+    {SEQUENCE, ITEM_TYPE, MM_SEQUENCE, &items_schema},
+    {OPTIONAL, ITEM_TYPE, MM_OPTIONAL, &items_schema},
+    {MAP, MAP_VALUE_TYPE, MM_MAP, &map_schema},
+};
+
 /* The elements of the innermost items are those of the whole. */
 static mm_status load_items_type(struct onnx_loading *loading, struct onnx_span bytes,
-                                 const struct onnx_schema *schema, uint32_t field, uint32_t depth,
-                                 mm_value_info *info, mm_error *err);
+                                 const struct kind *kind, uint32_t depth, mm_value_info *info,
+                                 mm_error *err);
 
 static mm_status load_type(struct onnx_loading *loading, struct onnx_span bytes, uint32_t depth,
                            mm_value_info *info, mm_error *err) {
-    static const struct {
-        uint32_t field, item_field;
-        int32_t kind;
-        const struct onnx_schema *schema;
-    } kinds[] = {
-        {SEQUENCE, ITEM_TYPE, MM_SEQUENCE, &items_schema},
-        {OPTIONAL, ITEM_TYPE, MM_OPTIONAL, &items_schema},
-        {MAP, MAP_VALUE_TYPE, MM_MAP, &map_schema},
-    };
     struct onnx_message message;
     MMI_TRY(mmi_onnx_open_message(&message, bytes, &type_schema, loading->file, err));
     if (mmi_onnx_has_field(message, TENSOR)) {
@@ -101,8 +102,8 @@ static mm_status load_type(struct onnx_loading *loading, struct onnx_span bytes,
     }
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (mmi_onnx_has_field(message, kinds[i].field)) {
-            MMI_TRY(load_items_type(loading, mmi_onnx_bytes_of(message, kinds[i].field),
-                                    kinds[i].schema, kinds[i].item_field, depth, info, err));
+            MMI_TRY(load_items_type(loading, mmi_onnx_bytes_of(message, kinds[i].field), &kinds[i],
+                                    depth, info, err));
             info->kind = kinds[i].kind;
             info->rank = -1;
             return MM_OK;
@@ -112,15 +113,15 @@ static mm_status load_type(struct onnx_loading *loading, struct onnx_span bytes,
 }
 
 static mm_status load_items_type(struct onnx_loading *loading, struct onnx_span bytes,
-                                 const struct onnx_schema *schema, uint32_t field, uint32_t depth,
-                                 mm_value_info *info, mm_error *err) {
+                                 const struct kind *kind, uint32_t depth, mm_value_info *info,
+                                 mm_error *err) {
     struct onnx_message message;
     if (depth >= loading->max_depth) {
         return mmi_onnx_fail_at(loading->file, bytes.at, err,
                                 "types nested at most %u deep expected", loading->max_depth);
     }
-    MMI_TRY(mmi_onnx_open_message(&message, bytes, schema, loading->file, err));
-    return load_type(loading, mmi_onnx_bytes_of(message, field), depth + 1, info, err);
+    MMI_TRY(mmi_onnx_open_message(&message, bytes, kind->schema, loading->file, err));
+    return load_type(loading, mmi_onnx_bytes_of(message, kind->item_field), depth + 1, info, err);
 }
 
 static mm_status load_typed(struct onnx_loading *loading, struct onnx_span bytes,

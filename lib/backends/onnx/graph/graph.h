@@ -71,7 +71,7 @@ struct onnx_graph {
     /* Of a graph in a node: its outputs as the file declares them; NULL, or dtype MM_DTYPE_NONE,
      * where it does not. */
     mm_value_info *declared;
-    /* Values of the graphs around it that it reads, constants apart; steps/lifetimes.c sets them. */
+    /* Values of the graphs around it that it reads, but constants; steps/lifetimes.c sets them. */
     uint32_t *captures, capture_count;
 };
 

@@ -55,7 +55,7 @@ void mmi_onnx_strides(const struct onnx_tensor *tensor, int64_t strides[MM_MAX_R
 /* numpy's broadcast of two shapes into `to` (shape and rank only). false: they do not fit. */
 bool mmi_onnx_broadcast(uint32_t rank_a, const int64_t *a, uint32_t rank_b, const int64_t *b,
                         struct onnx_tensor *to);
-/* Bytes of one element, of strings those of struct onnx_string; 0 for types of fewer than 8 bits. */
+/* Bytes of one element, of a string those of struct onnx_string; 0: it has fewer than 8 bits. */
 uint32_t mmi_onnx_element_bytes(int32_t dtype);
 /* Bytes of packed elements; UINT64_MAX on overflow. */
 uint64_t mmi_onnx_tensor_bytes(int32_t dtype, uint64_t elements);

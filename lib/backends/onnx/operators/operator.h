@@ -109,11 +109,11 @@ struct onnx_operator {
      * which input, got and wanted; the caller puts the node before it. */
     mm_status (*infer)(struct onnx_inference *x, mm_error *err);
     onnx_kernel run;
-    /* Instead of infer and run, for what only a run knows: see execution.h. With them (Identity): for
-     * values that are no tensors. */
+    /* Instead of infer and run, for what only a run knows: see execution.h. With them (Identity):
+     * for values that are no tensors. */
     mm_status (*execute)(struct onnx_execution *x, mm_error *err);
-    /* Its attributes that are graphs, in the order of node->graphs; `check_graphs` says whether they
-     * have as many inputs and outputs as the node needs of them. */
+    /* Its attributes that are graphs, in the order of node->graphs; `check_graphs` says whether
+     * they have as many inputs and outputs as the node needs of them. */
     const char *graphs[ONNX_MAX_GRAPHS];
     mm_status (*check_graphs)(const struct onnx_node *node, mm_error *err);
 };

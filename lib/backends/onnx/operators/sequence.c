@@ -15,17 +15,18 @@ static mm_status expect_sequence(const struct onnx_execution *x, uint32_t i, mm_
     return MM_OK;
 }
 
-/* Input `i`, a place in a sequence, counted from its start: [0, count]. Left out: `usual`. */
+/* Input `i`, one of `count` places, counted from the start. Left out: *place as it is. */
 static mm_status read_place(const struct onnx_execution *x, uint32_t i, uint64_t count,
-                            int64_t usual, bool end_too, int64_t *place, mm_error *err) {
-    int64_t given = usual, length = (int64_t)count;
+                            int64_t *place, mm_error *err) {
+    int64_t items = (int64_t)x->inputs[0].item_count;
     if (mmi_onnx_is_given(x, i)) {
-        MMI_TRY(mmi_onnx_expect_number(x, i, "position", &given, err));
+        MMI_TRY(mmi_onnx_expect_number(x, i, "position", place, err));
     }
-    *place = given < 0 ? given + length : given;
-    if (*place < 0 || *place >= length + end_too) {
+    int64_t given = *place;
+    *place = given < 0 ? given + items : given;
+    if (*place < 0 || *place >= (int64_t)count) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "position %" PRId64 " of a sequence of %" PRId64,
-                        given, length);
+                        given, items);
     }
     return MM_OK;
 }
@@ -51,9 +52,9 @@ static mm_status execute_empty(struct onnx_execution *x, mm_error *err) {
 }
 
 static mm_status execute_at(struct onnx_execution *x, mm_error *err) {
-    int64_t place;
+    int64_t place = 0;
     MMI_TRY(expect_sequence(x, 0, err));
-    MMI_TRY(read_place(x, 1, x->inputs[0].item_count, 0, false, &place, err));
+    MMI_TRY(read_place(x, 1, x->inputs[0].item_count, &place, err));
     x->outputs[0] = mmi_onnx_share_value(&x->inputs[0].items[place]);
     return MM_OK;
 }
@@ -82,19 +83,19 @@ static mm_status change_items(const struct onnx_execution *x, uint64_t place, in
 }
 
 static mm_status execute_insert(struct onnx_execution *x, mm_error *err) {
-    int64_t place;
     MMI_TRY(expect_sequence(x, 0, err));
     uint64_t count = x->inputs[0].item_count;
-    MMI_TRY(read_place(x, 2, count, (int64_t)count, true, &place, err));
+    int64_t place = (int64_t)count;
+    MMI_TRY(read_place(x, 2, count + 1, &place, err));
     MMI_TRY(change_items(x, (uint64_t)place, 1, err));
     x->outputs[0].items[place] = mmi_onnx_share_value(&x->inputs[1]);
     return MM_OK;
 }
 
 static mm_status execute_erase(struct onnx_execution *x, mm_error *err) {
-    int64_t place;
+    int64_t place = -1;
     MMI_TRY(expect_sequence(x, 0, err));
-    MMI_TRY(read_place(x, 1, x->inputs[0].item_count, -1, false, &place, err));
+    MMI_TRY(read_place(x, 1, x->inputs[0].item_count, &place, err));
     return change_items(x, (uint64_t)place, -1, err);
 }
 
@@ -199,7 +200,7 @@ static mm_status execute_split(struct onnx_execution *x, mm_error *err) {
     MMI_TRY(count_parts(x, left, &count, err));
     MMI_TRY(mmi_onnx_make_items(x->memory, MM_SEQUENCE, count, &x->outputs[0], err));
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t length;
+        uint64_t length = 0;
         int64_t shape[MM_MAX_RANK];
         memcpy(shape, input->shape, sizeof(shape));
         MMI_TRY(part_length(x, i, left, &length, err));

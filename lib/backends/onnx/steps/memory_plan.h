@@ -17,8 +17,8 @@ struct onnx_buffer {
     uint64_t bytes;
     uint32_t first, last; /* its lifetime: the steps that write it first and read it last */
     uint32_t shares;      /* index of the buffer whose memory it uses; its own index: none */
-    /* lies in this output of the response; ONNX_NO_OUTPUT: in the scratch; ONNX_A_RESULT: in a block
-     * of its own kind, which outlives the steps */
+    /* It lies in this output of the response; ONNX_NO_OUTPUT: in the scratch; ONNX_A_RESULT: in
+     * the block of results, which outlives the steps. */
     uint32_t output;
     uint64_t offset;
 };

@@ -41,8 +41,8 @@ mm_status mmi_onnx_walk_no_memory(mm_error *err);
 
 /* Constants and the inputs of the request. */
 mm_status mmi_onnx_know_beginning(struct onnx_walk *walk, mm_error *err);
-/* What is known of a value: also of one that an earlier segment made, on which the plan depends from
- * then on. */
+/* What is known of a value: also of one that an earlier segment made, on which the plan depends
+ * from then on. */
 mm_status mmi_onnx_know(struct onnx_walk *walk, uint32_t value, const struct onnx_known **known,
                         mm_error *err);
 /* Nothing, of a value that a node makes next. */
