@@ -305,7 +305,7 @@ static mm_status conv_dot_products(const struct onnx_call *call, mm_error *err) 
     return run(call, run_dot_products);
 }
 
-onnx_kernel mmi_onnx_choose_conv(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_Conv(struct onnx_inference *x, const mm_services *services) {
     struct conv conv = {0};
     if (x->inputs[0].dtype != MM_F32 || !mmi_onnx_conv_sizes(&conv.size, x->params, x->inputs)) {
         return NULL;

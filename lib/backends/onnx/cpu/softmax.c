@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Softmax of contiguous rows. */
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <backends/onnx/operators/softmax.h>
@@ -39,7 +39,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-onnx_kernel mmi_onnx_choose_softmax(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_Softmax(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     const struct onnx_tensor *input = &x->inputs[0];
     if (input->dtype != MM_F32 || input->elements == 0 ||

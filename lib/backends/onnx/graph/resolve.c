@@ -30,7 +30,7 @@ static mm_status make_constant(struct onnx_model *model, const struct onnx_node 
 /* ---- Operators that are missing -------------------------------------------------------------- */
 
 static const struct onnx_operator *find(const struct onnx_node *node) {
-    bool ours = strcmp(node->domain, "mmi") == 0; /* not for files */
+    bool ours = strcmp(node->domain, ONNX_OURS) == 0; /* not for files */
     return ours ? NULL : mmi_onnx_find_operator(node->domain, node->type);
 }
 

@@ -31,7 +31,8 @@ static mm_status read_names(const struct onnx_attributes *a, const struct names 
     }                                                                                              \
     ONNX_INFER(name_, mmi_onnx_infer_unary(x, types, err))                                         \
     ONNX_RUN(name_, mmi_onnx_run_unary(call, loops_##name_, call->params))                         \
-    ONNX_ELEMENTWISE(name_, 1, read_##name_, sizeof(struct onnx_alpha))
+    ONNX_ELEMENTWISE(name_, 1, .facts = ONNX_FACTS_LIKE_0, .read = read_##name_,                   \
+                     .params_bytes = sizeof(struct onnx_alpha))
 
 #define ACTIVATION(name, expression, ...)                                                          \
     LOOP(name##_f32, float, expression)                                                            \
@@ -59,7 +60,7 @@ static const onnx_unary_loop loops_HardSwish[ONNX_NUMBERS] = {HardSwish_f32, Har
                                                               NULL};
 ONNX_INFER(HardSwish, mmi_onnx_infer_unary(x, ONNX_FLOATS, err))
 ONNX_RUN(HardSwish, mmi_onnx_run_unary(call, loops_HardSwish, NULL))
-ONNX_ELEMENTWISE(HardSwish, 1, NULL, 0)
+ONNX_ELEMENTWISE(HardSwish, 1, .facts = ONNX_FACTS_LIKE_0)
 
 /* ---- Shrink: of integers, too ---------------------------------------------------------------- */
 
@@ -101,4 +102,5 @@ static const onnx_unary_loop *gelu_loops(const struct gelu *gelu) {
 }
 ONNX_INFER(Gelu, mmi_onnx_infer_unary(x, ONNX_FLOATS, err))
 ONNX_RUN(Gelu, mmi_onnx_run_unary(call, gelu_loops(call->params), NULL))
-ONNX_ELEMENTWISE(Gelu, 1, read_gelu, sizeof(struct gelu))
+ONNX_ELEMENTWISE(Gelu, 1, .facts = ONNX_FACTS_LIKE_0, .read = read_gelu,
+                 .params_bytes = sizeof(struct gelu))

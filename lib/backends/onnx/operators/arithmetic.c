@@ -13,7 +13,7 @@ static enum onnx_number number_of(const struct onnx_call *call) {
 #define BINARY(name, types)                                                                        \
     ONNX_INFER(name, mmi_onnx_infer_alike(x, types, err))                                          \
     ONNX_RUN(name, mmi_onnx_run_binary(call, loops_##name, number_of(call)))                       \
-    ONNX_ELEMENTWISE(name, 2, NULL, 0)
+    ONNX_ELEMENTWISE(name, 2, .facts = ONNX_FACTS_BROADCAST)
 
 /* Integers modulo 2^64, whatever their sign. */
 #define ARITHMETIC(name, expression)                                                               \
@@ -84,7 +84,8 @@ static const onnx_binary_loop *mod_loops(const struct mod *mod) {
     return mod->fmod ? loops_Fmod : loops_Mod;
 }
 ONNX_RUN(Mod, mmi_onnx_run_binary(call, mod_loops(call->params), number_of(call)))
-ONNX_ELEMENTWISE(Mod, 2, read_mod, sizeof(struct mod))
+ONNX_ELEMENTWISE(Mod, 2, .facts = ONNX_FACTS_BROADCAST, .read = read_mod,
+                 .params_bytes = sizeof(struct mod))
 
 /* ---- Pow ------------------------------------------------------------------------------------- */
 
@@ -136,7 +137,7 @@ static enum onnx_number number_of_power(const struct onnx_call *call) {
     return x == y || (is_integer(x) && is_integer(y)) ? x : ONNX_F64;
 }
 ONNX_RUN(Pow, mmi_onnx_run_binary(call, loops_Pow, number_of_power(call)))
-ONNX_ELEMENTWISE(Pow, 2, NULL, 0)
+ONNX_ELEMENTWISE(Pow, 2, .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0})
 
 /* ---- PRelu ----------------------------------------------------------------------------------- */
 
@@ -157,7 +158,7 @@ static mm_status infer_PRelu(struct onnx_inference *x, mm_error *err) {
     return MM_OK;
 }
 ONNX_RUN(PRelu, mmi_onnx_run_binary(call, loops_PRelu, number_of(call)))
-ONNX_ELEMENTWISE(PRelu, 2, NULL, 0)
+ONNX_ELEMENTWISE(PRelu, 2, .facts = ONNX_FACTS_LIKE_0)
 
 /* ---- Bits ------------------------------------------------------------------------------------ */
 
@@ -191,4 +192,5 @@ static const onnx_binary_loop *shift_loops(const struct shift *shift) {
 }
 ONNX_INFER(BitShift, mmi_onnx_infer_alike(x, ONNX_UNSIGNED, err))
 ONNX_RUN(BitShift, mmi_onnx_run_binary(call, shift_loops(call->params), number_of(call)))
-ONNX_ELEMENTWISE(BitShift, 2, read_shift, sizeof(struct shift))
+ONNX_ELEMENTWISE(BitShift, 2, .facts = ONNX_FACTS_BROADCAST, .read = read_shift,
+                 .params_bytes = sizeof(struct shift))

@@ -160,6 +160,8 @@ const struct onnx_operator mmi_onnx_op_BatchNormalization = {
     .read = read_batch,
     .infer = infer_batch,
     .run = run_batch,
+    .weight_inputs = ~1u,
+    .facts = ONNX_FACTS_LIKE_0,
 };
 
 /* ---- Groups of channels with moments of their own -------------------------------------------- */
@@ -229,6 +231,7 @@ static mm_status run_groups(const struct onnx_call *call, mm_error *err) {
         .read = read_,                                                                             \
         .infer = infer_groups,                                                                     \
         .run = run_groups,                                                                         \
+        .facts = ONNX_FACTS_LIKE_0,                                                                \
     };
 GROUPS(InstanceNormalization, read_instance)
 GROUPS(GroupNormalization, read_group)

@@ -69,4 +69,5 @@ const struct onnx_operator mmi_onnx_op_Clip = {.name = "Clip",
                                                .min_outputs = 1,
                                                .max_outputs = 1,
                                                .infer = infer_Clip,
-                                               .run = run_Clip};
+                                               .run = run_Clip,
+                                               .facts = ONNX_FACTS_LIKE_0};

@@ -70,7 +70,8 @@ mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_erro
         }                                                                                          \
     }
 
-/* The operators: their functions, and the constant that names them. */
+/* The operators: their functions, and the constant that names them; what else it says stands
+ * behind. */
 #define ONNX_INFER(name_, expression)                                                              \
     static mm_status infer_##name_(struct onnx_inference *x, mm_error *err) {                      \
         return expression;                                                                         \
@@ -81,7 +82,7 @@ mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_erro
         statement;                                                                                 \
         return MM_OK;                                                                              \
     }
-#define ONNX_ELEMENTWISE(name_, inputs_, read_, params_bytes_)                                     \
+#define ONNX_ELEMENTWISE(name_, inputs_, ...)                                                      \
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
         .flags = ONNX_OP_IN_PLACE,                                                                 \
@@ -89,10 +90,9 @@ mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_erro
         .max_inputs = inputs_,                                                                     \
         .min_outputs = 1,                                                                          \
         .max_outputs = 1,                                                                          \
-        .params_bytes = params_bytes_,                                                             \
-        .read = read_,                                                                             \
         .infer = infer_##name_,                                                                    \
         .run = run_##name_,                                                                        \
+        __VA_ARGS__,                                                                               \
     };
 
 #endif

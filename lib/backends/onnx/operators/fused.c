@@ -295,6 +295,14 @@ static mm_status run_fused(const struct onnx_call *call, mm_error *err) {
     return mmi_onnx_run_program(call, mmi_onnx_instruction_loop, err);
 }
 
+static void learn_fused(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    const struct onnx_program *program = l->node->params;
+    (void)output;
+    if (fact->rank >= 0 && fact->rank < (int32_t)program->rank) {
+        fact->rank = (int32_t)program->rank;
+    }
+}
+
 const struct onnx_operator mmi_onnx_op_Fused = {
     .name = "Fused",
     .flags = ONNX_OP_IN_PLACE,
@@ -305,4 +313,8 @@ const struct onnx_operator mmi_onnx_op_Fused = {
     .params_bytes = sizeof(struct onnx_program),
     .infer = infer_fused,
     .run = run_fused,
+    .facts = {MM_F32, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_fused,
+    .kernels = {mmi_onnx_cpu_Fused},
+    .domain = ONNX_OURS,
 };

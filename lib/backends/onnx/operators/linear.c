@@ -58,11 +58,24 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_Linear = {.name = "Linear",
-                                                 .min_inputs = 2,
-                                                 .max_inputs = 3,
-                                                 .min_outputs = 1,
-                                                 .max_outputs = 1,
-                                                 .params_bytes = sizeof(struct onnx_linear),
-                                                 .infer = infer,
-                                                 .run = run};
+static void learn_linear(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    (void)output;
+    fact->last = mmi_onnx_fact(l, 1).last;
+}
+
+const struct onnx_operator mmi_onnx_op_Linear = {
+    .name = "Linear",
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .params_bytes = sizeof(struct onnx_linear),
+    .infer = infer,
+    .run = run,
+    .flags = ONNX_OP_ACTIVATES,
+    .activation_at = offsetof(struct onnx_linear, activation),
+    .weight_inputs = 1u << 1 | 1u << 2,
+    .facts = {MM_F32, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_linear,
+    .kernels = {mmi_onnx_cpu_Linear},
+    .domain = ONNX_OURS};

@@ -95,6 +95,7 @@ static void run(const struct onnx_call *call, const onnx_binary_loop *loops, boo
         .max_outputs = 1,                                                                          \
         .infer = infer_##name_,                                                                    \
         .run = run_##name_,                                                                        \
+        .facts = ONNX_FACTS_BROADCAST,                                                             \
     };
 
 NARY(Sum, ONNX_FLOATS, loops_Sum, false)

@@ -3,13 +3,15 @@
 #define MMI_BACKENDS_ONNX_OPERATORS_OPERATOR_H
 
 /* What an operator is: how its attributes are read, what comes out for which inputs, and a
- * kernel in plain C that is right for every type. One constant per operator, in a file a family;
- * operators.def lists them all. Fast kernels are in cpu/, which may take over single cases.
+ * kernel in plain C that is right for every type; and everything that passes and devices want to
+ * know of it. One constant per operator, in a file a family; operators.def lists them all.
  *
  * Semantics are those of the newest opset (onnx.ai, "Operators"); `read` and upgrade.c bring older
  * ones to that form. */
 
-#include <backends/onnx/graph/graph.h>
+#include <backends/onnx/operators/facts.h>
+
+#include <stddef.h>
 
 /* ---- Reading attributes ---------------------------------------------------------------------- */
 
@@ -89,17 +91,33 @@ enum {
     /* needs the shapes of its inputs, never their elements: Shape, Size */
     ONNX_OP_SHAPES_ONLY = 1u << 2,
     /* is resolved to one of its branches before the run: If */
-    ONNX_OP_CONTROL = 1u << 3
+    ONNX_OP_CONTROL = 1u << 3,
+    /* applies the struct onnx_activation at params + activation_at to its output 0, if that is
+     * f32 */
+    ONNX_OP_ACTIVATES = 1u << 4
 };
+
+/* Kinds of devices that have kernels of their own. */
+enum onnx_device { ONNX_CPU, ONNX_DEVICES };
+
+/* A faster kernel than op->run for inputs and outputs of these types and shapes; NULL: none. x is
+ * as op->infer left it, with the layout of constant inputs; its scratch_bytes becomes that of the
+ * returned kernel. Reads `threads` and cpu_features of the services; both must be the same when the
+ * kernel runs. */
+typedef onnx_kernel (*onnx_choose)(struct onnx_inference *x, const mm_services *services);
 
 struct onnx_operator {
     const char *name;
+    const char *domain;              /* NULL: ai.onnx; ONNX_OURS: made by passes, not for files */
     uint32_t flags;                  /* ONNX_OP_* */
     uint32_t min_inputs, max_inputs; /* ONNX_ANY_NUMBER: no limit */
     uint32_t min_outputs, max_outputs;
     uint32_t params_bytes;
     /* bit i: input i's elements, not only its shape, decide the shapes (Reshape: 1 << 1) */
     uint32_t shaping_inputs;
+    /* bit i: kernels want input i constant: it is folded to one however large it becomes */
+    uint32_t weight_inputs;
+    uint32_t activation_at; /* see ONNX_OP_ACTIVATES */
     /* Attributes to zeroed params: defaults, ranges. NULL: there are none. */
     mm_status (*read)(const struct onnx_attributes *a, void *params, mm_error *err);
     /* Check types and ranks of the inputs, set the outputs. A message says what was wrong with
@@ -107,14 +125,24 @@ struct onnx_operator {
     mm_status (*infer)(struct onnx_inference *x, mm_error *err);
     /* NULL only for ONNX_OP_CONTROL. */
     onnx_kernel run;
+    /* What is known of the outputs before any shape is; learn: what the rules leave open, or
+     * NULL. */
+    struct onnx_fact_rules facts;
+    onnx_learn learn;
+    /* By kind of device; NULL: `run` is all there is. */
+    onnx_choose kernels[ONNX_DEVICES];
 };
+#define ONNX_OURS "mmi"
 
-/* By name in ai.onnx, or of our own ("domain" mmi); NULL: not there. */
+/* By domain ("" and "ai.onnx" are the same) and name; NULL: not there. */
 const struct onnx_operator *mmi_onnx_find_operator(const char *domain, const char *type);
 /* All of them, in the order of operators.def; NULL ends them. */
 extern const struct onnx_operator *const mmi_onnx_operators[];
 
-#define ONNX_OPERATOR(name) extern const struct onnx_operator mmi_onnx_op_##name;
+/* The constant; and the name that an onnx_choose has, of those that have one. */
+#define ONNX_OPERATOR(name)                                                                        \
+    extern const struct onnx_operator mmi_onnx_op_##name;                                          \
+    onnx_kernel mmi_onnx_cpu_##name(struct onnx_inference *x, const mm_services *services);
 #include <backends/onnx/operators/operators.def>
 #undef ONNX_OPERATOR
 

@@ -339,19 +339,32 @@ static mm_status run_global_lp(const struct onnx_call *call, mm_error *err) {
     return run_channels(call, &reduce_power);
 }
 
-#define POOL(NAME, OUTPUTS, READ, INFER, RUN)                                                      \
-    const struct onnx_operator mmi_onnx_op_##NAME = {.name = #NAME,                                \
-                                                     .min_inputs = 1,                              \
-                                                     .max_inputs = 1,                              \
-                                                     .min_outputs = 1,                             \
-                                                     .max_outputs = OUTPUTS,                       \
-                                                     .params_bytes = sizeof(struct onnx_pool),     \
-                                                     .read = READ,                                 \
-                                                     .infer = INFER,                               \
-                                                     .run = RUN};
-POOL(MaxPool, 2, read, infer_max, run_max)
-POOL(AveragePool, 1, read, infer, run_average)
-POOL(LpPool, 1, read, infer, run_lp)
-POOL(GlobalMaxPool, 1, read_global, infer_global, run_global_max)
-POOL(GlobalAveragePool, 1, read_global, infer_global, run_global_average)
-POOL(GlobalLpPool, 1, read_global, infer_global, run_global_lp)
+/* The indices of maxima. */
+static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    if (output == 1) {
+        *fact = (struct onnx_fact){.dtype = MM_I64, .rank = mmi_onnx_fact(l, 0).rank};
+    }
+}
+
+#define POOL(NAME, OUTPUTS, READ, INFER, RUN, SIZE, ...)                                           \
+    const struct onnx_operator mmi_onnx_op_##NAME = {                                              \
+        .name = #NAME,                                                                             \
+        .min_inputs = 1,                                                                           \
+        .max_inputs = 1,                                                                           \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = OUTPUTS,                                                                    \
+        .params_bytes = sizeof(struct onnx_pool),                                                  \
+        .read = READ,                                                                              \
+        .infer = INFER,                                                                            \
+        .run = RUN,                                                                                \
+        .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, SIZE, 0},                                       \
+        .learn = learn,                                                                            \
+        .kernels = {__VA_ARGS__}};
+POOL(MaxPool, 2, read, infer_max, run_max, ONNX_SIZE_ALIKE, mmi_onnx_cpu_MaxPool)
+POOL(AveragePool, 1, read, infer, run_average, ONNX_SIZE_ALIKE, mmi_onnx_cpu_AveragePool)
+POOL(LpPool, 1, read, infer, run_lp, ONNX_SIZE_ALIKE, NULL)
+POOL(GlobalMaxPool, 1, read_global, infer_global, run_global_max, ONNX_SIZE_REDUCES,
+     mmi_onnx_cpu_GlobalMaxPool)
+POOL(GlobalAveragePool, 1, read_global, infer_global, run_global_average, ONNX_SIZE_REDUCES,
+     mmi_onnx_cpu_GlobalAveragePool)
+POOL(GlobalLpPool, 1, read_global, infer_global, run_global_lp, ONNX_SIZE_REDUCES, NULL)

@@ -268,7 +268,16 @@ static void run(const struct onnx_call *call, const struct reduction *reduction)
     }
 }
 
-#define REDUCE(name_, types, ...)                                                                  \
+/* All axes, one, or as many as input 1 has; none of them if the axes stay. */
+static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    const struct onnx_reduce *reduce = l->node->params;
+    int32_t rank = mmi_onnx_fact(l, 0).rank;
+    bool one = mmi_onnx_fact_length(l, 1) == 1 && rank > 0;
+    (void)output;
+    fact->rank = reduce->keepdims ? rank : one ? rank - 1 : -1;
+}
+
+#define REDUCE(name_, types, kernel, ...)                                                          \
     static mm_status infer_##name_(struct onnx_inference *x, mm_error *err) {                      \
         return infer(x, types, err);                                                               \
     }                                                                                              \
@@ -289,15 +298,22 @@ static void run(const struct onnx_call *call, const struct reduction *reduction)
         .read = read,                                                                              \
         .infer = infer_##name_,                                                                    \
         .run = run_##name_,                                                                        \
+        .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_REDUCES, 0},                       \
+        .learn = learn,                                                                            \
+        .kernels = {kernel},                                                                       \
     };
 
-REDUCE(ReduceSum, ONNX_REALS, &mmi_onnx_reducer_sum, ZERO, AS_IT_IS, false, false)
-REDUCE(ReduceMean, ONNX_REALS, &mmi_onnx_reducer_sum, ZERO, MEAN, true, false)
-REDUCE(ReduceProd, ONNX_REALS, &mmi_onnx_reducer_product, ONE, AS_IT_IS, false, false)
-REDUCE(ReduceMax, ONNX_REALS | ONNX_BOOL, &mmi_onnx_reducer_max, TYPE_MIN, AS_IT_IS, false, false)
-REDUCE(ReduceMin, ONNX_REALS | ONNX_BOOL, &mmi_onnx_reducer_min, TYPE_MAX, AS_IT_IS, false, false)
-REDUCE(ReduceL1, ONNX_REALS, &mmi_onnx_reducer_abs, ZERO, AS_IT_IS, false, false)
-REDUCE(ReduceL2, ONNX_REALS, &mmi_onnx_reducer_squares, ZERO, ROOT, true, false)
-REDUCE(ReduceSumSquare, ONNX_REALS, &mmi_onnx_reducer_squares, ZERO, AS_IT_IS, false, false)
-REDUCE(ReduceLogSum, ONNX_REALS, &mmi_onnx_reducer_sum, ZERO, LOGARITHM, true, false)
-REDUCE(ReduceLogSumExp, ONNX_REALS, &mmi_onnx_reducer_exp, ZERO, LOGARITHM, true, true)
+REDUCE(ReduceSum, ONNX_REALS, mmi_onnx_cpu_ReduceSum, &mmi_onnx_reducer_sum, ZERO, AS_IT_IS, false,
+       false)
+REDUCE(ReduceMean, ONNX_REALS, mmi_onnx_cpu_ReduceMean, &mmi_onnx_reducer_sum, ZERO, MEAN, true,
+       false)
+REDUCE(ReduceProd, ONNX_REALS, NULL, &mmi_onnx_reducer_product, ONE, AS_IT_IS, false, false)
+REDUCE(ReduceMax, ONNX_REALS | ONNX_BOOL, mmi_onnx_cpu_ReduceMax, &mmi_onnx_reducer_max, TYPE_MIN,
+       AS_IT_IS, false, false)
+REDUCE(ReduceMin, ONNX_REALS | ONNX_BOOL, NULL, &mmi_onnx_reducer_min, TYPE_MAX, AS_IT_IS, false,
+       false)
+REDUCE(ReduceL1, ONNX_REALS, NULL, &mmi_onnx_reducer_abs, ZERO, AS_IT_IS, false, false)
+REDUCE(ReduceL2, ONNX_REALS, NULL, &mmi_onnx_reducer_squares, ZERO, ROOT, true, false)
+REDUCE(ReduceSumSquare, ONNX_REALS, NULL, &mmi_onnx_reducer_squares, ZERO, AS_IT_IS, false, false)
+REDUCE(ReduceLogSum, ONNX_REALS, NULL, &mmi_onnx_reducer_sum, ZERO, LOGARITHM, true, false)
+REDUCE(ReduceLogSumExp, ONNX_REALS, NULL, &mmi_onnx_reducer_exp, ZERO, LOGARITHM, true, true)

@@ -214,14 +214,16 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_Resize = {.name = "Resize",
-                                                 .min_inputs = 1,
-                                                 .max_inputs = 4,
-                                                 .min_outputs = 1,
-                                                 .max_outputs = 1,
-                                                 .params_bytes = sizeof(struct onnx_resize),
-                                                 .shaping_inputs = 1u << ONNX_RESIZE_SCALES |
-                                                                   1u << ONNX_RESIZE_SIZES,
-                                                 .read = read,
-                                                 .infer = infer,
-                                                 .run = run};
+const struct onnx_operator mmi_onnx_op_Resize = {
+    .name = "Resize",
+    .min_inputs = 1,
+    .max_inputs = 4,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .params_bytes = sizeof(struct onnx_resize),
+    .shaping_inputs = 1u << ONNX_RESIZE_SCALES | 1u << ONNX_RESIZE_SIZES,
+    .read = read,
+    .infer = infer,
+    .run = run,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
+    .kernels = {mmi_onnx_cpu_Resize}};

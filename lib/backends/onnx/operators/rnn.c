@@ -230,16 +230,27 @@ static mm_status infer_lstm(struct onnx_inference *x, mm_error *err) {
 
 /* ---- Operators ------------------------------------------------------------------------------- */
 
-#define LAYER(NAME, INPUTS, OUTPUTS, SUFFIX)                                                       \
-    const struct onnx_operator mmi_onnx_op_##NAME = {.name = #NAME,                                \
-                                                     .min_inputs = 3,                              \
-                                                     .max_inputs = INPUTS,                         \
-                                                     .min_outputs = 0,                             \
-                                                     .max_outputs = OUTPUTS,                       \
-                                                     .params_bytes = sizeof(struct onnx_rnn),      \
-                                                     .read = read_##SUFFIX,                        \
-                                                     .infer = infer_##SUFFIX,                      \
-                                                     .run = mmi_onnx_run_##SUFFIX};
-LAYER(RNN, 6, 2, rnn)
-LAYER(GRU, 6, 2, gru)
-LAYER(LSTM, 8, 3, lstm)
+/* Y, and what is left at the end; the last axis of R is that of all of them. */
+static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    fact->rank = output == 0 ? 4 : 3;
+    fact->last = mmi_onnx_fact(l, ONNX_RNN_R).last;
+}
+
+#define LAYER(NAME, INPUTS, OUTPUTS, SUFFIX, ...)                                                  \
+    const struct onnx_operator mmi_onnx_op_##NAME = {                                              \
+        .name = #NAME,                                                                             \
+        .min_inputs = 3,                                                                           \
+        .max_inputs = INPUTS,                                                                      \
+        .min_outputs = 0,                                                                          \
+        .max_outputs = OUTPUTS,                                                                    \
+        .params_bytes = sizeof(struct onnx_rnn),                                                   \
+        .read = read_##SUFFIX,                                                                     \
+        .infer = infer_##SUFFIX,                                                                   \
+        .run = mmi_onnx_run_##SUFFIX,                                                              \
+        .weight_inputs = ~1u,                                                                      \
+        .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 1},                         \
+        .learn = learn,                                                                            \
+        .kernels = {__VA_ARGS__}};
+LAYER(RNN, 6, 2, rnn, NULL)
+LAYER(GRU, 6, 2, gru, NULL)
+LAYER(LSTM, 8, 3, lstm, mmi_onnx_cpu_LSTM)

@@ -172,6 +172,7 @@ const struct onnx_operator mmi_onnx_op_ScatterElements = {
     .read = read_scatter,
     .infer = infer_scatter_elements,
     .run = run_scatter_elements,
+    .facts = ONNX_FACTS_LIKE_0,
 };
 
 /* ---- ScatterND ------------------------------------------------------------------------------- */
@@ -219,4 +220,5 @@ const struct onnx_operator mmi_onnx_op_ScatterND = {
     .read = read_scatter,
     .infer = infer_scatter_nd,
     .run = run_scatter_nd,
+    .facts = ONNX_FACTS_LIKE_0,
 };

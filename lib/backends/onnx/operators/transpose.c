@@ -73,6 +73,7 @@ const struct onnx_operator mmi_onnx_op_Transpose = {
     .read = read_transpose,
     .infer = infer_transpose,
     .run = run_transpose,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };
 
 /* ---- DepthToSpace, SpaceToDepth -------------------------------------------------------------- */
@@ -209,6 +210,7 @@ const struct onnx_operator mmi_onnx_op_DepthToSpace = {
     .read = read_blocks,
     .infer = infer_depth_to_space,
     .run = run_depth_to_space,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };
 
 const struct onnx_operator mmi_onnx_op_SpaceToDepth = {
@@ -221,4 +223,5 @@ const struct onnx_operator mmi_onnx_op_SpaceToDepth = {
     .read = read_blocks,
     .infer = infer_space_to_depth,
     .run = run_space_to_depth,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };

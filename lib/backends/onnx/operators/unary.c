@@ -8,7 +8,7 @@
 #define UNARY(name, types)                                                                         \
     ONNX_INFER(name, mmi_onnx_infer_unary(x, types, err))                                          \
     ONNX_RUN(name, mmi_onnx_run_unary(call, loops_##name, NULL))                                   \
-    ONNX_ELEMENTWISE(name, 1, NULL, 0)
+    ONNX_ELEMENTWISE(name, 1, .facts = ONNX_FACTS_LIKE_0)
 
 #define FUNCTION_OF(name, T, expression) ONNX_UNARY_LOOP(name, T, T, , expression)
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <backends/onnx/operators/conv.h>
-#include <backends/onnx/operators/matmul.h>
+#include <backends/onnx/operators/activation.h>
 #include <backends/onnx/passes/program.h>
 
 #include <math.h>
@@ -183,16 +182,12 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
     (void)err;
     for (uint32_t i = 0; i < graph->node_count; i++) {
         struct onnx_node *node = graph->nodes[i];
-        struct onnx_activation *activation = NULL;
-        if (mmi_onnx_removed(node)) {
+        if (mmi_onnx_removed(node) || !(node->op->flags & ONNX_OP_ACTIVATES)) {
             continue;
         }
-        if (mmi_onnx_is(node, "Conv") || mmi_onnx_is(node, "ConvTranspose")) {
-            activation = &((struct onnx_conv *)node->params)->activation;
-        } else if (mmi_onnx_is(node, "Linear")) {
-            activation = &((struct onnx_linear *)node->params)->activation;
-        }
-        if (activation && activation->kind == ONNX_ACT_NONE && node->outputs[0] != ONNX_NO_VALUE &&
+        void *at = (uint8_t *)node->params + node->op->activation_at;
+        struct onnx_activation *activation = at;
+        if (activation->kind == ONNX_ACT_NONE && node->outputs[0] != ONNX_NO_VALUE &&
             rewrite->facts[node->outputs[0]].dtype == MM_F32) {
             fuse_epilogue(rewrite, node, activation);
         }

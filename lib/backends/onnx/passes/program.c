@@ -3,6 +3,7 @@
 #include <backends/onnx/passes/program.h>
 
 #include <math.h>
+#include <string.h>
 
 /* How an operator becomes instructions. */
 enum form {
@@ -44,7 +45,7 @@ static const struct translation {
 
 static const struct translation *translation_of(const struct onnx_node *node) {
     for (size_t i = 0; i < sizeof(translations) / sizeof(translations[0]); i++) {
-        if (mmi_onnx_is(node, translations[i].type)) {
+        if (strcmp(node->op->name, translations[i].type) == 0) {
             return &translations[i];
         }
     }
