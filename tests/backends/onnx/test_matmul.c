@@ -190,7 +190,7 @@ static void test_linear(void **state) {
         const int64_t x[] = {1, m, k}, w[] = {transposed ? n : k, transposed ? k : n};
         init_linear(&one);
         if (relu) {
-            ((struct onnx_linear *)one.node.params)->activation.kind = ONNX_ACT_RELU;
+            ((struct onnx_linear *)one.node.params)->activation.function = ONNX_F_Relu;
         }
         const double *left = one_numbers(&one, MM_F32, 3, x, &seed);
         const double *right = one_numbers(&one, MM_F32, 2, w, &seed);

@@ -36,7 +36,7 @@ bool mmi_onnx_conv_sizes(struct onnx_conv_sizes *sizes, const struct onnx_conv *
         return false;
     }
     const struct onnx_window_axis *rows = &sizes->window.rows, *columns = &sizes->window.columns;
-    sizes->activation = params->activation.kind == ONNX_ACT_NONE ? NULL : &params->activation;
+    sizes->activation = params->activation.function == ONNX_F_NONE ? NULL : &params->activation;
     sizes->groups = (uint64_t)params->group;
     sizes->gemms = (uint64_t)image->shape[0] * sizes->groups;
     sizes->channels = (uint64_t)weights->shape[1];

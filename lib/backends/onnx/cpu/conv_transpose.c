@@ -36,7 +36,7 @@ static bool plan(struct conv_transpose *t, const struct onnx_conv *params,
         !is_disjoint(&t->window.columns)) {
         return false;
     }
-    t->activation = params->activation.kind == ONNX_ACT_NONE ? NULL : &params->activation;
+    t->activation = params->activation.function == ONNX_F_NONE ? NULL : &params->activation;
     t->groups = (uint64_t)params->group;
     t->gemms = (uint64_t)inputs[0].shape[0] * t->groups;
     t->channels = (uint64_t)weights->shape[0] / t->groups;

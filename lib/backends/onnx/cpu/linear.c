@@ -38,7 +38,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     uint64_t depth = (uint64_t)call->inputs[1].shape[0];
     uint64_t columns = (uint64_t)call->inputs[1].shape[1];
     uint64_t rows = call->outputs[0].elements / columns;
-    bool acts = params->activation.kind != ONNX_ACT_NONE;
+    bool acts = params->activation.function != ONNX_F_NONE;
     struct linear linear = {.simd = mmi_onnx_simd(call->services->cpu_features),
                             .gemm = {.m = rows,
                                      .n = columns,

@@ -20,7 +20,7 @@ static void run_rows(void *ctx, uint64_t i) {
         const float *in = r->in + row * r->length;
         float *out = r->out + row * r->length;
         float max = r->simd->max(in, r->length);
-        struct onnx_instruction times = {.kind = ONNX_I_MUL_X};
+        struct onnx_instruction times = {.function = ONNX_F_Mul, .operands = ONNX_A_X};
         times.x = 1 / r->simd->sum_exp(in, max, out, r->length);
         r->simd->instruction(&times, out, NULL, out, r->length);
     }

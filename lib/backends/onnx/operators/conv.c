@@ -42,8 +42,10 @@ mm_status mmi_onnx_check_conv(const struct onnx_inference *x, int64_t made, mm_e
                         " wanted",
                         bias->rank, bias->elements, made);
     }
-    if (conv->activation.kind != ONNX_ACT_NONE && image->dtype == MM_F64) {
-        return mmi_fail(err, MM_UNSUPPORTED, "an activation within a convolution of f64");
+    bool sound = mmi_onnx_activation_is_sound(&conv->activation);
+    if (!sound || (conv->activation.function != ONNX_F_NONE && image->dtype == MM_F64)) {
+        return mmi_fail(err, MM_UNSUPPORTED, "an activation %d within a convolution of %s",
+                        conv->activation.function, mm_dtype_text(image->dtype));
     }
     return MM_OK;
 }

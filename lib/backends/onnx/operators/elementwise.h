@@ -8,18 +8,6 @@
 #include <backends/onnx/operators/broadcast.h>
 #include <backends/onnx/operators/number.h>
 
-/* Parameters of activations. Selu has its gamma in beta, Shrink its lambd in alpha and its bias in
- * beta; those with one number leave beta 0. */
-struct onnx_alpha {
-    float alpha, beta;
-};
-
-/* out[i] = f(in[i]). `to` may be `from`. */
-typedef void (*onnx_unary_loop)(const void *params, const void *from, uint64_t count, void *to);
-/* out[i] = f(a[i], b[i]); not both of them are repeated, unless count is 1. `to` may be either. */
-typedef void (*onnx_binary_loop)(struct onnx_stretch a, struct onnx_stretch b, uint64_t count,
-                                 void *to);
-
 /* Kernels by loops [ONNX_NUMBERS]; NULL for a type of number that no element type of the operator
  * has. A loop writes the type of number that it reads, or bytes where the output is bool. */
 void mmi_onnx_run_unary(const struct onnx_call *call, const onnx_unary_loop *loops,
@@ -33,9 +21,9 @@ mm_status mmi_onnx_infer_unary(struct onnx_inference *x, uint32_t types, mm_erro
 /* Inputs of one of these types, broadcast; the output is of their type. */
 mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_error *err);
 
-/* The loops; T is what is read, To what is written. */
+/* The loops (static or not: written before it); T is what is read, To what is written. */
 #define ONNX_UNARY_LOOP(name, T, To, before, expression)                                           \
-    static void name(const void *params, const void *from, uint64_t count, void *to) {             \
+    void name(const void *params, const void *from, uint64_t count, void *to) {                    \
         const T *in = from;                                                                        \
         To *out = to;                                                                              \
         (void)params;                                                                              \
@@ -46,8 +34,7 @@ mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_erro
         }                                                                                          \
     }
 #define ONNX_BINARY_LOOP(name, T, To, expression)                                                  \
-    static void name(struct onnx_stretch first, struct onnx_stretch second, uint64_t count,        \
-                     void *to) {                                                                   \
+    void name(struct onnx_stretch first, struct onnx_stretch second, uint64_t count, void *to) {   \
         const T *a = first.data, *b = second.data;                                                 \
         To *out = to;                                                                              \
         if (first.step && second.step) {                                                           \
@@ -83,16 +70,25 @@ mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_erro
         return MM_OK;                                                                              \
     }
 #define ONNX_ELEMENTWISE(name_, inputs_, ...)                                                      \
-    const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
-        .name = #name_,                                                                            \
-        .flags = ONNX_OP_IN_PLACE,                                                                 \
-        .min_inputs = inputs_,                                                                     \
-        .max_inputs = inputs_,                                                                     \
-        .min_outputs = 1,                                                                          \
-        .max_outputs = 1,                                                                          \
-        .infer = infer_##name_,                                                                    \
-        .run = run_##name_,                                                                        \
-        __VA_ARGS__,                                                                               \
-    };
+    const struct onnx_operator mmi_onnx_op_##name_ = {.name = #name_,                              \
+                                                      .flags = ONNX_OP_IN_PLACE,                   \
+                                                      .min_inputs = inputs_,                       \
+                                                      .max_inputs = inputs_,                       \
+                                                      .min_outputs = 1,                            \
+                                                      .max_outputs = 1,                            \
+                                                      .infer = infer_##name_,                      \
+                                                      .run = run_##name_,                          \
+                                                      __VA_ARGS__};
+
+/* An operator of one number: its function of functions.def for floats; loops for i64 and u64, or
+ * NULL; the struct onnx_alpha (NULL: none) of a call; what else the constant says. */
+#define ONNX_UNARY(name_, function_, types, i64, u64, numbers, ...)                                \
+    static const onnx_unary_loop loops_##name_[ONNX_NUMBERS] = {                                   \
+        mmi_onnx_f32_##function_, mmi_onnx_f64_##function_, i64, u64};                             \
+    ONNX_INFER(name_, mmi_onnx_infer_unary(x, types, err))                                         \
+    ONNX_RUN(name_, mmi_onnx_run_unary(call, loops_##name_, numbers))                              \
+    ONNX_ELEMENTWISE(name_, 1, .facts = ONNX_FACTS_LIKE_0,                                         \
+                     .elementwise = {.form = ONNX_FORM_ONE, .function = ONNX_F_##function_},       \
+                     __VA_ARGS__)
 
 #endif

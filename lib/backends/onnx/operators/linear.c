@@ -11,6 +11,11 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
     if (in->dtype != MM_F32 || weights->dtype != MM_F32 || (bias && bias->dtype != MM_F32)) {
         return mmi_fail(err, MM_UNSUPPORTED, "its inputs are not all f32");
     }
+    const struct onnx_linear *linear = x->params;
+    if (!mmi_onnx_activation_is_sound(&linear->activation)) {
+        return mmi_fail(err, MM_INVALID_MODEL, "its activation %d is none",
+                        linear->activation.function);
+    }
     if (in->rank < 1 || weights->rank != 2 || weights->layout != ONNX_PANELS) {
         return mmi_fail(err, MM_INVALID_MODEL, "its input has %u axes, or its weights no panels",
                         in->rank);

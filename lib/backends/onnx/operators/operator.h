@@ -10,6 +10,7 @@
  * ones to that form. */
 
 #include <backends/onnx/operators/facts.h>
+#include <backends/onnx/operators/functions.h>
 
 #include <stddef.h>
 
@@ -97,6 +98,21 @@ enum {
     ONNX_OP_ACTIVATES = 1u << 4
 };
 
+/* How an operator on f32 becomes instructions of Fused (fused.h) and activations. */
+enum onnx_form {
+    ONNX_FORM_NONE = 0, /* not at all */
+    ONNX_FORM_ONE,      /* function of input 0, with the numbers a and b */
+    ONNX_FORM_ALL,      /* function(function(input 0, input 1), input 2) ... */
+    ONNX_FORM_MEAN,     /* the same, over the count of the inputs */
+    ONNX_FORM_POWER,    /* Pow */
+    ONNX_FORM_LIMITS    /* Clip: a and b are inputs 1 and 2 */
+};
+struct onnx_elementwise {
+    uint8_t form;     /* enum onnx_form */
+    uint8_t function; /* enum onnx_function_kind */
+    float a, b;
+};
+
 /* Kinds of devices that have kernels of their own. */
 enum onnx_device { ONNX_CPU, ONNX_DEVICES };
 
@@ -129,6 +145,9 @@ struct onnx_operator {
      * NULL. */
     struct onnx_fact_rules facts;
     onnx_learn learn;
+    /* The elementwise form; elementwise_by: what of it the parameters decide, or NULL. */
+    struct onnx_elementwise elementwise;
+    void (*elementwise_by)(const void *params, struct onnx_elementwise *form);
     /* By kind of device; NULL: `run` is all there is. */
     onnx_choose kernels[ONNX_DEVICES];
 };
