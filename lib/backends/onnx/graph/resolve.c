@@ -12,6 +12,15 @@ static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *grap
 /* Constant, by whichever attribute has its data: the node goes, the value keeps the data. */
 static mm_status make_constant(struct onnx_model *model, const struct onnx_node *node,
                                mm_error *err) {
+    struct onnx_attributes a = {.node = node, .opset = model->opset};
+    static const char *const later[] = {"value_float", "value_floats", "value_int",
+                                        "value_ints",  "value_string", "value_strings"};
+    mmi_onnx_attribute(&a, "value");
+    mmi_onnx_attribute(mmi_onnx_since(&a, 11), "sparse_value");
+    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+        mmi_onnx_attribute(mmi_onnx_since(&a, 12), later[i]);
+    }
+    MMI_TRY(mmi_onnx_check_known(&a, err));
     bool one = node->attribute_count == 1 && node->output_count == 1 && node->input_count == 0 &&
                node->outputs[0] != ONNX_NO_VALUE;
     if (!one) {
@@ -127,6 +136,7 @@ static mm_status take_branches(struct onnx_node *node, const struct onnx_attribu
 }
 
 static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
+    const char *type = node->type; /* as the file says; an upgrade may rename it */
     if (node->domain[0] == '\0') {
         MMI_TRY(mmi_onnx_upgrade(model, node, err));
     }
@@ -145,6 +155,11 @@ static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, 
     }
     if (op->flags & ONNX_OP_CONTROL) {
         MMI_TRY(take_branches(node, &attributes, err));
+    }
+    mm_status known = mmi_onnx_check_known(&attributes, err);
+    if (known != MM_OK) {
+        node->type = type;
+        return known;
     }
     node->op = op;
     node->attributes = NULL;

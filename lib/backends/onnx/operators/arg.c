@@ -18,7 +18,7 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     int64_t keepdims, last;
     MMI_TRY(mmi_onnx_read_int(a, "axis", 0, &arg->axis, err));
     MMI_TRY(mmi_onnx_read_int(a, "keepdims", 1, &keepdims, err));
-    MMI_TRY(mmi_onnx_read_int(a, "select_last_index", 0, &last, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 12), "select_last_index", 0, &last, err));
     arg->keepdims = keepdims != 0;
     arg->last = last != 0;
     return MM_OK;

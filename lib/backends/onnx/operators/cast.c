@@ -16,6 +16,20 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     return MM_OK;
 }
 
+/* How floats of 8 bits, which are not cast here, are made. */
+static mm_status read_like(const struct onnx_attributes *a, void *params, mm_error *err) {
+    (void)params;
+    (void)err;
+    mmi_onnx_attribute(mmi_onnx_since(a, 19), "saturate");
+    mmi_onnx_attribute(mmi_onnx_since(a, 24), "round_mode");
+    return MM_OK;
+}
+
+static mm_status read_cast(const struct onnx_attributes *a, void *params, mm_error *err) {
+    MMI_TRY(read_like(a, params, err));
+    return read(a, params, err);
+}
+
 static mm_status infer_to(struct onnx_inference *x, int32_t to, mm_error *err) {
     const struct onnx_tensor *input = &x->inputs[0];
     const uint32_t types = ONNX_REALS | ONNX_BOOL;
@@ -52,7 +66,7 @@ const struct onnx_operator mmi_onnx_op_Cast = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_cast),
-    .read = read,
+    .read = read_cast,
     .infer = infer_cast,
     .run = run_cast,
     .facts = {ONNX_DTYPE_UNKNOWN, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0},
@@ -70,6 +84,7 @@ const struct onnx_operator mmi_onnx_op_CastLike = {
     .max_inputs = 2,
     .min_outputs = 1,
     .max_outputs = 1,
+    .read = read_like,
     .infer = infer_like,
     .run = run_cast,
     .facts = {ONNX_DTYPE_OF_1, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0}};

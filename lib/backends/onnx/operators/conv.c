@@ -17,7 +17,7 @@ mm_status mmi_onnx_read_conv(const struct onnx_attributes *a, struct onnx_conv *
         return mmi_fail(err, MM_INVALID_MODEL, "attribute group is %" PRId64 ", 1 or more wanted",
                         conv->group);
     }
-    return mmi_onnx_read_window(a, &conv->window, err);
+    return mmi_onnx_read_window(a, 1, &conv->window, err);
 }
 
 mm_status mmi_onnx_check_conv(const struct onnx_inference *x, int64_t made, mm_error *err) {

@@ -144,7 +144,7 @@ const struct onnx_operator mmi_onnx_op_GatherElements = {
 
 static mm_status read_gather_nd(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct gather *gather = params;
-    MMI_TRY(mmi_onnx_read_int(a, "batch_dims", 0, &gather->axis, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 12), "batch_dims", 0, &gather->axis, err));
     if (gather->axis < 0 || gather->axis >= MM_MAX_RANK) {
         return mmi_fail(err, MM_INVALID_MODEL, "batch_dims is %" PRId64, gather->axis);
     }

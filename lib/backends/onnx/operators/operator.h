@@ -20,6 +20,14 @@ struct onnx_attributes {
     const struct onnx_node *node;
     int64_t opset; /* of the node's domain, 7 or more for ai.onnx */
 };
+/* Asking for an attribute makes it known; what is not known in the end is refused. So an attribute
+ * that changes nothing here is asked for, too, and one that not every opset has only where it is:
+ * mmi_onnx_read_int(mmi_onnx_since(a, 14), "allowzero", ...). Elsewhere it is as if absent. */
+const struct onnx_attributes *mmi_onnx_since(const struct onnx_attributes *a, int64_t opset);
+const struct onnx_attributes *mmi_onnx_before(const struct onnx_attributes *a, int64_t opset);
+/* MM_INVALID_MODEL, with name and opset, if one is not known; or is there twice. */
+mm_status mmi_onnx_check_known(const struct onnx_attributes *a, mm_error *err);
+
 /* NULL: absent. The others give `fallback` when it is absent and fail, naming it, when it is of
  * another type. */
 const struct onnx_attribute *mmi_onnx_attribute(const struct onnx_attributes *a, const char *name);

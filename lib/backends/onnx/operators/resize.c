@@ -22,15 +22,20 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     struct onnx_resize *resize = params;
     int64_t antialias, exclude_outside;
     MMI_TRY(mmi_onnx_read_choice(a, "mode", modes, &resize->mode, err));
-    MMI_TRY(mmi_onnx_read_choice(a, "coordinate_transformation_mode", coordinates,
-                                 &resize->coordinates, err));
-    MMI_TRY(mmi_onnx_read_choice(a, "nearest_mode", nearest, &resize->nearest, err));
-    MMI_TRY(mmi_onnx_read_choice(a, "keep_aspect_ratio_policy", policies, &resize->policy, err));
-    MMI_TRY(mmi_onnx_read_int(a, "antialias", 0, &antialias, err));
-    MMI_TRY(mmi_onnx_read_int(a, "exclude_outside", 0, &exclude_outside, err));
-    MMI_TRY(mmi_onnx_read_float(a, "cubic_coeff_a", -0.75f, &resize->cubic_a, err));
-    MMI_TRY(mmi_onnx_read_float(a, "extrapolation_value", 0, &resize->extrapolation, err));
-    MMI_TRY(mmi_onnx_read_ints(a, "axes", MM_MAX_RANK, resize->axes, &resize->axis_count, err));
+    MMI_TRY(mmi_onnx_read_choice(mmi_onnx_since(a, 11), "coordinate_transformation_mode",
+                                 coordinates, &resize->coordinates, err));
+    MMI_TRY(mmi_onnx_read_choice(mmi_onnx_since(a, 11), "nearest_mode", nearest, &resize->nearest,
+                                 err));
+    MMI_TRY(mmi_onnx_read_choice(mmi_onnx_since(a, 18), "keep_aspect_ratio_policy", policies,
+                                 &resize->policy, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 18), "antialias", 0, &antialias, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 11), "exclude_outside", 0, &exclude_outside, err));
+    MMI_TRY(
+        mmi_onnx_read_float(mmi_onnx_since(a, 11), "cubic_coeff_a", -0.75f, &resize->cubic_a, err));
+    MMI_TRY(mmi_onnx_read_float(mmi_onnx_since(a, 11), "extrapolation_value", 0,
+                                &resize->extrapolation, err));
+    MMI_TRY(mmi_onnx_read_ints(mmi_onnx_since(a, 18), "axes", MM_MAX_RANK, resize->axes,
+                               &resize->axis_count, err));
     resize->antialias = antialias != 0;
     resize->exclude_outside = exclude_outside != 0;
     if (a->opset < 11) {

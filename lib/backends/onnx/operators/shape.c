@@ -20,8 +20,8 @@ struct shape {
 
 static mm_status read_shape(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct shape *shape = params;
-    MMI_TRY(mmi_onnx_read_int(a, "start", 0, &shape->start, err));
-    return mmi_onnx_read_int(a, "end", INT64_MAX, &shape->end, err);
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 15), "start", 0, &shape->start, err));
+    return mmi_onnx_read_int(mmi_onnx_since(a, 15), "end", INT64_MAX, &shape->end, err);
 }
 
 static int64_t clamp_axis(int64_t axis, int64_t rank) {
@@ -226,6 +226,14 @@ static mm_status run_range(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
+/* In which type small floats are added up: in f64, always. */
+static mm_status read_range(const struct onnx_attributes *a, void *params, mm_error *err) {
+    (void)params;
+    (void)err;
+    mmi_onnx_attribute(mmi_onnx_since(a, 27), "stash_type");
+    return MM_OK;
+}
+
 const struct onnx_operator mmi_onnx_op_Range = {
     .name = "Range",
     .min_inputs = 3,
@@ -233,6 +241,7 @@ const struct onnx_operator mmi_onnx_op_Range = {
     .min_outputs = 1,
     .max_outputs = 1,
     .shaping_inputs = 1u << 0 | 1u << 1 | 1u << 2,
+    .read = read_range,
     .infer = infer_range,
     .run = run_range,
     .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_IS_1, ONNX_SIZE_SPREADS, 0},

@@ -128,7 +128,7 @@ struct parts {
 static mm_status read_split(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct parts *parts = params;
     MMI_TRY(mmi_onnx_read_int(a, "axis", 0, &parts->axis, err));
-    return mmi_onnx_read_int(a, "num_outputs", 0, &parts->count, err);
+    return mmi_onnx_read_int(mmi_onnx_since(a, 18), "num_outputs", 0, &parts->count, err);
 }
 
 /* The length of output i. The parts are of one length, the last perhaps shorter, unless input 1

@@ -36,7 +36,7 @@ static mm_status set_view(struct onnx_inference *x, uint32_t rank, const int64_t
 
 static mm_status read_reshape(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_reshape *reshape = params;
-    return mmi_onnx_read_int(a, "allowzero", 0, &reshape->allowzero, err);
+    return mmi_onnx_read_int(mmi_onnx_since(a, 14), "allowzero", 0, &reshape->allowzero, err);
 }
 
 /* The length of the axis that is -1: what the others leave of `elements`. */
