@@ -65,7 +65,7 @@ static double worst_error(const struct onnx_simd *simd, uint8_t function) {
 static void functions_are_exact_to_the_last_bits(void **state) {
     (void)state;
     static const uint8_t kinds[] = {ONNX_F_Exp, ONNX_F_Log, ONNX_F_Tanh, ONNX_F_Sigmoid,
-                                        ONNX_F_Erf};
+                                    ONNX_F_Erf};
     for (size_t s = 0; s < simd_count; s++) {
         for (size_t i = 0; i < sizeof(kinds); i++) {
             double error = worst_error(simds[s], kinds[i]);

@@ -191,36 +191,22 @@ static float power(float x, float y) {
 #define EACH(function, p) v_each(function##f, p)
 #define EACH_2(function, p, q) v_each_2(function##f, p, q)
 
-/* Rows of floats. */
-struct rows {
-    const float *from;
-    float *to; /* may be `from` */
-    uint64_t from_stride, to_stride, count, columns;
-};
-
-#define ONNX_FUNCTION_1(name, cost, expression)                                                    \
-    case ONNX_F_##name:                                                                            \
-        for (uint64_t row = 0; row < rows->count; row++) {                                         \
-            const float *from = rows->from + row * rows->from_stride;                              \
-            float *to = rows->to + row * rows->to_stride;                                          \
-            FOR_EACH_X(from, to, rows->columns, expression);                                       \
-        }                                                                                          \
-        break;
-
-static void apply(int32_t function, float number_a, float number_b, const struct rows *rows) {
-    vec a = v_set(number_a);
-    vec b = v_set(number_b);
-    switch (function) {
-#include <backends/onnx/operators/functions.def>
-    default:
-        break;
-    }
-}
-
 static void activate(const struct onnx_activation *activation, float *c, uint64_t c_row_stride,
                      uint64_t rows, uint64_t columns) {
-    const struct rows all = {c, c, c_row_stride, c_row_stride, rows, columns};
-    apply(activation->function, activation->a, activation->b, &all);
+    vec a = v_set(activation->a);
+    vec b = v_set(activation->b);
+    switch (activation->function) {
+#define ONNX_FUNCTION_1(name, cost, expression)                                                    \
+    case ONNX_F_##name:                                                                            \
+        for (uint64_t row = 0; row < rows; row++) {                                                \
+            float *at_row = c + row * c_row_stride;                                                \
+            FOR_EACH_X(at_row, at_row, columns, expression);                                       \
+        }                                                                                          \
+        break;
+#include <backends/onnx/operators/functions.def>
+    default:
+        return;
+    }
     if (activation->scale != 0) {
         vec scale = v_set(activation->scale);
         vec shift = v_set(activation->shift);

@@ -10,24 +10,30 @@
 #define ONNX_FUNCTION_2(name, cost, expression)                                                    \
     case ONNX_F_##name:                                                                            \
         if (in->operands == ONNX_A_B) {                                                            \
-            FOR_EACH_XY(a, b, to, count, expression);                                              \
+            FOR_EACH_XY(of_a, of_b, to, count, expression);                                        \
         } else if (in->operands == ONNX_A_X) {                                                     \
-            vec y = number;                                                                        \
-            FOR_EACH_X(a, to, count, expression);                                                  \
+            vec y = a;                                                                             \
+            FOR_EACH_X(of_a, to, count, expression);                                               \
         } else {                                                                                   \
-            vec x = number;                                                                        \
-            FOR_EACH_Y(a, to, count, expression);                                                  \
+            vec x = a;                                                                             \
+            FOR_EACH_Y(of_a, to, count, expression);                                               \
         }                                                                                          \
         break;
 
-static void instruction(const struct onnx_instruction *in, const float *a, const float *b,
+#define ONNX_FUNCTION_1(name, cost, expression)                                                    \
+    case ONNX_F_##name:                                                                            \
+        FOR_EACH_X(of_a, to, count, expression);                                                   \
+        break;
+
+/* The names a and b are those of the numbers of a function of one. */
+static void instruction(const struct onnx_instruction *in, const float *of_a, const float *of_b,
                         float *to, uint64_t count) {
-    const struct rows row = {a, to, 0, 0, 1, count};
-    vec number = v_set(in->x);
+    vec a = v_set(in->x);
+    vec b = v_set(in->y);
     switch (in->function) {
 #include <backends/onnx/operators/functions.def>
     default:
-        apply(in->function, in->x, in->y, &row);
+        break;
     }
 }
 

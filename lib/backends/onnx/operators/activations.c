@@ -33,7 +33,7 @@ static void use_numbers(const void *params, struct onnx_elementwise *form) {
     .read = read_##name_, .params_bytes = sizeof(struct onnx_alpha), .elementwise_by = use_numbers
 #define ACTIVATION(name, ...)                                                                      \
     READ(name, __VA_ARGS__)                                                                        \
-    ONNX_UNARY(name, name, ONNX_FLOATS, NULL, NULL, call->params, NUMBERS(name))
+    ONNX_UNARY(name, ONNX_FLOATS, NULL, NULL, call->params, NUMBERS(name))
 
 ACTIVATION(LeakyRelu, "alpha", NULL, {0.01f, 0})
 ACTIVATION(ThresholdedRelu, "alpha", NULL, {1, 0})
@@ -49,20 +49,18 @@ static void use_hard_swish(const void *params, struct onnx_elementwise *form) {
     (void)params;
     use_numbers(&hard_swish, form);
 }
-ONNX_UNARY(HardSwish, HardSwish, ONNX_FLOATS, NULL, NULL, &hard_swish,
-           .elementwise_by = use_hard_swish)
+ONNX_UNARY(HardSwish, ONNX_FLOATS, NULL, NULL, &hard_swish, .elementwise_by = use_hard_swish)
 
 /* Shrink: of integers, too. */
 #define SHRINK(name, T)                                                                            \
-    static ONNX_UNARY_LOOP(name, T, T, const struct onnx_alpha *p = params;                        \
-                           double a = (double)p->alpha;                                            \
-                           double b = (double)p->beta, (double)x < -a  ? (double)x + b             \
-                                                       : (double)x > a ? (double)x - b             \
-                                                                       : 0)
+    ONNX_UNARY_LOOP(name, T, T, const struct onnx_alpha *p = params; double a = (double)p->alpha;  \
+                    double b = (double)p->beta, (double)x < -a  ? (double)x + b                    \
+                                                : (double)x > a ? (double)x - b                    \
+                                                                : 0)
 SHRINK(shrink_i64, int64_t)
 SHRINK(shrink_u64, uint64_t)
 READ(Shrink, "lambd", "bias", {0.5f, 0})
-ONNX_UNARY(Shrink, Shrink, ONNX_REALS, shrink_i64, shrink_u64, call->params, NUMBERS(Shrink))
+ONNX_UNARY(Shrink, ONNX_REALS, shrink_i64, shrink_u64, call->params, NUMBERS(Shrink))
 
 /* ---- Gelu ------------------------------------------------------------------------------------ */
 

@@ -11,7 +11,7 @@ static enum onnx_number number_of(const struct onnx_call *call) {
 /* Floats by the function of this name in functions.def. */
 #define LOOPS(name, i64, u64)                                                                      \
     static const onnx_binary_loop loops_##name[ONNX_NUMBERS] = {mmi_onnx_f32_##name,               \
-                                                                mmi_onnx_f64_##name, i64, u64};
+                                                                mmi_onnx_f64_##name, i64, u64}
 #define BINARY(name, types, ...)                                                                   \
     ONNX_INFER(name, mmi_onnx_infer_alike(x, types, err))                                          \
     ONNX_RUN(name, mmi_onnx_run_binary(call, loops_##name, number_of(call)))                       \
@@ -20,8 +20,9 @@ static enum onnx_number number_of(const struct onnx_call *call) {
 
 /* Integers modulo 2^64, whatever their sign. */
 #define ARITHMETIC(name, expression)                                                               \
-    static ONNX_BINARY_LOOP(name##_u64, uint64_t, uint64_t, expression)                            \
-        LOOPS(name, name##_u64, name##_u64) BINARY(name, ONNX_REALS, FORM(name))
+    ONNX_BINARY_LOOP(name##_u64, uint64_t, uint64_t, expression)                                   \
+    LOOPS(name, name##_u64, name##_u64);                                                           \
+    BINARY(name, ONNX_REALS, FORM(name))
 ARITHMETIC(Add, x + y)
 ARITHMETIC(Sub, x - y)
 ARITHMETIC(Mul, (x * y))
@@ -44,15 +45,16 @@ static int64_t modulo(int64_t x, int64_t y) {
     return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
 }
 
-static ONNX_BINARY_LOOP(div_i64, int64_t, int64_t, divide(x, y)) static ONNX_BINARY_LOOP(
-    div_u64, uint64_t, uint64_t,
-    y == 0 ? 0 : x / y) LOOPS(Div, div_i64, div_u64) BINARY(Div, ONNX_REALS, FORM(Div))
+ONNX_BINARY_LOOP(div_i64, int64_t, int64_t, divide(x, y))
+ONNX_BINARY_LOOP(div_u64, uint64_t, uint64_t, y == 0 ? 0 : x / y)
+LOOPS(Div, div_i64, div_u64);
+BINARY(Div, ONNX_REALS, FORM(Div))
 
-    static ONNX_BINARY_LOOP(fmod_i64, int64_t, int64_t, remainder_of(x, y)) static ONNX_BINARY_LOOP(
-        mod_i64, int64_t, int64_t,
-        modulo(x, y)) static ONNX_BINARY_LOOP(mod_u64, uint64_t, uint64_t, y == 0 ? 0 : x % y)
-        LOOPS(Fmod, fmod_i64, mod_u64) static const onnx_binary_loop loops_Mod[ONNX_NUMBERS] = {
-            NULL, NULL, mod_i64, mod_u64};
+ONNX_BINARY_LOOP(fmod_i64, int64_t, int64_t, remainder_of(x, y))
+ONNX_BINARY_LOOP(mod_i64, int64_t, int64_t, modulo(x, y))
+ONNX_BINARY_LOOP(mod_u64, uint64_t, uint64_t, y == 0 ? 0 : x % y)
+LOOPS(Fmod, fmod_i64, mod_u64);
+static const onnx_binary_loop loops_Mod[ONNX_NUMBERS] = {NULL, NULL, mod_i64, mod_u64};
 
 struct mod {
     int64_t fmod;
@@ -104,12 +106,11 @@ static int64_t power_i64(int64_t x, int64_t y) {
     return (int64_t)power_u64((uint64_t)x, (uint64_t)y);
 }
 
-static ONNX_BINARY_LOOP(pow_i64, int64_t, int64_t,
-                        power_i64(x, y)) static ONNX_BINARY_LOOP(pow_u64, uint64_t, uint64_t,
-                                                                 power_u64(x, y))
+ONNX_BINARY_LOOP(pow_i64, int64_t, int64_t, power_i64(x, y))
+ONNX_BINARY_LOOP(pow_u64, uint64_t, uint64_t, power_u64(x, y))
 
-    /* Squares are what models have. */
-    static void pow_f32(struct onnx_stretch x, struct onnx_stretch y, uint64_t count, void *to) {
+/* Squares are what models have. */
+static void pow_f32(struct onnx_stretch x, struct onnx_stretch y, uint64_t count, void *to) {
     if (y.step == 0 && *(const float *)y.data == 2) {
         mmi_onnx_f32_Mul(x, x, count, to);
     } else {
@@ -141,14 +142,12 @@ ONNX_ELEMENTWISE(Pow, 2, .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_BROADCAST, ONNX_SI
 
 /* ---- PRelu ----------------------------------------------------------------------------------- */
 
-static ONNX_BINARY_LOOP(PRelu_i64, int64_t, uint64_t,
-                        x < 0 ? (uint64_t)x * (uint64_t)y
-                              : (uint64_t)x) static ONNX_BINARY_LOOP(PRelu_u64, uint64_t, uint64_t,
-                                                                     ((void)y, x))
-    LOOPS(PRelu, PRelu_i64, PRelu_u64)
+ONNX_BINARY_LOOP(PRelu_i64, int64_t, uint64_t, x < 0 ? (uint64_t)x * (uint64_t)y : (uint64_t)x)
+ONNX_BINARY_LOOP(PRelu_u64, uint64_t, uint64_t, ((void)y, x))
+LOOPS(PRelu, PRelu_i64, PRelu_u64);
 
-    /* The slope may be smaller than the input, not the other way round. */
-    static mm_status infer_PRelu(struct onnx_inference *x, mm_error *err) {
+/* The slope may be smaller than the input, not the other way round. */
+static mm_status infer_PRelu(struct onnx_inference *x, mm_error *err) {
     const struct onnx_tensor *input = &x->inputs[0], *output = &x->outputs[0];
     MMI_TRY(mmi_onnx_infer_alike(x, ONNX_REALS, err));
     if (output->rank != input->rank || output->elements != input->elements) {
@@ -162,10 +161,8 @@ ONNX_ELEMENTWISE(PRelu, 2, .facts = ONNX_FACTS_LIKE_0, FORM(PRelu))
 /* ---- Bits ------------------------------------------------------------------------------------ */
 
 #define BITS(name, expression)                                                                     \
-    static ONNX_BINARY_LOOP(                                                                       \
-        name##_u64, uint64_t, uint64_t,                                                            \
-        expression) static const onnx_binary_loop loops_##name[ONNX_NUMBERS] = {                   \
-        NULL, NULL, name##_u64, name##_u64};
+    ONNX_BINARY_LOOP(name##_u64, uint64_t, uint64_t, expression)                                   \
+    static const onnx_binary_loop loops_##name[ONNX_NUMBERS] = {NULL, NULL, name##_u64, name##_u64};
 BITS(BitwiseAnd, (x & y))
 BINARY(BitwiseAnd, ONNX_INTEGERS, )
 BITS(BitwiseOr, x | y)

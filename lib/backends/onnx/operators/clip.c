@@ -7,9 +7,8 @@
 
 /* params: minimum and maximum; the maximum wins if they cross. NaN stays NaN. */
 #define CLIP(name, T)                                                                              \
-    static ONNX_UNARY_LOOP(name, T, T, const T *limits = params; T low = limits[0];                \
-                           T high = limits[1],                                                     \
-                           (x < low ? low : x) > high ? high : (x < low ? low : x))
+    ONNX_UNARY_LOOP(name, T, T, const T *limits = params; T low = limits[0];                       \
+                    T high = limits[1], (x < low ? low : x) > high ? high : (x < low ? low : x))
 CLIP(Clip_f64, double)
 CLIP(Clip_i64, int64_t)
 CLIP(Clip_u64, uint64_t)

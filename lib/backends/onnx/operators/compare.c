@@ -15,17 +15,16 @@ static mm_status infer_bool(struct onnx_inference *x, uint32_t types, mm_error *
     return mmi_onnx_infer_broadcast(x, MM_BOOL, err);
 }
 
-#define RELATION(name, types, expression)                                                                                 \
-    static ONNX_BINARY_LOOP(name##_f32, float, uint8_t, expression) static ONNX_BINARY_LOOP(                              \
-        name##_f64, double, uint8_t,                                                                                      \
-        expression) static ONNX_BINARY_LOOP(name##_i64, int64_t, uint8_t,                                                 \
-                                            expression) static ONNX_BINARY_LOOP(name##_u64,                               \
-                                                                                uint64_t, uint8_t,                        \
-                                                                                expression) static const onnx_binary_loop \
-        loops_##name[ONNX_NUMBERS] = {name##_f32, name##_f64, name##_i64, name##_u64};                                    \
-    ONNX_INFER(name, infer_bool(x, types, err))                                                                           \
-    ONNX_RUN(name,                                                                                                        \
-             mmi_onnx_run_binary(call, loops_##name, mmi_onnx_number(call->inputs[0].dtype)))                             \
+#define RELATION(name, types, expression)                                                          \
+    ONNX_BINARY_LOOP(name##_f32, float, uint8_t, expression)                                       \
+    ONNX_BINARY_LOOP(name##_f64, double, uint8_t, expression)                                      \
+    ONNX_BINARY_LOOP(name##_i64, int64_t, uint8_t, expression)                                     \
+    ONNX_BINARY_LOOP(name##_u64, uint64_t, uint8_t, expression)                                    \
+    static const onnx_binary_loop loops_##name[ONNX_NUMBERS] = {name##_f32, name##_f64,            \
+                                                                name##_i64, name##_u64};           \
+    ONNX_INFER(name, infer_bool(x, types, err))                                                    \
+    ONNX_RUN(name,                                                                                 \
+             mmi_onnx_run_binary(call, loops_##name, mmi_onnx_number(call->inputs[0].dtype)))      \
     ONNX_ELEMENTWISE(name, 2, .facts = {MM_BOOL, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0})
 RELATION(Equal, ONNX_REALS | ONNX_BOOL, x == y)
 RELATION(Greater, ONNX_REALS, x > y)
@@ -34,10 +33,8 @@ RELATION(Less, ONNX_REALS, x < y)
 RELATION(LessOrEqual, ONNX_REALS, x <= y)
 
 #define LOGIC(name, expression)                                                                    \
-    static ONNX_BINARY_LOOP(                                                                       \
-        name##_i64, int64_t, uint8_t,                                                              \
-        expression) static const onnx_binary_loop loops_##name[ONNX_NUMBERS] = {[ONNX_I64] =       \
-                                                                                    name##_i64};   \
+    ONNX_BINARY_LOOP(name##_i64, int64_t, uint8_t, expression)                                     \
+    static const onnx_binary_loop loops_##name[ONNX_NUMBERS] = {[ONNX_I64] = name##_i64};          \
     ONNX_INFER(name, infer_bool(x, ONNX_BOOL, err))                                                \
     ONNX_RUN(name, mmi_onnx_run_binary(call, loops_##name, ONNX_I64))                              \
     ONNX_ELEMENTWISE(name, 2, .facts = {MM_BOOL, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0})
@@ -47,17 +44,15 @@ LOGIC(Xor, !x != !y)
 
 /* ---- One ------------------------------------------------------------------------------------- */
 
-static ONNX_UNARY_LOOP(Not_i64, int64_t, uint8_t, ,
-                       !x) static const onnx_unary_loop loops_Not[ONNX_NUMBERS] = {
-    [ONNX_I64] = Not_i64};
+ONNX_UNARY_LOOP(Not_i64, int64_t, uint8_t, , !x)
+static const onnx_unary_loop loops_Not[ONNX_NUMBERS] = {[ONNX_I64] = Not_i64};
 ONNX_INFER(Not, infer_bool(x, ONNX_BOOL, err))
 ONNX_RUN(Not, mmi_onnx_run_unary(call, loops_Not, NULL))
 ONNX_ELEMENTWISE(Not, 1, .facts = {MM_BOOL, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0})
 
-static ONNX_UNARY_LOOP(IsNaN_f32, float, uint8_t, , isnan(x)) static ONNX_UNARY_LOOP(
-    IsNaN_f64, double, uint8_t, ,
-    isnan(x)) static const onnx_unary_loop loops_IsNaN[ONNX_NUMBERS] = {IsNaN_f32, IsNaN_f64, NULL,
-                                                                        NULL};
+ONNX_UNARY_LOOP(IsNaN_f32, float, uint8_t, , isnan(x))
+ONNX_UNARY_LOOP(IsNaN_f64, double, uint8_t, , isnan(x))
+static const onnx_unary_loop loops_IsNaN[ONNX_NUMBERS] = {IsNaN_f32, IsNaN_f64, NULL, NULL};
 ONNX_INFER(IsNaN, infer_bool(x, ONNX_FLOATS, err))
 ONNX_RUN(IsNaN, mmi_onnx_run_unary(call, loops_IsNaN, NULL))
 ONNX_ELEMENTWISE(IsNaN, 1, .facts = {MM_BOOL, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0})
@@ -66,9 +61,9 @@ struct is_inf {
     int64_t positive, negative; /* counts */
 };
 #define IS_INF(name, T)                                                                            \
-    static ONNX_UNARY_LOOP(name, T, uint8_t, const struct is_inf *p = params;                      \
-                           bool positive = p->positive;                                            \
-                           bool negative = p->negative, isinf(x) && (x > 0 ? positive : negative))
+    ONNX_UNARY_LOOP(name, T, uint8_t, const struct is_inf *p = params;                             \
+                    bool positive = p->positive;                                                   \
+                    bool negative = p->negative, isinf(x) && (x > 0 ? positive : negative))
 IS_INF(IsInf_f32, float)
 IS_INF(IsInf_f64, double)
 static const onnx_unary_loop loops_IsInf[ONNX_NUMBERS] = {IsInf_f32, IsInf_f64, NULL, NULL};

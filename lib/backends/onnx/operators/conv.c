@@ -184,4 +184,4 @@ const struct onnx_operator mmi_onnx_op_Conv = {
     .activation_at = offsetof(struct onnx_conv, activation),
     .weight_inputs = 1u << 1 | 1u << 2,
     .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_OF_1, ONNX_SIZE_ALIKE, 0},
-    .kernels = {mmi_onnx_cpu_Conv}};
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_Conv}};

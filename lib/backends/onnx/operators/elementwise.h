@@ -21,8 +21,8 @@ mm_status mmi_onnx_infer_unary(struct onnx_inference *x, uint32_t types, mm_erro
 /* Inputs of one of these types, broadcast; the output is of their type. */
 mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_error *err);
 
-/* The loops (static or not: written before it); T is what is read, To what is written. */
-#define ONNX_UNARY_LOOP(name, T, To, before, expression)                                           \
+/* The loops, of this file alone or of all; T is what is read, To what is written. */
+#define ONNX_SHARED_UNARY_LOOP(name, T, To, before, expression)                                    \
     void name(const void *params, const void *from, uint64_t count, void *to) {                    \
         const T *in = from;                                                                        \
         To *out = to;                                                                              \
@@ -33,7 +33,7 @@ mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_erro
             out[i] = (To)(expression);                                                             \
         }                                                                                          \
     }
-#define ONNX_BINARY_LOOP(name, T, To, expression)                                                  \
+#define ONNX_SHARED_BINARY_LOOP(name, T, To, expression)                                           \
     void name(struct onnx_stretch first, struct onnx_stretch second, uint64_t count, void *to) {   \
         const T *a = first.data, *b = second.data;                                                 \
         To *out = to;                                                                              \
@@ -56,6 +56,9 @@ mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_erro
             }                                                                                      \
         }                                                                                          \
     }
+
+#define ONNX_UNARY_LOOP(...) static ONNX_SHARED_UNARY_LOOP(__VA_ARGS__)
+#define ONNX_BINARY_LOOP(...) static ONNX_SHARED_BINARY_LOOP(__VA_ARGS__)
 
 /* The operators: their functions, and the constant that names them; what else it says stands
  * behind. */
@@ -80,15 +83,15 @@ mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_erro
                                                       .run = run_##name_,                          \
                                                       __VA_ARGS__};
 
-/* An operator of one number: its function of functions.def for floats; loops for i64 and u64, or
- * NULL; the struct onnx_alpha (NULL: none) of a call; what else the constant says. */
-#define ONNX_UNARY(name_, function_, types, i64, u64, numbers, ...)                                \
-    static const onnx_unary_loop loops_##name_[ONNX_NUMBERS] = {                                   \
-        mmi_onnx_f32_##function_, mmi_onnx_f64_##function_, i64, u64};                             \
+/* An operator of one number: floats by the function of its name in functions.def; loops for i64 and
+ * u64, or NULL; the struct onnx_alpha (NULL: none) of a call; what else the constant says. */
+#define ONNX_UNARY(name_, types, i64, u64, numbers, ...)                                           \
+    static const onnx_unary_loop loops_##name_[ONNX_NUMBERS] = {mmi_onnx_f32_##name_,              \
+                                                                mmi_onnx_f64_##name_, i64, u64};   \
     ONNX_INFER(name_, mmi_onnx_infer_unary(x, types, err))                                         \
     ONNX_RUN(name_, mmi_onnx_run_unary(call, loops_##name_, numbers))                              \
     ONNX_ELEMENTWISE(name_, 1, .facts = ONNX_FACTS_LIKE_0,                                         \
-                     .elementwise = {.form = ONNX_FORM_ONE, .function = ONNX_F_##function_},       \
+                     .elementwise = {.form = ONNX_FORM_ONE, .function = ONNX_F_##name_},           \
                      __VA_ARGS__)
 
 #endif

@@ -34,11 +34,11 @@
     (void)b
 
 #define ONNX_FUNCTION_2(name, cost, expression)                                                    \
-    ONNX_BINARY_LOOP(mmi_onnx_f32_##name, float, float, expression)                                \
-    ONNX_BINARY_LOOP(mmi_onnx_f64_##name, double, double, expression)
+    ONNX_SHARED_BINARY_LOOP(mmi_onnx_f32_##name, float, float, expression)                         \
+    ONNX_SHARED_BINARY_LOOP(mmi_onnx_f64_##name, double, double, expression)
 #define ONNX_FUNCTION_1(name, cost, expression)                                                    \
-    ONNX_UNARY_LOOP(mmi_onnx_f32_##name, float, float, BEFORE(float), expression)                  \
-    ONNX_UNARY_LOOP(mmi_onnx_f64_##name, double, double, BEFORE(double), expression)
+    ONNX_SHARED_UNARY_LOOP(mmi_onnx_f32_##name, float, float, BEFORE(float), expression)           \
+    ONNX_SHARED_UNARY_LOOP(mmi_onnx_f64_##name, double, double, BEFORE(double), expression)
 #include <backends/onnx/operators/functions.def>
 
 const struct onnx_function mmi_onnx_functions[ONNX_FUNCTIONS] = {

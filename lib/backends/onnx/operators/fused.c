@@ -244,6 +244,6 @@ const struct onnx_operator mmi_onnx_op_Fused = {
     .run = run_fused,
     .facts = {MM_F32, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0},
     .learn = learn_fused,
-    .kernels = {mmi_onnx_cpu_Fused},
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_Fused},
     .domain = ONNX_OURS,
 };

@@ -170,7 +170,7 @@ const struct onnx_operator mmi_onnx_op_LayerNormalization = {
     .run = run_layer,
     .facts = ONNX_FACTS_LIKE_0,
     .learn = learn_layer,
-    .kernels = {mmi_onnx_cpu_LayerNormalization},
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_LayerNormalization},
 };
 
 static mm_status run_rms(const struct onnx_call *call, mm_error *err) {

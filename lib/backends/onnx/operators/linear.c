@@ -82,5 +82,5 @@ const struct onnx_operator mmi_onnx_op_Linear = {
     .weight_inputs = 1u << 1 | 1u << 2,
     .facts = {MM_F32, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
     .learn = learn_linear,
-    .kernels = {mmi_onnx_cpu_Linear},
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_Linear},
     .domain = ONNX_OURS};

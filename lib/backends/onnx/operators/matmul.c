@@ -138,7 +138,7 @@ const struct onnx_operator mmi_onnx_op_MatMul = {
     .weight_inputs = 1u << 1,
     .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
     .learn = learn_matmul,
-    .kernels = {mmi_onnx_cpu_MatMul}};
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_MatMul}};
 
 /* ---- Gemm ------------------------------------------------------------------------------------ */
 

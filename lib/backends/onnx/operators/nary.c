@@ -8,21 +8,19 @@
 
 #define LOOPS(name, function, i64, u64)                                                            \
     static const onnx_binary_loop name[ONNX_NUMBERS] = {mmi_onnx_f32_##function,                   \
-                                                        mmi_onnx_f64_##function, i64, u64};
-LOOPS(loops_Sum, Add, NULL, NULL)
-LOOPS(quotients, Div, NULL, NULL)
+                                                        mmi_onnx_f64_##function, i64, u64}
+LOOPS(loops_Sum, Add, NULL, NULL);
+LOOPS(quotients, Div, NULL, NULL);
 
-static ONNX_BINARY_LOOP(max_i64, int64_t, int64_t,
-                        x > y ? x : y) static ONNX_BINARY_LOOP(max_u64, uint64_t, uint64_t,
-                                                               x > y ? x : y)
-    LOOPS(loops_Max, Max, max_i64, max_u64)
+ONNX_BINARY_LOOP(max_i64, int64_t, int64_t, x > y ? x : y)
+ONNX_BINARY_LOOP(max_u64, uint64_t, uint64_t, x > y ? x : y)
+LOOPS(loops_Max, Max, max_i64, max_u64);
 
-        static ONNX_BINARY_LOOP(min_i64, int64_t, int64_t,
-                                x < y ? x : y) static ONNX_BINARY_LOOP(min_u64, uint64_t, uint64_t,
-                                                                       x < y ? x : y)
-            LOOPS(loops_Min, Min, min_i64, min_u64)
+ONNX_BINARY_LOOP(min_i64, int64_t, int64_t, x < y ? x : y)
+ONNX_BINARY_LOOP(min_u64, uint64_t, uint64_t, x < y ? x : y)
+LOOPS(loops_Min, Min, min_i64, min_u64);
 
-                static mm_status infer(struct onnx_inference *x, uint32_t types, mm_error *err) {
+static mm_status infer(struct onnx_inference *x, uint32_t types, mm_error *err) {
     x->scratch_bytes = x->input_count * sizeof(struct onnx_operand);
     return mmi_onnx_infer_alike(x, types, err);
 }

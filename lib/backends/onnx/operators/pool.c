@@ -381,7 +381,7 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
         .run = RUN,                                                                                \
         .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, SIZE, 0},                                       \
         .learn = learn,                                                                            \
-        .kernels = {__VA_ARGS__}};
+        .kernels = {[ONNX_CPU] = __VA_ARGS__}};
 POOL(MaxPool, 2, read_max, infer_max, run_max, ONNX_SIZE_ALIKE, mmi_onnx_cpu_MaxPool)
 POOL(AveragePool, 1, read_average, infer, run_average, ONNX_SIZE_ALIKE, mmi_onnx_cpu_AveragePool)
 POOL(LpPool, 1, read_lp, infer, run_lp, ONNX_SIZE_ALIKE, NULL)

@@ -310,7 +310,7 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
         .run = run_##name_,                                                                        \
         .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_REDUCES, 0},                       \
         .learn = learn,                                                                            \
-        .kernels = {kernel},                                                                       \
+        .kernels = {[ONNX_CPU] = kernel},                                                          \
     };
 
 REDUCE(ReduceSum, read_sum, ONNX_REALS, mmi_onnx_cpu_ReduceSum, &mmi_onnx_reducer_sum, ZERO,

@@ -231,4 +231,4 @@ const struct onnx_operator mmi_onnx_op_Resize = {
     .infer = infer,
     .run = run,
     .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
-    .kernels = {mmi_onnx_cpu_Resize}};
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_Resize}};

@@ -252,7 +252,7 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
         .weight_inputs = ~1u,                                                                      \
         .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 1},                         \
         .learn = learn,                                                                            \
-        .kernels = {__VA_ARGS__}};
+        .kernels = {[ONNX_CPU] = __VA_ARGS__}};
 LAYER(RNN, 6, 2, rnn, NULL)
 LAYER(GRU, 6, 2, gru, NULL)
 LAYER(LSTM, 8, 3, lstm, mmi_onnx_cpu_LSTM)

@@ -199,7 +199,7 @@ static mm_status run_hardmax(const struct onnx_call *call, mm_error *err) {
         .infer = infer_,                                                                           \
         .run = run_,                                                                               \
         .facts = ONNX_FACTS_LIKE_0,                                                                \
-        .kernels = {kernel_},                                                                      \
+        .kernels = {[ONNX_CPU] = kernel_},                                                         \
     };
 SOFTMAX(Softmax, infer_softmax, run_softmax, mmi_onnx_cpu_Softmax)
 SOFTMAX(LogSoftmax, infer_softmax, run_log_softmax, NULL)

@@ -21,8 +21,8 @@ struct match {
     uint32_t count;
 };
 
-/* Adds the node that makes `value` to the match. NULL: it is of another operator, or has not exactly
- * `uses` uses. */
+/* Adds the node that makes `value` to the match. NULL: it is of another operator, or has not
+ * exactly `uses` uses. */
 static struct onnx_node *take_maker(struct match *m, uint32_t value, const struct onnx_operator *op,
                                     uint32_t uses) {
     if (value == ONNX_NO_VALUE) {
