@@ -20,12 +20,13 @@ SKIPPED = {'If'}  # its attributes are graphs
 
 VALUES = {  # where 1, 0.5 and [1] are none
     'activations': None, 'activation_alpha': None, 'activation_beta': None,
-    'approximate': 'none', 'auto_pad': 'NOTSET', 'coordinate_transformation_mode': 'half_pixel',
+    'approximate': 'none', 'auto_pad': 'NOTSET',
+    'coordinate_transformation_mode': 'half_pixel',
     'direction': {'BitShift': 'LEFT', None: 'forward'}, 'keep_aspect_ratio_policy': 'stretch',
     'kernel_shape': '[2]', 'nearest_mode': 'floor', 'output_shape': None, 'pads': '[0,0]',
     'reduction': 'none', 'round_mode': 'up', 'spatial': '1', 'training_mode': '0', 'value': None,
     'mode': {'Pad': 'constant', 'DepthToSpace': 'DCR', None: 'nearest'},
-    'time_axis': '0', 'then_branch': None, 'else_branch': None, 'scales': '[1.0,2.0]', 'shape': None,
+    'time_axis': '0', 'scales': '[1.0,2.0]',
 }
 DEFAULTS = {'INT': '1', 'FLOAT': '0.5', 'INTS': '[1]', 'FLOATS': '[0.5]'}
 

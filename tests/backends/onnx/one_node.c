@@ -108,6 +108,7 @@ void one_init(struct one_node *one, const char *type, const char *attributes) {
     for (uint32_t i = 0; i < one->node.attribute_count; i++) {
         const struct onnx_attribute *attribute = &one->node.attributes[i];
         one->opset = strcmp(attribute->name, "opset") == 0 ? attribute->i : one->opset;
+        one->node.attributes[i].known = strcmp(attribute->name, "opset") == 0;
     }
     if (tensor) {
         const char *name = skip_blanks(tensor + 1);
@@ -209,6 +210,7 @@ mm_status one_run(struct one_node *one, uint32_t output_count) {
     if (one->op->read) {
         MMI_TRY(one->op->read(&attributes, one->node.params, &one->bench.err));
     }
+    MMI_TRY(mmi_onnx_check_known(&attributes, &one->bench.err));
     MMI_TRY(mmi_onnx_evaluate(one->op, &one->x, &one->bench.arena, UINT64_C(1) << 40,
                               &one->bench.services, &one->bench.err));
     check_facts(one, true);
