@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/onnx.h>
+#include <backends/onnx/operators/functions.h>
 #include <backends/onnx/steps/prepare.h>
 #include <backends/onnx/steps/run.h>
 #include <base/status.h>
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static const mm_format formats[] = {
@@ -12,6 +15,7 @@ static const mm_format formats[] = {
 
 struct onnx_state {
     const mm_services *services;
+    char layout[32];
 };
 
 struct onnx_open {
@@ -25,6 +29,8 @@ static mm_status onnx_init(void *state_, const mm_services *services, mm_error *
     struct onnx_state *state = state_;
     (void)err;
     state->services = services;
+    /* Artifacts hold functions by number. */
+    snprintf(state->layout, sizeof(state->layout), "3-%016" PRIx64, mmi_onnx_functions_hash());
     return MM_OK;
 }
 
@@ -34,10 +40,10 @@ static void onnx_fini(void *state) {
 
 /* Every CPU reads the same layout, so processes on different ones share their artifacts. Raised
  * whenever a pass or the description changes what is written. */
-static const char *onnx_layout(void *state, int32_t device_kind) {
-    (void)state;
+static const char *onnx_layout(void *state_, int32_t device_kind) {
+    const struct onnx_state *state = state_;
     (void)device_kind;
-    return "2";
+    return state->layout;
 }
 
 static mm_status onnx_prepare(void *state_, const mm_source *source, const char *config,

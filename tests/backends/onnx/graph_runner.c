@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph_runner.h"
 
+#include <backends/onnx/passes/facts.h>
 #include <base/alloc.h>
 #include <base/status.h>
 
@@ -391,6 +392,29 @@ static mm_status run_nodes(const struct run *run, const struct onnx_graph *graph
     return MM_OK;
 }
 
+/* What the passes know of a value holds for what came out. */
+static void check_facts(const struct run *run) {
+    struct onnx_arena work;
+    struct onnx_fact *facts;
+    mm_error err;
+    mmi_onnx_arena_init(&work, &run->services->allocator);
+    assert_int_equal(mmi_onnx_learn_facts(run->model, &work, &facts, &err), MM_OK);
+    for (uint32_t i = 0; i < run->model->value_count; i++) {
+        const struct onnx_tensor *is = &run->values[i];
+        const struct onnx_fact *says = &facts[i];
+        int64_t last = is->rank > 0 ? is->shape[is->rank - 1] : 0;
+        bool holds = (says->dtype == MM_DTYPE_NONE || says->dtype == is->dtype) &&
+                     (says->rank < 0 || says->rank == (int32_t)is->rank) &&
+                     (says->last == 0 || says->last == last);
+        if (is->dtype != MM_DTYPE_NONE && !holds) {
+            fail_msg("value %u is %s, %u axes, the last %d; its facts are %s, %d, %d", i,
+                     mm_dtype_text(is->dtype), is->rank, (int)last, mm_dtype_text(says->dtype),
+                     says->rank, (int)says->last);
+        }
+    }
+    mmi_onnx_arena_free(&work);
+}
+
 mm_status run_graph(const struct onnx_model *model, const struct onnx_tensor *inputs,
                     struct onnx_tensor *outputs, struct onnx_arena *arena,
                     const mm_services *services, mm_error *err) {
@@ -410,6 +434,7 @@ mm_status run_graph(const struct onnx_model *model, const struct onnx_tensor *in
         run.values[model->main->inputs[i]] = inputs[i];
     }
     MMI_TRY(run_nodes(&run, model->main, err));
+    check_facts(&run);
     for (uint32_t i = 0; i < model->main->output_count; i++) {
         outputs[i] = run.values[model->main->outputs[i]];
     }

@@ -176,6 +176,19 @@ static void test_no_memory(void **state) {
     }
 }
 
+static void test_windows(void **state) {
+    (void)state;
+    one_expect_near("HannWindow", "", "i64[] 4", "f32[4] 0 0.5 1 0.5", 1e-6);
+    one_expect_near("HannWindow", "periodic=0 output_datatype=11", "i32[] 5",
+                    "f64[5] 0 0.5 1 0.5 0", 1e-12);
+    one_expect_near("HammingWindow", "", "i64[] 2", "f32[2] 0.0869565 1", 1e-6);
+    one_expect_near("BlackmanWindow", "periodic=0", "i64[1] 3", "f32[3] 0 1 0", 1e-6);
+    one_expect("HannWindow", "", "i64[] 0", "f32[0]");
+    one_refuse("HannWindow", "", "?i64[] 4", MM_UNSUPPORTED, "its size is not known before");
+    one_refuse("HannWindow", "", "i64[] -1", MM_INVALID_MODEL, "its size is no number");
+    one_refuse("HannWindow", "output_datatype=8", "i64[] 4", MM_UNSUPPORTED, "output_datatype");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reshape),
@@ -187,6 +200,7 @@ int main(void) {
         cmocka_unit_test(test_constant_of_shape),
         cmocka_unit_test(test_range),
         cmocka_unit_test(test_eye_like),
+        cmocka_unit_test(test_windows),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,6 +39,7 @@ enum onnx_attribute_type { /* values of AttributeProto.AttributeType */
 struct onnx_attribute {
     const char *name;
     int32_t type; /* enum onnx_attribute_type; others are MM_UNSUPPORTED when they are read */
+    bool known;   /* the operator has asked for it */
     float f;
     int64_t i;
     const char *text;    /* STRING, NUL-terminated */

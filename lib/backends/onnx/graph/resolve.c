@@ -12,6 +12,15 @@ static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *grap
 /* Constant, by whichever attribute has its data: the node goes, the value keeps the data. */
 static mm_status make_constant(struct onnx_model *model, const struct onnx_node *node,
                                mm_error *err) {
+    struct onnx_attributes a = {.node = node, .opset = model->opset};
+    static const char *const later[] = {"value_float", "value_floats", "value_int",
+                                        "value_ints",  "value_string", "value_strings"};
+    mmi_onnx_attribute(&a, "value");
+    mmi_onnx_attribute(mmi_onnx_since(&a, 11), "sparse_value");
+    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+        mmi_onnx_attribute(mmi_onnx_since(&a, 12), later[i]);
+    }
+    MMI_TRY(mmi_onnx_check_known(&a, err));
     bool one = node->attribute_count == 1 && node->output_count == 1 && node->input_count == 0 &&
                node->outputs[0] != ONNX_NO_VALUE;
     if (!one) {
@@ -30,7 +39,7 @@ static mm_status make_constant(struct onnx_model *model, const struct onnx_node 
 /* ---- Operators that are missing -------------------------------------------------------------- */
 
 static const struct onnx_operator *find(const struct onnx_node *node) {
-    bool ours = strcmp(node->domain, "mmi") == 0; /* not for files */
+    bool ours = strcmp(node->domain, ONNX_OURS) == 0; /* not for files */
     return ours ? NULL : mmi_onnx_find_operator(node->domain, node->type);
 }
 
@@ -130,6 +139,7 @@ static mm_status take_graphs(struct onnx_model *model, struct onnx_node *node,
 }
 
 static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
+    const char *type = node->type; /* as the file says; an upgrade may rename it */
     if (node->domain[0] == '\0') {
         MMI_TRY(mmi_onnx_upgrade(model, node, err));
     }
@@ -147,6 +157,11 @@ static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, 
         MMI_TRY(op->read(&attributes, node->params, err));
     }
     MMI_TRY(take_graphs(model, node, op, &attributes, err));
+    mm_status known = mmi_onnx_check_known(&attributes, err);
+    if (known != MM_OK) {
+        node->type = type;
+        return known;
+    }
     node->op = op;
     node->attributes = NULL;
     node->attribute_count = 0;

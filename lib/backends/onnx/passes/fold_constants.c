@@ -42,8 +42,6 @@ static bool append(const struct folding *f, struct list *list, struct onnx_node 
 
 /* Backwards: the inputs of a node that makes a weight are weights too. */
 static void mark_weights(const struct folding *f, const struct onnx_graph *graph) {
-    static const char *const types[] = {"Conv", "ConvTranspose",      "Gemm", "MatMul", "LSTM",
-                                        "GRU",  "BatchNormalization", "RNN",  NULL};
     for (uint32_t i = graph->node_count; i-- > 0;) {
         const struct onnx_node *node = graph->nodes[i];
         for (uint32_t b = 0; b < node->graph_count; b++) {
@@ -53,9 +51,9 @@ static void mark_weights(const struct folding *f, const struct onnx_graph *graph
         for (uint32_t j = 0; j < node->output_count; j++) {
             all |= node->outputs[j] != ONNX_NO_VALUE && f->weights[node->outputs[j]];
         }
-        bool some = mmi_onnx_is_any(node, types);
         for (uint32_t j = 0; j < node->input_count; j++) {
-            if (node->inputs[j] != ONNX_NO_VALUE && (all || (some && j > 0))) {
+            if (node->inputs[j] != ONNX_NO_VALUE &&
+                (all || (j < 32 && node->op->weight_inputs >> j & 1))) {
                 f->weights[node->inputs[j]] = true;
             }
         }
@@ -181,8 +179,7 @@ static mm_status unfold_if(struct folding *f, const struct onnx_node *node, bool
         if (node->outputs[i] == ONNX_NO_VALUE) {
             continue;
         }
-        struct onnx_node *same =
-            mmi_onnx_new_node(f->model, mmi_onnx_find_operator("", "Identity"), 1, 1);
+        struct onnx_node *same = mmi_onnx_new_node(f->model, &mmi_onnx_op_Identity, 1, 1);
         if (!same) {
             return mmi_onnx_no_room(err);
         }
