@@ -288,6 +288,24 @@ uint32_t bench_if(struct bench *bench, uint32_t condition, struct onnx_graph *th
     return value;
 }
 
+uint32_t bench_graph_input(struct bench *bench, struct onnx_graph *graph) {
+    assert_true(graph->input_count < MAX_OUTPUTS);
+    return graph->inputs[graph->input_count++] = new_value(bench, "in");
+}
+
+uint32_t bench_loop(struct bench *bench, const uint32_t *inputs, size_t input_count,
+                    struct onnx_graph *body) {
+    uint32_t value = bench_node(bench, "Loop", "", inputs, input_count);
+    struct onnx_node *node = bench_last(bench);
+    node->graphs = take(bench, 1, sizeof(*node->graphs));
+    node->graph_count = 1;
+    node->graphs[0] = body;
+    for (uint32_t i = 2; i < body->output_count; i++) {
+        bench_more_output(bench);
+    }
+    return value;
+}
+
 /* ---- Looking */
 
 uint32_t bench_count(const struct onnx_graph *graph, const char *type) {
