@@ -201,7 +201,7 @@ static bool bench_convs(const char *model, const mm_services *services) {
 /* ---- Linear */
 
 static bool bench_linear(const int64_t *s, const mm_services *services) {
-    const struct onnx_linear params = {.activation = {.kind = ONNX_ACT_NONE}};
+    const struct onnx_linear params = {.activation = {.function = ONNX_F_NONE}};
     struct node node = {.op = &mmi_onnx_op_Linear, .params = &params};
     struct total total = {.model = ""};
     char text[100];

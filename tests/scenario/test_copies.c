@@ -377,17 +377,17 @@ static void test_every_copy_is_shown(void **state) {
 static void test_idle_copies_leave_for_good(void **state) {
     (void)state;
     struct fixture f;
-    open_pods(&f, 6, 6, 0);
-    mm_model_spec spec = spec_of(&f, "m", "", 2, 2);
+    pods_open(&f, 6, 6, 0);
+    mm_model_spec spec = pods_spec(&f, "m", "", 2, 2);
     spec.idle_ttl_ns = S_NS;
     mm_model model = fixture_register(&f, &spec);
     assert_ok(&f, fixture_infer(&f, model));
-    until_ready(&f, model, 2);
+    pods_until_ready(&f, model, 2);
     for (int i = 0; i < 20; i++) {
         fixture_advance(&f, S_NS / 4);
         assert_ok(&f, fixture_infer(&f, model));
     }
-    assert_int_equal(copies_of(&f, model).ready, 2);
+    assert_int_equal(pods_copies(&f, model).ready, 2);
     assert_int_equal(fixture_info(&f, model).loads, 2);
     for (int i = 0; i < 20; i++) {
         fixture_advance(&f, S_NS / 4);
@@ -396,16 +396,22 @@ static void test_idle_copies_leave_for_good(void **state) {
     for (int i = 0; i < 20; i++) {
         fixture_advance(&f, S_NS / 4);
     }
-    assert_int_equal(copies_of(&f, model).count, 0);
+    assert_int_equal(pods_copies(&f, model).count, 0);
     assert_int_equal(fixture_info(&f, model).loads, 2);
     assert_int_equal(fixture_info(&f, model).evictions, 2);
     assert_ok(&f, fixture_infer(&f, model));
     fixture_close(&f);
 }
 
+struct loads {
+    struct fixture *f;
+    mm_model model;
+    uint64_t wanted;
+};
+
 static bool has_loaded(void *ctx) {
-    struct wish *wish = ctx;
-    return fixture_info(wish->f, wish->model).loads == wish->ready;
+    const struct loads *loads = ctx;
+    return fixture_info(loads->f, loads->model).loads == loads->wanted;
 }
 
 /* ... also when it takes longer to load one than it may be idle. */
@@ -420,12 +426,12 @@ static void test_idle_copies_leave_though_loads_are_slow(void **state) {
     options.device_count = 2;
     options.min_residency_ns = 1;
     fixture_open(&f, &options);
-    mm_model_spec spec = spec_of(&f, "m", "", 2, 2);
+    mm_model_spec spec = pods_spec(&f, "m", "", 2, 2);
     spec.idle_ttl_ns = MS_NS;
     mm_model model = fixture_register(&f, &spec);
     struct caller caller;
     caller_start(&caller, &f, model);
-    fixture_pass_time_until(&f, has_loaded, &(struct wish){&f, model, 2});
+    fixture_pass_time_until(&f, has_loaded, &(struct loads){&f, model, 2});
     assert_int_equal(caller_join(&caller), MM_OK);
     for (int i = 0; i < 20; i++) {
         fixture_advance(&f, MS_NS);
@@ -434,7 +440,7 @@ static void test_idle_copies_leave_though_loads_are_slow(void **state) {
     for (int i = 0; i < 20; i++) {
         fixture_advance(&f, MS_NS);
     }
-    assert_int_equal(copies_of(&f, model).count, 0);
+    assert_int_equal(pods_copies(&f, model).count, 0);
     assert_int_equal(fixture_info(&f, model).loads, 2);
     fixture_close(&f);
 }

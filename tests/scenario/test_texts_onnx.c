@@ -220,7 +220,7 @@ static void test_faults_of_files(void **state) {
          MM_INVALID_MODEL,
          {"offset ", "a new name expected", "'c'"}},
         {"output of nothing", output_of_nothing, MM_INVALID_MODEL, {"nothing makes 'boxes'"}},
-        {"sequence", sequence_input, MM_UNSUPPORTED, {"'list'", "no tensor"}},
+        {"sequence", sequence_input, MM_UNSUPPORTED, {"'list'", "neither a tensor"}},
         {"unknown type", unknown_type, MM_UNSUPPORTED, {"'odd'", "element type 77"}},
         {"few bytes", few_bytes, MM_INVALID_MODEL, {"'table'", "8 bytes of data", "32 wanted"}},
         {"strings", texts, MM_UNSUPPORTED, {"'table'", "string", "not supported"}},

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/onnx.h>
+#include <backends/onnx/operators/functions.h>
 #include <backends/onnx/steps/prepare.h>
-#include <backends/onnx/steps/steps.h>
+#include <backends/onnx/steps/run.h>
 #include <base/status.h>
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static const mm_format formats[] = {
@@ -12,6 +15,7 @@ static const mm_format formats[] = {
 
 struct onnx_state {
     const mm_services *services;
+    char layout[32];
 };
 
 struct onnx_open {
@@ -25,6 +29,8 @@ static mm_status onnx_init(void *state_, const mm_services *services, mm_error *
     struct onnx_state *state = state_;
     (void)err;
     state->services = services;
+    /* Artifacts hold functions by number. */
+    snprintf(state->layout, sizeof(state->layout), "3-%016" PRIx64, mmi_onnx_functions_hash());
     return MM_OK;
 }
 
@@ -34,10 +40,10 @@ static void onnx_fini(void *state) {
 
 /* Every CPU reads the same layout, so processes on different ones share their artifacts. Raised
  * whenever a pass or the description changes what is written. */
-static const char *onnx_layout(void *state, int32_t device_kind) {
-    (void)state;
+static const char *onnx_layout(void *state_, int32_t device_kind) {
+    const struct onnx_state *state = state_;
     (void)device_kind;
-    return "1";
+    return state->layout;
 }
 
 static mm_status onnx_prepare(void *state_, const mm_source *source, const char *config,
@@ -88,31 +94,43 @@ static void onnx_close(void *model) {
     }
 }
 
-static mm_status onnx_size(void *model, int32_t device_kind, void *signature,
+/* An output that a later segment makes has the shape that the run gives it. */
+static void size_output(const struct onnx_tensor *tensor, const mm_value_info *info,
+                        mm_value *output, uint8_t *exactness) {
+    bool known = tensor->dtype != MM_DTYPE_NONE;
+    *exactness = known ? MM_SIZE_EXACT : MM_SIZE_UNKNOWN;
+    output->kind = known ? MM_TENSOR : info->kind;
+    output->dtype = known ? tensor->dtype : info->dtype;
+    output->rank = tensor->rank;
+    memcpy(output->shape, tensor->shape, sizeof(output->shape));
+    output->bytes = tensor->bytes;
+}
+
+static mm_status onnx_size(void *model, int32_t device_kind, void *signature_,
                            const mm_value *inputs, mm_size *out, mm_error *err) {
     const struct onnx_open *open = model;
     (void)device_kind; /* both kinds run on the CPU */
-    struct onnx_steps *steps = signature;
-    mmi_onnx_arena_init(&steps->arena, &open->services->allocator);
-    MMI_TRY(mmi_onnx_specialise(&open->prepared, open->services, inputs, steps, err));
-    out->activation_bytes = steps->activation_bytes;
+    struct onnx_signature *signature = signature_;
+    const struct onnx_start start = {.prepared = &open->prepared,
+                                     .services = open->services,
+                                     .graph = open->prepared.model.main,
+                                     .inputs = inputs};
+    mmi_onnx_arena_init(&signature->first.arena, &open->services->allocator);
+    mmi_onnx_segments_init(&signature->later);
+    MMI_TRY(mmi_onnx_specialise(&start, &signature->first, err));
+    out->activation_bytes = signature->first.activation_bytes;
     for (uint32_t i = 0; i < open->prepared.model.main->output_count; i++) {
-        const struct onnx_tensor *tensor = &steps->outputs[i];
-        mm_value *output = &out->outputs[i];
-        output->kind = MM_TENSOR;
-        output->dtype = tensor->dtype;
-        output->rank = tensor->rank;
-        memcpy(output->shape, tensor->shape, sizeof(output->shape));
-        output->bytes = tensor->bytes;
-        out->exactness[i] = MM_SIZE_EXACT;
+        size_output(&signature->first.outputs[i], &open->prepared.model.outputs[i],
+                    &out->outputs[i], &out->exactness[i]);
     }
     return MM_OK;
 }
 
-static void onnx_size_done(void *signature) {
-    struct onnx_steps *steps = signature;
-    if (steps->arena.allocator) {
-        mmi_onnx_arena_free(&steps->arena);
+static void onnx_size_done(void *signature_) {
+    struct onnx_signature *signature = signature_;
+    if (signature->first.arena.allocator) {
+        mmi_onnx_arena_free(&signature->first.arena);
+        mmi_onnx_segments_fini(&signature->later);
     }
 }
 
@@ -153,7 +171,7 @@ const mm_backend mmi_backend_onnx = {
     .device_kinds = MM_DEVICE_HOST | MM_DEVICE_SIM,
     .state_bytes = sizeof(struct onnx_state),
     .model_bytes = sizeof(struct onnx_open),
-    .signature_bytes = sizeof(struct onnx_steps),
+    .signature_bytes = sizeof(struct onnx_signature),
     .instance_bytes = sizeof(struct onnx_attached),
     .init = onnx_init,
     .fini = onnx_fini,

@@ -107,6 +107,14 @@ MODELS = {
         g = Reshape (f, minus)
         y = Concat <axis = 0> (z, g)
     }'''),
+    'windows': (17, '''(int64 n, float[A, 3, 3] x) => (float[S] y, float[A] d, float[A, 3, 3] m) {
+        hann = HannWindow (n)
+        hamming = HammingWindow <periodic = 0> (n)
+        blackman = BlackmanWindow <output_datatype = 1> (n)
+        y = Sum (hann, hamming, blackman)
+        m = MeanVarianceNormalization <axes = [0, 2]> (x)
+        d = Det (m)
+    }'''),
     'branches': (16, '''(float[N, 2] x, int64 rate) => (float[N, 2] y)
         <int64 high = {16000}, float[1] two = {2}> {
         a = Add (x, two)

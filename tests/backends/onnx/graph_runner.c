@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph_runner.h"
 
+#include <backends/onnx/passes/facts.h>
 #include <base/alloc.h>
 #include <base/status.h>
 
@@ -277,9 +278,29 @@ uint32_t bench_if(struct bench *bench, uint32_t condition, struct onnx_graph *th
                   struct onnx_graph *otherwise) {
     uint32_t value = BENCH_NODE(bench, "If", "", condition);
     struct onnx_node *node = bench_last(bench);
-    node->branches[0] = then;
-    node->branches[1] = otherwise;
+    node->graphs = take(bench, 2, sizeof(*node->graphs));
+    node->graph_count = 2;
+    node->graphs[0] = then;
+    node->graphs[1] = otherwise;
     for (uint32_t i = 1; i < then->output_count; i++) {
+        bench_more_output(bench);
+    }
+    return value;
+}
+
+uint32_t bench_graph_input(struct bench *bench, struct onnx_graph *graph) {
+    assert_true(graph->input_count < MAX_OUTPUTS);
+    return graph->inputs[graph->input_count++] = new_value(bench, "in");
+}
+
+uint32_t bench_loop(struct bench *bench, const uint32_t *inputs, size_t input_count,
+                    struct onnx_graph *body) {
+    uint32_t value = bench_node(bench, "Loop", "", inputs, input_count);
+    struct onnx_node *node = bench_last(bench);
+    node->graphs = take(bench, 1, sizeof(*node->graphs));
+    node->graph_count = 1;
+    node->graphs[0] = body;
+    for (uint32_t i = 2; i < body->output_count; i++) {
         bench_more_output(bench);
     }
     return value;
@@ -292,8 +313,8 @@ uint32_t bench_count(const struct onnx_graph *graph, const char *type) {
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const struct onnx_node *node = graph->nodes[i];
         count += !type || strcmp(node->op->name, type) == 0;
-        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-            count += bench_count(node->branches[b], type);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            count += bench_count(node->graphs[b], type);
         }
     }
     return count;
@@ -340,7 +361,7 @@ static mm_status run_if(const struct run *run, const struct onnx_node *node, mm_
     if (condition->dtype != MM_BOOL || condition->elements != 1) {
         return mmi_fail(err, MM_INVALID_MODEL, "its condition is not one bool");
     }
-    const struct onnx_graph *branch = node->branches[*(const uint8_t *)condition->data ? 0 : 1];
+    const struct onnx_graph *branch = node->graphs[*(const uint8_t *)condition->data ? 0 : 1];
     MMI_TRY(run_nodes(run, branch, err));
     for (uint32_t i = 0; i < node->output_count; i++) {
         if (node->outputs[i] != ONNX_NO_VALUE) {
@@ -389,6 +410,29 @@ static mm_status run_nodes(const struct run *run, const struct onnx_graph *graph
     return MM_OK;
 }
 
+/* What the passes know of a value holds for what came out. */
+static void check_facts(const struct run *run) {
+    struct onnx_arena work;
+    struct onnx_fact *facts;
+    mm_error err;
+    mmi_onnx_arena_init(&work, &run->services->allocator);
+    assert_int_equal(mmi_onnx_learn_facts(run->model, &work, &facts, &err), MM_OK);
+    for (uint32_t i = 0; i < run->model->value_count; i++) {
+        const struct onnx_tensor *is = &run->values[i];
+        const struct onnx_fact *says = &facts[i];
+        int64_t last = is->rank > 0 ? is->shape[is->rank - 1] : 0;
+        bool holds = (says->dtype == MM_DTYPE_NONE || says->dtype == is->dtype) &&
+                     (says->rank < 0 || says->rank == (int32_t)is->rank) &&
+                     (says->last == 0 || says->last == last);
+        if (is->dtype != MM_DTYPE_NONE && !holds) {
+            fail_msg("value %u is %s, %u axes, the last %d; its facts are %s, %d, %d", i,
+                     mm_dtype_text(is->dtype), is->rank, (int)last, mm_dtype_text(says->dtype),
+                     says->rank, (int)says->last);
+        }
+    }
+    mmi_onnx_arena_free(&work);
+}
+
 mm_status run_graph(const struct onnx_model *model, const struct onnx_tensor *inputs,
                     struct onnx_tensor *outputs, struct onnx_arena *arena,
                     const mm_services *services, mm_error *err) {
@@ -408,6 +452,7 @@ mm_status run_graph(const struct onnx_model *model, const struct onnx_tensor *in
         run.values[model->main->inputs[i]] = inputs[i];
     }
     MMI_TRY(run_nodes(&run, model->main, err));
+    check_facts(&run);
     for (uint32_t i = 0; i < model->main->output_count; i++) {
         outputs[i] = run.values[model->main->outputs[i]];
     }
@@ -418,7 +463,12 @@ void assert_tensors(const struct onnx_tensor *a, const struct onnx_tensor *b, do
     assert_int_equal(a->dtype, b->dtype);
     assert_int_equal(a->rank, b->rank);
     assert_memory_equal(a->shape, b->shape, a->rank * sizeof(a->shape[0]));
-    for (uint64_t i = 0; i < a->elements; i++) {
+    for (uint64_t i = 0; i < a->elements && a->dtype == MM_STRING; i++) {
+        const struct onnx_string *of_a = a->data, *of_b = b->data;
+        assert_int_equal(of_a[i].bytes, of_b[i].bytes);
+        assert_memory_equal(of_a[i].at, of_b[i].at, of_a[i].bytes);
+    }
+    for (uint64_t i = 0; i < a->elements && a->dtype != MM_STRING; i++) {
         double of_a = mmi_onnx_float_at(a, i), of_b = mmi_onnx_float_at(b, i);
         bool near = fabs(of_a - of_b) <= tolerance * fmax(1, fabs(of_a));
         if (!near && !(isnan(of_a) && isnan(of_b)) && of_a != of_b) {

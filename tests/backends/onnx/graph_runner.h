@@ -54,6 +54,13 @@ void bench_branch_end(struct bench *bench, struct onnx_graph *branch, uint32_t o
 uint32_t bench_if(struct bench *bench, uint32_t condition, struct onnx_graph *then,
                   struct onnx_graph *otherwise);
 
+/* An input of a graph that has some; a Loop around it, whose inputs are count, condition, and what
+ * is carried (ONNX_NO_VALUE: left out). It gives the first output; as many are made as
+ * the graph has, less the condition. */
+uint32_t bench_graph_input(struct bench *bench, struct onnx_graph *graph);
+uint32_t bench_loop(struct bench *bench, const uint32_t *inputs, size_t input_count,
+                    struct onnx_graph *body);
+
 /* Nodes of a graph and of its branches; those of one operator (NULL: all). */
 uint32_t bench_count(const struct onnx_graph *graph, const char *type);
 /* The first node of an operator in the main graph; NULL: there is none. */

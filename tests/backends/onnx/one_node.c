@@ -2,6 +2,7 @@
 #include "one_node.h"
 
 #include <backends/onnx/operators/number.h>
+#include <backends/onnx/passes/facts.h>
 #include <base/status.h>
 
 #include <stdio.h>
@@ -68,7 +69,14 @@ static const char *read_tensor(struct one_node *one, const char *text, struct on
     new_tensor(one, tensor, dtype, rank, shape);
     bool counts = strncmp(text, "..", 2) == 0;
     text += counts ? 2 : 0;
-    for (uint64_t i = 0; i < tensor->elements && mmi_onnx_element_bytes(dtype) > 0; i++) {
+    for (uint64_t i = 0; i < tensor->elements && dtype == MM_STRING; i++) { /* words */
+        struct onnx_string *strings = (struct onnx_string *)(uintptr_t)tensor->data;
+        uint64_t length = strcspn(text, " |");
+        strings[i] = (struct onnx_string){text, length};
+        text = skip_blanks(text + length);
+    }
+    bool numbers = dtype != MM_STRING && mmi_onnx_element_bytes(dtype) > 0;
+    for (uint64_t i = 0; i < tensor->elements && numbers; i++) {
         char *end = (char *)(uintptr_t)text;
         double number = counts ? (double)i : strtod(text, &end);
         assert_true(counts || end != text);
@@ -107,6 +115,7 @@ void one_init(struct one_node *one, const char *type, const char *attributes) {
     for (uint32_t i = 0; i < one->node.attribute_count; i++) {
         const struct onnx_attribute *attribute = &one->node.attributes[i];
         one->opset = strcmp(attribute->name, "opset") == 0 ? attribute->i : one->opset;
+        one->node.attributes[i].known = strcmp(attribute->name, "opset") == 0;
     }
     if (tensor) {
         const char *name = skip_blanks(tensor + 1);
@@ -158,6 +167,47 @@ const double *one_numbers(struct one_node *one, int32_t dtype, uint32_t rank, co
     return numbers;
 }
 
+static struct onnx_fact fact_of(const struct onnx_tensor *tensor) {
+    return (struct onnx_fact){.dtype = tensor->dtype,
+                              .rank = tensor->dtype == MM_DTYPE_NONE ? -1 : (int32_t)tensor->rank,
+                              .last = tensor->rank > 0 ? tensor->shape[tensor->rank - 1] : 0};
+}
+
+/* What the operator says of its outputs before shapes are known holds for what came out: with
+ * all inputs constant, and with none. */
+static void check_facts(const struct one_node *one, bool constant) {
+    struct onnx_value values[2 * ONE_MAX] = {{0}};
+    struct onnx_fact facts[2 * ONE_MAX];
+    uint32_t inputs[ONE_MAX], outputs[ONE_MAX];
+    struct onnx_model model = {.values = values, .value_count = 2 * ONE_MAX};
+    struct onnx_node node = {.op = one->op,
+                             .params = one->node.params,
+                             .inputs = inputs,
+                             .outputs = outputs,
+                             .input_count = one->x.input_count,
+                             .output_count = one->x.output_count};
+    for (uint32_t i = 0; i < ONE_MAX; i++) {
+        bool given = i < node.input_count && one->inputs[i].dtype != MM_DTYPE_NONE;
+        struct onnx_tensor *input = (struct onnx_tensor *)(uintptr_t)&one->inputs[i];
+        values[i].constant = constant && given && input->known ? input : NULL;
+        facts[i] = given ? fact_of(input) : (struct onnx_fact){.rank = -1};
+        inputs[i] = given ? i : ONNX_NO_VALUE;
+        outputs[i] = ONE_MAX + i;
+    }
+    for (uint32_t i = 0; i < node.output_count; i++) {
+        struct onnx_learning l = {.model = &model, .node = &node, .facts = facts};
+        struct onnx_fact says = mmi_onnx_learn(&l, i), is = fact_of(&one->outputs[i]);
+        bool holds = (says.dtype == MM_DTYPE_NONE || says.dtype == is.dtype) &&
+                     (says.rank < 0 || says.rank == is.rank) &&
+                     (says.last == 0 || says.last == is.last);
+        if (!holds) {
+            fail_msg("%s: output %u is %s, %d axes, the last %d; its facts are %s, %d, %d",
+                     one->op->name, i, mm_dtype_text(is.dtype), is.rank, (int)is.last,
+                     mm_dtype_text(says.dtype), says.rank, (int)says.last);
+        }
+    }
+}
+
 mm_status one_run(struct one_node *one, uint32_t output_count) {
     struct onnx_attributes attributes = {.node = &one->node, .opset = one->opset};
     one->x.params = one->node.params;
@@ -167,8 +217,12 @@ mm_status one_run(struct one_node *one, uint32_t output_count) {
     if (one->op->read) {
         MMI_TRY(one->op->read(&attributes, one->node.params, &one->bench.err));
     }
-    return mmi_onnx_evaluate(one->op, &one->x, &one->bench.arena, UINT64_C(1) << 40,
-                             &one->bench.services, &one->bench.err);
+    MMI_TRY(mmi_onnx_check_known(&attributes, &one->bench.err));
+    MMI_TRY(mmi_onnx_evaluate(one->op, &one->x, &one->bench.arena, UINT64_C(1) << 40,
+                              &one->bench.services, &one->bench.err));
+    check_facts(one, true);
+    check_facts(one, false);
+    return MM_OK;
 }
 
 void one_run_out_of_memory(struct one_node *one, uint32_t output_count) {
@@ -203,7 +257,7 @@ void one_expect_near(const char *type, const char *attributes, const char *input
         bool same = a->dtype == b->dtype && a->rank == b->rank && a->bytes == b->bytes &&
                     memcmp(a->shape, b->shape, a->rank * sizeof(a->shape[0])) == 0;
         same = same && (a->bytes == 0 || memcmp(a->data, b->data, a->bytes) == 0);
-        if (tolerance > 0) {
+        if (tolerance > 0 || b->dtype == MM_STRING) {
             assert_tensors(b, a, tolerance);
         } else if (!same) {
             print_error("%s %s of %s: output %u is not that of %s\n", type, attributes, inputs, i,

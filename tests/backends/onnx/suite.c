@@ -9,12 +9,12 @@
  * NAME.onnx and NAME_output_0.pb. A test that needs an operator, an opset or a type that is not
  * there is skipped; every other one must give the expected outputs. KNOWN lists tests that do not,
  * a line each, "name: why"; one of them that passes is a failure too, so that the list shrinks.
- * NAME: only this one, with its reason. */
+ * NAME: only this one, with its reason; "all": all of them. */
 
 #include <backends/onnx/format/load.h>
-#include <backends/onnx/format/loading.h>
 #include <backends/onnx/graph/upgrade.h>
 #include <backends/onnx/operators/operator.h>
+#include <backends/onnx/suite_values.h>
 #include <base/alloc.h>
 #include <base/status.h>
 
@@ -22,7 +22,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +46,7 @@ struct test {
     struct file file; /* the model */
     struct onnx_model model;
     mm_value inputs[MAX_VALUES];
-    struct onnx_tensor expected[MAX_VALUES];
+    mm_value expected[MAX_VALUES];
     uint32_t input_count, expected_count;
     mm_error err; /* why it failed or was skipped */
 };
@@ -79,22 +78,15 @@ static mm_status read_bytes(void *ctx, uint64_t offset, void *to, uint64_t count
 }
 
 /* What is "input" or "output". MM_NONE: there is no such file. */
-static mm_status read_tensor(struct test *test, const char *what, uint32_t i,
-                             struct onnx_tensor *tensor) {
+static mm_status read_value(struct test *test, const char *what, uint32_t i,
+                            const mm_value_info *info, mm_value *value) {
     char path[4096];
     struct file file;
-    struct onnx_span ignored;
-    struct onnx_tensor *loaded;
     snprintf(path, sizeof(path), test->light ? "%s/%s_%s_%u.pb" : "%s/%s/test_data_set_0/%s_%u.pb",
              test->folder, test->name, what, i);
-    if (!read_file(test, path, &file)) {
-        return MM_NONE;
-    }
-    struct onnx_loading loading = {.model = &test->model, .file = file.bytes};
-    MMI_TRY(mmi_onnx_load_tensor(&loading, (struct onnx_span){file.bytes, file.count}, &loaded,
-                                 &ignored, &test->err));
-    *tensor = *loaded;
-    return MM_OK;
+    return read_file(test, path, &file)
+               ? suite_read_value(&test->model, file.bytes, file.count, info, value, &test->err)
+               : MM_NONE;
 }
 
 /* ---- Which tests ----------------------------------------------------------------------------- */
@@ -140,60 +132,47 @@ static mm_status load_test(struct test *test) {
 }
 
 /* As onnx's runner makes it where there is no file: 0/n, 1/n, 2/n ... */
-static mm_status make_input(struct test *test, uint32_t i, struct onnx_tensor *tensor) {
-    const mm_value_info *info = &test->model.inputs[i];
-    MMI_TRY(
-        mmi_onnx_tensor_set(tensor, info->dtype, (uint32_t)info->rank, info->shape, &test->err));
-    float *data = mmi_onnx_take_data(&test->arena, tensor->bytes);
-    if (!data || tensor->dtype != MM_F32) {
-        return mmi_fail(&test->err, MM_UNSUPPORTED, "an input of %s", mm_dtype_text(tensor->dtype));
+static mm_status make_input(struct test *test, const mm_value_info *info, mm_value *value) {
+    uint64_t elements = mm_shape_elements((uint32_t)info->rank, info->shape);
+    *value = (mm_value){.name = info->name,
+                        .kind = MM_TENSOR,
+                        .dtype = info->dtype,
+                        .rank = (uint32_t)info->rank,
+                        .bytes = mm_dtype_bytes(info->dtype, elements)};
+    memcpy(value->shape, info->shape, sizeof(value->shape));
+    float *data = value->data = mmi_onnx_take_data(&test->arena, value->bytes);
+    if (!data || value->dtype != MM_F32) {
+        return mmi_fail(&test->err, MM_UNSUPPORTED, "an input of %s", mm_dtype_text(value->dtype));
     }
-    for (uint64_t j = 0; j < tensor->elements; j++) {
-        data[j] = (float)((double)j / (double)tensor->elements);
-    }
-    tensor->data = data;
-    return MM_OK;
-}
-
-static mm_status load_inputs(struct test *test) {
-    struct onnx_tensor tensor;
-    for (uint32_t i = 0; i < test->model.main->input_count && i < MAX_VALUES; i++) {
-        mm_status status =
-            test->light ? make_input(test, i, &tensor) : read_tensor(test, "input", i, &tensor);
-        if (status == MM_NONE) {
-            break;
-        }
-        MMI_TRY(status);
-        mm_value *input = &test->inputs[test->input_count++];
-        *input = (mm_value){.name = test->model.inputs[i].name,
-                            .kind = MM_TENSOR,
-                            .dtype = tensor.dtype,
-                            .rank = tensor.rank,
-                            .data = (void *)(uintptr_t)tensor.data,
-                            .bytes = tensor.bytes};
-        memcpy(input->shape, tensor.shape, sizeof(input->shape));
+    for (uint64_t j = 0; j < elements; j++) {
+        data[j] = (float)((double)j / (double)elements);
     }
     return MM_OK;
 }
 
 static mm_status load_values(struct test *test) {
-    MMI_TRY(load_inputs(test));
-    for (uint32_t i = 0; i < MAX_VALUES; i++) {
-        mm_status status = read_tensor(test, "output", i, &test->expected[i]);
-        if (status == MM_NONE) {
-            break;
-        }
-        MMI_TRY(status);
-        test->expected_count++;
+    const struct onnx_graph *main = test->model.main;
+    mm_status status = MM_OK;
+    for (uint32_t i = 0; i < main->input_count && i < MAX_VALUES && status == MM_OK; i++) {
+        const mm_value_info *info = &test->model.inputs[i];
+        mm_value *input = &test->inputs[test->input_count];
+        status =
+            test->light ? make_input(test, info, input) : read_value(test, "input", i, info, input);
+        test->input_count += status == MM_OK;
     }
-    return MM_OK;
+    status = status == MM_NONE ? MM_OK : status;
+    for (uint32_t i = 0; i < main->output_count && i < MAX_VALUES && status == MM_OK; i++) {
+        status = read_value(test, "output", i, &test->model.outputs[i], &test->expected[i]);
+        test->expected_count += status == MM_OK;
+    }
+    return status == MM_NONE ? MM_OK : status;
 }
 
 static bool is_other_type(int32_t dtype) {
-    return dtype == MM_STRING || dtype == MM_C64 || dtype == MM_C128 || dtype > MM_BF16;
+    return dtype == MM_C64 || dtype == MM_C128 || dtype > MM_BF16;
 }
 
-/* Strings, complex numbers, and types of fewer bits than 16 that are no integers of 8: they are
+/* Complex numbers, and types of fewer bits than 16 that are no integers of 8: they are
  * moved, and no more, for now. */
 static bool has_other_types(const struct test *test) {
     bool has = false;
@@ -208,58 +187,14 @@ static bool has_other_types(const struct test *test) {
 
 /* ---- Comparing ------------------------------------------------------------------------------- */
 
-static bool is_near(double got, double wanted) {
-    if (isnan(wanted) || isinf(wanted)) {
-        return isnan(wanted) ? isnan(got) : got == wanted;
-    }
-    return fabs(got - wanted) <= ABSOLUTE + RELATIVE * fabs(wanted);
-}
-
-static mm_status compare_elements(struct test *test, const struct onnx_tensor *got,
-                                  const struct onnx_tensor *wanted) {
-    bool floats = wanted->dtype == MM_F32 || wanted->dtype == MM_F64 || wanted->dtype == MM_F16 ||
-                  wanted->dtype == MM_BF16;
-    for (uint64_t i = 0; i < wanted->elements && floats; i++) {
-        double a = mmi_onnx_float_at(got, i), b = mmi_onnx_float_at(wanted, i);
-        if (!is_near(a, b)) {
-            return mmi_fail(&test->err, MM_BACKEND_FAILED, "element %llu is %.9g, %.9g wanted",
-                            (unsigned long long)i, a, b);
-        }
-    }
-    const uint8_t *a = got->data, *b = wanted->data;
-    for (uint64_t i = 0; i < wanted->bytes && !floats; i++) {
-        if (a[i] != b[i]) {
-            return mmi_fail(&test->err, MM_BACKEND_FAILED, "byte %llu of %s is %u, %u wanted",
-                            (unsigned long long)i, mm_dtype_text(wanted->dtype), a[i], b[i]);
-        }
-    }
-    return MM_OK;
-}
-
-static mm_status compare(struct test *test, const mm_value *value,
-                         const struct onnx_tensor *wanted) {
-    struct onnx_tensor got;
-    MMI_TRY(mmi_onnx_tensor_set(&got, value->dtype, value->rank, value->shape, &test->err));
-    got.data = value->data;
-    if (got.dtype != wanted->dtype || got.rank != wanted->rank ||
-        memcmp(got.shape, wanted->shape, sizeof(got.shape)) != 0) {
-        return mmi_fail(&test->err, MM_BACKEND_FAILED,
-                        "%s [%lld, %lld ...] of %u axes, %s [%lld, "
-                        "%lld ...] of %u wanted",
-                        mm_dtype_text(got.dtype), (long long)got.shape[0], (long long)got.shape[1],
-                        got.rank, mm_dtype_text(wanted->dtype), (long long)wanted->shape[0],
-                        (long long)wanted->shape[1], wanted->rank);
-    }
-    return compare_elements(test, &got, wanted);
-}
-
 static mm_status compare_all(struct test *test, const mm_response *response) {
     if (response->output_count != test->expected_count) {
         return mmi_fail(&test->err, MM_BACKEND_FAILED, "%u outputs, %u wanted",
                         response->output_count, test->expected_count);
     }
     for (uint32_t i = 0; i < response->output_count; i++) {
-        mm_status status = compare(test, &response->outputs[i], &test->expected[i]);
+        mm_status status = suite_compare(&response->outputs[i], &test->expected[i], RELATIVE,
+                                         ABSOLUTE, &test->err);
         if (status != MM_OK) {
             mmi_error_prefix(&test->err, "output %s", response->outputs[i].name);
             return status;
@@ -362,7 +297,8 @@ static void count_test(struct test *test, const char *list, bool tell, struct co
     counts->known += known;
     counts->failed += wrong;
     if (wrong || tell) {
-        printf("%s: %s\n", test->name, verdict == PASSED ? "passed" : test->err.text);
+        printf("%s: %s%s\n", test->name, verdict == SKIPPED ? "skipped: " : "",
+               verdict == PASSED ? "passed" : test->err.text);
     }
 }
 
@@ -393,7 +329,7 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < count; i++) {
         if (make_test(&test, argv[2], entries[i]->d_name) &&
-            (argc < 4 || strcmp(test.name, argv[3]) == 0)) {
+            (argc < 4 || strcmp(argv[3], "all") == 0 || strcmp(test.name, argv[3]) == 0)) {
             test.mesh = mesh;
             count_test(&test, list, argc > 3, &counts);
         }

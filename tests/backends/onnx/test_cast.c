@@ -173,7 +173,7 @@ static void test_bad(void **state) {
     one_refuse("Cast", "to=8", "f32[1] 1", MM_UNSUPPORTED, "a cast to string");
     one_refuse("Cast", "to=17", "f32[1] 1", MM_UNSUPPORTED, "a cast to f8e4m3fn");
     one_refuse("Cast", "to=22", "f32[1] 1", MM_UNSUPPORTED, "a cast to i4");
-    one_refuse("Cast", "to=1", "string[1]", MM_UNSUPPORTED, "its input 0 is string");
+    one_refuse("Cast", "to=1", "string[1] a", MM_UNSUPPORTED, "its input 0 is string");
     one_refuse("Cast", "to=1", "f8e5m2[1] 1", MM_UNSUPPORTED, "its input 0 is f8e5m2");
     one_refuse("CastLike", "", "f32[1] 1 | f4e2m1[2]", MM_UNSUPPORTED, "a cast to f4e2m1");
     one_refuse("BitCast", "to=7", "f32[1] 1", MM_INVALID_MODEL, "f32 and i64 differ in width");

@@ -96,10 +96,10 @@ static void test_transpose(void **state) {
 static void test_activations(void **state) {
     (void)state;
     static const struct onnx_activation activations[] = {
-        {.kind = ONNX_ACT_RELU},
-        {.kind = ONNX_ACT_CLIP, .a = -1, .b = 2},
-        {.kind = ONNX_ACT_HARD_SWISH, .a = 1 / 6.0f, .b = 0.5f},
-        {.kind = ONNX_ACT_SIGMOID, .scale = 2, .shift = -1}};
+        {.function = ONNX_F_Relu},
+        {.function = ONNX_F_Clip, .a = -1, .b = 2},
+        {.function = ONNX_F_HardSwish, .a = 1 / 6.0f, .b = 0.5f},
+        {.function = ONNX_F_Sigmoid, .scale = 2, .shift = -1}};
     static const double wanted[][4] = {{0, 0, 1, 5},
                                        {-1, -1, 1, 2},
                                        {0, -1 / 3.0, 2 / 3.0, 5},

@@ -11,7 +11,7 @@ static uint64_t seed;
 /* A Linear of x [..., k] and [k, n]. */
 static void check_linear(struct comparison *c, uint32_t rank, const int64_t *x, int64_t n,
                          bool bias, struct onnx_activation activation) {
-    const struct onnx_linear sizes = {.activation = {.kind = ONNX_ACT_NONE}};
+    const struct onnx_linear sizes = {.activation = {.function = ONNX_F_NONE}};
     const struct onnx_linear params = {.activation = activation};
     int64_t k = x[rank - 1];
     compare_start(c, &mmi_onnx_op_Linear, &params);
@@ -33,6 +33,9 @@ static void check_linear(struct comparison *c, uint32_t rank, const int64_t *x, 
 
 static void linear_of_random_shapes(void **state) {
     (void)state;
+    static const int32_t functions[] = {ONNX_F_NONE,    ONNX_F_Relu,        ONNX_F_Clip,
+                                        ONNX_F_Sigmoid, ONNX_F_HardSigmoid, ONNX_F_HardSwish,
+                                        ONNX_F_Swish,   ONNX_F_Tanh,        ONNX_F_LeakyRelu};
     struct comparison c;
     compare_init(&c, seed);
     for (uint32_t i = 0; i < 300; i++) {
@@ -40,7 +43,7 @@ static void linear_of_random_shapes(void **state) {
                        1 + compare_below(&c, i % 5 == 0 ? 900 : 40)};
         uint32_t rank = 1 + (uint32_t)compare_below(&c, 3);
         struct onnx_activation activation = {
-            .kind = (int32_t)compare_below(&c, 9), .a = -0.3f, .b = 0.4f};
+            .function = functions[compare_below(&c, 9)], .a = -0.3f, .b = 0.4f};
         check_linear(&c, rank, x + 3 - rank, 1 + compare_below(&c, i % 4 == 0 ? 150 : 20),
                      compare_below(&c, 2) == 0, activation);
     }
@@ -53,11 +56,11 @@ static void linear_on_several_threads(void **state) {
     struct comparison c;
     compare_init(&c, seed);
     check_linear(&c, 2, (const int64_t[]){157, 257}, 130, true,
-                 (struct onnx_activation){.kind = ONNX_ACT_TANH});
+                 (struct onnx_activation){.function = ONNX_F_Tanh});
     check_linear(&c, 2, (const int64_t[]){7, 600}, 1001, true,
-                 (struct onnx_activation){.kind = ONNX_ACT_NONE});
+                 (struct onnx_activation){.function = ONNX_F_NONE});
     check_linear(&c, 2, (const int64_t[]){1, 2048}, 1999, true,
-                 (struct onnx_activation){.kind = ONNX_ACT_RELU});
+                 (struct onnx_activation){.function = ONNX_F_Relu});
     compare_fini(&c);
 }
 

@@ -32,14 +32,15 @@ static void test_chain(void **state) {
     bench_apply(&bench, mmi_onnx_fuse_elementwise, TOLERANCE);
     const struct onnx_node *node = bench_find(&bench, "Fused");
     const struct onnx_program *program = node->params;
-    static const uint8_t kinds[] = {ONNX_I_ABS, ONNX_I_SQRT, ONNX_I_MUL, ONNX_I_X_SUB};
+    static const uint8_t kinds[] = {ONNX_F_Abs, ONNX_F_Sqrt, ONNX_F_Mul, ONNX_F_Sub};
     assert_int_equal(bench_count(bench.model.main, NULL), 1);
     assert_string_equal(node->domain, "mmi");
     assert_int_equal(program->inputs, 2);
     assert_int_equal(program->count, 4);
     for (uint32_t i = 0; i < 4; i++) {
-        assert_int_equal(program->code[i].kind, kinds[i]);
+        assert_int_equal(program->code[i].function, kinds[i]);
     }
+    assert_int_equal(program->code[3].operands, ONNX_X_A);
     bench_fini(&bench);
 }
 

@@ -23,7 +23,7 @@ static void test_gather(void **state) {
     one_refuse("Gather", "", "f32[3] .. | f32[1] 0", MM_INVALID_MODEL,
                "its input 1 is f32, i32 or i64 wanted");
     one_refuse("Gather", "", "f32[1,1,1,1,1] 0 | i64[1,1,1,1,1] 0", MM_UNSUPPORTED, "9 axes");
-    one_refuse("Gather", "", "string[2] | i64[1] 0", MM_UNSUPPORTED, "its input 0 is string");
+    one_expect("Gather", "", "string[3] a bc def | i64[2] 2 0", "string[2] def a");
 }
 
 static void test_gather_elements(void **state) {

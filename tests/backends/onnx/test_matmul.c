@@ -190,7 +190,7 @@ static void test_linear(void **state) {
         const int64_t x[] = {1, m, k}, w[] = {transposed ? n : k, transposed ? k : n};
         init_linear(&one);
         if (relu) {
-            ((struct onnx_linear *)one.node.params)->activation.kind = ONNX_ACT_RELU;
+            ((struct onnx_linear *)one.node.params)->activation.function = ONNX_F_Relu;
         }
         const double *left = one_numbers(&one, MM_F32, 3, x, &seed);
         const double *right = one_numbers(&one, MM_F32, 2, w, &seed);
@@ -294,6 +294,17 @@ static void test_linear_refusals(void **state) {
     refuse_linear(right, true, 4, MM_INVALID_MODEL, "its bias has 4 elements, 5 wanted");
 }
 
+static void test_det(void **state) {
+    (void)state;
+    one_expect("Det", "", "f32[2,2,2] 1 2 3 4 0 1 1 0", "f32[2] -2 -1");
+    one_expect("Det", "", "f64[3,3] 0 2 0 1 0 0 0 0 3", "f64[] -6");
+    one_expect_near("Det", "", "f32[2,2] 1 2 2 4", "f32[] 0", 1e-6);
+    one_expect("Det", "", "f32[2,0,0]", "f32[2] 1 1");
+    one_refuse("Det", "", "f32[2,3] ..", MM_INVALID_MODEL, "a stack of squares wanted");
+    one_refuse("Det", "", "f32[3] ..", MM_INVALID_MODEL, "its input has 1 axes");
+    one_refuse("Det", "", "i64[2,2] ..", MM_UNSUPPORTED, "its input 0 is i64");
+}
+
 static void test_out_of_memory(void **state) {
     (void)state;
     struct one_node one;
@@ -311,7 +322,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_random_stacks),   cmocka_unit_test(test_random_gemms),
         cmocka_unit_test(test_linear),          cmocka_unit_test(test_panel_bytes),
         cmocka_unit_test(test_real_shapes),     cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_linear_refusals), cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_linear_refusals), cmocka_unit_test(test_det),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

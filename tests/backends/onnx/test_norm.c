@@ -171,7 +171,7 @@ static void test_bad(void **state) {
     one_refuse("BatchNormalization", "training_mode=1",
                "f32[1,1] 1 | f32[1] 1 | f32[1] 1 | f32[1] 1 | f32[1] 1", MM_UNSUPPORTED,
                "attribute training_mode is 1");
-    one_refuse("BatchNormalization", "spatial=0",
+    one_refuse("BatchNormalization", "spatial=0 opset=8",
                "f32[1,1] 1 | f32[1] 1 | f32[1] 1 | f32[1] 1 | f32[1] 1", MM_UNSUPPORTED,
                "spatial 0");
     one_refuse("BatchNormalization", "",
@@ -208,6 +208,19 @@ static void test_bad(void **state) {
     one_refuse("LRN", "size=3", "u8[1,3] ..", MM_UNSUPPORTED, "its input 0 is u8");
 }
 
+/* Over rows, over all but the channels, and over nothing: then all is 0. */
+static void test_mean_variance(void **state) {
+    (void)state;
+    one_expect_near("MeanVarianceNormalization", "axes=[1]", "f32[2,2] 1 3 5 5",
+                    "f32[2,2] -1 1 0 0", 1e-6);
+    one_expect_near("MeanVarianceNormalization", "", "f64[2,2,1,1] 1 10 3 30",
+                    "f64[2,2,1,1] -1 -1 1 1", 1e-6);
+    one_expect("MeanVarianceNormalization", "axes=[-1,1]", "f32[0,3]", "f32[0,3]");
+    one_refuse("MeanVarianceNormalization", "", "f32[2,2] ..", MM_INVALID_MODEL, "axis");
+    one_refuse("MeanVarianceNormalization", "axes=[0]", "i32[2] ..", MM_UNSUPPORTED,
+               "its input 0 is i32");
+}
+
 static void test_out_of_memory(void **state) {
     struct one_node one;
     (void)state;
@@ -223,7 +236,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),         cmocka_unit_test(test_long_rows),
         cmocka_unit_test(test_long_channels), cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_bad),           cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_bad),           cmocka_unit_test(test_mean_variance),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

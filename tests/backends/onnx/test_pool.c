@@ -210,8 +210,11 @@ static void write_attributes(const struct trial *t, char *text, size_t room) {
                  {"strides", t->stride, NULL},
                  {"dilations", t->dilation, NULL},
                  {"pads", t->begin, t->end}};
-    int used = snprintf(text, room, "ceil_mode=1 count_include_pad=%d storage_order=%d p=%d",
-                        t->include, t->column_major, (int)t->p);
+    const char *own = t->kind == MAX       ? "storage_order"
+                      : t->kind == AVERAGE ? "count_include_pad"
+                                           : "p";
+    int value = t->kind == MAX ? t->column_major : t->kind == AVERAGE ? t->include : (int)t->p;
+    int used = snprintf(text, room, "ceil_mode=1 %s=%d", own, value);
     for (size_t l = 0; l < 4; l++) {
         used += snprintf(text + used, room - (size_t)used, " %s=", lists[l].name);
         for (uint32_t i = 0; i < t->axes * (lists[l].b ? 2 : 1); i++) {

@@ -417,7 +417,7 @@ static void test_bad(void **state) {
     one_refuse("ReduceSum", "", "f32[2] .. | f32[1] 0", MM_INVALID_MODEL,
                "its list of axes is f32");
     one_refuse("ReduceSum", "", "bool[2] ..", MM_UNSUPPORTED, "its input 0 is bool");
-    one_refuse("ReduceMax", "", "string[2]", MM_UNSUPPORTED, "its input 0 is string");
+    one_refuse("ReduceMax", "", "string[2] a b", MM_UNSUPPORTED, "its input 0 is string");
     one_refuse("ReduceMean", "keepdims=x", "f32[2] ..", MM_INVALID_MODEL, "attribute keepdims");
     one_refuse("ArgMax", "axis=2", "f32[2] ..", MM_INVALID_MODEL, "axis 2 of a tensor with 1 axes");
     one_refuse("ArgMax", "axis=1", "f32[2,0]", MM_INVALID_MODEL,

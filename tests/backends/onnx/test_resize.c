@@ -355,7 +355,7 @@ static void test_refusals(void **state) {
                "its sizes are not known before the run");
     one_refuse("Resize", "mode=linear", "bool[2] 0 1 | - | f32[1] 2", MM_UNSUPPORTED,
                "its input 0 is bool");
-    one_refuse("Resize", "", "string[2] | - | f32[1] 2", MM_UNSUPPORTED, "its input 0 is string");
+    one_expect("Resize", "mode=nearest", "string[2] a b | - | f32[1] 2", "string[4] a a b b");
     one_refuse("Resize", "mode=lanczos", "f32[2] .. | - | f32[1] 2", MM_UNSUPPORTED,
                "attribute mode is 'lanczos'");
 }

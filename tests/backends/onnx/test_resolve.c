@@ -305,7 +305,7 @@ static void test_branches(void **state) {
     must_resolve(&l);
     const struct onnx_node *node = l.model.main->nodes[0];
     for (int i = 0; i < 2; i++) {
-        const struct onnx_graph *branch = node->branches[i];
+        const struct onnx_graph *branch = node->graphs[i];
         assert_non_null(branch);
         assert_int_equal(branch->node_count, 2); /* the Constant node is gone */
         assert_int_equal(branch->output_count, 2);

@@ -291,9 +291,13 @@ static void test_random_layers(void **state) {
                           .linear = between(0, 1),
                           .coupled = between(0, 3) == 0,
                           .clip = between(0, 1) ? 0.75f : 1e9f};
-        snprintf(attributes, sizeof(attributes),
-                 "direction=%s layout=%d linear_before_reset=%d input_forget=%d clip=%.2f",
-                 directions[direction], t.batch_first, t.linear, t.coupled, (double)t.clip);
+        int used = snprintf(attributes, sizeof(attributes), "direction=%s layout=%d clip=%.2f",
+                            directions[direction], t.batch_first, (double)t.clip);
+        if (t.gates > 1) {
+            snprintf(attributes + used, sizeof(attributes) - (size_t)used, " %s=%d",
+                     t.gates == 3 ? "linear_before_reset" : "input_forget",
+                     t.gates == 3 ? t.linear : t.coupled);
+        }
         one_init(&one, names[t.gates], attributes);
         put_inputs(&one, &t);
         int64_t states = t.directions * t.size[BATCH] * t.size[HIDDEN];

@@ -6,6 +6,7 @@
 #include "graph_runner.h"
 
 #include <backends/onnx/operators/conv.h>
+#include <base/status.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,11 @@ static mm_status read_window(struct bench *bench, const char *text, struct onnx_
     const struct onnx_attributes attributes = {.node = &node, .opset = 22};
     bench_attributes(bench, text, &node);
     *window = (struct onnx_window){0};
-    return mmi_onnx_read_window(&attributes, window, &bench->err);
+    int64_t ceil_mode;
+    MMI_TRY(mmi_onnx_read_window(&attributes, 1, window, &bench->err));
+    MMI_TRY(mmi_onnx_read_int(&attributes, "ceil_mode", 0, &ceil_mode, &bench->err));
+    window->ceil_mode = ceil_mode != 0;
+    return MM_OK;
 }
 
 static struct onnx_tensor image_of(uint32_t axes, const int64_t *space) {

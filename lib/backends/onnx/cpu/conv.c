@@ -36,7 +36,7 @@ bool mmi_onnx_conv_sizes(struct onnx_conv_sizes *sizes, const struct onnx_conv *
         return false;
     }
     const struct onnx_window_axis *rows = &sizes->window.rows, *columns = &sizes->window.columns;
-    sizes->activation = params->activation.kind == ONNX_ACT_NONE ? NULL : &params->activation;
+    sizes->activation = params->activation.function == ONNX_F_NONE ? NULL : &params->activation;
     sizes->groups = (uint64_t)params->group;
     sizes->gemms = (uint64_t)image->shape[0] * sizes->groups;
     sizes->channels = (uint64_t)weights->shape[1];
@@ -305,7 +305,7 @@ static mm_status conv_dot_products(const struct onnx_call *call, mm_error *err) 
     return run(call, run_dot_products);
 }
 
-onnx_kernel mmi_onnx_choose_conv(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_Conv(struct onnx_inference *x, const mm_services *services) {
     struct conv conv = {0};
     if (x->inputs[0].dtype != MM_F32 || !mmi_onnx_conv_sizes(&conv.size, x->params, x->inputs)) {
         return NULL;

@@ -5,7 +5,7 @@
 /* Shared by the kernels of Conv. */
 
 #include <backends/onnx/cpu/gemm.h>
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <backends/onnx/cpu/window_2d.h>
 
@@ -33,7 +33,7 @@ static inline const float *mmi_onnx_conv_image(const struct onnx_conv_sizes *siz
     return (const float *)call->in[0] + gemm * sizes->channels * sizes->in_pixels;
 }
 
-/* For inputs that mmi_onnx_choose_conv has checked; NULL: not suitable. */
+/* For inputs that mmi_onnx_cpu_Conv has checked; NULL: not suitable. */
 onnx_kernel mmi_onnx_choose_depthwise(struct onnx_inference *x, const mm_services *services);
 onnx_kernel mmi_onnx_choose_conv_indirect(struct onnx_inference *x, const mm_services *services);
 

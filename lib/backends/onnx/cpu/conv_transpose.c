@@ -2,7 +2,7 @@
 /* ConvTranspose whose windows neither overlap nor leave gaps (kernel = stride): a GEMM of the
  * weights and the pixels, then col2im, which here only permutes. */
 #include <backends/onnx/cpu/gemm.h>
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <backends/onnx/cpu/window_2d.h>
 #include <base/checked.h>
@@ -36,7 +36,7 @@ static bool plan(struct conv_transpose *t, const struct onnx_conv *params,
         !is_disjoint(&t->window.columns)) {
         return false;
     }
-    t->activation = params->activation.kind == ONNX_ACT_NONE ? NULL : &params->activation;
+    t->activation = params->activation.function == ONNX_F_NONE ? NULL : &params->activation;
     t->groups = (uint64_t)params->group;
     t->gemms = (uint64_t)inputs[0].shape[0] * t->groups;
     t->channels = (uint64_t)weights->shape[0] / t->groups;
@@ -126,7 +126,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-onnx_kernel mmi_onnx_choose_conv_transpose(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_ConvTranspose(struct onnx_inference *x, const mm_services *services) {
     struct conv_transpose t;
     uint64_t bytes;
     if (x->inputs[0].dtype != MM_F32 || x->outputs[0].elements == 0 || x->inputs[1].elements == 0 ||

@@ -7,11 +7,11 @@
 
 #include <backends/onnx/operators/operator.h>
 
-/* A faster kernel than op->run for inputs and outputs of these types and shapes; NULL: none. x is
- * as op->infer left it, with the layout of constant inputs; its scratch_bytes becomes that of the
- * returned kernel. Reads `threads` and cpu_features of the services; both must be the same when the
- * kernel runs. */
-onnx_kernel mmi_onnx_cpu_kernel(const struct onnx_operator *op, struct onnx_inference *x,
-                                const mm_services *services);
+/* What the operator's slot for the CPU chooses; NULL: op->run. See onnx_choose. */
+static inline onnx_kernel mmi_onnx_cpu_kernel(const struct onnx_operator *op,
+                                              struct onnx_inference *x,
+                                              const mm_services *services) {
+    return op->kernels[ONNX_CPU] ? op->kernels[ONNX_CPU](x, services) : NULL;
+}
 
 #endif

@@ -28,7 +28,7 @@ static bool plan(struct depthwise *d, const struct onnx_conv *params,
         !mmi_onnx_padded_rows(&window, 0, PADDED_FLOATS, &d->padded)) {
         return false;
     }
-    d->activation = params->activation.kind == ONNX_ACT_NONE ? NULL : &params->activation;
+    d->activation = params->activation.function == ONNX_F_NONE ? NULL : &params->activation;
     d->images = (uint64_t)inputs[0].shape[0];
     d->channels = (uint64_t)weights->shape[0];
     d->multiplier = d->channels / (uint64_t)params->group;

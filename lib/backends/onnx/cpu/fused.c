@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/simd.h>
 
 static mm_status run(const struct onnx_call *call, mm_error *err) {
@@ -7,7 +7,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return mmi_onnx_run_program(call, simd->instruction, err);
 }
 
-onnx_kernel mmi_onnx_choose_fused(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_Fused(struct onnx_inference *x, const mm_services *services) {
     (void)x;
     (void)services;
     return run;

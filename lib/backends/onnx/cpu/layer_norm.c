@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* LayerNormalization with the same scale and bias for all rows. */
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <backends/onnx/operators/norm.h>
@@ -71,7 +71,7 @@ static bool is_row(const struct onnx_tensor *tensor, const struct onnx_tensor *d
     return elements == length && tensor->elements == length;
 }
 
-onnx_kernel mmi_onnx_choose_layer_norm(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_LayerNormalization(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     const struct onnx_tensor *data = &x->inputs[0];
     if (data->dtype != MM_F32 || data->elements == 0 || x->output_count > 1) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linear: all rows of the input times a matrix in packed panels. */
 #include <backends/onnx/cpu/gemm.h>
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <base/checked.h>
 
@@ -38,7 +38,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     uint64_t depth = (uint64_t)call->inputs[1].shape[0];
     uint64_t columns = (uint64_t)call->inputs[1].shape[1];
     uint64_t rows = call->outputs[0].elements / columns;
-    bool acts = params->activation.kind != ONNX_ACT_NONE;
+    bool acts = params->activation.function != ONNX_F_NONE;
     struct linear linear = {.simd = mmi_onnx_simd(call->services->cpu_features),
                             .gemm = {.m = rows,
                                      .n = columns,
@@ -62,7 +62,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-onnx_kernel mmi_onnx_choose_linear(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_Linear(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     if (x->inputs[1].layout != ONNX_PANELS || x->outputs[0].elements == 0) {
         return NULL;

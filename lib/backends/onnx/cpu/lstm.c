@@ -2,7 +2,7 @@
 /* LSTM with the default activations and sequences of equal length. The gates are the sum of two
  * products: W times the input, for several steps at once, and R times the state, step by step. */
 #include <backends/onnx/cpu/gemm.h>
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <backends/onnx/operators/rnn.h>
 #include <base/checked.h>
@@ -169,7 +169,7 @@ static bool has_default_functions(const struct onnx_rnn *rnn, uint64_t direction
     return is;
 }
 
-onnx_kernel mmi_onnx_choose_lstm(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_LSTM(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     const struct onnx_rnn *rnn = x->params;
     struct onnx_rnn_sizes size = mmi_onnx_rnn_sizes(rnn, 4, x->inputs);

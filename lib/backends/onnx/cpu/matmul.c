@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MatMul of f32 without a constant matrix. */
 #include <backends/onnx/cpu/gemm.h>
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <base/checked.h>
 
@@ -151,7 +151,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-onnx_kernel mmi_onnx_choose_matmul(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_MatMul(struct onnx_inference *x, const mm_services *services) {
     struct matmul mul;
     if (x->inputs[0].dtype != MM_F32 || x->outputs[0].elements == 0 || x->inputs[0].elements == 0) {
         return NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MaxPool and AveragePool on one or two spatial axes. */
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/padded_rows.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <base/checked.h>
@@ -136,10 +136,10 @@ static onnx_kernel choose(struct onnx_inference *x, const mm_services *services,
     return average ? run_average : run_max;
 }
 
-onnx_kernel mmi_onnx_choose_max_pool(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_MaxPool(struct onnx_inference *x, const mm_services *services) {
     return choose(x, services, false);
 }
 
-onnx_kernel mmi_onnx_choose_average_pool(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_AveragePool(struct onnx_inference *x, const mm_services *services) {
     return choose(x, services, true);
 }

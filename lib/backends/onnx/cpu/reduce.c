@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reductions of contiguous rows: the global pools, and reductions over the last axes. */
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <backends/onnx/operators/reduce.h>
@@ -60,13 +60,12 @@ static onnx_kernel choose(struct onnx_inference *x, onnx_kernel kernel) {
     return kernel;
 }
 
-onnx_kernel mmi_onnx_choose_global_average_pool(struct onnx_inference *x,
-                                                const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_GlobalAveragePool(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     return choose(x, run_mean);
 }
 
-onnx_kernel mmi_onnx_choose_global_max_pool(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_GlobalMaxPool(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     return choose(x, run_max);
 }
@@ -94,17 +93,17 @@ static bool reduces_rows(const struct onnx_inference *x) {
     return true;
 }
 
-onnx_kernel mmi_onnx_choose_reduce_mean(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_ReduceMean(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     return reduces_rows(x) ? choose(x, run_mean) : NULL;
 }
 
-onnx_kernel mmi_onnx_choose_reduce_sum(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_ReduceSum(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     return reduces_rows(x) ? choose(x, run_sum) : NULL;
 }
 
-onnx_kernel mmi_onnx_choose_reduce_max(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_ReduceMax(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     return reduces_rows(x) ? choose(x, run_max) : NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Resize by nearest neighbour with integer factors: each pixel is repeated down and across. */
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <backends/onnx/operators/resize.h>
@@ -71,7 +71,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-onnx_kernel mmi_onnx_choose_resize(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_Resize(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     if (x->inputs[0].dtype != MM_F32 || x->outputs[0].elements == 0 || !repeats(x->params, x)) {
         return NULL;

@@ -52,13 +52,21 @@ static inline vec v_sigmoid(vec x) {
     return 1 / (v_exp(-x) + 1);
 }
 
+/* e^x - 1, of x <= 88; -1 for x < -87. Not -0 of -0. */
+static inline vec v_expm1(vec x) {
+    struct exponential e = v_split_exp(v_min(v_set(88), v_max(v_set(-87), x)));
+    vec scale = v_power_of_two(e.n);
+    return v_fma(scale, e.part, scale - 1);
+}
+
 /* t / (t + 2) where t = e^2x - 1, which is accurate near 0. */
 static inline vec v_tanh(vec x) {
     vec limited = v_min(v_set(10), v_max(v_set(-10), x));
     struct exponential e = v_split_exp(limited + limited);
     vec scale = v_power_of_two(e.n);
     vec t = v_fma(scale, e.part, scale - 1);
-    return t / (t + 2);
+    vec tanh_of_x = t / (t + 2);
+    return (vec)((ivec)tanh_of_x | ((ivec)x & INT32_MIN)); /* -0 of -0 */
 }
 
 /* x = 2^n m with m in [sqrt 1/2, sqrt 2); the polynomial's error is 6e-9. */
@@ -76,6 +84,12 @@ static inline vec v_log(vec x) {
     log = v_select(x == v_set(INFINITY), x, log);
     log = v_select(x == v_set(0), v_set(-INFINITY), log);
     return v_select((x < v_set(0)) | (x != x), v_set(NAN), log);
+}
+
+/* log(1 + x) of x in [0, 1]; what 1 + x rounds away is added again. */
+static inline vec v_log1p(vec x) {
+    vec sum = x + 1;
+    return v_log(sum) + (x - (sum - 1)) / sum;
 }
 
 /* |x| < 0.9: x times a polynomial of x^2 (1.2e-8). Else 1 - e^q, where the polynomial q is log erfc
@@ -96,15 +110,17 @@ static inline vec v_erf(vec x) {
 /* ---- Rows */
 
 /* to = expression of x, for each vector x of `from`; the last one may be partial. */
-#define FOR_EACH_X(from, to, count, expression)                                                    \
+#define FOR_EACH_X(from, to, count, expression) FOR_EACH(x, from, to, count, expression)
+#define FOR_EACH_Y(from, to, count, expression) FOR_EACH(y, from, to, count, expression)
+#define FOR_EACH(variable, from, to, count, expression)                                            \
     do {                                                                                           \
         uint64_t at = 0;                                                                           \
         for (; at + LANES <= (count); at += LANES) {                                               \
-            vec x = v_load((from) + at);                                                           \
+            vec variable = v_load((from) + at);                                                    \
             v_store((to) + at, expression);                                                        \
         }                                                                                          \
         if (at < (count)) {                                                                        \
-            vec x = v_load_part((from) + at, (count)-at);                                          \
+            vec variable = v_load_part((from) + at, (count)-at);                                   \
             v_store_part((to) + at, expression, (count)-at);                                       \
         }                                                                                          \
     } while (0)
@@ -128,29 +144,66 @@ static inline vec v_clamp(vec x, vec low, vec high) {
     return v_min(high, v_max(low, x));
 }
 
-#define ACTIVATE(name, expression)                                                                 \
-    case name:                                                                                     \
-        for (uint64_t row = 0; row < rows; row++) {                                                \
-            float *at_row = c + row * c_row_stride;                                                \
-            FOR_EACH_X(at_row, at_row, columns, expression);                                       \
-        }                                                                                          \
-        break
+/* A function of the C library, lane by lane. */
+static __attribute__((noinline)) vec v_each(float (*function)(float), vec x) {
+    float lanes[LANES];
+    v_store(lanes, x);
+    for (uint32_t i = 0; i < LANES; i++) {
+        lanes[i] = function(lanes[i]);
+    }
+    return v_load(lanes);
+}
+static __attribute__((noinline)) vec v_each_2(float (*function)(float, float), vec x, vec y) {
+    float lanes[LANES], others[LANES];
+    v_store(lanes, x);
+    v_store(others, y);
+    for (uint32_t i = 0; i < LANES; i++) {
+        lanes[i] = function(lanes[i], others[i]);
+    }
+    return v_load(lanes);
+}
+/* Squares are what models have. */
+static float power(float x, float y) {
+    return y == 2 ? x * x : powf(x, y);
+}
+
+/* ---- Functions */
+
+/* What an expression of operators/functions.def means for a vector x. */
+#define N(number) v_set((float)(number))
+#define SELECT v_select
+#define MIN v_min
+#define MAX v_max
+#define CLAMP v_clamp
+#define FMA v_fma
+#define ABS(p) ((vec)((ivec)(p)&INT32_MAX))
+#define SQRT v_sqrt
+#define FLOOR v_floor
+#define CEIL v_ceil
+#define ROUND v_round
+#define EXP v_exp
+#define LOG v_log
+#define TANH v_tanh
+#define ERF v_erf
+#define EXPM1 v_expm1
+#define LOG1P v_log1p
+#define POW(p, q) v_each_2(power, p, q)
+#define EACH(function, p) v_each(function##f, p)
+#define EACH_2(function, p, q) v_each_2(function##f, p, q)
 
 static void activate(const struct onnx_activation *activation, float *c, uint64_t c_row_stride,
                      uint64_t rows, uint64_t columns) {
     vec a = v_set(activation->a);
     vec b = v_set(activation->b);
-    vec zero = v_set(0);
-    vec one = v_set(1);
-    switch (activation->kind) {
-        ACTIVATE(ONNX_ACT_RELU, v_max(zero, x));
-        ACTIVATE(ONNX_ACT_CLIP, v_clamp(x, a, b));
-        ACTIVATE(ONNX_ACT_SIGMOID, v_sigmoid(x));
-        ACTIVATE(ONNX_ACT_HARD_SIGMOID, v_clamp(v_fma(a, x, b), zero, one));
-        ACTIVATE(ONNX_ACT_HARD_SWISH, x * v_clamp(v_fma(a, x, b), zero, one));
-        ACTIVATE(ONNX_ACT_SILU, x / (v_exp(-x) + 1));
-        ACTIVATE(ONNX_ACT_TANH, v_tanh(x));
-        ACTIVATE(ONNX_ACT_LEAKY_RELU, v_select(x < zero, a * x, x));
+    switch (activation->function) {
+#define ONNX_FUNCTION_1(name, cost, expression)                                                    \
+    case ONNX_F_##name:                                                                            \
+        for (uint64_t row = 0; row < rows; row++) {                                                \
+            float *at_row = c + row * c_row_stride;                                                \
+            FOR_EACH_X(at_row, at_row, columns, expression);                                       \
+        }                                                                                          \
+        break;
+#include <backends/onnx/operators/functions.def>
     default:
         return;
     }

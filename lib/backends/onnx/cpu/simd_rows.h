@@ -6,78 +6,32 @@
 
 #include <backends/onnx/cpu/simd_math.h>
 
-#define OF_X(name, expression)                                                                     \
-    case name:                                                                                     \
-        FOR_EACH_X(a, to, count, expression);                                                      \
-        break
-#define OF_XY(name, expression)                                                                    \
-    case name:                                                                                     \
-        FOR_EACH_XY(a, b, to, count, expression);                                                  \
-        break
+/* The number in place of the first or the second operand. */
+#define ONNX_FUNCTION_2(name, cost, expression)                                                    \
+    case ONNX_F_##name:                                                                            \
+        if (in->operands == ONNX_A_B) {                                                            \
+            FOR_EACH_XY(of_a, of_b, to, count, expression);                                        \
+        } else if (in->operands == ONNX_A_X) {                                                     \
+            vec y = a;                                                                             \
+            FOR_EACH_X(of_a, to, count, expression);                                               \
+        } else {                                                                                   \
+            vec x = a;                                                                             \
+            FOR_EACH_Y(of_a, to, count, expression);                                               \
+        }                                                                                          \
+        break;
 
-static float power(float base, float exponent) {
-    return exponent == 2 ? base * base : powf(base, exponent);
-}
+#define ONNX_FUNCTION_1(name, cost, expression)                                                    \
+    case ONNX_F_##name:                                                                            \
+        FOR_EACH_X(of_a, to, count, expression);                                                   \
+        break;
 
-/* powf(x, 0.5): unlike sqrtf, -INFINITY becomes INFINITY and -0 becomes 0. */
-static inline vec v_power_half(vec x) {
-    return v_select(x == v_set(-INFINITY), v_set(INFINITY), v_sqrt(x + 0));
-}
-
-/* to[i] = a[i] ^ exponent[i * step] */
-static void raise_each(const float *a, const float *exponent, uint64_t step, float *to,
-                       uint64_t count) {
-    for (uint64_t i = 0; i < count; i++) {
-        to[i] = power(a[i], exponent[i * step]);
-    }
-}
-
-static void raise_all(const float *a, float exponent, float *to, uint64_t count) {
-    if (exponent == 2) {
-        FOR_EACH_X(a, to, count, x * x);
-    } else if (exponent == 0.5f) {
-        FOR_EACH_X(a, to, count, v_power_half(x));
-    } else {
-        raise_each(a, &exponent, 0, to, count);
-    }
-}
-
-static void instruction(const struct onnx_instruction *in, const float *a, const float *b,
+/* The names a and b are those of the numbers of a function of one. */
+static void instruction(const struct onnx_instruction *in, const float *of_a, const float *of_b,
                         float *to, uint64_t count) {
-    vec p = v_set(in->x);
-    vec q = v_set(in->y);
-    vec zero = v_set(0);
-    vec one = v_set(1);
-    switch (in->kind) {
-        OF_XY(ONNX_I_ADD, x + y);
-        OF_XY(ONNX_I_SUB, x - y);
-        OF_XY(ONNX_I_MUL, x * y);
-        OF_XY(ONNX_I_DIV, x / y);
-        OF_XY(ONNX_I_MIN, v_select(x != x, x, v_min(x, y)));
-        OF_XY(ONNX_I_MAX, v_select(x != x, x, v_max(x, y)));
-        OF_X(ONNX_I_ADD_X, x + p);
-        OF_X(ONNX_I_MUL_X, x * p);
-        OF_X(ONNX_I_X_SUB, p - x);
-        OF_X(ONNX_I_X_DIV, p / x);
-        OF_X(ONNX_I_CLIP, v_clamp(x, p, q));
-        OF_X(ONNX_I_HARD_SIGMOID, v_clamp(p * x + q, zero, one));
-        OF_X(ONNX_I_LEAKY_RELU, v_select(x < zero, p * x, x));
-        OF_X(ONNX_I_RELU, v_max(zero, x));
-        OF_X(ONNX_I_NEG, -x);
-        OF_X(ONNX_I_ABS, (vec)((ivec)x & INT32_MAX));
-        OF_X(ONNX_I_SQRT, v_sqrt(x));
-        OF_X(ONNX_I_RECIPROCAL, 1 / x);
-        OF_X(ONNX_I_EXP, v_exp(x));
-        OF_X(ONNX_I_LOG, v_log(x));
-        OF_X(ONNX_I_TANH, v_tanh(x));
-        OF_X(ONNX_I_SIGMOID, v_sigmoid(x));
-        OF_X(ONNX_I_ERF, v_erf(x));
-    case ONNX_I_POW_X:
-        raise_all(a, in->x, to, count);
-        break;
-    case ONNX_I_POW:
-        raise_each(a, b, 1, to, count);
-        break;
+    vec a = v_set(in->x);
+    vec b = v_set(in->y);
+    switch (in->function) {
+#include <backends/onnx/operators/functions.def>
     default:
         break;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Softmax of contiguous rows. */
-#include <backends/onnx/cpu/kernels.h>
+#include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <backends/onnx/operators/softmax.h>
@@ -20,7 +20,7 @@ static void run_rows(void *ctx, uint64_t i) {
         const float *in = r->in + row * r->length;
         float *out = r->out + row * r->length;
         float max = r->simd->max(in, r->length);
-        struct onnx_instruction times = {.kind = ONNX_I_MUL_X};
+        struct onnx_instruction times = {.function = ONNX_F_Mul, .operands = ONNX_A_X};
         times.x = 1 / r->simd->sum_exp(in, max, out, r->length);
         r->simd->instruction(&times, out, NULL, out, r->length);
     }
@@ -39,7 +39,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-onnx_kernel mmi_onnx_choose_softmax(struct onnx_inference *x, const mm_services *services) {
+onnx_kernel mmi_onnx_cpu_Softmax(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     const struct onnx_tensor *input = &x->inputs[0];
     if (input->dtype != MM_F32 || input->elements == 0 ||

@@ -63,6 +63,16 @@ static inline vec v_max(vec a, vec b) {
 static inline vec v_sqrt(vec x) {
     return _mm256_sqrt_ps(x);
 }
+static inline vec v_floor(vec x) {
+    return _mm256_floor_ps(x);
+}
+static inline vec v_ceil(vec x) {
+    return _mm256_ceil_ps(x);
+}
+/* Ties to even. */
+static inline vec v_round(vec x) {
+    return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 static inline vec v_select(ivec mask, vec yes, vec no) {
     return _mm256_blendv_ps(no, yes, (vec)mask);
 }
@@ -139,6 +149,15 @@ static inline vec v_max(vec a, vec b) {
 }
 static inline vec v_sqrt(vec x) {
     return (vec){sqrtf(x[0]), sqrtf(x[1]), sqrtf(x[2]), sqrtf(x[3])};
+}
+static inline vec v_floor(vec x) {
+    return (vec){floorf(x[0]), floorf(x[1]), floorf(x[2]), floorf(x[3])};
+}
+static inline vec v_ceil(vec x) {
+    return (vec){ceilf(x[0]), ceilf(x[1]), ceilf(x[2]), ceilf(x[3])};
+}
+static inline vec v_round(vec x) {
+    return (vec){rintf(x[0]), rintf(x[1]), rintf(x[2]), rintf(x[3])};
 }
 static inline float v_sum(vec x) {
     return (x[0] + x[2]) + (x[1] + x[3]);

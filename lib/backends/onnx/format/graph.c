@@ -17,8 +17,9 @@ static const struct onnx_schema graph_schema = {
      [OUTPUT] = ONNX_BYTES,
      [SPARSE_INITIALIZER] = ONNX_BYTES},
 };
-/* ValueInfoProto, of which a branch needs only the name. */
-static const struct onnx_schema value_schema = {"an input or output", {[1] = ONNX_BYTES}};
+/* ValueInfoProto, of which a graph in a node need have only the name. */
+static const struct onnx_schema value_schema = {"an input or output",
+                                                {[1] = ONNX_BYTES, [2] = ONNX_BYTES}};
 
 mm_status mmi_onnx_load_value(struct onnx_loading *loading, struct onnx_span name, uint32_t *value,
                               mm_error *err) {
@@ -101,9 +102,11 @@ static mm_status load_outputs(struct onnx_loading *loading, struct onnx_message 
                                     "the name of a value expected as output, nothing makes '%.*s'",
                                     ONNX_SHOWN(name));
         }
-        if (loading->depth == 0) {
-            mm_value_info *info = &loading->model->outputs[graph->output_count];
-            info->name = loading->model->values[value].name;
+        bool main = loading->depth == 0;
+        mm_value_info *infos = main ? loading->model->outputs : graph->declared;
+        mm_value_info *info = &infos[graph->output_count];
+        info->name = loading->model->values[value].name;
+        if (main || mmi_onnx_bytes_of(output, 2).bytes > 0) {
             MMI_TRY(mmi_onnx_load_value_info(loading, field.bytes, "output", info, err));
         }
         graph->outputs[graph->output_count++] = value;
@@ -142,6 +145,9 @@ static mm_status load_parts(struct onnx_loading *loading, struct onnx_message me
         model->inputs = mmi_onnx_take(model->arena, inputs, sizeof(*model->inputs));
         model->outputs = mmi_onnx_take(model->arena, outputs, sizeof(*model->outputs));
         taken = model->inputs && model->outputs;
+    } else if (taken) {
+        graph->declared = mmi_onnx_take(model->arena, outputs, sizeof(*graph->declared));
+        taken = graph->declared;
     }
     if (!taken || nodes > UINT32_MAX || inputs > UINT32_MAX || outputs > UINT32_MAX) {
         return mmi_onnx_out_of_memory(err);

@@ -90,6 +90,22 @@ static mm_status load_list(struct onnx_loading *loading, struct onnx_message mes
     return data ? MM_OK : mmi_onnx_out_of_memory(err);
 }
 
+static mm_status load_strings(struct onnx_loading *loading, struct onnx_message message,
+                              struct onnx_tensor *tensor, mm_error *err) {
+    uint64_t count = mmi_onnx_count_of(message, STRING_DATA);
+    if (count != tensor->elements) {
+        return mmi_fail(err, MM_INVALID_MODEL, "%" PRIu64 " strings, %" PRIu64 " wanted", count,
+                        tensor->elements);
+    }
+    struct onnx_string *strings = mmi_onnx_take_data(loading->model->arena, tensor->bytes);
+    struct onnx_field field;
+    tensor->data = strings;
+    while (strings && mmi_onnx_next_of(&message, STRING_DATA, &field)) {
+        *strings++ = (struct onnx_string){(const char *)field.bytes.at, field.bytes.bytes};
+    }
+    return strings ? MM_OK : mmi_onnx_out_of_memory(err);
+}
+
 static uint64_t alignment(int32_t dtype) {
     uint64_t bytes = mmi_onnx_element_bytes(dtype);
     return bytes == 0 ? 1 : mmi_min_u64(bytes, 8); /* a complex number is two */
@@ -117,7 +133,7 @@ static mm_status load_shape(struct onnx_message message, struct onnx_tensor *ten
     uint64_t rank = mmi_onnx_count_numbers(dims), dim;
     uint64_t dtype = mmi_onnx_number_of(message, DTYPE, 0);
     int64_t shape[MM_MAX_RANK];
-    if (dtype == MM_STRING || dtype > INT32_MAX || mm_dtype_bytes((int32_t)dtype, 1) == 0) {
+    if (dtype > INT32_MAX || mmi_onnx_tensor_bytes((int32_t)dtype, 1) == 0) {
         return mmi_fail(err, MM_UNSUPPORTED,
                         "constants of element type %" PRIu64 " (%s) are not supported", dtype,
                         dtype <= INT32_MAX ? mm_dtype_text((int32_t)dtype) : "?");
@@ -146,6 +162,9 @@ mm_status mmi_onnx_load_tensor(struct onnx_loading *loading, struct onnx_span by
     tensor->known = 1;
     if (tensor->bytes == 0) {
         return MM_OK;
+    }
+    if (tensor->dtype == MM_STRING) {
+        return load_strings(loading, message, tensor, err);
     }
     if (mmi_onnx_number_of(message, LOCATION, 0) == 1) {
         return mmi_onnx_load_external(loading, message, tensor, err);

@@ -39,6 +39,7 @@ enum onnx_attribute_type { /* values of AttributeProto.AttributeType */
 struct onnx_attribute {
     const char *name;
     int32_t type; /* enum onnx_attribute_type; others are MM_UNSUPPORTED when they are read */
+    bool known;   /* the operator has asked for it */
     float f;
     int64_t i;
     const char *text;    /* STRING, NUL-terminated */
@@ -58,14 +59,21 @@ struct onnx_node {
     uint32_t input_count, output_count, attribute_count;
     uint32_t *inputs, *outputs; /* numbers of values, or ONNX_NO_VALUE */
     struct onnx_attribute *attributes;
-    struct onnx_graph *branches[2]; /* If: then, else; NULL elsewhere */
+    struct onnx_graph *
+        *graphs; /* [graph_count]: those of its attributes, in the operator's order */
+    uint32_t graph_count;
 };
 
 struct onnx_graph {
     struct onnx_node **nodes;
     uint32_t node_count;
     uint32_t input_count, output_count;
-    uint32_t *inputs, *outputs; /* numbers of values; a branch has no inputs */
+    uint32_t *inputs, *outputs; /* numbers of values; of a branch of If there are no inputs */
+    /* Of a graph in a node: its outputs as the file declares them; NULL, or dtype MM_DTYPE_NONE,
+     * where it does not. */
+    mm_value_info *declared;
+    /* Values of the graphs around it that it reads, but constants; steps/lifetimes.c sets them. */
+    uint32_t *captures, capture_count;
 };
 
 struct onnx_model {

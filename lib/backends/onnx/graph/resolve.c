@@ -12,6 +12,15 @@ static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *grap
 /* Constant, by whichever attribute has its data: the node goes, the value keeps the data. */
 static mm_status make_constant(struct onnx_model *model, const struct onnx_node *node,
                                mm_error *err) {
+    struct onnx_attributes a = {.node = node, .opset = model->opset};
+    static const char *const later[] = {"value_float", "value_floats", "value_int",
+                                        "value_ints",  "value_string", "value_strings"};
+    mmi_onnx_attribute(&a, "value");
+    mmi_onnx_attribute(mmi_onnx_since(&a, 11), "sparse_value");
+    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+        mmi_onnx_attribute(mmi_onnx_since(&a, 12), later[i]);
+    }
+    MMI_TRY(mmi_onnx_check_known(&a, err));
     bool one = node->attribute_count == 1 && node->output_count == 1 && node->input_count == 0 &&
                node->outputs[0] != ONNX_NO_VALUE;
     if (!one) {
@@ -30,7 +39,7 @@ static mm_status make_constant(struct onnx_model *model, const struct onnx_node 
 /* ---- Operators that are missing -------------------------------------------------------------- */
 
 static const struct onnx_operator *find(const struct onnx_node *node) {
-    bool ours = strcmp(node->domain, "mmi") == 0; /* not for files */
+    bool ours = strcmp(node->domain, ONNX_OURS) == 0; /* not for files */
     return ours ? NULL : mmi_onnx_find_operator(node->domain, node->type);
 }
 
@@ -59,8 +68,8 @@ static void collect_missing(struct missing *missing, const struct onnx_graph *gr
                 collect_missing(missing, node->attributes[j].graph);
             }
         }
-        for (uint32_t j = 0; j < 2 && node->branches[j]; j++) {
-            collect_missing(missing, node->branches[j]);
+        for (uint32_t j = 0; j < node->graph_count; j++) {
+            collect_missing(missing, node->graphs[j]);
         }
     }
 }
@@ -90,7 +99,8 @@ static mm_status check_counts(struct onnx_node *node, const struct onnx_operator
     while (node->input_count > 0 && node->inputs[node->input_count - 1] == ONNX_NO_VALUE) {
         node->input_count--;
     }
-    uint32_t needed = op->max_inputs == ONNX_ANY_NUMBER ? node->input_count : op->min_inputs;
+    bool all = op->max_inputs == ONNX_ANY_NUMBER && op->infer;
+    uint32_t needed = all ? node->input_count : op->min_inputs;
     for (uint32_t i = 0; i < needed && i < node->input_count; i++) {
         if (node->inputs[i] == ONNX_NO_VALUE) {
             return mmi_fail(err, MM_INVALID_MODEL, "its input %u is left out", i);
@@ -107,26 +117,29 @@ static mm_status check_counts(struct onnx_node *node, const struct onnx_operator
     return MM_OK;
 }
 
-/* `read` has checked that the attributes are graphs. */
-static mm_status take_branches(struct onnx_node *node, const struct onnx_attributes *attributes,
-                               mm_error *err) {
-    static const char *const names[2] = {"then_branch", "else_branch"};
-    for (int i = 0; i < 2; i++) {
-        const struct onnx_attribute *branch = mmi_onnx_attribute(attributes, names[i]);
-        if (!branch || !branch->graph) {
-            return mmi_fail(err, MM_INVALID_MODEL, "attribute %s is no graph", names[i]);
-        }
-        if (branch->graph->input_count > 0 || branch->graph->output_count != node->output_count) {
-            return mmi_fail(
-                err, MM_INVALID_MODEL, "%s has %u inputs and %u outputs, 0 and %u wanted", names[i],
-                branch->graph->input_count, branch->graph->output_count, node->output_count);
-        }
-        node->branches[i] = branch->graph;
+static mm_status take_graphs(struct onnx_model *model, struct onnx_node *node,
+                             const struct onnx_operator *op,
+                             const struct onnx_attributes *attributes, mm_error *err) {
+    uint32_t count = 0;
+    while (count < ONNX_MAX_GRAPHS && op->graphs[count]) {
+        count++;
     }
-    return MM_OK;
+    node->graphs = mmi_onnx_take(model->arena, count, sizeof(*node->graphs));
+    if (!node->graphs) {
+        return mmi_fail(err, MM_NO_MEMORY, "no memory for its graphs");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct onnx_attribute *attribute = mmi_onnx_attribute(attributes, op->graphs[i]);
+        if (!attribute || attribute->type != ONNX_ATTRIBUTE_GRAPH || !attribute->graph) {
+            return mmi_fail(err, MM_INVALID_MODEL, "attribute %s is no graph", op->graphs[i]);
+        }
+        node->graphs[node->graph_count++] = attribute->graph;
+    }
+    return op->check_graphs ? op->check_graphs(node, err) : MM_OK;
 }
 
 static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
+    const char *type = node->type; /* as the file says; an upgrade may rename it */
     if (node->domain[0] == '\0') {
         MMI_TRY(mmi_onnx_upgrade(model, node, err));
     }
@@ -143,8 +156,11 @@ static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, 
     if (op->read) {
         MMI_TRY(op->read(&attributes, node->params, err));
     }
-    if (op->flags & ONNX_OP_CONTROL) {
-        MMI_TRY(take_branches(node, &attributes, err));
+    MMI_TRY(take_graphs(model, node, op, &attributes, err));
+    mm_status known = mmi_onnx_check_known(&attributes, err);
+    if (known != MM_OK) {
+        node->type = type;
+        return known;
     }
     node->op = op;
     node->attributes = NULL;
@@ -164,12 +180,10 @@ static bool is_of_use(const struct onnx_node *node) {
     return false;
 }
 
-static mm_status resolve_branches(struct onnx_model *model, const struct onnx_node *node,
-                                  mm_error *err) {
-    for (int i = 0; i < 2; i++) {
-        if (node->branches[i]) {
-            MMI_TRY(resolve_graph(model, node->branches[i], err));
-        }
+static mm_status resolve_graphs(struct onnx_model *model, const struct onnx_node *node,
+                                mm_error *err) {
+    for (uint32_t i = 0; i < node->graph_count; i++) {
+        MMI_TRY(resolve_graph(model, node->graphs[i], err));
     }
     return MM_OK;
 }
@@ -182,7 +196,7 @@ static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *grap
         mm_status status =
             constant ? make_constant(model, node, err) : resolve_node(model, node, err);
         MMI_TRY(mmi_onnx_fail_node(model, node, status, err));
-        MMI_TRY(resolve_branches(model, node, err));
+        MMI_TRY(resolve_graphs(model, node, err));
         if (!constant && is_of_use(node)) {
             graph->nodes[kept++] = node;
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/graph/tensor.h>
+#include <base/checked.h>
 #include <base/status.h>
 #include <base/text.h>
 
@@ -23,8 +24,7 @@ mm_status mmi_onnx_tensor_set(struct onnx_tensor *tensor, int32_t dtype, uint32_
         memmove(tensor->shape, shape, rank * sizeof(*shape));
     }
     tensor->elements = mm_shape_elements(rank, tensor->shape);
-    tensor->bytes =
-        tensor->elements == UINT64_MAX ? UINT64_MAX : mm_dtype_bytes(dtype, tensor->elements);
+    tensor->bytes = mmi_onnx_tensor_bytes(dtype, tensor->elements);
     if (tensor->bytes >= PTRDIFF_MAX) {
         char text[ONNX_SHAPE_TEXT];
         return mmi_fail(err, MM_INVALID_MODEL, "no tensor can have the shape %s",
@@ -33,7 +33,18 @@ mm_status mmi_onnx_tensor_set(struct onnx_tensor *tensor, int32_t dtype, uint32_
     return MM_OK;
 }
 
+uint64_t mmi_onnx_tensor_bytes(int32_t dtype, uint64_t elements) {
+    uint64_t bytes;
+    if (dtype == MM_STRING) {
+        return mmi_mul(elements, sizeof(struct onnx_string), &bytes) ? bytes : UINT64_MAX;
+    }
+    return elements == UINT64_MAX ? UINT64_MAX : mm_dtype_bytes(dtype, elements);
+}
+
 uint32_t mmi_onnx_element_bytes(int32_t dtype) {
+    if (dtype == MM_STRING) {
+        return sizeof(struct onnx_string);
+    }
     return mm_dtype_bytes(dtype, 2) == 2 * mm_dtype_bytes(dtype, 1)
                ? (uint32_t)mm_dtype_bytes(dtype, 1)
                : 0;

@@ -14,6 +14,13 @@ enum onnx_layout {
     ONNX_PANELS = 1
 };
 
+/* An element of a tensor of strings. The text is not NUL-terminated, and outlives the tensor: it is
+ * the request's, the model's, or the run's. */
+struct onnx_string {
+    const char *at;
+    uint64_t bytes;
+};
+
 struct onnx_tensor {
     int32_t dtype; /* mm_dtype; MM_DTYPE_NONE: there is none (an optional input left out) */
     uint32_t rank;
@@ -52,7 +59,9 @@ void mmi_onnx_strides(const struct onnx_tensor *tensor, int64_t strides[MM_MAX_R
 /* numpy's broadcast of two shapes into `to` (shape and rank only). false: they do not fit. */
 bool mmi_onnx_broadcast(uint32_t rank_a, const int64_t *a, uint32_t rank_b, const int64_t *b,
                         struct onnx_tensor *to);
-/* Bytes of one element; 0 for strings and for types of fewer than 8 bits. */
+/* Bytes of one element, of a string those of struct onnx_string; 0: it has fewer than 8 bits. */
 uint32_t mmi_onnx_element_bytes(int32_t dtype);
+/* Bytes of packed elements; UINT64_MAX on overflow. */
+uint64_t mmi_onnx_tensor_bytes(int32_t dtype, uint64_t elements);
 
 #endif

@@ -145,6 +145,9 @@ static bool is_used(const struct onnx_node *node, uint32_t output) {
 /* Outside of training, and if the mask is not used, Dropout is Identity. */
 static mm_status upgrade_dropout(const struct upgrading *upgrading, mm_error *err) {
     struct onnx_node *node = upgrading->node;
+    struct onnx_attributes attributes = {.node = node, .opset = upgrading->model->opset};
+    mmi_onnx_attribute(mmi_onnx_before(&attributes, 12), "ratio");
+    mmi_onnx_attribute(mmi_onnx_since(&attributes, 12), "seed");
     const struct onnx_tensor *training = mmi_onnx_constant(upgrading->model, node, 2);
     bool has = node->input_count > 2 && node->inputs[2] != ONNX_NO_VALUE;
     bool trains = has && !(training && training->elements == 1 && !mmi_onnx_int_at(training, 0));

@@ -18,7 +18,7 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     int64_t keepdims, last;
     MMI_TRY(mmi_onnx_read_int(a, "axis", 0, &arg->axis, err));
     MMI_TRY(mmi_onnx_read_int(a, "keepdims", 1, &keepdims, err));
-    MMI_TRY(mmi_onnx_read_int(a, "select_last_index", 0, &last, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 12), "select_last_index", 0, &last, err));
     arg->keepdims = keepdims != 0;
     arg->last = last != 0;
     return MM_OK;
@@ -128,6 +128,13 @@ static void run(const struct onnx_call *call, bool min) {
     }
 }
 
+static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    const struct arg *arg = l->node->params;
+    int32_t rank = mmi_onnx_fact(l, 0).rank;
+    (void)output;
+    fact->rank = arg->keepdims || rank < 1 ? rank : rank - 1;
+}
+
 #define ARG(name_, min)                                                                            \
     static mm_status run_##name_(const struct onnx_call *call, mm_error *err) {                    \
         (void)err;                                                                                 \
@@ -144,6 +151,8 @@ static void run(const struct onnx_call *call, bool min) {
         .read = read,                                                                              \
         .infer = infer,                                                                            \
         .run = run_##name_,                                                                        \
+        .facts = {MM_I64, ONNX_RANK_UNKNOWN, ONNX_SIZE_REDUCES, 0},                                \
+        .learn = learn,                                                                            \
     };
 ARG(ArgMax, false)
 ARG(ArgMin, true)

@@ -2,32 +2,30 @@
 #include <backends/onnx/operators/elementwise.h>
 #include <base/status.h>
 
-#include <tgmath.h>
-
 /* Operators of two numbers. */
 
 static enum onnx_number number_of(const struct onnx_call *call) {
     return mmi_onnx_number(call->inputs[0].dtype);
 }
 
-#define BINARY(name, types)                                                                        \
+/* Floats by the function of this name in functions.def. */
+#define LOOPS(name, i64, u64)                                                                      \
+    static const onnx_binary_loop loops_##name[ONNX_NUMBERS] = {mmi_onnx_f32_##name,               \
+                                                                mmi_onnx_f64_##name, i64, u64}
+#define BINARY(name, types, ...)                                                                   \
     ONNX_INFER(name, mmi_onnx_infer_alike(x, types, err))                                          \
     ONNX_RUN(name, mmi_onnx_run_binary(call, loops_##name, number_of(call)))                       \
-    ONNX_ELEMENTWISE(name, 2, NULL, 0)
+    ONNX_ELEMENTWISE(name, 2, .facts = ONNX_FACTS_BROADCAST, __VA_ARGS__)
+#define FORM(name) .elementwise = {.form = ONNX_FORM_ALL, .function = ONNX_F_##name}
 
 /* Integers modulo 2^64, whatever their sign. */
 #define ARITHMETIC(name, expression)                                                               \
-    ONNX_BINARY_LOOP(name##_f32, float, float, expression)                                         \
-    ONNX_BINARY_LOOP(name##_f64, double, double, expression)                                       \
     ONNX_BINARY_LOOP(name##_u64, uint64_t, uint64_t, expression)                                   \
-    static const onnx_binary_loop loops_##name[ONNX_NUMBERS] = {name##_f32, name##_f64,            \
-                                                                name##_u64, name##_u64};
+    LOOPS(name, name##_u64, name##_u64);                                                           \
+    BINARY(name, ONNX_REALS, FORM(name))
 ARITHMETIC(Add, x + y)
-BINARY(Add, ONNX_REALS)
 ARITHMETIC(Sub, x - y)
-BINARY(Sub, ONNX_REALS)
 ARITHMETIC(Mul, (x * y))
-BINARY(Mul, ONNX_REALS)
 
 /* ---- Div, Mod -------------------------------------------------------------------------------- */
 
@@ -47,19 +45,15 @@ static int64_t modulo(int64_t x, int64_t y) {
     return rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest;
 }
 
-ONNX_BINARY_LOOP(div_f32, float, float, x / y)
-ONNX_BINARY_LOOP(div_f64, double, double, x / y)
 ONNX_BINARY_LOOP(div_i64, int64_t, int64_t, divide(x, y))
 ONNX_BINARY_LOOP(div_u64, uint64_t, uint64_t, y == 0 ? 0 : x / y)
-static const onnx_binary_loop loops_Div[ONNX_NUMBERS] = {div_f32, div_f64, div_i64, div_u64};
-BINARY(Div, ONNX_REALS)
+LOOPS(Div, div_i64, div_u64);
+BINARY(Div, ONNX_REALS, FORM(Div))
 
-ONNX_BINARY_LOOP(fmod_f32, float, float, fmod(x, y))
-ONNX_BINARY_LOOP(fmod_f64, double, double, fmod(x, y))
 ONNX_BINARY_LOOP(fmod_i64, int64_t, int64_t, remainder_of(x, y))
 ONNX_BINARY_LOOP(mod_i64, int64_t, int64_t, modulo(x, y))
 ONNX_BINARY_LOOP(mod_u64, uint64_t, uint64_t, y == 0 ? 0 : x % y)
-static const onnx_binary_loop loops_Fmod[ONNX_NUMBERS] = {fmod_f32, fmod_f64, fmod_i64, mod_u64};
+LOOPS(Fmod, fmod_i64, mod_u64);
 static const onnx_binary_loop loops_Mod[ONNX_NUMBERS] = {NULL, NULL, mod_i64, mod_u64};
 
 struct mod {
@@ -80,11 +74,19 @@ static mm_status infer_Mod(struct onnx_inference *x, mm_error *err) {
     return MM_OK;
 }
 
+/* With fmod 0 there is no such thing for floats: infer says so. */
+static void choose_mod(const void *params, struct onnx_elementwise *form) {
+    form->form = ((const struct mod *)params)->fmod ? ONNX_FORM_ALL : ONNX_FORM_NONE;
+}
+
 static const onnx_binary_loop *mod_loops(const struct mod *mod) {
     return mod->fmod ? loops_Fmod : loops_Mod;
 }
 ONNX_RUN(Mod, mmi_onnx_run_binary(call, mod_loops(call->params), number_of(call)))
-ONNX_ELEMENTWISE(Mod, 2, read_mod, sizeof(struct mod))
+ONNX_ELEMENTWISE(Mod, 2, .facts = ONNX_FACTS_BROADCAST, .read = read_mod,
+                 .params_bytes = sizeof(struct mod),
+                 .elementwise = {.form = ONNX_FORM_ALL, .function = ONNX_F_Fmod},
+                 .elementwise_by = choose_mod)
 
 /* ---- Pow ------------------------------------------------------------------------------------- */
 
@@ -104,21 +106,20 @@ static int64_t power_i64(int64_t x, int64_t y) {
     return (int64_t)power_u64((uint64_t)x, (uint64_t)y);
 }
 
-ONNX_BINARY_LOOP(any_pow_f32, float, float, pow(x, y))
-ONNX_BINARY_LOOP(pow_f64, double, double, pow(x, y))
 ONNX_BINARY_LOOP(pow_i64, int64_t, int64_t, power_i64(x, y))
 ONNX_BINARY_LOOP(pow_u64, uint64_t, uint64_t, power_u64(x, y))
 
 /* Squares are what models have. */
 static void pow_f32(struct onnx_stretch x, struct onnx_stretch y, uint64_t count, void *to) {
     if (y.step == 0 && *(const float *)y.data == 2) {
-        Mul_f32(x, x, count, to);
+        mmi_onnx_f32_Mul(x, x, count, to);
     } else {
-        any_pow_f32(x, y, count, to);
+        mmi_onnx_f32_Pow(x, y, count, to);
     }
 }
 
-static const onnx_binary_loop loops_Pow[ONNX_NUMBERS] = {pow_f32, pow_f64, pow_i64, pow_u64};
+static const onnx_binary_loop loops_Pow[ONNX_NUMBERS] = {pow_f32, mmi_onnx_f64_Pow, pow_i64,
+                                                         pow_u64};
 
 static bool is_integer(enum onnx_number number) {
     return number == ONNX_I64 || number == ONNX_U64;
@@ -136,16 +137,14 @@ static enum onnx_number number_of_power(const struct onnx_call *call) {
     return x == y || (is_integer(x) && is_integer(y)) ? x : ONNX_F64;
 }
 ONNX_RUN(Pow, mmi_onnx_run_binary(call, loops_Pow, number_of_power(call)))
-ONNX_ELEMENTWISE(Pow, 2, NULL, 0)
+ONNX_ELEMENTWISE(Pow, 2, .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0},
+                 .elementwise = {.form = ONNX_FORM_POWER, .function = ONNX_F_Pow})
 
 /* ---- PRelu ----------------------------------------------------------------------------------- */
 
-ONNX_BINARY_LOOP(PRelu_f32, float, float, x < 0 ? x * y : x)
-ONNX_BINARY_LOOP(PRelu_f64, double, double, x < 0 ? x * y : x)
 ONNX_BINARY_LOOP(PRelu_i64, int64_t, uint64_t, x < 0 ? (uint64_t)x * (uint64_t)y : (uint64_t)x)
 ONNX_BINARY_LOOP(PRelu_u64, uint64_t, uint64_t, ((void)y, x))
-static const onnx_binary_loop loops_PRelu[ONNX_NUMBERS] = {PRelu_f32, PRelu_f64, PRelu_i64,
-                                                           PRelu_u64};
+LOOPS(PRelu, PRelu_i64, PRelu_u64);
 
 /* The slope may be smaller than the input, not the other way round. */
 static mm_status infer_PRelu(struct onnx_inference *x, mm_error *err) {
@@ -157,7 +156,7 @@ static mm_status infer_PRelu(struct onnx_inference *x, mm_error *err) {
     return MM_OK;
 }
 ONNX_RUN(PRelu, mmi_onnx_run_binary(call, loops_PRelu, number_of(call)))
-ONNX_ELEMENTWISE(PRelu, 2, NULL, 0)
+ONNX_ELEMENTWISE(PRelu, 2, .facts = ONNX_FACTS_LIKE_0, FORM(PRelu))
 
 /* ---- Bits ------------------------------------------------------------------------------------ */
 
@@ -165,11 +164,11 @@ ONNX_ELEMENTWISE(PRelu, 2, NULL, 0)
     ONNX_BINARY_LOOP(name##_u64, uint64_t, uint64_t, expression)                                   \
     static const onnx_binary_loop loops_##name[ONNX_NUMBERS] = {NULL, NULL, name##_u64, name##_u64};
 BITS(BitwiseAnd, (x & y))
-BINARY(BitwiseAnd, ONNX_INTEGERS)
+BINARY(BitwiseAnd, ONNX_INTEGERS, )
 BITS(BitwiseOr, x | y)
-BINARY(BitwiseOr, ONNX_INTEGERS)
+BINARY(BitwiseOr, ONNX_INTEGERS, )
 BITS(BitwiseXor, x ^ y)
-BINARY(BitwiseXor, ONNX_INTEGERS)
+BINARY(BitwiseXor, ONNX_INTEGERS, )
 
 BITS(left, y < 64 ? x << y : 0)
 BITS(right, y < 64 ? x >> y : 0)
@@ -191,4 +190,5 @@ static const onnx_binary_loop *shift_loops(const struct shift *shift) {
 }
 ONNX_INFER(BitShift, mmi_onnx_infer_alike(x, ONNX_UNSIGNED, err))
 ONNX_RUN(BitShift, mmi_onnx_run_binary(call, shift_loops(call->params), number_of(call)))
-ONNX_ELEMENTWISE(BitShift, 2, read_shift, sizeof(struct shift))
+ONNX_ELEMENTWISE(BitShift, 2, .facts = ONNX_FACTS_BROADCAST, .read = read_shift,
+                 .params_bytes = sizeof(struct shift))

@@ -8,11 +8,43 @@
 
 const struct onnx_attribute *mmi_onnx_attribute(const struct onnx_attributes *a, const char *name) {
     for (uint32_t i = 0; i < a->node->attribute_count; i++) {
-        if (strcmp(a->node->attributes[i].name, name) == 0) {
-            return &a->node->attributes[i];
+        struct onnx_attribute *attribute = &a->node->attributes[i];
+        if (strcmp(attribute->name, name) == 0) {
+            attribute->known = true;
+            return attribute;
         }
     }
     return NULL;
+}
+
+static const struct onnx_node no_node;
+static const struct onnx_attributes no_attributes = {.node = &no_node};
+
+const struct onnx_attributes *mmi_onnx_since(const struct onnx_attributes *a, int64_t opset) {
+    return a->opset >= opset ? a : &no_attributes;
+}
+
+const struct onnx_attributes *mmi_onnx_before(const struct onnx_attributes *a, int64_t opset) {
+    return a->opset < opset ? a : &no_attributes;
+}
+
+mm_status mmi_onnx_check_known(const struct onnx_attributes *a, mm_error *err) {
+    for (uint32_t i = 0; i < a->node->attribute_count; i++) {
+        const struct onnx_attribute *attribute = &a->node->attributes[i];
+        if (attribute->known) {
+            continue;
+        }
+        for (uint32_t j = 0; j < i; j++) { /* the first of a name is the one that is found */
+            if (strcmp(a->node->attributes[j].name, attribute->name) == 0) {
+                return mmi_fail(err, MM_INVALID_MODEL, "attribute %.80s is there twice",
+                                attribute->name);
+            }
+        }
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "attribute %.80s, which it does not have in opset %" PRId64,
+                        attribute->name, a->opset);
+    }
+    return MM_OK;
 }
 
 static mm_status check_type(const struct onnx_attribute *attribute, int32_t type, mm_error *err) {

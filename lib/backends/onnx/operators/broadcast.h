@@ -15,6 +15,7 @@
  * Any stretch may be asked for at any time, also by several threads. The output may lie where an
  * input of its shape lies. */
 
+#include <backends/onnx/operators/functions.h>
 #include <backends/onnx/operators/operator.h>
 
 /* Inputs [0, input_count) that are there, broadcast, as the shape of output 0, of type dtype.
@@ -36,11 +37,6 @@ void mmi_onnx_operand_set(struct onnx_operand *operand, const struct onnx_tensor
 
 /* Elements that a buffer for a stretch has room for. */
 #define ONNX_STRETCH 512
-
-struct onnx_stretch {
-    const void *data;
-    uint32_t step; /* elements from one to the next: 1, or 0 where one serves the whole stretch */
-};
 
 /* How many elements from `at` on are best asked for at once: those up to the next place where an
  * operand jumps, or ONNX_STRETCH where that is soon. 1 or more for at < elements. */

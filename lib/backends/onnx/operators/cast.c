@@ -16,6 +16,20 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     return MM_OK;
 }
 
+/* How floats of 8 bits, which are not cast here, are made. */
+static mm_status read_like(const struct onnx_attributes *a, void *params, mm_error *err) {
+    (void)params;
+    (void)err;
+    mmi_onnx_attribute(mmi_onnx_since(a, 19), "saturate");
+    mmi_onnx_attribute(mmi_onnx_since(a, 24), "round_mode");
+    return MM_OK;
+}
+
+static mm_status read_cast(const struct onnx_attributes *a, void *params, mm_error *err) {
+    MMI_TRY(read_like(a, params, err));
+    return read(a, params, err);
+}
+
 static mm_status infer_to(struct onnx_inference *x, int32_t to, mm_error *err) {
     const struct onnx_tensor *input = &x->inputs[0];
     const uint32_t types = ONNX_REALS | ONNX_BOOL;
@@ -39,30 +53,41 @@ static mm_status infer_cast(struct onnx_inference *x, mm_error *err) {
     return infer_to(x, ((const struct onnx_cast *)x->params)->to, err);
 }
 
-const struct onnx_operator mmi_onnx_op_Cast = {.name = "Cast",
-                                               .flags = ONNX_OP_IN_PLACE,
-                                               .min_inputs = 1,
-                                               .max_inputs = 1,
-                                               .min_outputs = 1,
-                                               .max_outputs = 1,
-                                               .params_bytes = sizeof(struct onnx_cast),
-                                               .read = read,
-                                               .infer = infer_cast,
-                                               .run = run_cast};
+static void learn_cast(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    (void)output;
+    fact->dtype = ((const struct onnx_cast *)l->node->params)->to;
+}
+
+const struct onnx_operator mmi_onnx_op_Cast = {
+    .name = "Cast",
+    .flags = ONNX_OP_IN_PLACE,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .params_bytes = sizeof(struct onnx_cast),
+    .read = read_cast,
+    .infer = infer_cast,
+    .run = run_cast,
+    .facts = {ONNX_DTYPE_UNKNOWN, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_cast};
 
 /* To the type of input 1. */
 static mm_status infer_like(struct onnx_inference *x, mm_error *err) {
     return infer_to(x, x->inputs[1].dtype, err);
 }
 
-const struct onnx_operator mmi_onnx_op_CastLike = {.name = "CastLike",
-                                                   .flags = ONNX_OP_IN_PLACE,
-                                                   .min_inputs = 2,
-                                                   .max_inputs = 2,
-                                                   .min_outputs = 1,
-                                                   .max_outputs = 1,
-                                                   .infer = infer_like,
-                                                   .run = run_cast};
+const struct onnx_operator mmi_onnx_op_CastLike = {
+    .name = "CastLike",
+    .flags = ONNX_OP_IN_PLACE,
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .read = read_like,
+    .infer = infer_like,
+    .run = run_cast,
+    .facts = {ONNX_DTYPE_OF_1, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0}};
 
 /* The same bytes as another type of the same width. */
 static mm_status infer_bits(struct onnx_inference *x, mm_error *err) {
@@ -70,7 +95,8 @@ static mm_status infer_bits(struct onnx_inference *x, mm_error *err) {
     int32_t to = ((const struct onnx_cast *)x->params)->to;
     uint32_t from_bytes = mmi_onnx_element_bytes(input->dtype);
     uint32_t to_bytes = mmi_onnx_element_bytes(to);
-    if (from_bytes == 0 || to_bytes == 0) {
+    bool text = input->dtype == MM_STRING || to == MM_STRING;
+    if (from_bytes == 0 || to_bytes == 0 || text) {
         return mmi_fail(err, MM_UNSUPPORTED, "the bits of %s as %s are not supported",
                         mm_dtype_text(input->dtype), mm_dtype_text(to));
     }
@@ -89,13 +115,16 @@ static mm_status run_bits(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_BitCast = {.name = "BitCast",
-                                                  .flags = ONNX_OP_VIEW,
-                                                  .min_inputs = 1,
-                                                  .max_inputs = 1,
-                                                  .min_outputs = 1,
-                                                  .max_outputs = 1,
-                                                  .params_bytes = sizeof(struct onnx_cast),
-                                                  .read = read,
-                                                  .infer = infer_bits,
-                                                  .run = run_bits};
+const struct onnx_operator mmi_onnx_op_BitCast = {
+    .name = "BitCast",
+    .flags = ONNX_OP_VIEW,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .params_bytes = sizeof(struct onnx_cast),
+    .read = read,
+    .infer = infer_bits,
+    .run = run_bits,
+    .facts = {ONNX_DTYPE_UNKNOWN, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_cast};

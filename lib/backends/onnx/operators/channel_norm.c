@@ -112,8 +112,9 @@ static mm_status infer_data(struct onnx_inference *x, uint32_t min_rank, mm_erro
 
 static mm_status read_batch(const struct onnx_attributes *a, void *params, mm_error *err) {
     int64_t training, spatial;
-    MMI_TRY(mmi_onnx_read_int(a, "training_mode", 0, &training, err));
-    MMI_TRY(mmi_onnx_read_int(a, "spatial", 1, &spatial, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 14), "training_mode", 0, &training, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_before(a, 9), "spatial", 1, &spatial, err));
+    mmi_onnx_attribute(a, "momentum"); /* of training */
     if (training != 0 || spatial != 1) {
         return mmi_fail(err, MM_UNSUPPORTED,
                         "attribute training_mode is %" PRId64 " and spatial %" PRId64
@@ -160,6 +161,8 @@ const struct onnx_operator mmi_onnx_op_BatchNormalization = {
     .read = read_batch,
     .infer = infer_batch,
     .run = run_batch,
+    .weight_inputs = ~1u,
+    .facts = ONNX_FACTS_LIKE_0,
 };
 
 /* ---- Groups of channels with moments of their own -------------------------------------------- */
@@ -182,6 +185,7 @@ static mm_status read_group(const struct onnx_attributes *a, void *params, mm_er
                         "attribute num_groups is %" PRId64 ", 1 or more wanted", norm->groups);
     }
     norm->by_group = a->opset < 21;
+    mmi_onnx_attribute(mmi_onnx_since(a, 21), "stash_type"); /* all is computed in f64 */
     return read_instance(a, params, err);
 }
 
@@ -229,6 +233,7 @@ static mm_status run_groups(const struct onnx_call *call, mm_error *err) {
         .read = read_,                                                                             \
         .infer = infer_groups,                                                                     \
         .run = run_groups,                                                                         \
+        .facts = ONNX_FACTS_LIKE_0,                                                                \
     };
 GROUPS(InstanceNormalization, read_instance)
 GROUPS(GroupNormalization, read_group)

@@ -9,11 +9,11 @@
 #define CLIP(name, T)                                                                              \
     ONNX_UNARY_LOOP(name, T, T, const T *limits = params; T low = limits[0];                       \
                     T high = limits[1], (x < low ? low : x) > high ? high : (x < low ? low : x))
-CLIP(Clip_f32, float)
 CLIP(Clip_f64, double)
 CLIP(Clip_i64, int64_t)
 CLIP(Clip_u64, uint64_t)
-static const onnx_unary_loop loops[ONNX_NUMBERS] = {Clip_f32, Clip_f64, Clip_i64, Clip_u64};
+static const onnx_unary_loop loops[ONNX_NUMBERS] = {mmi_onnx_f32_Clip, Clip_f64, Clip_i64,
+                                                    Clip_u64};
 
 /* Limits of old opsets are attributes: f32, whatever the type. */
 static mm_status infer_Clip(struct onnx_inference *x, mm_error *err) {
@@ -48,7 +48,7 @@ static void read_limits(const struct onnx_call *call, enum onnx_number number, v
 
 static void run(const struct onnx_call *call) {
     union {
-        float f32[2];
+        struct onnx_alpha f32;
         double f64[2];
         int64_t i64[2];
         uint64_t u64[2];
@@ -62,11 +62,14 @@ static void run(const struct onnx_call *call) {
 }
 ONNX_RUN(Clip, run(call))
 
-const struct onnx_operator mmi_onnx_op_Clip = {.name = "Clip",
-                                               .flags = ONNX_OP_IN_PLACE,
-                                               .min_inputs = 1,
-                                               .max_inputs = 3,
-                                               .min_outputs = 1,
-                                               .max_outputs = 1,
-                                               .infer = infer_Clip,
-                                               .run = run_Clip};
+const struct onnx_operator mmi_onnx_op_Clip = {
+    .name = "Clip",
+    .flags = ONNX_OP_IN_PLACE,
+    .min_inputs = 1,
+    .max_inputs = 3,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .infer = infer_Clip,
+    .run = run_Clip,
+    .elementwise = {.form = ONNX_FORM_LIMITS, .function = ONNX_F_Clip},
+    .facts = ONNX_FACTS_LIKE_0};

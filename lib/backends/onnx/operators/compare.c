@@ -25,7 +25,7 @@ static mm_status infer_bool(struct onnx_inference *x, uint32_t types, mm_error *
     ONNX_INFER(name, infer_bool(x, types, err))                                                    \
     ONNX_RUN(name,                                                                                 \
              mmi_onnx_run_binary(call, loops_##name, mmi_onnx_number(call->inputs[0].dtype)))      \
-    ONNX_ELEMENTWISE(name, 2, NULL, 0)
+    ONNX_ELEMENTWISE(name, 2, .facts = {MM_BOOL, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0})
 RELATION(Equal, ONNX_REALS | ONNX_BOOL, x == y)
 RELATION(Greater, ONNX_REALS, x > y)
 RELATION(GreaterOrEqual, ONNX_REALS, x >= y)
@@ -37,7 +37,7 @@ RELATION(LessOrEqual, ONNX_REALS, x <= y)
     static const onnx_binary_loop loops_##name[ONNX_NUMBERS] = {[ONNX_I64] = name##_i64};          \
     ONNX_INFER(name, infer_bool(x, ONNX_BOOL, err))                                                \
     ONNX_RUN(name, mmi_onnx_run_binary(call, loops_##name, ONNX_I64))                              \
-    ONNX_ELEMENTWISE(name, 2, NULL, 0)
+    ONNX_ELEMENTWISE(name, 2, .facts = {MM_BOOL, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0})
 LOGIC(And, x &&y)
 LOGIC(Or, x || y)
 LOGIC(Xor, !x != !y)
@@ -48,14 +48,14 @@ ONNX_UNARY_LOOP(Not_i64, int64_t, uint8_t, , !x)
 static const onnx_unary_loop loops_Not[ONNX_NUMBERS] = {[ONNX_I64] = Not_i64};
 ONNX_INFER(Not, infer_bool(x, ONNX_BOOL, err))
 ONNX_RUN(Not, mmi_onnx_run_unary(call, loops_Not, NULL))
-ONNX_ELEMENTWISE(Not, 1, NULL, 0)
+ONNX_ELEMENTWISE(Not, 1, .facts = {MM_BOOL, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0})
 
 ONNX_UNARY_LOOP(IsNaN_f32, float, uint8_t, , isnan(x))
 ONNX_UNARY_LOOP(IsNaN_f64, double, uint8_t, , isnan(x))
 static const onnx_unary_loop loops_IsNaN[ONNX_NUMBERS] = {IsNaN_f32, IsNaN_f64, NULL, NULL};
 ONNX_INFER(IsNaN, infer_bool(x, ONNX_FLOATS, err))
 ONNX_RUN(IsNaN, mmi_onnx_run_unary(call, loops_IsNaN, NULL))
-ONNX_ELEMENTWISE(IsNaN, 1, NULL, 0)
+ONNX_ELEMENTWISE(IsNaN, 1, .facts = {MM_BOOL, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0})
 
 struct is_inf {
     int64_t positive, negative; /* counts */
@@ -75,7 +75,8 @@ static mm_status read_is_inf(const struct onnx_attributes *a, void *params, mm_e
 }
 ONNX_INFER(IsInf, infer_bool(x, ONNX_FLOATS, err))
 ONNX_RUN(IsInf, mmi_onnx_run_unary(call, loops_IsInf, call->params))
-ONNX_ELEMENTWISE(IsInf, 1, read_is_inf, sizeof(struct is_inf))
+ONNX_ELEMENTWISE(IsInf, 1, .facts = {MM_BOOL, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0},
+                 .read = read_is_inf, .params_bytes = sizeof(struct is_inf))
 
 /* ---- Where ----------------------------------------------------------------------------------- */
 
@@ -142,4 +143,4 @@ static mm_status run_Where(const struct onnx_call *call, mm_error *err) {
     }
     return MM_OK;
 }
-ONNX_ELEMENTWISE(Where, 3, NULL, 0)
+ONNX_ELEMENTWISE(Where, 3, .facts = {ONNX_DTYPE_OF_1, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0})

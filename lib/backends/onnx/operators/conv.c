@@ -17,7 +17,7 @@ mm_status mmi_onnx_read_conv(const struct onnx_attributes *a, struct onnx_conv *
         return mmi_fail(err, MM_INVALID_MODEL, "attribute group is %" PRId64 ", 1 or more wanted",
                         conv->group);
     }
-    return mmi_onnx_read_window(a, &conv->window, err);
+    return mmi_onnx_read_window(a, 1, &conv->window, err);
 }
 
 mm_status mmi_onnx_check_conv(const struct onnx_inference *x, int64_t made, mm_error *err) {
@@ -42,8 +42,10 @@ mm_status mmi_onnx_check_conv(const struct onnx_inference *x, int64_t made, mm_e
                         " wanted",
                         bias->rank, bias->elements, made);
     }
-    if (conv->activation.kind != ONNX_ACT_NONE && image->dtype == MM_F64) {
-        return mmi_fail(err, MM_UNSUPPORTED, "an activation within a convolution of f64");
+    bool sound = mmi_onnx_activation_is_sound(&conv->activation);
+    if (!sound || (conv->activation.function != ONNX_F_NONE && image->dtype == MM_F64)) {
+        return mmi_fail(err, MM_UNSUPPORTED, "an activation %d within a convolution of %s",
+                        conv->activation.function, mm_dtype_text(image->dtype));
     }
     return MM_OK;
 }
@@ -168,12 +170,18 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return call->out[0] ? mmi_onnx_run_copied(call, run_real, err) : MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_Conv = {.name = "Conv",
-                                               .min_inputs = 2,
-                                               .max_inputs = 3,
-                                               .min_outputs = 1,
-                                               .max_outputs = 1,
-                                               .params_bytes = sizeof(struct onnx_conv),
-                                               .read = read,
-                                               .infer = infer,
-                                               .run = run};
+const struct onnx_operator mmi_onnx_op_Conv = {
+    .name = "Conv",
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .params_bytes = sizeof(struct onnx_conv),
+    .read = read,
+    .infer = infer,
+    .run = run,
+    .flags = ONNX_OP_ACTIVATES,
+    .activation_at = offsetof(struct onnx_conv, activation),
+    .weight_inputs = 1u << 1 | 1u << 2,
+    .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_OF_1, ONNX_SIZE_ALIKE, 0},
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_Conv}};

@@ -43,8 +43,9 @@ struct onnx_pool {
 
 /* ---- Attributes ------------------------------------------------------------------------------ */
 
-mm_status mmi_onnx_read_window(const struct onnx_attributes *a, struct onnx_window *window,
-                               mm_error *err);
+/* All but ceil_mode; dilations are there from an opset on. */
+mm_status mmi_onnx_read_window(const struct onnx_attributes *a, int64_t dilations_since,
+                               struct onnx_window *window, mm_error *err);
 
 /* An attribute with so many numbers for each axis, all of them `min` or more. */
 struct onnx_axes_attribute {

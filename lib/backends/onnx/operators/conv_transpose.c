@@ -169,12 +169,18 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return call->out[0] ? mmi_onnx_run_copied(call, run_real, err) : MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_ConvTranspose = {.name = "ConvTranspose",
-                                                        .min_inputs = 2,
-                                                        .max_inputs = 3,
-                                                        .min_outputs = 1,
-                                                        .max_outputs = 1,
-                                                        .params_bytes = sizeof(struct onnx_conv),
-                                                        .read = read,
-                                                        .infer = infer,
-                                                        .run = run};
+const struct onnx_operator mmi_onnx_op_ConvTranspose = {
+    .name = "ConvTranspose",
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .params_bytes = sizeof(struct onnx_conv),
+    .read = read,
+    .infer = infer,
+    .run = run,
+    .flags = ONNX_OP_ACTIVATES,
+    .activation_at = offsetof(struct onnx_conv, activation),
+    .weight_inputs = 1u << 1 | 1u << 2,
+    .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_OF_1, ONNX_SIZE_ALIKE, 0},
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_ConvTranspose}};

@@ -127,6 +127,7 @@ static mm_status run(const struct onnx_call *call, const stepper *steps, bool pr
         .read = read,                                                                              \
         .infer = infer,                                                                            \
         .run = run_##name_,                                                                        \
+        .facts = ONNX_FACTS_LIKE_0,                                                                \
     };
 CUMULATE(CumSum, sums_of, false)
 CUMULATE(CumProd, products_of, true)

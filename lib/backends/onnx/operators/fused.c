@@ -9,7 +9,6 @@
 #include <base/checked.h>
 #include <base/status.h>
 
-#include <math.h>
 #include <string.h>
 
 #define REGISTERS (ONNX_PROGRAM_INPUTS + ONNX_PROGRAM_CODE)
@@ -24,10 +23,6 @@
 
 /* ---- Shapes ---------------------------------------------------------------------------------- */
 
-static bool is_binary(const struct onnx_instruction *code) {
-    return code->kind <= ONNX_I_POW;
-}
-
 /* It may come out of an artifact. */
 static bool is_sound(const struct onnx_program *program, uint32_t inputs) {
     bool sound = program->inputs == inputs && inputs >= 1 && inputs <= ONNX_PROGRAM_INPUTS &&
@@ -35,8 +30,10 @@ static bool is_sound(const struct onnx_program *program, uint32_t inputs) {
                  program->rank <= MM_MAX_RANK;
     for (uint32_t i = 0; sound && i < program->count; i++) {
         const struct onnx_instruction *code = &program->code[i];
-        sound = code->kind < ONNX_INSTRUCTIONS && code->a < inputs + i &&
-                (!is_binary(code) || code->b < inputs + i);
+        bool known = mmi_onnx_of_one(code->function)
+                         ? code->operands == 0
+                         : mmi_onnx_of_two(code->function) && code->operands <= ONNX_X_A;
+        sound = known && code->a < inputs + i && (!mmi_onnx_reads_b(code) || code->b < inputs + i);
     }
     return sound;
 }
@@ -82,7 +79,7 @@ static void find_ends(const struct onnx_program *program, uint32_t ends[REGISTER
     memset(ends, 0, REGISTERS * sizeof(*ends));
     for (uint32_t i = 0; i < program->count; i++) {
         ends[program->code[i].a] = i;
-        if (is_binary(&program->code[i])) {
+        if (mmi_onnx_reads_b(&program->code[i])) {
             ends[program->code[i].b] = i;
         }
     }
@@ -108,7 +105,7 @@ static uint32_t place_registers(struct run *run) {
     }
     for (uint32_t i = 0; i + 1 < program->count; i++) {
         const struct onnx_instruction *code = &program->code[i];
-        const uint8_t read[] = {code->a, is_binary(code) ? code->b : code->a};
+        const uint8_t read[] = {code->a, mmi_onnx_reads_b(code) ? code->b : code->a};
         for (uint32_t j = 0; j < 2; j++) {
             if (read[j] >= program->inputs && ends[read[j]] == i) {
                 taken &= ~(1u << run->slots[read[j]]);
@@ -123,19 +120,7 @@ static uint32_t place_registers(struct run *run) {
 static uint64_t cost_quarter_ns(const struct onnx_program *program) {
     uint64_t cost = 0;
     for (uint32_t i = 0; i < program->count; i++) {
-        switch (program->code[i].kind) {
-        case ONNX_I_POW:
-        case ONNX_I_POW_X:
-        case ONNX_I_EXP:
-        case ONNX_I_LOG:
-        case ONNX_I_TANH:
-        case ONNX_I_SIGMOID:
-        case ONNX_I_ERF:
-            cost += 12;
-            break;
-        default:
-            cost += 1;
-        }
+        cost += mmi_onnx_functions[program->code[i].function].cost_quarter_ns;
     }
     return cost;
 }
@@ -222,77 +207,29 @@ mm_status mmi_onnx_run_program(const struct onnx_call *call, onnx_instruction_lo
 
 /* ---- Plain loops ----------------------------------------------------------------------------- */
 
-#define EACH(expression)                                                                           \
-    for (uint64_t i = 0; i < count; i++) {                                                         \
-        float p = a[i];                                                                            \
-        to[i] = expression;                                                                        \
-    }                                                                                              \
-    break
-
-static float limit(float p, float low, float high) {
-    float raised = p < low ? low : p;
-    return raised > high ? high : raised;
-}
-
 void mmi_onnx_instruction_loop(const struct onnx_instruction *instruction, const float *a,
                                const float *b, float *to, uint64_t count) {
-    float x = instruction->x, y = instruction->y;
-    switch (instruction->kind) {
-    case ONNX_I_ADD:
-        EACH(p + b[i]);
-    case ONNX_I_SUB:
-        EACH(p - b[i]);
-    case ONNX_I_MUL:
-        EACH(p * b[i]);
-    case ONNX_I_DIV:
-        EACH(p / b[i]);
-    case ONNX_I_MIN:
-        EACH(b[i] < p || isnan(b[i]) ? b[i] : p);
-    case ONNX_I_MAX:
-        EACH(b[i] > p || isnan(b[i]) ? b[i] : p);
-    case ONNX_I_POW:
-        EACH(powf(p, b[i]));
-    case ONNX_I_ADD_X:
-        EACH(p + x);
-    case ONNX_I_MUL_X:
-        EACH(p * x);
-    case ONNX_I_X_SUB:
-        EACH(x - p);
-    case ONNX_I_X_DIV:
-        EACH(x / p);
-    case ONNX_I_POW_X:
-        EACH(powf(p, x));
-    case ONNX_I_CLIP:
-        EACH(limit(p, x, y));
-    case ONNX_I_HARD_SIGMOID:
-        EACH(limit(x * p + y, 0, 1));
-    case ONNX_I_LEAKY_RELU:
-        EACH(p < 0 ? x * p : p);
-    case ONNX_I_RELU:
-        EACH(p < 0 ? 0 : p);
-    case ONNX_I_NEG:
-        EACH(-p);
-    case ONNX_I_ABS:
-        EACH(fabsf(p));
-    case ONNX_I_SQRT:
-        EACH(sqrtf(p));
-    case ONNX_I_RECIPROCAL:
-        EACH(1 / p);
-    case ONNX_I_EXP:
-        EACH(expf(p));
-    case ONNX_I_LOG:
-        EACH(logf(p));
-    case ONNX_I_TANH:
-        EACH(tanhf(p));
-    case ONNX_I_SIGMOID:
-        EACH(1 / (1 + expf(-p)));
-    default:
-        EACH(erff(p));
+    const struct onnx_function *function = &mmi_onnx_functions[instruction->function];
+    if (function->one) {
+        const struct onnx_alpha numbers = {instruction->x, instruction->y};
+        function->one(&numbers, a, count, to);
+        return;
     }
+    struct onnx_stretch of_a = {a, 1}, of_b = {b, 1}, x = {&instruction->x, 0};
+    bool before = instruction->operands == ONNX_X_A, behind = instruction->operands == ONNX_A_X;
+    function->two(before ? x : of_a, before ? of_a : behind ? x : of_b, count, to);
 }
 
 static mm_status run_fused(const struct onnx_call *call, mm_error *err) {
     return mmi_onnx_run_program(call, mmi_onnx_instruction_loop, err);
+}
+
+static void learn_fused(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    const struct onnx_program *program = l->node->params;
+    (void)output;
+    if (fact->rank >= 0 && fact->rank < (int32_t)program->rank) {
+        fact->rank = (int32_t)program->rank;
+    }
 }
 
 const struct onnx_operator mmi_onnx_op_Fused = {
@@ -305,4 +242,8 @@ const struct onnx_operator mmi_onnx_op_Fused = {
     .params_bytes = sizeof(struct onnx_program),
     .infer = infer_fused,
     .run = run_fused,
+    .facts = {MM_F32, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_fused,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_Fused},
+    .domain = ONNX_OURS,
 };

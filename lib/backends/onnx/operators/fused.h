@@ -11,45 +11,26 @@
 #define ONNX_PROGRAM_INPUTS 8
 #define ONNX_PROGRAM_CODE 24
 
-enum onnx_instruction_kind {
-    /* of registers a and b */
-    ONNX_I_ADD,
-    ONNX_I_SUB,
-    ONNX_I_MUL,
-    ONNX_I_DIV,
-    ONNX_I_MIN,
-    ONNX_I_MAX,
-    ONNX_I_POW,
-    /* of register a and the numbers x, y */
-    ONNX_I_ADD_X,        /* a + x */
-    ONNX_I_MUL_X,        /* a x */
-    ONNX_I_X_SUB,        /* x - a */
-    ONNX_I_X_DIV,        /* x / a */
-    ONNX_I_POW_X,        /* a to the power x */
-    ONNX_I_CLIP,         /* min(max(a, x), y) */
-    ONNX_I_HARD_SIGMOID, /* min(max(x a + y, 0), 1) */
-    ONNX_I_LEAKY_RELU,   /* a < 0 ? x a : a */
-    /* of register a */
-    ONNX_I_RELU,
-    ONNX_I_NEG,
-    ONNX_I_ABS,
-    ONNX_I_SQRT,
-    ONNX_I_RECIPROCAL,
-    ONNX_I_EXP,
-    ONNX_I_LOG,
-    ONNX_I_TANH,
-    ONNX_I_SIGMOID,
-    ONNX_I_ERF,
-    ONNX_INSTRUCTIONS
+/* What a function of two is computed of. */
+enum onnx_operands {
+    ONNX_A_B = 0, /* registers a and b */
+    ONNX_A_X,     /* register a, then the number x */
+    ONNX_X_A      /* the number x, then register a */
 };
 
-/* Registers: 0 .. inputs - 1 are the inputs, inputs + i is what instruction i made. */
+/* Registers: 0 .. inputs - 1 are the inputs, inputs + i is what instruction i made. A function of
+ * one is of register a, with the numbers x and y as its a and b. */
 struct onnx_instruction {
-    uint8_t kind; /* enum onnx_instruction_kind */
+    uint8_t function; /* enum onnx_function_kind */
     uint8_t a, b;
-    uint8_t reserved;
+    uint8_t operands; /* enum onnx_operands; of a function of one: 0 */
     float x, y;
 };
+
+/* Does it read register b? */
+static inline bool mmi_onnx_reads_b(const struct onnx_instruction *instruction) {
+    return mmi_onnx_of_two(instruction->function) && instruction->operands == ONNX_A_B;
+}
 
 struct onnx_program {
     uint32_t inputs, count; /* the last instruction makes the result */
@@ -60,7 +41,7 @@ struct onnx_program {
 /* count floats: to[i] = instruction(a[i], b[i]). `to` may be a or b. */
 typedef void (*onnx_instruction_loop)(const struct onnx_instruction *instruction, const float *a,
                                       const float *b, float *to, uint64_t count);
-/* The plain one: right for every instruction. */
+/* The plain one. */
 void mmi_onnx_instruction_loop(const struct onnx_instruction *instruction, const float *a,
                                const float *b, float *to, uint64_t count);
 /* Run the program with a loop for each instruction: what the kernels of Fused, here and in cpu/,

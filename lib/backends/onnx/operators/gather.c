@@ -71,6 +71,19 @@ static mm_status run_gather(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
+/* The last axis stays, unless it is the one that is gathered from. */
+static void learn_gather(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    const struct gather *gather = l->node->params;
+    struct onnx_fact data = mmi_onnx_fact(l, 0), indices = mmi_onnx_fact(l, 1);
+    (void)output;
+    if (data.rank > 0 && indices.rank >= 0) {
+        fact->rank = data.rank + indices.rank - 1;
+    }
+    if (data.rank > 0 && gather->axis != -1 && gather->axis != data.rank - 1) {
+        fact->last = data.last;
+    }
+}
+
 const struct onnx_operator mmi_onnx_op_Gather = {
     .name = "Gather",
     .min_inputs = 2,
@@ -81,6 +94,8 @@ const struct onnx_operator mmi_onnx_op_Gather = {
     .read = read_gather,
     .infer = infer_gather,
     .run = run_gather,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_gather,
 };
 
 /* ---- GatherElements -------------------------------------------------------------------------- */
@@ -122,13 +137,14 @@ const struct onnx_operator mmi_onnx_op_GatherElements = {
     .read = read_gather,
     .infer = infer_gather_elements,
     .run = run_gather_elements,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };
 
 /* ---- GatherND -------------------------------------------------------------------------------- */
 
 static mm_status read_gather_nd(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct gather *gather = params;
-    MMI_TRY(mmi_onnx_read_int(a, "batch_dims", 0, &gather->axis, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 12), "batch_dims", 0, &gather->axis, err));
     if (gather->axis < 0 || gather->axis >= MM_MAX_RANK) {
         return mmi_fail(err, MM_INVALID_MODEL,
                         "attribute batch_dims is %" PRId64 ", 0 to %d wanted", gather->axis,
@@ -186,6 +202,7 @@ const struct onnx_operator mmi_onnx_op_GatherND = {
     .read = read_gather_nd,
     .infer = infer_gather_nd,
     .run = run_gather_nd,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
 };
 
 /* ---- OneHot ---------------------------------------------------------------------------------- */
@@ -244,6 +261,12 @@ static mm_status run_one_hot(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
+static void learn_one_hot(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    int32_t rank = mmi_onnx_fact(l, 0).rank;
+    (void)output;
+    fact->rank = rank < 0 ? -1 : rank + 1;
+}
+
 const struct onnx_operator mmi_onnx_op_OneHot = {
     .name = "OneHot",
     .min_inputs = 3,
@@ -255,4 +278,6 @@ const struct onnx_operator mmi_onnx_op_OneHot = {
     .read = read_one_hot,
     .infer = infer_one_hot,
     .run = run_one_hot,
+    .facts = {ONNX_DTYPE_OF_2, ONNX_RANK_UNKNOWN, ONNX_SIZE_SPREADS, 0},
+    .learn = learn_one_hot,
 };

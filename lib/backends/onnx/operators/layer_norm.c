@@ -151,6 +151,15 @@ static mm_status run_layer(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
+/* The moments. */
+static void learn_layer(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    const struct onnx_layer_norm *norm = l->node->params;
+    if (output > 0) {
+        *fact = (struct onnx_fact){
+            .dtype = norm->stash_type, .rank = mmi_onnx_fact(l, 0).rank, .small = true};
+    }
+}
+
 const struct onnx_operator mmi_onnx_op_LayerNormalization = {
     .name = "LayerNormalization",
     .flags = ONNX_OP_IN_PLACE,
@@ -162,6 +171,9 @@ const struct onnx_operator mmi_onnx_op_LayerNormalization = {
     .read = read,
     .infer = infer,
     .run = run_layer,
+    .facts = ONNX_FACTS_LIKE_0,
+    .learn = learn_layer,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_LayerNormalization},
 };
 
 static mm_status run_rms(const struct onnx_call *call, mm_error *err) {
@@ -181,4 +193,5 @@ const struct onnx_operator mmi_onnx_op_RMSNormalization = {
     .read = read,
     .infer = infer,
     .run = run_rms,
+    .facts = ONNX_FACTS_LIKE_0,
 };

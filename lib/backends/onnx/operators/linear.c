@@ -11,6 +11,11 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
     if (in->dtype != MM_F32 || weights->dtype != MM_F32 || (bias && bias->dtype != MM_F32)) {
         return mmi_fail(err, MM_UNSUPPORTED, "its inputs are not all f32");
     }
+    const struct onnx_linear *linear = x->params;
+    if (!mmi_onnx_activation_is_sound(&linear->activation)) {
+        return mmi_fail(err, MM_INVALID_MODEL, "its activation %d is none",
+                        linear->activation.function);
+    }
     if (in->rank < 1 || weights->rank != 2 || weights->layout != ONNX_PANELS) {
         return mmi_fail(err, MM_INVALID_MODEL, "its input has %u axes, or its weights no panels",
                         in->rank);
@@ -58,11 +63,24 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_Linear = {.name = "Linear",
-                                                 .min_inputs = 2,
-                                                 .max_inputs = 3,
-                                                 .min_outputs = 1,
-                                                 .max_outputs = 1,
-                                                 .params_bytes = sizeof(struct onnx_linear),
-                                                 .infer = infer,
-                                                 .run = run};
+static void learn_linear(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    (void)output;
+    fact->last = mmi_onnx_fact(l, 1).last;
+}
+
+const struct onnx_operator mmi_onnx_op_Linear = {
+    .name = "Linear",
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .params_bytes = sizeof(struct onnx_linear),
+    .infer = infer,
+    .run = run,
+    .flags = ONNX_OP_ACTIVATES,
+    .activation_at = offsetof(struct onnx_linear, activation),
+    .weight_inputs = 1u << 1 | 1u << 2,
+    .facts = {MM_F32, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_linear,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_Linear},
+    .domain = ONNX_OURS};

@@ -104,4 +104,5 @@ const struct onnx_operator mmi_onnx_op_LRN = {.name = "LRN",
                                               .params_bytes = sizeof(struct lrn),
                                               .read = read,
                                               .infer = infer,
-                                              .run = run};
+                                              .run = run,
+                                              .facts = ONNX_FACTS_LIKE_0};

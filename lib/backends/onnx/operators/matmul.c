@@ -119,13 +119,30 @@ static mm_status run_matmul(const struct onnx_call *call, mm_error *err) {
     return call->out[0] ? mmi_onnx_run_copied(call, run_numbers, err) : MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_MatMul = {.name = "MatMul",
-                                                 .min_inputs = 2,
-                                                 .max_inputs = 2,
-                                                 .min_outputs = 1,
-                                                 .max_outputs = 1,
-                                                 .infer = infer_matmul,
-                                                 .run = run_matmul};
+/* A vector is a row of a, or a column of b, and its axis is not in the result. */
+static void learn_matmul(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    struct onnx_fact a = mmi_onnx_fact(l, 0), b = mmi_onnx_fact(l, 1);
+    (void)output;
+    if (a.rank > 0 && b.rank > 0) {
+        int32_t stacked_a = a.rank > 2 ? a.rank : 2, stacked_b = b.rank > 2 ? b.rank : 2;
+        fact->rank =
+            (stacked_a > stacked_b ? stacked_a : stacked_b) - (a.rank == 1) - (b.rank == 1);
+    }
+    fact->last = b.rank > 1 ? b.last : 0;
+}
+
+const struct onnx_operator mmi_onnx_op_MatMul = {
+    .name = "MatMul",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .infer = infer_matmul,
+    .run = run_matmul,
+    .weight_inputs = 1u << 1,
+    .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_matmul,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_MatMul}};
 
 /* ---- Gemm ------------------------------------------------------------------------------------ */
 
@@ -239,12 +256,22 @@ static mm_status run_gemm(const struct onnx_call *call, mm_error *err) {
     return call->out[0] ? mmi_onnx_run_copied(call, run_scaled, err) : MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_Gemm = {.name = "Gemm",
-                                               .min_inputs = 2,
-                                               .max_inputs = 3,
-                                               .min_outputs = 1,
-                                               .max_outputs = 1,
-                                               .params_bytes = sizeof(struct onnx_gemm),
-                                               .read = read_gemm,
-                                               .infer = infer_gemm,
-                                               .run = run_gemm};
+static void learn_gemm(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    const struct onnx_gemm *gemm = l->node->params;
+    (void)output;
+    fact->last = gemm->trans_b ? 0 : mmi_onnx_fact(l, 1).last;
+}
+
+const struct onnx_operator mmi_onnx_op_Gemm = {
+    .name = "Gemm",
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .params_bytes = sizeof(struct onnx_gemm),
+    .read = read_gemm,
+    .infer = infer_gemm,
+    .run = run_gemm,
+    .weight_inputs = 1u << 1 | 1u << 2,
+    .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_IS_2, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_gemm};

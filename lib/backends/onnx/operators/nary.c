@@ -3,31 +3,22 @@
 #include <backends/onnx/operators/move.h>
 #include <base/checked.h>
 
-#include <math.h>
-
 /* Operators of any number of inputs: chunk by chunk, one input after the other is taken into the
  * result, which is written when all of them have been read. */
 
-ONNX_BINARY_LOOP(sum_f32, float, float, x + y)
-ONNX_BINARY_LOOP(sum_f64, double, double, x + y)
-static const onnx_binary_loop loops_Sum[ONNX_NUMBERS] = {sum_f32, sum_f64, NULL, NULL};
+#define LOOPS(name, function, i64, u64)                                                            \
+    static const onnx_binary_loop name[ONNX_NUMBERS] = {mmi_onnx_f32_##function,                   \
+                                                        mmi_onnx_f64_##function, i64, u64}
+LOOPS(loops_Sum, Add, NULL, NULL);
+LOOPS(quotients, Div, NULL, NULL);
 
-ONNX_BINARY_LOOP(quotient_f32, float, float, x / y)
-ONNX_BINARY_LOOP(quotient_f64, double, double, x / y)
-static const onnx_binary_loop quotients[ONNX_NUMBERS] = {quotient_f32, quotient_f64, NULL, NULL};
-
-/* What is no number wins. */
-ONNX_BINARY_LOOP(max_f32, float, float, x > y || isnan(x) ? x : y)
-ONNX_BINARY_LOOP(max_f64, double, double, x > y || isnan(x) ? x : y)
 ONNX_BINARY_LOOP(max_i64, int64_t, int64_t, x > y ? x : y)
 ONNX_BINARY_LOOP(max_u64, uint64_t, uint64_t, x > y ? x : y)
-static const onnx_binary_loop loops_Max[ONNX_NUMBERS] = {max_f32, max_f64, max_i64, max_u64};
+LOOPS(loops_Max, Max, max_i64, max_u64);
 
-ONNX_BINARY_LOOP(min_f32, float, float, x < y || isnan(x) ? x : y)
-ONNX_BINARY_LOOP(min_f64, double, double, x < y || isnan(x) ? x : y)
 ONNX_BINARY_LOOP(min_i64, int64_t, int64_t, x < y ? x : y)
 ONNX_BINARY_LOOP(min_u64, uint64_t, uint64_t, x < y ? x : y)
-static const onnx_binary_loop loops_Min[ONNX_NUMBERS] = {min_f32, min_f64, min_i64, min_u64};
+LOOPS(loops_Min, Min, min_i64, min_u64);
 
 static mm_status infer(struct onnx_inference *x, uint32_t types, mm_error *err) {
     x->scratch_bytes = x->input_count * sizeof(struct onnx_operand);
@@ -83,7 +74,7 @@ static void run(const struct onnx_call *call, const onnx_binary_loop *loops, boo
     }
 }
 
-#define NARY(name_, types, loops, mean)                                                            \
+#define NARY(name_, types, loops, mean, form_, function_)                                          \
     ONNX_INFER(name_, infer(x, types, err))                                                        \
     ONNX_RUN(name_, run(call, loops, mean))                                                        \
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
@@ -95,9 +86,11 @@ static void run(const struct onnx_call *call, const onnx_binary_loop *loops, boo
         .max_outputs = 1,                                                                          \
         .infer = infer_##name_,                                                                    \
         .run = run_##name_,                                                                        \
+        .elementwise = {.form = form_, .function = function_},                                     \
+        .facts = ONNX_FACTS_BROADCAST,                                                             \
     };
 
-NARY(Sum, ONNX_FLOATS, loops_Sum, false)
-NARY(Mean, ONNX_FLOATS, loops_Sum, true)
-NARY(Max, ONNX_REALS, loops_Max, false)
-NARY(Min, ONNX_REALS, loops_Min, false)
+NARY(Sum, ONNX_FLOATS, loops_Sum, false, ONNX_FORM_ALL, ONNX_F_Add)
+NARY(Mean, ONNX_FLOATS, loops_Sum, true, ONNX_FORM_MEAN, ONNX_F_Add)
+NARY(Max, ONNX_REALS, loops_Max, false, ONNX_FORM_ALL, ONNX_F_Max)
+NARY(Min, ONNX_REALS, loops_Min, false, ONNX_FORM_ALL, ONNX_F_Min)

@@ -54,14 +54,4 @@ void mmi_onnx_store_numbers(int32_t dtype, const void *from, uint64_t count, voi
 void mmi_onnx_convert(int32_t from_dtype, const void *from, uint64_t count, int32_t to_dtype,
                       void *to);
 
-/* For a loop whose turns do not depend on each other, although what it writes may be what it reads:
- * element i is written after element i was read. */
-#ifdef __clang__
-/* not every such loop can be vectorised */
-#pragma clang diagnostic ignored "-Wpass-failed"
-#define ONNX_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define ONNX_INDEPENDENT _Pragma("GCC ivdep")
-#endif
-
 #endif

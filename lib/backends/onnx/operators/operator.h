@@ -3,13 +3,16 @@
 #define MMI_BACKENDS_ONNX_OPERATORS_OPERATOR_H
 
 /* What an operator is: how its attributes are read, what comes out for which inputs, and a
- * kernel in plain C that is right for every type. One constant per operator, in a file a family;
- * operators.def lists them all. Fast kernels are in cpu/, which may take over single cases.
+ * kernel in plain C that is right for every type; and everything that passes and devices want to
+ * know of it. One constant per operator, in a file a family; operators.def lists them all.
  *
  * Semantics are those of the newest opset (onnx.ai, "Operators"); `read` and upgrade.c bring older
  * ones to that form. */
 
-#include <backends/onnx/graph/graph.h>
+#include <backends/onnx/operators/facts.h>
+#include <backends/onnx/operators/functions.h>
+
+#include <stddef.h>
 
 /* ---- Reading attributes ---------------------------------------------------------------------- */
 
@@ -17,6 +20,14 @@ struct onnx_attributes {
     const struct onnx_node *node;
     int64_t opset; /* of the node's domain, 7 or more for ai.onnx */
 };
+/* Asking for an attribute makes it known; what is not known in the end is refused. So an attribute
+ * that changes nothing here is asked for, too, and one that not every opset has only where it is:
+ * mmi_onnx_read_int(mmi_onnx_since(a, 14), "allowzero", ...). Elsewhere it is as if absent. */
+const struct onnx_attributes *mmi_onnx_since(const struct onnx_attributes *a, int64_t opset);
+const struct onnx_attributes *mmi_onnx_before(const struct onnx_attributes *a, int64_t opset);
+/* MM_INVALID_MODEL, with name and opset, if one is not known; or is there twice. */
+mm_status mmi_onnx_check_known(const struct onnx_attributes *a, mm_error *err);
+
 /* NULL: absent. The others give `fallback` when it is absent and fail, naming it, when it is of
  * another type. */
 const struct onnx_attribute *mmi_onnx_attribute(const struct onnx_attributes *a, const char *name);
@@ -88,33 +99,91 @@ enum {
     ONNX_OP_IN_PLACE = 1u << 1,
     /* needs the shapes of its inputs, never their elements: Shape, Size */
     ONNX_OP_SHAPES_ONLY = 1u << 2,
-    /* is resolved to one of its branches before the run: If */
-    ONNX_OP_CONTROL = 1u << 3
+    /* where its condition is known, the nodes of one of its graphs take its place: If */
+    ONNX_OP_CONTROL = 1u << 3,
+    /* applies the struct onnx_activation at params + activation_at to its output 0, if that is
+     * f32 */
+    ONNX_OP_ACTIVATES = 1u << 4
 };
+
+/* How an operator on f32 becomes instructions of Fused (fused.h) and activations. */
+enum onnx_form {
+    ONNX_FORM_NONE = 0, /* not at all */
+    ONNX_FORM_ONE,      /* function of input 0, with the numbers a and b */
+    ONNX_FORM_ALL,      /* function(function(input 0, input 1), input 2) ... */
+    ONNX_FORM_MEAN,     /* the same, over the count of the inputs */
+    ONNX_FORM_POWER,    /* Pow */
+    ONNX_FORM_LIMITS    /* Clip: a and b are inputs 1 and 2 */
+};
+struct onnx_elementwise {
+    uint8_t form;     /* enum onnx_form */
+    uint8_t function; /* enum onnx_function_kind */
+    float a, b;
+};
+
+/* Kinds of devices that have kernels of their own. */
+enum onnx_device { ONNX_CPU, ONNX_DEVICES };
+
+/* A faster kernel than op->run for inputs and outputs of these types and shapes; NULL: none. x is
+ * as op->infer left it, with the layout of constant inputs; its scratch_bytes becomes that of the
+ * returned kernel. Reads `threads` and cpu_features of the services; both must be the same when the
+ * kernel runs. */
+typedef onnx_kernel (*onnx_choose)(struct onnx_inference *x, const mm_services *services);
+
+struct onnx_execution;
+#define ONNX_MAX_GRAPHS 2 /* that one node has */
 
 struct onnx_operator {
     const char *name;
+    const char *domain;              /* NULL: ai.onnx; ONNX_OURS: made by passes, not for files */
     uint32_t flags;                  /* ONNX_OP_* */
     uint32_t min_inputs, max_inputs; /* ONNX_ANY_NUMBER: no limit */
     uint32_t min_outputs, max_outputs;
     uint32_t params_bytes;
     /* bit i: input i's elements, not only its shape, decide the shapes (Reshape: 1 << 1) */
     uint32_t shaping_inputs;
+    /* bit i: kernels want input i constant: it is folded to one however large it becomes */
+    uint32_t weight_inputs;
+    uint32_t activation_at; /* see ONNX_OP_ACTIVATES */
     /* Attributes to zeroed params: defaults, ranges. NULL: there are none. */
     mm_status (*read)(const struct onnx_attributes *a, void *params, mm_error *err);
     /* Check types and ranks of the inputs, set the outputs. A message says what was wrong with
      * which input, got and wanted; the caller puts the node before it. */
     mm_status (*infer)(struct onnx_inference *x, mm_error *err);
-    /* NULL only for ONNX_OP_CONTROL. */
     onnx_kernel run;
+    /* Instead of infer and run, for what only a run knows: see execution.h. With them (Identity):
+     * for values that are no tensors. */
+    mm_status (*execute)(struct onnx_execution *x, mm_error *err);
+    /* Its attributes that are graphs, in the order of node->graphs; `check_graphs` says whether
+     * they have as many inputs and outputs as the node needs of them. */
+    const char *graphs[ONNX_MAX_GRAPHS];
+    mm_status (*check_graphs)(const struct onnx_node *node, mm_error *err);
+    /* What is known of the outputs before any shape is; learn: what the rules leave open, or
+     * NULL. */
+    struct onnx_fact_rules facts;
+    onnx_learn learn;
+    /* The elementwise form; elementwise_by: what of it the parameters decide, or NULL. */
+    struct onnx_elementwise elementwise;
+    void (*elementwise_by)(const void *params, struct onnx_elementwise *form);
+    /* By kind of device; NULL: `run` is all there is. */
+    onnx_choose kernels[ONNX_DEVICES];
 };
+#define ONNX_OURS "mmi"
 
-/* By name in ai.onnx, or of our own ("domain" mmi); NULL: not there. */
+/* Its results cannot be planned, whatever is known. */
+static inline bool mmi_onnx_is_dynamic(const struct onnx_operator *op) {
+    return !op->infer && !(op->flags & ONNX_OP_CONTROL);
+}
+
+/* By domain ("" and "ai.onnx" are the same) and name; NULL: not there. */
 const struct onnx_operator *mmi_onnx_find_operator(const char *domain, const char *type);
 /* All of them, in the order of operators.def; NULL ends them. */
 extern const struct onnx_operator *const mmi_onnx_operators[];
 
-#define ONNX_OPERATOR(name) extern const struct onnx_operator mmi_onnx_op_##name;
+/* The constant; and the name that an onnx_choose has, of those that have one. */
+#define ONNX_OPERATOR(name)                                                                        \
+    extern const struct onnx_operator mmi_onnx_op_##name;                                          \
+    onnx_kernel mmi_onnx_cpu_##name(struct onnx_inference *x, const mm_services *services);
 #include <backends/onnx/operators/operators.def>
 #undef ONNX_OPERATOR
 

@@ -204,4 +204,5 @@ const struct onnx_operator mmi_onnx_op_Pad = {
     .read = read_pad,
     .infer = infer_pad,
     .run = run_pad,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };

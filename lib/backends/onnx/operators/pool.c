@@ -13,7 +13,7 @@
 
 /* ---- Attributes and shapes ------------------------------------------------------------------- */
 
-static mm_status read_global(const struct onnx_attributes *a, void *params, mm_error *err) {
+static mm_status read_global_lp(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_pool *pool = params;
     MMI_TRY(mmi_onnx_read_int(a, "p", 2, &pool->p, err));
     if (pool->p < 1) {
@@ -23,18 +23,40 @@ static mm_status read_global(const struct onnx_attributes *a, void *params, mm_e
     return MM_OK;
 }
 
-static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
-    struct onnx_pool *pool = params;
-    int64_t include, order;
-    MMI_TRY(mmi_onnx_read_window(a, &pool->window, err));
-    MMI_TRY(mmi_onnx_read_int(a, "count_include_pad", 0, &include, err));
-    MMI_TRY(mmi_onnx_read_int(a, "storage_order", 0, &order, err));
+/* What all windows have, and from which opset on. */
+static mm_status read_window(const struct onnx_attributes *a, int64_t dilations_since,
+                             int64_t ceil_since, struct onnx_pool *pool, mm_error *err) {
+    int64_t ceil_mode;
+    MMI_TRY(mmi_onnx_read_window(a, dilations_since, &pool->window, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, ceil_since), "ceil_mode", 0, &ceil_mode, err));
+    pool->window.ceil_mode = ceil_mode != 0;
     if (pool->window.kernel[0] == 0) {
         return mmi_fail(err, MM_INVALID_MODEL, "attribute kernel_shape is missing");
     }
-    pool->count_include_pad = include != 0;
+    return MM_OK;
+}
+
+static mm_status read_max(const struct onnx_attributes *a, void *params, mm_error *err) {
+    struct onnx_pool *pool = params;
+    int64_t order;
+    MMI_TRY(read_window(a, 10, 10, pool, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 8), "storage_order", 0, &order, err));
     pool->column_major = order != 0;
-    return read_global(a, params, err);
+    return MM_OK;
+}
+
+static mm_status read_average(const struct onnx_attributes *a, void *params, mm_error *err) {
+    struct onnx_pool *pool = params;
+    int64_t include;
+    MMI_TRY(read_window(a, 19, 10, pool, err));
+    MMI_TRY(mmi_onnx_read_int(a, "count_include_pad", 0, &include, err));
+    pool->count_include_pad = include != 0;
+    return MM_OK;
+}
+
+static mm_status read_lp(const struct onnx_attributes *a, void *params, mm_error *err) {
+    MMI_TRY(read_window(a, 18, 18, params, err));
+    return read_global_lp(a, params, err);
 }
 
 static mm_status infer_shape(struct onnx_inference *x, mm_error *err) {
@@ -339,19 +361,32 @@ static mm_status run_global_lp(const struct onnx_call *call, mm_error *err) {
     return run_channels(call, &reduce_power);
 }
 
-#define POOL(NAME, OUTPUTS, READ, INFER, RUN)                                                      \
-    const struct onnx_operator mmi_onnx_op_##NAME = {.name = #NAME,                                \
-                                                     .min_inputs = 1,                              \
-                                                     .max_inputs = 1,                              \
-                                                     .min_outputs = 1,                             \
-                                                     .max_outputs = OUTPUTS,                       \
-                                                     .params_bytes = sizeof(struct onnx_pool),     \
-                                                     .read = READ,                                 \
-                                                     .infer = INFER,                               \
-                                                     .run = RUN};
-POOL(MaxPool, 2, read, infer_max, run_max)
-POOL(AveragePool, 1, read, infer, run_average)
-POOL(LpPool, 1, read, infer, run_lp)
-POOL(GlobalMaxPool, 1, read_global, infer_global, run_global_max)
-POOL(GlobalAveragePool, 1, read_global, infer_global, run_global_average)
-POOL(GlobalLpPool, 1, read_global, infer_global, run_global_lp)
+/* The indices of maxima. */
+static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    if (output == 1) {
+        *fact = (struct onnx_fact){.dtype = MM_I64, .rank = mmi_onnx_fact(l, 0).rank};
+    }
+}
+
+#define POOL(NAME, OUTPUTS, READ, INFER, RUN, SIZE, ...)                                           \
+    const struct onnx_operator mmi_onnx_op_##NAME = {                                              \
+        .name = #NAME,                                                                             \
+        .min_inputs = 1,                                                                           \
+        .max_inputs = 1,                                                                           \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = OUTPUTS,                                                                    \
+        .params_bytes = sizeof(struct onnx_pool),                                                  \
+        .read = READ,                                                                              \
+        .infer = INFER,                                                                            \
+        .run = RUN,                                                                                \
+        .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, SIZE, 0},                                       \
+        .learn = learn,                                                                            \
+        .kernels = {[ONNX_CPU] = __VA_ARGS__}};
+POOL(MaxPool, 2, read_max, infer_max, run_max, ONNX_SIZE_ALIKE, mmi_onnx_cpu_MaxPool)
+POOL(AveragePool, 1, read_average, infer, run_average, ONNX_SIZE_ALIKE, mmi_onnx_cpu_AveragePool)
+POOL(LpPool, 1, read_lp, infer, run_lp, ONNX_SIZE_ALIKE, NULL)
+POOL(GlobalMaxPool, 1, NULL, infer_global, run_global_max, ONNX_SIZE_REDUCES,
+     mmi_onnx_cpu_GlobalMaxPool)
+POOL(GlobalAveragePool, 1, NULL, infer_global, run_global_average, ONNX_SIZE_REDUCES,
+     mmi_onnx_cpu_GlobalAveragePool)
+POOL(GlobalLpPool, 1, read_global_lp, infer_global, run_global_lp, ONNX_SIZE_REDUCES, NULL)

@@ -19,14 +19,24 @@ struct reduction {
 
 /* ---- Shapes ---------------------------------------------------------------------------------- */
 
-static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
-    struct onnx_reduce *reduce = params;
+/* ReduceSum has its axes as an input from opset 13 on, the others from 18 on. */
+static mm_status read(const struct onnx_attributes *a, int64_t input_since,
+                      struct onnx_reduce *reduce, mm_error *err) {
     int64_t keepdims, noop;
     MMI_TRY(mmi_onnx_read_int(a, "keepdims", 1, &keepdims, err));
-    MMI_TRY(mmi_onnx_read_int(a, "noop_with_empty_axes", 0, &noop, err));
+    MMI_TRY(
+        mmi_onnx_read_int(mmi_onnx_since(a, input_since), "noop_with_empty_axes", 0, &noop, err));
     reduce->keepdims = keepdims != 0;
     reduce->noop_with_empty_axes = noop != 0;
     return MM_OK;
+}
+
+static mm_status read_sum(const struct onnx_attributes *a, void *params, mm_error *err) {
+    return read(a, 13, params, err);
+}
+
+static mm_status read_other(const struct onnx_attributes *a, void *params, mm_error *err) {
+    return read(a, 18, params, err);
 }
 
 /* The axes to reduce, as bits; `axes` has been checked. */
@@ -268,7 +278,16 @@ static void run(const struct onnx_call *call, const struct reduction *reduction)
     }
 }
 
-#define REDUCE(name_, types, ...)                                                                  \
+/* All axes, one, or as many as input 1 has; none of them if the axes stay. */
+static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    const struct onnx_reduce *reduce = l->node->params;
+    int32_t rank = mmi_onnx_fact(l, 0).rank;
+    bool one = mmi_onnx_fact_length(l, 1) == 1 && rank > 0;
+    (void)output;
+    fact->rank = reduce->keepdims ? rank : one ? rank - 1 : -1;
+}
+
+#define REDUCE(name_, read_, types, kernel, ...)                                                   \
     static mm_status infer_##name_(struct onnx_inference *x, mm_error *err) {                      \
         return infer(x, types, err);                                                               \
     }                                                                                              \
@@ -286,18 +305,29 @@ static void run(const struct onnx_call *call, const struct reduction *reduction)
         .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct onnx_reduce),                                                \
         .shaping_inputs = 1u << 1,                                                                 \
-        .read = read,                                                                              \
+        .read = read_,                                                                             \
         .infer = infer_##name_,                                                                    \
         .run = run_##name_,                                                                        \
+        .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_REDUCES, 0},                       \
+        .learn = learn,                                                                            \
+        .kernels = {[ONNX_CPU] = kernel},                                                          \
     };
 
-REDUCE(ReduceSum, ONNX_REALS, &mmi_onnx_reducer_sum, ZERO, AS_IT_IS, false, false)
-REDUCE(ReduceMean, ONNX_REALS, &mmi_onnx_reducer_sum, ZERO, MEAN, true, false)
-REDUCE(ReduceProd, ONNX_REALS, &mmi_onnx_reducer_product, ONE, AS_IT_IS, false, false)
-REDUCE(ReduceMax, ONNX_REALS | ONNX_BOOL, &mmi_onnx_reducer_max, TYPE_MIN, AS_IT_IS, false, false)
-REDUCE(ReduceMin, ONNX_REALS | ONNX_BOOL, &mmi_onnx_reducer_min, TYPE_MAX, AS_IT_IS, false, false)
-REDUCE(ReduceL1, ONNX_REALS, &mmi_onnx_reducer_abs, ZERO, AS_IT_IS, false, false)
-REDUCE(ReduceL2, ONNX_REALS, &mmi_onnx_reducer_squares, ZERO, ROOT, true, false)
-REDUCE(ReduceSumSquare, ONNX_REALS, &mmi_onnx_reducer_squares, ZERO, AS_IT_IS, false, false)
-REDUCE(ReduceLogSum, ONNX_REALS, &mmi_onnx_reducer_sum, ZERO, LOGARITHM, true, false)
-REDUCE(ReduceLogSumExp, ONNX_REALS, &mmi_onnx_reducer_exp, ZERO, LOGARITHM, true, true)
+REDUCE(ReduceSum, read_sum, ONNX_REALS, mmi_onnx_cpu_ReduceSum, &mmi_onnx_reducer_sum, ZERO,
+       AS_IT_IS, false, false)
+REDUCE(ReduceMean, read_other, ONNX_REALS, mmi_onnx_cpu_ReduceMean, &mmi_onnx_reducer_sum, ZERO,
+       MEAN, true, false)
+REDUCE(ReduceProd, read_other, ONNX_REALS, NULL, &mmi_onnx_reducer_product, ONE, AS_IT_IS, false,
+       false)
+REDUCE(ReduceMax, read_other, ONNX_REALS | ONNX_BOOL, mmi_onnx_cpu_ReduceMax, &mmi_onnx_reducer_max,
+       TYPE_MIN, AS_IT_IS, false, false)
+REDUCE(ReduceMin, read_other, ONNX_REALS | ONNX_BOOL, NULL, &mmi_onnx_reducer_min, TYPE_MAX,
+       AS_IT_IS, false, false)
+REDUCE(ReduceL1, read_other, ONNX_REALS, NULL, &mmi_onnx_reducer_abs, ZERO, AS_IT_IS, false, false)
+REDUCE(ReduceL2, read_other, ONNX_REALS, NULL, &mmi_onnx_reducer_squares, ZERO, ROOT, true, false)
+REDUCE(ReduceSumSquare, read_other, ONNX_REALS, NULL, &mmi_onnx_reducer_squares, ZERO, AS_IT_IS,
+       false, false)
+REDUCE(ReduceLogSum, read_other, ONNX_REALS, NULL, &mmi_onnx_reducer_sum, ZERO, LOGARITHM, true,
+       false)
+REDUCE(ReduceLogSumExp, read_other, ONNX_REALS, NULL, &mmi_onnx_reducer_exp, ZERO, LOGARITHM, true,
+       true)

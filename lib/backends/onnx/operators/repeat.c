@@ -64,6 +64,14 @@ static mm_status run_repeat(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
+static void learn_expand(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    struct onnx_fact input = mmi_onnx_fact(l, 0);
+    int32_t axes = (int32_t)mmi_onnx_fact_length(l, 1);
+    (void)output;
+    fact->rank = axes < 0 || input.rank < 0 ? -1 : axes > input.rank ? axes : input.rank;
+    fact->last = input.last > 1 ? input.last : 0;
+}
+
 const struct onnx_operator mmi_onnx_op_Expand = {
     .name = "Expand",
     .min_inputs = 2,
@@ -73,6 +81,8 @@ const struct onnx_operator mmi_onnx_op_Expand = {
     .shaping_inputs = 1u << 1,
     .infer = infer_expand,
     .run = run_repeat,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_SPREADS, 0},
+    .learn = learn_expand,
 };
 
 const struct onnx_operator mmi_onnx_op_Tile = {
@@ -84,4 +94,5 @@ const struct onnx_operator mmi_onnx_op_Tile = {
     .shaping_inputs = 1u << 1,
     .infer = infer_tile,
     .run = run_repeat,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_SPREADS, 0},
 };

@@ -22,15 +22,20 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     struct onnx_resize *resize = params;
     int64_t antialias, exclude_outside;
     MMI_TRY(mmi_onnx_read_choice(a, "mode", modes, &resize->mode, err));
-    MMI_TRY(mmi_onnx_read_choice(a, "coordinate_transformation_mode", coordinates,
-                                 &resize->coordinates, err));
-    MMI_TRY(mmi_onnx_read_choice(a, "nearest_mode", nearest, &resize->nearest, err));
-    MMI_TRY(mmi_onnx_read_choice(a, "keep_aspect_ratio_policy", policies, &resize->policy, err));
-    MMI_TRY(mmi_onnx_read_int(a, "antialias", 0, &antialias, err));
-    MMI_TRY(mmi_onnx_read_int(a, "exclude_outside", 0, &exclude_outside, err));
-    MMI_TRY(mmi_onnx_read_float(a, "cubic_coeff_a", -0.75f, &resize->cubic_a, err));
-    MMI_TRY(mmi_onnx_read_float(a, "extrapolation_value", 0, &resize->extrapolation, err));
-    MMI_TRY(mmi_onnx_read_ints(a, "axes", MM_MAX_RANK, resize->axes, &resize->axis_count, err));
+    MMI_TRY(mmi_onnx_read_choice(mmi_onnx_since(a, 11), "coordinate_transformation_mode",
+                                 coordinates, &resize->coordinates, err));
+    MMI_TRY(mmi_onnx_read_choice(mmi_onnx_since(a, 11), "nearest_mode", nearest, &resize->nearest,
+                                 err));
+    MMI_TRY(mmi_onnx_read_choice(mmi_onnx_since(a, 18), "keep_aspect_ratio_policy", policies,
+                                 &resize->policy, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 18), "antialias", 0, &antialias, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 11), "exclude_outside", 0, &exclude_outside, err));
+    MMI_TRY(
+        mmi_onnx_read_float(mmi_onnx_since(a, 11), "cubic_coeff_a", -0.75f, &resize->cubic_a, err));
+    MMI_TRY(mmi_onnx_read_float(mmi_onnx_since(a, 11), "extrapolation_value", 0,
+                                &resize->extrapolation, err));
+    MMI_TRY(mmi_onnx_read_ints(mmi_onnx_since(a, 18), "axes", MM_MAX_RANK, resize->axes,
+                               &resize->axis_count, err));
     resize->antialias = antialias != 0;
     resize->exclude_outside = exclude_outside != 0;
     if (a->opset < 11) {
@@ -215,14 +220,16 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_Resize = {.name = "Resize",
-                                                 .min_inputs = 1,
-                                                 .max_inputs = 4,
-                                                 .min_outputs = 1,
-                                                 .max_outputs = 1,
-                                                 .params_bytes = sizeof(struct onnx_resize),
-                                                 .shaping_inputs = 1u << ONNX_RESIZE_SCALES |
-                                                                   1u << ONNX_RESIZE_SIZES,
-                                                 .read = read,
-                                                 .infer = infer,
-                                                 .run = run};
+const struct onnx_operator mmi_onnx_op_Resize = {
+    .name = "Resize",
+    .min_inputs = 1,
+    .max_inputs = 4,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .params_bytes = sizeof(struct onnx_resize),
+    .shaping_inputs = 1u << ONNX_RESIZE_SCALES | 1u << ONNX_RESIZE_SIZES,
+    .read = read,
+    .infer = infer,
+    .run = run,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_Resize}};

@@ -81,11 +81,9 @@ static mm_status read_functions(const struct onnx_attributes *a, const int32_t *
 static mm_status read(const struct onnx_attributes *a, const int32_t *usual, uint32_t count,
                       struct onnx_rnn *rnn, mm_error *err) {
     static const char *const directions[] = {"forward", "reverse", "bidirectional", NULL};
-    int64_t layout, linear_first, coupled;
+    int64_t layout;
     MMI_TRY(mmi_onnx_read_choice(a, "direction", directions, &rnn->direction, err));
-    MMI_TRY(mmi_onnx_read_int(a, "layout", 0, &layout, err));
-    MMI_TRY(mmi_onnx_read_int(a, "linear_before_reset", 0, &linear_first, err));
-    MMI_TRY(mmi_onnx_read_int(a, "input_forget", 0, &coupled, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 14), "layout", 0, &layout, err));
     MMI_TRY(mmi_onnx_read_int(a, "hidden_size", 0, &rnn->hidden, err));
     MMI_TRY(mmi_onnx_read_float(a, "clip", INFINITY, &rnn->clip, err));
     if (!(rnn->clip >= 0)) {
@@ -93,8 +91,6 @@ static mm_status read(const struct onnx_attributes *a, const int32_t *usual, uin
                         (double)rnn->clip);
     }
     rnn->batch_first = layout != 0;
-    rnn->linear_first = linear_first != 0;
-    rnn->coupled = coupled != 0;
     return read_functions(a, usual, count, rnn, err);
 }
 
@@ -105,11 +101,17 @@ static mm_status read_rnn(const struct onnx_attributes *a, void *params, mm_erro
 
 static mm_status read_gru(const struct onnx_attributes *a, void *params, mm_error *err) {
     static const int32_t usual[] = {ONNX_RNN_SIGMOID, ONNX_RNN_TANH};
+    int64_t linear_first;
+    MMI_TRY(mmi_onnx_read_int(a, "linear_before_reset", 0, &linear_first, err));
+    ((struct onnx_rnn *)params)->linear_first = linear_first != 0;
     return read(a, usual, 2, params, err);
 }
 
 static mm_status read_lstm(const struct onnx_attributes *a, void *params, mm_error *err) {
     static const int32_t usual[] = {ONNX_RNN_SIGMOID, ONNX_RNN_TANH, ONNX_RNN_TANH};
+    int64_t coupled;
+    MMI_TRY(mmi_onnx_read_int(a, "input_forget", 0, &coupled, err));
+    ((struct onnx_rnn *)params)->coupled = coupled != 0;
     return read(a, usual, 3, params, err);
 }
 
@@ -230,16 +232,27 @@ static mm_status infer_lstm(struct onnx_inference *x, mm_error *err) {
 
 /* ---- Operators ------------------------------------------------------------------------------- */
 
-#define LAYER(NAME, INPUTS, OUTPUTS, SUFFIX)                                                       \
-    const struct onnx_operator mmi_onnx_op_##NAME = {.name = #NAME,                                \
-                                                     .min_inputs = 3,                              \
-                                                     .max_inputs = INPUTS,                         \
-                                                     .min_outputs = 0,                             \
-                                                     .max_outputs = OUTPUTS,                       \
-                                                     .params_bytes = sizeof(struct onnx_rnn),      \
-                                                     .read = read_##SUFFIX,                        \
-                                                     .infer = infer_##SUFFIX,                      \
-                                                     .run = mmi_onnx_run_##SUFFIX};
-LAYER(RNN, 6, 2, rnn)
-LAYER(GRU, 6, 2, gru)
-LAYER(LSTM, 8, 3, lstm)
+/* Y, and what is left at the end; the last axis of R is that of all of them. */
+static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    fact->rank = output == 0 ? 4 : 3;
+    fact->last = mmi_onnx_fact(l, ONNX_RNN_R).last;
+}
+
+#define LAYER(NAME, INPUTS, OUTPUTS, SUFFIX, ...)                                                  \
+    const struct onnx_operator mmi_onnx_op_##NAME = {                                              \
+        .name = #NAME,                                                                             \
+        .min_inputs = 3,                                                                           \
+        .max_inputs = INPUTS,                                                                      \
+        .min_outputs = 0,                                                                          \
+        .max_outputs = OUTPUTS,                                                                    \
+        .params_bytes = sizeof(struct onnx_rnn),                                                   \
+        .read = read_##SUFFIX,                                                                     \
+        .infer = infer_##SUFFIX,                                                                   \
+        .run = mmi_onnx_run_##SUFFIX,                                                              \
+        .weight_inputs = ~1u,                                                                      \
+        .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 1},                         \
+        .learn = learn,                                                                            \
+        .kernels = {[ONNX_CPU] = __VA_ARGS__}};
+LAYER(RNN, 6, 2, rnn, NULL)
+LAYER(GRU, 6, 2, gru, NULL)
+LAYER(LSTM, 8, 3, lstm, mmi_onnx_cpu_LSTM)

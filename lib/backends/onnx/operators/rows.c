@@ -78,6 +78,7 @@ const struct onnx_operator mmi_onnx_op_Trilu = {
     .read = read_trilu,
     .infer = infer_trilu,
     .run = run_trilu,
+    .facts = ONNX_FACTS_LIKE_0,
 };
 
 /* ---- ReverseSequence ------------------------------------------------------------------------- */
@@ -157,4 +158,5 @@ const struct onnx_operator mmi_onnx_op_ReverseSequence = {
     .read = read_reverse_sequence,
     .infer = infer_reverse_sequence,
     .run = run_reverse_sequence,
+    .facts = ONNX_FACTS_LIKE_0,
 };

@@ -86,11 +86,16 @@ struct scatter {
     uint32_t reserved;
 };
 
-static mm_status read_scatter(const struct onnx_attributes *a, void *params, mm_error *err) {
+static mm_status read_scatter_nd(const struct onnx_attributes *a, void *params, mm_error *err) {
     static const char *const reductions[] = {"none", "add", "mul", "min", "max", NULL};
     struct scatter *scatter = params;
-    MMI_TRY(mmi_onnx_read_int(a, "axis", 0, &scatter->axis, err));
-    return mmi_onnx_read_choice(a, "reduction", reductions, &scatter->reduction, err);
+    return mmi_onnx_read_choice(mmi_onnx_since(a, 16), "reduction", reductions, &scatter->reduction,
+                                err);
+}
+
+static mm_status read_scatter(const struct onnx_attributes *a, void *params, mm_error *err) {
+    MMI_TRY(mmi_onnx_read_int(a, "axis", 0, &((struct scatter *)params)->axis, err));
+    return read_scatter_nd(a, params, err);
 }
 
 /* Inputs: data, indices, updates of the shape that is wanted. */
@@ -177,6 +182,7 @@ const struct onnx_operator mmi_onnx_op_ScatterElements = {
     .read = read_scatter,
     .infer = infer_scatter_elements,
     .run = run_scatter_elements,
+    .facts = ONNX_FACTS_LIKE_0,
 };
 
 /* ---- ScatterND ------------------------------------------------------------------------------- */
@@ -221,7 +227,8 @@ const struct onnx_operator mmi_onnx_op_ScatterND = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct scatter),
-    .read = read_scatter,
+    .read = read_scatter_nd,
     .infer = infer_scatter_nd,
     .run = run_scatter_nd,
+    .facts = ONNX_FACTS_LIKE_0,
 };

@@ -20,8 +20,8 @@ struct shape {
 
 static mm_status read_shape(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct shape *shape = params;
-    MMI_TRY(mmi_onnx_read_int(a, "start", 0, &shape->start, err));
-    return mmi_onnx_read_int(a, "end", INT64_MAX, &shape->end, err);
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 15), "start", 0, &shape->start, err));
+    return mmi_onnx_read_int(mmi_onnx_since(a, 15), "end", INT64_MAX, &shape->end, err);
 }
 
 static int64_t clamp_axis(int64_t axis, int64_t rank) {
@@ -59,6 +59,7 @@ const struct onnx_operator mmi_onnx_op_Shape = {
     .read = read_shape,
     .infer = infer_shape,
     .run = run_shape,
+    .facts = {MM_I64, ONNX_RANK_IS_1, ONNX_SIZE_REDUCES, 0},
 };
 
 static mm_status infer_size(struct onnx_inference *x, mm_error *err) {
@@ -82,6 +83,7 @@ const struct onnx_operator mmi_onnx_op_Size = {
     .max_outputs = 1,
     .infer = infer_size,
     .run = run_size,
+    .facts = {MM_I64, ONNX_RANK_IS_0, ONNX_SIZE_REDUCES, 0},
 };
 
 /* ---- ConstantOfShape ------------------------------------------------------------------------- */
@@ -105,7 +107,7 @@ static mm_status read_constant_of_shape(const struct onnx_attributes *a, void *p
     }
     constant->dtype = value->tensor->dtype;
     uint32_t width = mmi_onnx_element_bytes(constant->dtype);
-    if (width == 0) {
+    if (width == 0 || constant->dtype == MM_STRING) { /* a string is no plain data */
         return mmi_fail(err, MM_UNSUPPORTED, "attribute value is %s, which it cannot repeat",
                         mm_dtype_text(constant->dtype));
     }
@@ -128,6 +130,14 @@ static mm_status run_constant_of_shape(const struct onnx_call *call, mm_error *e
     return MM_OK;
 }
 
+static void learn_constant_of_shape(const struct onnx_learning *l, uint32_t output,
+                                    struct onnx_fact *fact) {
+    const struct constant_of_shape *constant = l->node->params;
+    (void)output;
+    fact->dtype = constant->dtype;
+    fact->rank = (int32_t)mmi_onnx_fact_length(l, 0);
+}
+
 const struct onnx_operator mmi_onnx_op_ConstantOfShape = {
     .name = "ConstantOfShape",
     .min_inputs = 1,
@@ -139,6 +149,8 @@ const struct onnx_operator mmi_onnx_op_ConstantOfShape = {
     .read = read_constant_of_shape,
     .infer = infer_constant_of_shape,
     .run = run_constant_of_shape,
+    .facts = {ONNX_DTYPE_UNKNOWN, ONNX_RANK_UNKNOWN, ONNX_SIZE_SPREADS, 0},
+    .learn = learn_constant_of_shape,
 };
 
 /* ---- Range ----------------------------------------------------------------------------------- */
@@ -215,6 +227,14 @@ static mm_status run_range(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
+/* In which type small floats are added up: in f64, always. */
+static mm_status read_range(const struct onnx_attributes *a, void *params, mm_error *err) {
+    (void)params;
+    (void)err;
+    mmi_onnx_attribute(mmi_onnx_since(a, 27), "stash_type");
+    return MM_OK;
+}
+
 const struct onnx_operator mmi_onnx_op_Range = {
     .name = "Range",
     .min_inputs = 3,
@@ -222,8 +242,10 @@ const struct onnx_operator mmi_onnx_op_Range = {
     .min_outputs = 1,
     .max_outputs = 1,
     .shaping_inputs = 1u << 0 | 1u << 1 | 1u << 2,
+    .read = read_range,
     .infer = infer_range,
     .run = run_range,
+    .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_IS_1, ONNX_SIZE_SPREADS, 0},
 };
 
 /* ---- EyeLike --------------------------------------------------------------------------------- */
@@ -301,6 +323,14 @@ static mm_status run_eye_like(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
+static void learn_eye_like(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    const struct eye_like *eye = l->node->params;
+    (void)output;
+    if (eye->dtype > 0 && eye->dtype <= MM_I2) {
+        fact->dtype = (int32_t)eye->dtype;
+    }
+}
+
 const struct onnx_operator mmi_onnx_op_EyeLike = {
     .name = "EyeLike",
     .min_inputs = 1,
@@ -311,4 +341,6 @@ const struct onnx_operator mmi_onnx_op_EyeLike = {
     .read = read_eye_like,
     .infer = infer_eye_like,
     .run = run_eye_like,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_eye_like,
 };

@@ -115,6 +115,7 @@ const struct onnx_operator mmi_onnx_op_Slice = {
     .shaping_inputs = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4,
     .infer = infer_slice,
     .run = run_slice,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };
 
 /* ---- Split ----------------------------------------------------------------------------------- */
@@ -127,7 +128,7 @@ struct parts {
 static mm_status read_split(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct parts *parts = params;
     MMI_TRY(mmi_onnx_read_int(a, "axis", 0, &parts->axis, err));
-    return mmi_onnx_read_int(a, "num_outputs", 0, &parts->count, err);
+    return mmi_onnx_read_int(mmi_onnx_since(a, 18), "num_outputs", 0, &parts->count, err);
 }
 
 /* The length of output i. The parts are of one length, the last perhaps shorter, unless input 1
@@ -228,6 +229,7 @@ const struct onnx_operator mmi_onnx_op_Split = {
     .read = read_split,
     .infer = infer_split,
     .run = run_split,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 1},
 };
 
 /* ---- Concat ---------------------------------------------------------------------------------- */
@@ -310,4 +312,5 @@ const struct onnx_operator mmi_onnx_op_Concat = {
     .read = read_concat,
     .infer = infer_concat,
     .run = run_concat,
+    .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };

@@ -186,7 +186,7 @@ static mm_status run_hardmax(const struct onnx_call *call, mm_error *err) {
 
 /* ---- The operators --------------------------------------------------------------------------- */
 
-#define SOFTMAX(name_, infer_, run_)                                                               \
+#define SOFTMAX(name_, infer_, run_, kernel_)                                                      \
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
         .flags = ONNX_OP_IN_PLACE,                                                                 \
@@ -198,7 +198,9 @@ static mm_status run_hardmax(const struct onnx_call *call, mm_error *err) {
         .read = read,                                                                              \
         .infer = infer_,                                                                           \
         .run = run_,                                                                               \
+        .facts = ONNX_FACTS_LIKE_0,                                                                \
+        .kernels = {[ONNX_CPU] = kernel_},                                                         \
     };
-SOFTMAX(Softmax, infer_softmax, run_softmax)
-SOFTMAX(LogSoftmax, infer_softmax, run_log_softmax)
-SOFTMAX(Hardmax, infer_hardmax, run_hardmax)
+SOFTMAX(Softmax, infer_softmax, run_softmax, mmi_onnx_cpu_Softmax)
+SOFTMAX(LogSoftmax, infer_softmax, run_log_softmax, NULL)
+SOFTMAX(Hardmax, infer_hardmax, run_hardmax, NULL)

@@ -73,6 +73,7 @@ const struct onnx_operator mmi_onnx_op_Transpose = {
     .read = read_transpose,
     .infer = infer_transpose,
     .run = run_transpose,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };
 
 /* ---- DepthToSpace, SpaceToDepth -------------------------------------------------------------- */
@@ -84,15 +85,21 @@ struct blocks {
 };
 
 static mm_status read_blocks(const struct onnx_attributes *a, void *params, mm_error *err) {
-    static const char *const modes[] = {"DCR", "CRD", NULL};
     struct blocks *blocks = params;
-    MMI_TRY(mmi_onnx_read_choice(a, "mode", modes, &blocks->column_row_depth, err));
     MMI_TRY(mmi_onnx_read_int(a, "blocksize", 0, &blocks->size, err));
     if (blocks->size < 1 || blocks->size > INT16_MAX) {
         return mmi_fail(err, MM_INVALID_MODEL, "attribute blocksize is %" PRId64 ", 1 to %d wanted",
                         blocks->size, INT16_MAX);
     }
     return MM_OK;
+}
+
+static mm_status read_depth(const struct onnx_attributes *a, void *params, mm_error *err) {
+    static const char *const modes[] = {"DCR", "CRD", NULL};
+    struct blocks *blocks = params;
+    MMI_TRY(
+        mmi_onnx_read_choice(mmi_onnx_since(a, 11), "mode", modes, &blocks->column_row_depth, err));
+    return read_blocks(a, params, err);
 }
 
 /* An axis that is cut into blocks. */
@@ -207,9 +214,10 @@ const struct onnx_operator mmi_onnx_op_DepthToSpace = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct blocks),
-    .read = read_blocks,
+    .read = read_depth,
     .infer = infer_depth_to_space,
     .run = run_depth_to_space,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };
 
 const struct onnx_operator mmi_onnx_op_SpaceToDepth = {
@@ -222,4 +230,5 @@ const struct onnx_operator mmi_onnx_op_SpaceToDepth = {
     .read = read_blocks,
     .infer = infer_space_to_depth,
     .run = run_space_to_depth,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };

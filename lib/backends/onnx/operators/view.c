@@ -3,6 +3,7 @@
 /* The same elements in the same order under another shape: Reshape, Flatten, Squeeze, Unsqueeze,
  * Identity; and Dropout, which does nothing more outside of training. */
 
+#include <backends/onnx/operators/execution.h>
 #include <backends/onnx/operators/move.h>
 #include <backends/onnx/operators/movement.h>
 #include <base/checked.h>
@@ -36,7 +37,7 @@ static mm_status set_view(struct onnx_inference *x, uint32_t rank, const int64_t
 
 static mm_status read_reshape(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_reshape *reshape = params;
-    return mmi_onnx_read_int(a, "allowzero", 0, &reshape->allowzero, err);
+    return mmi_onnx_read_int(mmi_onnx_since(a, 14), "allowzero", 0, &reshape->allowzero, err);
 }
 
 /* The length of the axis that is -1: what the others leave of `elements`. */
@@ -82,6 +83,11 @@ static mm_status infer_reshape(struct onnx_inference *x, mm_error *err) {
     return set_view(x, shape.count, shape.at, err);
 }
 
+static void learn_reshape(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    (void)output;
+    fact->rank = (int32_t)mmi_onnx_fact_length(l, 1);
+}
+
 const struct onnx_operator mmi_onnx_op_Reshape = {
     .name = "Reshape",
     .flags = ONNX_OP_VIEW,
@@ -94,6 +100,8 @@ const struct onnx_operator mmi_onnx_op_Reshape = {
     .read = read_reshape,
     .infer = infer_reshape,
     .run = run_view,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_reshape,
 };
 
 /* ---- Flatten --------------------------------------------------------------------------------- */
@@ -130,6 +138,7 @@ const struct onnx_operator mmi_onnx_op_Flatten = {
     .read = read_flatten,
     .infer = infer_flatten,
     .run = run_view,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_IS_2, ONNX_SIZE_ALIKE, 0},
 };
 
 /* ---- Squeeze, Unsqueeze ---------------------------------------------------------------------- */
@@ -171,6 +180,12 @@ static mm_status infer_squeeze(struct onnx_inference *x, mm_error *err) {
     return set_view(x, rank, shape, err);
 }
 
+static void learn_squeeze(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    int64_t axes = mmi_onnx_fact_length(l, 1), rank = mmi_onnx_fact(l, 0).rank;
+    (void)output;
+    fact->rank = axes > 0 && rank >= axes ? (int32_t)(rank - axes) : -1;
+}
+
 const struct onnx_operator mmi_onnx_op_Squeeze = {
     .name = "Squeeze",
     .flags = ONNX_OP_VIEW,
@@ -181,6 +196,8 @@ const struct onnx_operator mmi_onnx_op_Squeeze = {
     .shaping_inputs = 1u << 1,
     .infer = infer_squeeze,
     .run = run_view,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_squeeze,
 };
 
 static mm_status infer_unsqueeze(struct onnx_inference *x, mm_error *err) {
@@ -199,6 +216,13 @@ static mm_status infer_unsqueeze(struct onnx_inference *x, mm_error *err) {
     return set_view(x, (uint32_t)rank, shape, err);
 }
 
+static void learn_unsqueeze(const struct onnx_learning *l, uint32_t output,
+                            struct onnx_fact *fact) {
+    int64_t axes = mmi_onnx_fact_length(l, 1), rank = mmi_onnx_fact(l, 0).rank;
+    (void)output;
+    fact->rank = axes > 0 && axes <= MM_MAX_RANK && rank >= 0 ? (int32_t)(rank + axes) : -1;
+}
+
 const struct onnx_operator mmi_onnx_op_Unsqueeze = {
     .name = "Unsqueeze",
     .flags = ONNX_OP_VIEW,
@@ -209,6 +233,8 @@ const struct onnx_operator mmi_onnx_op_Unsqueeze = {
     .shaping_inputs = 1u << 1,
     .infer = infer_unsqueeze,
     .run = run_view,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_unsqueeze,
 };
 
 /* ---- Identity, Dropout ----------------------------------------------------------------------- */
@@ -217,8 +243,15 @@ static mm_status infer_identity(struct onnx_inference *x, mm_error *err) {
     return set_view(x, x->inputs[0].rank, x->inputs[0].shape, err);
 }
 
+static mm_status execute_identity(struct onnx_execution *x, mm_error *err) {
+    (void)err;
+    x->outputs[0] = mmi_onnx_share_value(&x->inputs[0]);
+    return MM_OK;
+}
+
 const struct onnx_operator mmi_onnx_op_Identity = {
     .name = "Identity",
+    .execute = execute_identity,
     .flags = ONNX_OP_VIEW,
     .min_inputs = 1,
     .max_inputs = 1,
@@ -226,6 +259,7 @@ const struct onnx_operator mmi_onnx_op_Identity = {
     .max_outputs = 1,
     .infer = infer_identity,
     .run = run_view,
+    .facts = ONNX_FACTS_LIKE_0,
 };
 
 static mm_status infer_dropout(struct onnx_inference *x, mm_error *err) {
@@ -262,6 +296,13 @@ static mm_status run_dropout(const struct onnx_call *call, mm_error *err) {
     return run_view(call, err);
 }
 
+static void learn_dropout(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    if (output == 1) {
+        *fact = mmi_onnx_fact(l, 0);
+        fact->dtype = MM_BOOL;
+    }
+}
+
 /* No view because of the mask, which must be written. */
 const struct onnx_operator mmi_onnx_op_Dropout = {
     .name = "Dropout",
@@ -272,4 +313,6 @@ const struct onnx_operator mmi_onnx_op_Dropout = {
     .max_outputs = 2,
     .infer = infer_dropout,
     .run = run_dropout,
+    .facts = ONNX_FACTS_LIKE_0,
+    .learn = learn_dropout,
 };

@@ -38,25 +38,23 @@ mm_status mmi_onnx_read_axes(const struct onnx_attributes *a,
     return MM_OK;
 }
 
-mm_status mmi_onnx_read_window(const struct onnx_attributes *a, struct onnx_window *window,
-                               mm_error *err) {
+mm_status mmi_onnx_read_window(const struct onnx_attributes *a, int64_t dilations_since,
+                               struct onnx_window *window, mm_error *err) {
     static const char *const auto_pads[] = {"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", NULL};
     static const struct onnx_axes_attribute kernel = {"kernel_shape", 1, 1};
     static const struct onnx_axes_attribute strides = {"strides", 1, 1};
     static const struct onnx_axes_attribute dilations = {"dilations", 1, 1};
     static const struct onnx_axes_attribute pads = {"pads", 2, 0};
     int64_t both[2 * ONNX_SPACE] = {0};
-    int64_t ceil_mode;
     for (uint32_t i = 0; i < ONNX_SPACE; i++) {
         window->strides[i] = window->dilations[i] = 1;
     }
     MMI_TRY(mmi_onnx_read_choice(a, "auto_pad", auto_pads, &window->auto_pad, err));
-    MMI_TRY(mmi_onnx_read_int(a, "ceil_mode", 0, &ceil_mode, err));
     MMI_TRY(mmi_onnx_read_axes(a, &kernel, window, window->kernel, err));
     MMI_TRY(mmi_onnx_read_axes(a, &strides, window, window->strides, err));
-    MMI_TRY(mmi_onnx_read_axes(a, &dilations, window, window->dilations, err));
+    MMI_TRY(mmi_onnx_read_axes(mmi_onnx_since(a, dilations_since), &dilations, window,
+                               window->dilations, err));
     MMI_TRY(mmi_onnx_read_axes(a, &pads, window, both, err));
-    window->ceil_mode = ceil_mode != 0;
     for (uint32_t i = 0; i < window->axes && window->auto_pad == ONNX_PAD_NOTSET; i++) {
         window->begin[i] = both[i];
         window->end[i] = both[window->axes + i];

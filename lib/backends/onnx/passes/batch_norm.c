@@ -10,7 +10,7 @@ bool mmi_onnx_batch_norm_affine(const struct onnx_model *model, const struct onn
                                 uint64_t channels, double *scale, double *shift) {
     const struct onnx_batch_norm *params = node->params;
     const float *data[4];
-    bool fits = mmi_onnx_is(node, "BatchNormalization") && node->input_count == 5;
+    bool fits = node->op == &mmi_onnx_op_BatchNormalization && node->input_count == 5;
     for (uint32_t i = 0; i < 4 && fits; i++) {
         const struct onnx_tensor *constant = mmi_onnx_f32(model, node->inputs[i + 1]);
         fits = constant && constant->elements == channels;
@@ -40,9 +40,9 @@ static uint32_t add_factor(struct onnx_model *model, const double *numbers, uint
     return value;
 }
 
-static struct onnx_node *add_node(struct onnx_model *model, const char *type, uint32_t x,
-                                  uint32_t factor) {
-    struct onnx_node *node = mmi_onnx_new_node(model, mmi_onnx_find_operator("", type), 2, 1);
+static struct onnx_node *add_node(struct onnx_model *model, const struct onnx_operator *op,
+                                  uint32_t x, uint32_t factor) {
+    struct onnx_node *node = mmi_onnx_new_node(model, op, 2, 1);
     if (!node || factor == ONNX_NO_VALUE) {
         return NULL;
     }
@@ -72,9 +72,10 @@ static mm_status decompose(struct onnx_rewrite *rewrite, const struct onnx_node 
         return MM_OK;
     }
     uint32_t product = mmi_onnx_add_value(model, "");
-    to[0] =
-        add_node(model, "Mul", norm->inputs[0], add_factor(model, scale, channels, (uint32_t)rank));
-    to[1] = add_node(model, "Add", product, add_factor(model, shift, channels, (uint32_t)rank));
+    to[0] = add_node(model, &mmi_onnx_op_Mul, norm->inputs[0],
+                     add_factor(model, scale, channels, (uint32_t)rank));
+    to[1] = add_node(model, &mmi_onnx_op_Add, product,
+                     add_factor(model, shift, channels, (uint32_t)rank));
     if (!to[0] || !to[1] || product == ONNX_NO_VALUE) {
         return mmi_onnx_no_room(err);
     }
@@ -87,7 +88,7 @@ static mm_status decompose(struct onnx_rewrite *rewrite, const struct onnx_node 
 static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, mm_error *err) {
     uint32_t norms = 0, count = 0;
     for (uint32_t i = 0; i < graph->node_count; i++) {
-        norms += mmi_onnx_is(graph->nodes[i], "BatchNormalization");
+        norms += graph->nodes[i]->op == &mmi_onnx_op_BatchNormalization;
     }
     if (norms == 0) {
         return MM_OK;
@@ -99,7 +100,7 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
     }
     for (uint32_t i = 0; i < graph->node_count; i++) {
         bool done = false;
-        if (mmi_onnx_is(graph->nodes[i], "BatchNormalization")) {
+        if (graph->nodes[i]->op == &mmi_onnx_op_BatchNormalization) {
             MMI_TRY(decompose(rewrite, graph->nodes[i], nodes + count, &done, err));
         }
         if (done) {

@@ -66,21 +66,26 @@ static bool casts_nothing(const struct onnx_rewrite *rewrite, const struct onnx_
     return rewrite->facts[node->inputs[0]].dtype == cast->to;
 }
 
+/* Of one input these are that input. */
+static bool joins(const struct onnx_operator *op) {
+    return op == &mmi_onnx_op_Concat || op == &mmi_onnx_op_Max || op == &mmi_onnx_op_Mean ||
+           op == &mmi_onnx_op_Min || op == &mmi_onnx_op_Sum;
+}
+
 /* Its output 0 is its input 0, for every shape. */
 static bool changes_nothing(const struct onnx_rewrite *rewrite, const struct onnx_node *node) {
-    static const char *const joins[] = {"Concat", "Max", "Mean", "Min", "Sum", NULL};
     const struct onnx_model *model = rewrite->model;
-    return mmi_onnx_is(node, "Identity") ||
-           (mmi_onnx_is_any(node, joins) && node->input_count == 1) ||
-           (mmi_onnx_is(node, "Dropout") && drops_nothing(rewrite, node)) ||
-           (mmi_onnx_is(node, "Cast") && casts_nothing(rewrite, node)) ||
-           (mmi_onnx_is(node, "Transpose") && transposes_nothing(node)) ||
-           (mmi_onnx_is(node, "Reshape") && reshapes_nothing(rewrite, node)) ||
-           (mmi_onnx_is(node, "Slice") && slices_nothing(model, node)) ||
-           (mmi_onnx_is(node, "Pad") && all_are(mmi_onnx_constant(model, node, 1), 0)) ||
-           (mmi_onnx_is(node, "Mul") && is_neutral(rewrite, node, 1)) ||
-           (mmi_onnx_is(node, "Div") && is_neutral(rewrite, node, 1)) ||
-           (mmi_onnx_is(node, "Sub") && is_neutral(rewrite, node, 0));
+    const struct onnx_operator *op = node->op;
+    return op == &mmi_onnx_op_Identity || (joins(op) && node->input_count == 1) ||
+           (op == &mmi_onnx_op_Dropout && drops_nothing(rewrite, node)) ||
+           (op == &mmi_onnx_op_Cast && casts_nothing(rewrite, node)) ||
+           (op == &mmi_onnx_op_Transpose && transposes_nothing(node)) ||
+           (op == &mmi_onnx_op_Reshape && reshapes_nothing(rewrite, node)) ||
+           (op == &mmi_onnx_op_Slice && slices_nothing(model, node)) ||
+           (op == &mmi_onnx_op_Pad && all_are(mmi_onnx_constant(model, node, 1), 0)) ||
+           (op == &mmi_onnx_op_Mul && is_neutral(rewrite, node, 1)) ||
+           (op == &mmi_onnx_op_Div && is_neutral(rewrite, node, 1)) ||
+           (op == &mmi_onnx_op_Sub && is_neutral(rewrite, node, 0));
 }
 
 static mm_status skip_nodes(struct onnx_rewrite *rewrite, struct onnx_graph *graph, mm_error *err) {
@@ -127,8 +132,8 @@ static void keep_needed(bool *needed, struct onnx_graph *graph) {
         if (!trim_outputs(needed, node)) {
             continue;
         }
-        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-            keep_needed(needed, node->branches[b]);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            keep_needed(needed, node->graphs[b]);
         }
         need(needed, node->inputs, node->input_count);
         graph->nodes[--first] = node;
@@ -154,8 +159,8 @@ static void renumber_graph(const uint32_t *numbers, struct onnx_graph *graph) {
         struct onnx_node *node = graph->nodes[i];
         renumber(numbers, node->inputs, node->input_count);
         renumber(numbers, node->outputs, node->output_count);
-        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-            renumber_graph(numbers, node->branches[b]);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            renumber_graph(numbers, node->graphs[b]);
         }
     }
 }

@@ -33,9 +33,9 @@ static bool read_weights(const struct onnx_model *model, struct layer *layer) {
 /* Conv [M, C / group, ...], ConvTranspose [C, M / group, ...], Linear [K, N]. */
 static bool read_layer(const struct onnx_rewrite *rewrite, struct onnx_node *node,
                        struct layer *layer) {
-    bool conv = mmi_onnx_is(node, "Conv"), linear = mmi_onnx_is(node, "Linear");
+    bool conv = node->op == &mmi_onnx_op_Conv, linear = node->op == &mmi_onnx_op_Linear;
     *layer = (struct layer){.node = node};
-    if (!(conv || linear || mmi_onnx_is(node, "ConvTranspose")) ||
+    if (!(conv || linear || node->op == &mmi_onnx_op_ConvTranspose) ||
         !read_weights(rewrite->model, layer)) {
         return false;
     }
@@ -93,16 +93,16 @@ static bool fold_arithmetic(const struct onnx_rewrite *rewrite, const struct lay
     if (!constant || !read_operand(layer, constant, operand)) {
         return false;
     }
-    if (mmi_onnx_is(user, "Add")) {
+    if (user->op == &mmi_onnx_op_Add) {
         compose(layer, affine, NULL, operand);
         return true;
     }
-    if (mmi_onnx_is(user, "Mul")) {
+    if (user->op == &mmi_onnx_op_Mul) {
         compose(layer, affine, operand, NULL);
         return true;
     }
-    bool sub = mmi_onnx_is(user, "Sub");
-    if (left || !(sub || mmi_onnx_is(user, "Div"))) {
+    bool sub = user->op == &mmi_onnx_op_Sub;
+    if (left || !(sub || user->op == &mmi_onnx_op_Div)) {
         return false;
     }
     for (uint64_t i = 0; i < layer->channels; i++) {
@@ -126,8 +126,9 @@ static bool fold_batch_norm(const struct onnx_rewrite *rewrite, const struct lay
 
 static bool fold(const struct onnx_rewrite *rewrite, const struct layer *layer,
                  const struct onnx_node *user, struct affine *affine) {
-    return mmi_onnx_is(user, "BatchNormalization") ? fold_batch_norm(rewrite, layer, user, affine)
-                                                   : fold_arithmetic(rewrite, layer, user, affine);
+    return user->op == &mmi_onnx_op_BatchNormalization
+               ? fold_batch_norm(rewrite, layer, user, affine)
+               : fold_arithmetic(rewrite, layer, user, affine);
 }
 
 /* ---- New weights ----------------------------------------------------------------------------- */

@@ -42,20 +42,18 @@ static bool append(const struct folding *f, struct list *list, struct onnx_node 
 
 /* Backwards: the inputs of a node that makes a weight are weights too. */
 static void mark_weights(const struct folding *f, const struct onnx_graph *graph) {
-    static const char *const types[] = {"Conv", "ConvTranspose",      "Gemm", "MatMul", "LSTM",
-                                        "GRU",  "BatchNormalization", "RNN",  NULL};
     for (uint32_t i = graph->node_count; i-- > 0;) {
         const struct onnx_node *node = graph->nodes[i];
-        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-            mark_weights(f, node->branches[b]);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            mark_weights(f, node->graphs[b]);
         }
         bool all = false;
         for (uint32_t j = 0; j < node->output_count; j++) {
             all |= node->outputs[j] != ONNX_NO_VALUE && f->weights[node->outputs[j]];
         }
-        bool some = mmi_onnx_is_any(node, types);
         for (uint32_t j = 0; j < node->input_count; j++) {
-            if (node->inputs[j] != ONNX_NO_VALUE && (all || (some && j > 0))) {
+            if (node->inputs[j] != ONNX_NO_VALUE &&
+                (all || (j < 32 && node->op->weight_inputs >> j & 1))) {
                 f->weights[node->inputs[j]] = true;
             }
         }
@@ -130,8 +128,7 @@ static mm_status keep(const struct folding *f, const struct onnx_node *node,
 static mm_status fold_node(struct folding *f, const struct onnx_node *node, bool *folded,
                            mm_error *err) {
     *folded = false;
-    if (node->op->flags & ONNX_OP_CONTROL || node->output_count == 0 ||
-        !knows_inputs(f->model, node)) {
+    if (!node->op->infer || node->output_count == 0 || !knows_inputs(f->model, node)) {
         return MM_OK;
     }
     struct onnx_inference x = {.params = node->params,
@@ -176,14 +173,13 @@ static mm_status fold_or_append(struct folding *f, struct onnx_node *node, struc
 /* Replaces the If by the nodes of the branch that is taken. */
 static mm_status unfold_if(struct folding *f, const struct onnx_node *node, bool condition,
                            struct list *list, mm_error *err) {
-    const struct onnx_graph *branch = node->branches[condition ? 0 : 1];
+    const struct onnx_graph *branch = node->graphs[condition ? 0 : 1];
     MMI_TRY(fold_nodes(f, branch, list, err));
     for (uint32_t i = 0; i < node->output_count && i < branch->output_count; i++) {
         if (node->outputs[i] == ONNX_NO_VALUE) {
             continue;
         }
-        struct onnx_node *same =
-            mmi_onnx_new_node(f->model, mmi_onnx_find_operator("", "Identity"), 1, 1);
+        struct onnx_node *same = mmi_onnx_new_node(f->model, &mmi_onnx_op_Identity, 1, 1);
         if (!same) {
             return mmi_onnx_no_room(err);
         }
@@ -194,14 +190,15 @@ static mm_status unfold_if(struct folding *f, const struct onnx_node *node, bool
     return MM_OK;
 }
 
-static mm_status fold_if(struct folding *f, struct onnx_node *node, struct list *list,
-                         mm_error *err) {
-    const struct onnx_tensor *condition = mmi_onnx_constant(f->model, node, 0);
+static mm_status fold_graphs(struct folding *f, struct onnx_node *node, struct list *list,
+                             mm_error *err) {
+    bool control = node->op->flags & ONNX_OP_CONTROL;
+    const struct onnx_tensor *condition = control ? mmi_onnx_constant(f->model, node, 0) : NULL;
     if (condition && condition->dtype == MM_BOOL && condition->elements == 1) {
         return unfold_if(f, node, mmi_onnx_int_at(condition, 0) != 0, list, err);
     }
-    for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-        MMI_TRY(fold_graph(f, node->branches[b], err));
+    for (uint32_t b = 0; b < node->graph_count; b++) {
+        MMI_TRY(fold_graph(f, node->graphs[b], err));
     }
     return append(f, list, node) ? MM_OK : mmi_onnx_no_room(err);
 }
@@ -211,8 +208,8 @@ static mm_status fold_nodes(struct folding *f, const struct onnx_graph *graph, s
     for (uint32_t i = 0; i < graph->node_count; i++) {
         struct onnx_node *node = graph->nodes[i];
         MMI_TRY(mmi_onnx_check_cancelled(f->context, err));
-        MMI_TRY(node->branches[0] ? fold_if(f, node, list, err)
-                                  : fold_or_append(f, node, list, err));
+        MMI_TRY(node->graph_count > 0 ? fold_graphs(f, node, list, err)
+                                      : fold_or_append(f, node, list, err));
     }
     return MM_OK;
 }

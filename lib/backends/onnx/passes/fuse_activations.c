@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <backends/onnx/operators/conv.h>
-#include <backends/onnx/operators/matmul.h>
+#include <backends/onnx/operators/activation.h>
 #include <backends/onnx/passes/program.h>
 
 #include <math.h>
@@ -14,39 +13,39 @@ static bool same(float a, float b) {
     return fabsf(a - b) <= 1e-6F;
 }
 
+static bool is_with_number(const struct onnx_instruction *code, uint8_t function) {
+    return code->function == function && code->operands == ONNX_A_X;
+}
+
 /* The first instruction, or two; *at: how many. */
 static bool read_first(const struct onnx_program *program, struct onnx_activation *activation,
                        uint32_t *at) {
-    static const int32_t kinds[ONNX_INSTRUCTIONS] = {
-        [ONNX_I_RELU] = ONNX_ACT_RELU,       [ONNX_I_CLIP] = ONNX_ACT_CLIP,
-        [ONNX_I_SIGMOID] = ONNX_ACT_SIGMOID, [ONNX_I_HARD_SIGMOID] = ONNX_ACT_HARD_SIGMOID,
-        [ONNX_I_TANH] = ONNX_ACT_TANH,       [ONNX_I_LEAKY_RELU] = ONNX_ACT_LEAKY_RELU,
-    };
     const struct onnx_instruction *code = program->code;
     *at = 1;
     *activation = (struct onnx_activation){
-        .kind = kinds[code[0].kind], .a = code[0].x, .b = code[0].y, .scale = 1};
+        .function = code[0].function, .a = code[0].x, .b = code[0].y, .scale = 1};
     /* clip(x + t, 0, h) is h times a hard sigmoid of slope 1 / h. */
-    bool shifted = program->count > 1 && code[0].kind == ONNX_I_ADD_X &&
-                   code[1].kind == ONNX_I_CLIP && code[1].x == 0 && isnormal(code[1].y) &&
+    bool shifted = program->count > 1 && is_with_number(&code[0], ONNX_F_Add) &&
+                   code[1].function == ONNX_F_Clip && code[1].x == 0 && isnormal(code[1].y) &&
                    code[1].y > 0;
     if (shifted) {
         *at = 2;
-        activation->kind = ONNX_ACT_HARD_SIGMOID;
+        activation->function = ONNX_F_HardSigmoid;
         activation->a = 1 / code[1].y;
         activation->b = code[0].x / code[1].y;
         activation->scale = code[1].y;
     }
-    return activation->kind != ONNX_ACT_NONE;
+    return mmi_onnx_of_one(activation->function);
 }
 
-/* x * sigmoid(x) is SiLU, x * hard_sigmoid(x) is HardSwish. */
+/* x * sigmoid(x) is Swish, x * hard_sigmoid(x) is HardSwish. */
 static bool multiply_by_input(struct onnx_activation *activation) {
-    bool sigmoid = activation->kind == ONNX_ACT_SIGMOID;
-    if (activation->shift != 0 || !(sigmoid || activation->kind == ONNX_ACT_HARD_SIGMOID)) {
+    bool sigmoid = activation->function == ONNX_F_Sigmoid;
+    if (activation->shift != 0 || !(sigmoid || activation->function == ONNX_F_HardSigmoid)) {
         return false;
     }
-    activation->kind = sigmoid ? ONNX_ACT_SILU : ONNX_ACT_HARD_SWISH;
+    activation->a = sigmoid ? 1 : activation->a;
+    activation->function = sigmoid ? ONNX_F_Swish : ONNX_F_HardSwish;
     return true;
 }
 
@@ -60,13 +59,13 @@ static bool read_activation(const struct onnx_program *program,
     for (; at < program->count; at++) {
         const struct onnx_instruction *code = &program->code[at];
         uint32_t before = at; /* register of the previous result: input 0 is in register 0 */
-        if (code->kind == ONNX_I_MUL_X && code->a == before && code->x != 0) {
+        if (is_with_number(code, ONNX_F_Mul) && code->a == before && code->x != 0) {
             activation->scale *= code->x;
             activation->shift *= code->x;
-        } else if (code->kind == ONNX_I_ADD_X && code->a == before) {
+        } else if (is_with_number(code, ONNX_F_Add) && code->a == before) {
             activation->shift += code->x;
-        } else if (!(code->kind == ONNX_I_MUL && code->a == 0 && code->b == before &&
-                     multiply_by_input(activation))) {
+        } else if (!(code->function == ONNX_F_Mul && mmi_onnx_reads_b(code) && code->a == 0 &&
+                     code->b == before && multiply_by_input(activation))) {
             return false;
         }
     }
@@ -183,16 +182,12 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
     (void)err;
     for (uint32_t i = 0; i < graph->node_count; i++) {
         struct onnx_node *node = graph->nodes[i];
-        struct onnx_activation *activation = NULL;
-        if (mmi_onnx_removed(node)) {
+        if (mmi_onnx_removed(node) || !(node->op->flags & ONNX_OP_ACTIVATES)) {
             continue;
         }
-        if (mmi_onnx_is(node, "Conv") || mmi_onnx_is(node, "ConvTranspose")) {
-            activation = &((struct onnx_conv *)node->params)->activation;
-        } else if (mmi_onnx_is(node, "Linear")) {
-            activation = &((struct onnx_linear *)node->params)->activation;
-        }
-        if (activation && activation->kind == ONNX_ACT_NONE && node->outputs[0] != ONNX_NO_VALUE &&
+        void *at = (uint8_t *)node->params + node->op->activation_at;
+        struct onnx_activation *activation = at;
+        if (activation->function == ONNX_F_NONE && node->outputs[0] != ONNX_NO_VALUE &&
             rewrite->facts[node->outputs[0]].dtype == MM_F32) {
             fuse_epilogue(rewrite, node, activation);
         }

@@ -97,7 +97,7 @@ static mm_status replace(struct cluster *c, struct onnx_graph *graph, mm_error *
     struct onnx_emitter *emitter = &c->emitter;
     const struct onnx_node *last = c->nodes[c->count - 1];
     struct onnx_node *fused =
-        mmi_onnx_own_node(c->rewrite->model, "Fused", last, emitter->program.inputs);
+        mmi_onnx_own_node(c->rewrite->model, &mmi_onnx_op_Fused, last, emitter->program.inputs);
     if (!fused) {
         return mmi_onnx_no_room(err);
     }

@@ -21,16 +21,16 @@ struct match {
     uint32_t count;
 };
 
-/* Adds the node that makes `value` to the match. NULL: it is not of this type, or has not exactly
- * `uses` uses. */
-static struct onnx_node *take_maker(struct match *m, uint32_t value, const char *type,
+/* Adds the node that makes `value` to the match. NULL: it is of another operator, or has not
+ * exactly `uses` uses. */
+static struct onnx_node *take_maker(struct match *m, uint32_t value, const struct onnx_operator *op,
                                     uint32_t uses) {
     if (value == ONNX_NO_VALUE) {
         return NULL;
     }
     const struct onnx_use *use = &m->rewrite->uses.of[value];
     if (!use->maker || use->graph != m->graph || use->count != uses ||
-        use->maker->input_count < 1 || !mmi_onnx_is(use->maker, type)) {
+        use->maker->input_count < 1 || use->maker->op != op) {
         return NULL;
     }
     m->nodes[m->count++] = use->maker;
@@ -46,7 +46,7 @@ static bool is_number(const struct match *m, uint32_t value, float *number) {
 
 /* `value` is the mean over the last axis, with keepdims, of the returned value. */
 static uint32_t mean_of(struct match *m, uint32_t value) {
-    const struct onnx_node *node = take_maker(m, value, "ReduceMean", 1);
+    const struct onnx_node *node = take_maker(m, value, &mmi_onnx_op_ReduceMean, 1);
     const struct onnx_tensor *axes = node ? mmi_onnx_constant(m->rewrite->model, node, 1) : NULL;
     if (!axes || axes->elements != 1 || axes->dtype != MM_I64 || node->inputs[0] == ONNX_NO_VALUE ||
         !((const struct onnx_reduce *)node->params)->keepdims) {
@@ -59,23 +59,23 @@ static uint32_t mean_of(struct match *m, uint32_t value) {
 /* `squares` are the squares of `d`, and d = x - mean(x). */
 static bool match_squares(struct match *m, uint32_t d, uint32_t squares) {
     float power;
-    const struct onnx_node *square = take_maker(m, squares, "Pow", 1);
+    const struct onnx_node *square = take_maker(m, squares, &mmi_onnx_op_Pow, 1);
     uint32_t uses = square ? 2 : 3; /* of d: Pow once, Mul twice, and Div once */
-    square = square ? square : take_maker(m, squares, "Mul", 1);
+    square = square ? square : take_maker(m, squares, &mmi_onnx_op_Mul, 1);
     bool same = square && square->input_count == 2 && square->inputs[0] == d &&
                 (uses == 3 ? square->inputs[1] == d
                            : is_number(m, square->inputs[1], &power) && power == 2);
-    const struct onnx_node *sub = same ? take_maker(m, d, "Sub", uses) : NULL;
+    const struct onnx_node *sub = same ? take_maker(m, d, &mmi_onnx_op_Sub, uses) : NULL;
     m->x = sub && sub->input_count == 2 ? sub->inputs[0] : ONNX_NO_VALUE;
     return m->x != ONNX_NO_VALUE && mean_of(m, sub->inputs[1]) == m->x;
 }
 
 static bool match_quotient(struct match *m, struct onnx_node *div) {
-    if (!mmi_onnx_is(div, "Div") || div->input_count != 2 || div->inputs[0] == ONNX_NO_VALUE) {
+    if (div->op != &mmi_onnx_op_Div || div->input_count != 2 || div->inputs[0] == ONNX_NO_VALUE) {
         return false;
     }
-    const struct onnx_node *root = take_maker(m, div->inputs[1], "Sqrt", 1);
-    const struct onnx_node *sum = root ? take_maker(m, root->inputs[0], "Add", 1) : NULL;
+    const struct onnx_node *root = take_maker(m, div->inputs[1], &mmi_onnx_op_Sqrt, 1);
+    const struct onnx_node *sum = root ? take_maker(m, root->inputs[0], &mmi_onnx_op_Add, 1) : NULL;
     if (!sum || sum->input_count != 2) {
         return false;
     }
@@ -91,11 +91,11 @@ static bool match_quotient(struct match *m, struct onnx_node *div) {
     return true;
 }
 
-/* The next node, if it is `type` with a constant row: *row. */
-static bool match_row(struct match *m, const char *type, uint32_t *row) {
+/* The next node, if it is of `op` with a constant row: *row. */
+static bool match_row(struct match *m, const struct onnx_operator *op, uint32_t *row) {
     struct onnx_node *last = m->nodes[m->count - 1];
     struct onnx_node *user = mmi_onnx_only_user(&m->rewrite->uses, last->outputs[0]);
-    if (!user || !mmi_onnx_is(user, type) || user->input_count != 2) {
+    if (!user || user->op != op || user->input_count != 2) {
         return false;
     }
     uint32_t value = user->inputs[user->inputs[0] == last->outputs[0] ? 1 : 0];
@@ -112,8 +112,8 @@ static bool match_row(struct match *m, const char *type, uint32_t *row) {
 static mm_status replace(struct onnx_rewrite *rewrite, struct onnx_graph *graph,
                          const struct match *m, mm_error *err) {
     bool has_bias = m->bias != ONNX_NO_VALUE;
-    const struct onnx_operator *op = mmi_onnx_find_operator("", "LayerNormalization");
-    struct onnx_node *norm = mmi_onnx_new_node(rewrite->model, op, has_bias ? 3 : 2, 1);
+    struct onnx_node *norm =
+        mmi_onnx_new_node(rewrite->model, &mmi_onnx_op_LayerNormalization, has_bias ? 3 : 2, 1);
     if (!norm) {
         return mmi_onnx_no_room(err);
     }
@@ -137,8 +137,8 @@ static mm_status replace(struct onnx_rewrite *rewrite, struct onnx_graph *graph,
 static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, mm_error *err) {
     for (uint32_t i = 0; i < graph->node_count; i++) {
         struct match m = {.rewrite = rewrite, .graph = graph, .bias = ONNX_NO_VALUE};
-        if (match_quotient(&m, graph->nodes[i]) && match_row(&m, "Mul", &m.scale)) {
-            match_row(&m, "Add", &m.bias);
+        if (match_quotient(&m, graph->nodes[i]) && match_row(&m, &mmi_onnx_op_Mul, &m.scale)) {
+            match_row(&m, &mmi_onnx_op_Add, &m.bias);
             MMI_TRY(replace(rewrite, graph, &m, err));
         }
     }

@@ -25,8 +25,8 @@ static bool is_row(const struct product *p) {
 static bool read_product(const struct onnx_model *model, const struct onnx_node *node,
                          struct product *p) {
     *p = (struct product){.alpha = 1, .beta = 1};
-    bool gemm = mmi_onnx_is(node, "Gemm");
-    if ((!gemm && !mmi_onnx_is(node, "MatMul")) || node->input_count < 2) {
+    bool gemm = node->op == &mmi_onnx_op_Gemm;
+    if ((!gemm && node->op != &mmi_onnx_op_MatMul) || node->input_count < 2) {
         return false;
     }
     p->weight = node->inputs[1];
@@ -86,7 +86,8 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
         if (!read_product(model, node, &p)) {
             continue;
         }
-        struct onnx_node *linear = mmi_onnx_own_node(model, "Linear", node, p.bias ? 3 : 2);
+        struct onnx_node *linear =
+            mmi_onnx_own_node(model, &mmi_onnx_op_Linear, node, p.bias ? 3 : 2);
         if (!linear) {
             return mmi_onnx_no_room(err);
         }

@@ -22,7 +22,7 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
     struct onnx_model *model = rewrite->model;
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const struct onnx_node *node = graph->nodes[i];
-        uint32_t value = mmi_onnx_is(node, "Linear") ? node->inputs[1] : ONNX_NO_VALUE;
+        uint32_t value = node->op == &mmi_onnx_op_Linear ? node->inputs[1] : ONNX_NO_VALUE;
         const struct onnx_tensor *matrix = mmi_onnx_f32(model, value);
         if (!matrix) {
             continue; /* another operator, or packed with an earlier one */
@@ -34,7 +34,7 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
         const struct onnx_use *use = &rewrite->uses.of[value];
         for (uint32_t j = 0; j < use->count; j++) {
             struct onnx_node *user = use->users[j].node;
-            if (user && mmi_onnx_is(user, "Linear") && user->inputs[1] == value) {
+            if (user && user->op == &mmi_onnx_op_Linear && user->inputs[1] == value) {
                 user->inputs[1] = panels;
             }
         }

@@ -1,54 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <backends/onnx/operators/elementwise.h>
 #include <backends/onnx/passes/program.h>
 
 #include <math.h>
 
-/* How an operator becomes instructions. */
-enum form {
-    ONE,  /* instruction(input) */
-    MANY, /* instruction(instruction(input 0, input 1), input 2) ..., with numbers where they are */
-    POWER,
-    LIMITS,     /* Clip */
-    PARAMETERS, /* x and y are the operator's */
-    SWISH       /* HardSwish */
-};
-
-static const struct translation {
-    const char *type;
-    uint8_t form, kind;
-} translations[] = {
-    {"Add", MANY, ONNX_I_ADD},
-    {"Sub", MANY, ONNX_I_SUB},
-    {"Mul", MANY, ONNX_I_MUL},
-    {"Div", MANY, ONNX_I_DIV},
-    {"Sum", MANY, ONNX_I_ADD},
-    {"Min", MANY, ONNX_I_MIN},
-    {"Max", MANY, ONNX_I_MAX},
-    {"Pow", POWER, ONNX_I_POW},
-    {"Clip", LIMITS, ONNX_I_CLIP},
-    {"HardSigmoid", PARAMETERS, ONNX_I_HARD_SIGMOID},
-    {"LeakyRelu", PARAMETERS, ONNX_I_LEAKY_RELU},
-    {"HardSwish", SWISH, ONNX_I_HARD_SIGMOID},
-    {"Relu", ONE, ONNX_I_RELU},
-    {"Neg", ONE, ONNX_I_NEG},
-    {"Abs", ONE, ONNX_I_ABS},
-    {"Sqrt", ONE, ONNX_I_SQRT},
-    {"Reciprocal", ONE, ONNX_I_RECIPROCAL},
-    {"Exp", ONE, ONNX_I_EXP},
-    {"Log", ONE, ONNX_I_LOG},
-    {"Tanh", ONE, ONNX_I_TANH},
-    {"Sigmoid", ONE, ONNX_I_SIGMOID},
-    {"Erf", ONE, ONNX_I_ERF},
-};
-
-static const struct translation *translation_of(const struct onnx_node *node) {
-    for (size_t i = 0; i < sizeof(translations) / sizeof(translations[0]); i++) {
-        if (mmi_onnx_is(node, translations[i].type)) {
-            return &translations[i];
-        }
+/* The elementwise form of a node; .form ONNX_FORM_NONE: there is none. */
+static struct onnx_elementwise form_of(const struct onnx_node *node) {
+    struct onnx_elementwise form = node->op->elementwise;
+    if (node->op->elementwise_by) {
+        node->op->elementwise_by(node->params, &form);
     }
-    return NULL;
+    return form;
 }
 
 /* A constant of one element. */
@@ -59,18 +20,22 @@ static bool is_number(const struct onnx_rewrite *rewrite, uint32_t value, float 
     return single;
 }
 
-/* The inputs that are parameters rather than operands: these must be numbers, or left out. */
-static uint32_t operands_of(const struct translation *translation, const struct onnx_node *node) {
-    return translation->form == MANY || translation->form == POWER ? node->input_count : 1;
+/* The inputs behind these are parameters rather than operands: they must be numbers, or left
+ * out. */
+static uint32_t operands_of(const struct onnx_elementwise *form, const struct onnx_node *node) {
+    return form->form == ONNX_FORM_ONE || form->form == ONNX_FORM_LIMITS ? 1 : node->input_count;
 }
 
 bool mmi_onnx_is_elementwise(const struct onnx_rewrite *rewrite, const struct onnx_node *node) {
-    const struct translation *translation = translation_of(node);
-    if (!translation || node->output_count != 1 || node->outputs[0] == ONNX_NO_VALUE ||
-        node->input_count == 0) {
+    if (mmi_onnx_removed(node)) {
         return false;
     }
-    uint32_t operands = operands_of(translation, node);
+    struct onnx_elementwise form = form_of(node);
+    if (form.form == ONNX_FORM_NONE || node->output_count != 1 ||
+        node->outputs[0] == ONNX_NO_VALUE || node->input_count == 0) {
+        return false;
+    }
+    uint32_t operands = operands_of(&form, node);
     for (uint32_t i = 0; i < node->input_count; i++) {
         uint32_t value = node->inputs[i];
         float ignored;
@@ -135,115 +100,120 @@ static struct operand add(struct onnx_emitter *e, struct onnx_instruction instru
     return (struct operand){.at = (uint8_t)(MADE + e->program.count++), .fits = true};
 }
 
-static struct operand add_number(struct onnx_emitter *e, int kind, struct operand a, float x,
-                                 float y) {
-    return add(e, (struct onnx_instruction){.kind = (uint8_t)kind, .a = a.at, .x = x, .y = y});
+/* A function of one. */
+static struct operand add_one(struct onnx_emitter *e, uint8_t function, struct operand of, float x,
+                              float y) {
+    return add(e, (struct onnx_instruction){.function = function, .a = of.at, .x = x, .y = y});
 }
 
-static struct operand add_pair(struct onnx_emitter *e, int kind, struct operand a,
+/* A function of a register and a number. */
+static struct operand add_number(struct onnx_emitter *e, uint8_t function, uint8_t operands,
+                                 struct operand of, float x) {
+    return add(e, (struct onnx_instruction){
+                      .function = function, .operands = operands, .a = of.at, .x = x});
+}
+
+static bool commutes(uint8_t function) {
+    return function == ONNX_F_Add || function == ONNX_F_Mul || function == ONNX_F_Min ||
+           function == ONNX_F_Max;
+}
+
+static struct operand add_pair(struct onnx_emitter *e, uint8_t function, struct operand a,
                                struct operand b) {
-    bool ordered = kind == ONNX_I_SUB || kind == ONNX_I_DIV || kind == ONNX_I_POW;
-    if (!ordered && b.at < a.at) { /* the same program, whichever way it was written */
+    if (commutes(function) && b.at < a.at) { /* the same program, whichever way it was written */
         struct operand swapped = a;
         a = b;
         b = swapped;
     }
-    return add(e, (struct onnx_instruction){.kind = (uint8_t)kind, .a = a.at, .b = b.at});
+    return add(e, (struct onnx_instruction){.function = function, .a = a.at, .b = b.at});
 }
 
-/* A register and a number behind it. */
-static struct operand with_number(struct onnx_emitter *e, int kind, struct operand a, float x) {
-    switch (kind) {
-    case ONNX_I_ADD:
-        return add_number(e, ONNX_I_ADD_X, a, x, 0);
-    case ONNX_I_SUB:
-        return add_number(e, ONNX_I_ADD_X, a, -x, 0);
-    case ONNX_I_MUL:
-        return x == 1 ? a : add_number(e, ONNX_I_MUL_X, a, x, 0);
-    case ONNX_I_DIV:
-        return x == 1 ? a : add_number(e, ONNX_I_MUL_X, a, 1 / x, 0);
-    case ONNX_I_MIN:
-        return add_number(e, ONNX_I_CLIP, a, -INFINITY, x);
+/* A register and a number behind it. A quotient by a number is a product with its inverse where
+ * that is a sound number, too. */
+static struct operand with_number(struct onnx_emitter *e, uint8_t function, struct operand a,
+                                  float x) {
+    switch (function) {
+    case ONNX_F_Sub:
+        return add_number(e, ONNX_F_Add, ONNX_A_X, a, -x);
+    case ONNX_F_Mul:
+        return x == 1 ? a : add_number(e, ONNX_F_Mul, ONNX_A_X, a, x);
+    case ONNX_F_Div:
+        return x == 1                           ? a
+               : isnormal(x) && isnormal(1 / x) ? add_number(e, ONNX_F_Mul, ONNX_A_X, a, 1 / x)
+                                                : add_number(e, ONNX_F_Div, ONNX_A_X, a, x);
+    case ONNX_F_Min:
+        return isnan(x) ? add_number(e, function, ONNX_A_X, a, x)
+                        : add_one(e, ONNX_F_Clip, a, -INFINITY, x);
+    case ONNX_F_Max:
+        return isnan(x) ? add_number(e, function, ONNX_A_X, a, x)
+                        : add_one(e, ONNX_F_Clip, a, x, INFINITY);
+    case ONNX_F_PRelu:
+        return add_one(e, ONNX_F_LeakyRelu, a, x, 0);
     default:
-        return add_number(e, ONNX_I_CLIP, a, x, INFINITY);
+        return add_number(e, function, ONNX_A_X, a, x);
     }
 }
 
-/* A number before a register. */
-static struct operand after_number(struct onnx_emitter *e, int kind, float x, struct operand b) {
-    switch (kind) {
-    case ONNX_I_SUB:
-        return add_number(e, ONNX_I_X_SUB, b, x, 0);
-    case ONNX_I_DIV:
-        return add_number(e, ONNX_I_X_DIV, b, x, 0);
-    default:
-        return with_number(e, kind, b, x);
-    }
-}
-
-/* A quotient by a number is a product with its inverse where that is a sound number, too. */
-static bool divides_badly(int kind, float x) {
-    return kind == ONNX_I_DIV && !(isnormal(x) && isnormal(1 / x));
-}
-
-static struct operand emit_many(struct onnx_emitter *e, int kind, const struct onnx_node *node) {
+static struct operand emit_all(struct onnx_emitter *e, uint8_t function,
+                               const struct onnx_node *node) {
     struct operand a = operand_of(e, node->inputs[0]);
     for (uint32_t i = 1; i < node->input_count && a.fits; i++) {
         struct operand b = operand_of(e, node->inputs[i]);
         if (b.fits && (a.is_number && b.is_number)) {
             return no_room; /* worth no program */
         }
-        if (b.is_number && divides_badly(kind, b.number)) {
-            b = in_register(e, node->inputs[i]);
-        }
-        a = !b.fits       ? b
-            : b.is_number ? with_number(e, kind, a, b.number)
-            : a.is_number ? after_number(e, kind, a.number, b)
-                          : add_pair(e, kind, a, b);
+        a = !b.fits                             ? b
+            : b.is_number                       ? with_number(e, function, a, b.number)
+            : a.is_number && commutes(function) ? with_number(e, function, b, a.number)
+            : a.is_number                       ? add_number(e, function, ONNX_X_A, b, a.number)
+                                                : add_pair(e, function, a, b);
     }
     return a.is_number ? no_room : a;
 }
 
-static struct operand emit_power(struct onnx_emitter *e, const struct onnx_node *node) {
-    float power;
-    struct operand a = in_register(e, node->inputs[0]);
-    if (!a.fits || node->input_count < 2) {
-        return no_room;
-    }
-    if (!is_number(e->rewrite, node->inputs[1], &power)) {
-        struct operand b = in_register(e, node->inputs[1]);
-        return b.fits ? add_pair(e, ONNX_I_POW, a, b) : b;
-    }
-    return power == 1     ? a
-           : power == 2   ? add_pair(e, ONNX_I_MUL, a, a)
-           : power == 0.5 ? add_number(e, ONNX_I_SQRT, a, 0, 0)
-                          : add_number(e, ONNX_I_POW_X, a, power, 0);
+static struct operand emit_mean(struct onnx_emitter *e, const struct onnx_node *node) {
+    struct operand sum = emit_all(e, ONNX_F_Add, node);
+    return sum.fits ? add_number(e, ONNX_F_Div, ONNX_A_X, sum, (float)node->input_count) : sum;
 }
 
-/* What has one operand, in a register. */
-static struct operand emit_one(struct onnx_emitter *e, const struct translation *translation,
-                               const struct onnx_node *node) {
+static struct operand emit_power(struct onnx_emitter *e, const struct onnx_node *node) {
+    float power;
+    if (node->input_count < 2 || !is_number(e->rewrite, node->inputs[1], &power)) {
+        return emit_all(e, ONNX_F_Pow, node);
+    }
     struct operand a = in_register(e, node->inputs[0]);
-    float low = -INFINITY, high = INFINITY, number;
-    if (!a.fits) {
-        return a;
+    return !a.fits        ? a
+           : power == 1   ? a
+           : power == 2   ? add_pair(e, ONNX_F_Mul, a, a)
+           : power == 0.5 ? add_one(e, ONNX_F_PowHalf, a, 0, 0)
+                          : add_number(e, ONNX_F_Pow, ONNX_A_X, a, power);
+}
+
+static float limit_at(struct onnx_emitter *e, const struct onnx_node *node, uint32_t input,
+                      float fallback) {
+    float number;
+    bool given = input < node->input_count && is_number(e->rewrite, node->inputs[input], &number);
+    return given ? number : fallback;
+}
+
+static struct operand emit_node(struct onnx_emitter *e, const struct onnx_node *node) {
+    struct onnx_elementwise form = form_of(node);
+    switch (form.form) {
+    case ONNX_FORM_ALL:
+        return emit_all(e, form.function, node);
+    case ONNX_FORM_MEAN:
+        return emit_mean(e, node);
+    case ONNX_FORM_POWER:
+        return emit_power(e, node);
+    case ONNX_FORM_LIMITS:
+        form.a = limit_at(e, node, 1, -INFINITY);
+        form.b = limit_at(e, node, 2, INFINITY);
+        break;
+    default:
+        break;
     }
-    if (translation->form == LIMITS) {
-        low =
-            node->input_count > 1 && is_number(e->rewrite, node->inputs[1], &number) ? number : low;
-        high = node->input_count > 2 && is_number(e->rewrite, node->inputs[2], &number) ? number
-                                                                                        : high;
-        return add_number(e, ONNX_I_CLIP, a, low, high);
-    }
-    if (translation->form == PARAMETERS) {
-        const struct onnx_alpha *params = node->params;
-        return add_number(e, translation->kind, a, params->alpha, params->beta);
-    }
-    if (translation->form == SWISH) {
-        struct operand gate = add_number(e, ONNX_I_HARD_SIGMOID, a, 1.0F / 6, 0.5F);
-        return gate.fits ? add_pair(e, ONNX_I_MUL, a, gate) : gate;
-    }
-    return add_number(e, translation->kind, a, 0, 0);
+    struct operand a = in_register(e, node->inputs[0]);
+    return a.fits ? add_one(e, form.function, a, form.a, form.b) : a;
 }
 
 /* The result has no fewer axes than the numbers had. */
@@ -257,10 +227,7 @@ static void note_ranks(struct onnx_emitter *e, const struct onnx_node *node) {
 }
 
 bool mmi_onnx_emit(struct onnx_emitter *emitter, const struct onnx_node *node) {
-    const struct translation *translation = translation_of(node);
-    struct operand result = translation->form == MANY ? emit_many(emitter, translation->kind, node)
-                            : translation->form == POWER ? emit_power(emitter, node)
-                                                         : emit_one(emitter, translation, node);
+    struct operand result = emit_node(emitter, node);
     if (!result.fits || emitter->made_count == ONNX_PROGRAM_NODES) {
         return false;
     }

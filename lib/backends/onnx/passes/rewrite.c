@@ -2,8 +2,6 @@
 #include <backends/onnx/passes/rewrite.h>
 #include <base/status.h>
 
-#include <string.h>
-
 mm_status mmi_onnx_check_cancelled(const struct onnx_pass_context *context, mm_error *err) {
     if (context->cancelled && context->cancelled(context->cancelled_ctx)) {
         return mmi_fail(err, MM_CANCELLED, "onnx: nobody wants the model any more");
@@ -71,24 +69,12 @@ mm_status mmi_onnx_rewrite(struct onnx_model *model, const struct onnx_pass_cont
     return status;
 }
 
-bool mmi_onnx_is(const struct onnx_node *node, const char *type) {
-    return node->op && strcmp(node->op->name, type) == 0;
-}
-
-bool mmi_onnx_is_any(const struct onnx_node *node, const char *const *types) {
-    while (*types && !mmi_onnx_is(node, *types)) {
-        types++;
-    }
-    return *types != NULL;
-}
-
-struct onnx_node *mmi_onnx_own_node(struct onnx_model *model, const char *type,
+struct onnx_node *mmi_onnx_own_node(struct onnx_model *model, const struct onnx_operator *op,
                                     const struct onnx_node *like, uint32_t input_count) {
-    const struct onnx_operator *op = mmi_onnx_find_operator("mmi", type);
     struct onnx_node *node = mmi_onnx_new_node(model, op, input_count, 1);
     if (node) {
         node->name = like->name;
-        node->domain = "mmi";
+        node->domain = op->domain;
     }
     return node;
 }

@@ -42,11 +42,8 @@ static inline void mmi_onnx_remove(struct onnx_node *node) {
     node->op = NULL;
 }
 
-/* Is it an operator of this name: "Add"? */
-bool mmi_onnx_is(const struct onnx_node *node, const char *type);
-bool mmi_onnx_is_any(const struct onnx_node *node, const char *const *types); /* NULL ends them */
-/* An operator of our own, "domain" mmi. */
-struct onnx_node *mmi_onnx_own_node(struct onnx_model *model, const char *type,
+/* A node of an operator of our own, in place of `like`. */
+struct onnx_node *mmi_onnx_own_node(struct onnx_model *model, const struct onnx_operator *op,
                                     const struct onnx_node *like, uint32_t input_count);
 
 /* Its elements, if the value is a plain constant of f32; else NULL. */

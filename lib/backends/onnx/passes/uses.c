@@ -24,8 +24,8 @@ static void walk(struct onnx_uses *uses, struct onnx_graph *graph) {
         for (uint32_t j = 0; j < node->input_count; j++) {
             note(uses, node->inputs[j], (struct onnx_user){node, graph});
         }
-        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-            walk(uses, node->branches[b]);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            walk(uses, node->graphs[b]);
         }
         for (uint32_t j = 0; j < node->output_count; j++) {
             if (node->outputs[j] != ONNX_NO_VALUE) {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Raised whenever the bytes would mean something else; part of the layout's name too. */
-#define MAGIC UINT64_C(0x3130786e6e6f6d6d) /* "mmonnx01" */
+#define MAGIC UINT64_C(0x3230786e6e6f6d6d) /* "mmonnx02" */
 
 enum { VALUE_MADE = 0, VALUE_KNOWN = 1, VALUE_WEIGHT = 2 };
 
@@ -27,6 +27,18 @@ static void put_tensor(struct onnx_writer *w, const struct onnx_tensor *tensor) 
     put_shape(w, tensor->rank, tensor->shape);
 }
 
+static void put_elements(struct onnx_writer *w, const struct onnx_tensor *tensor) {
+    const struct onnx_string *strings = tensor->data;
+    if (tensor->dtype != MM_STRING) {
+        mmi_onnx_put_data(w, tensor->data, tensor->bytes);
+        return;
+    }
+    for (uint64_t i = 0; i < tensor->elements; i++) {
+        mmi_onnx_put_u64(w, strings[i].bytes);
+        mmi_onnx_put_data(w, strings[i].at, strings[i].bytes);
+    }
+}
+
 static void put_values(struct onnx_writer *w, const struct onnx_model *model,
                        const struct onnx_weights *weights) {
     mmi_onnx_put_u32(w, model->value_count);
@@ -41,7 +53,7 @@ static void put_values(struct onnx_writer *w, const struct onnx_model *model,
         if (weight) {
             mmi_onnx_put_u64(w, weights->offsets[i]);
         } else if (value->constant) {
-            mmi_onnx_put_data(w, value->constant->data, value->constant->bytes);
+            put_elements(w, value->constant);
         }
     }
 }
@@ -50,26 +62,6 @@ static void put_numbers(struct onnx_writer *w, const uint32_t *numbers, uint32_t
     mmi_onnx_put_u32(w, count);
     for (uint32_t i = 0; i < count; i++) {
         mmi_onnx_put_u32(w, numbers[i]);
-    }
-}
-
-static void put_graph(struct onnx_writer *w, const struct onnx_graph *graph) {
-    put_numbers(w, graph->inputs, graph->input_count);
-    put_numbers(w, graph->outputs, graph->output_count);
-    mmi_onnx_put_u32(w, graph->node_count);
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        const struct onnx_node *node = graph->nodes[i];
-        mmi_onnx_put_text(w, node->op->name);
-        mmi_onnx_put_text(w, node->domain);
-        mmi_onnx_put_text(w, node->name);
-        put_numbers(w, node->inputs, node->input_count);
-        put_numbers(w, node->outputs, node->output_count);
-        mmi_onnx_put_u32(w, node->op->params_bytes);
-        mmi_onnx_put_data(w, node->params, node->op->params_bytes);
-        mmi_onnx_put_u32(w, node->branches[0] ? 2 : 0);
-        for (uint32_t b = 0; b < 2 && node->branches[0]; b++) {
-            put_graph(w, node->branches[b]);
-        }
     }
 }
 
@@ -85,6 +77,27 @@ static void put_infos(struct onnx_writer *w, const mm_value_info *infos, uint32_
         for (int32_t axis = 0; axis < info->rank; axis++) {
             mmi_onnx_put_u64(w, (uint64_t)info->shape[axis]);
             mmi_onnx_put_text(w, info->axis_names[axis]);
+        }
+    }
+}
+
+static void put_graph(struct onnx_writer *w, const struct onnx_graph *graph) {
+    put_numbers(w, graph->inputs, graph->input_count);
+    put_numbers(w, graph->outputs, graph->output_count);
+    put_infos(w, graph->declared, graph->declared ? graph->output_count : 0);
+    mmi_onnx_put_u32(w, graph->node_count);
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        const struct onnx_node *node = graph->nodes[i];
+        mmi_onnx_put_text(w, node->op->name);
+        mmi_onnx_put_text(w, node->domain);
+        mmi_onnx_put_text(w, node->name);
+        put_numbers(w, node->inputs, node->input_count);
+        put_numbers(w, node->outputs, node->output_count);
+        mmi_onnx_put_u32(w, node->op->params_bytes);
+        mmi_onnx_put_data(w, node->params, node->op->params_bytes);
+        mmi_onnx_put_u32(w, node->graph_count);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            put_graph(w, node->graphs[b]);
         }
     }
 }
@@ -154,7 +167,24 @@ static struct onnx_tensor *get_tensor(struct reading *r) {
     return tensor;
 }
 
+/* Their text stays in the description's bytes. */
+static void get_strings(struct reading *r, struct onnx_tensor *tensor) {
+    bool fits = tensor->elements <= r->bytes.left / sizeof(uint64_t);
+    struct onnx_string *strings = fits ? take(r, tensor->elements, sizeof(*strings)) : NULL;
+    r->bytes.failed |= !fits;
+    for (uint64_t i = 0; i < tensor->elements && !r->bytes.failed; i++) {
+        strings[i].bytes = mmi_onnx_get_u64(&r->bytes);
+        strings[i].at = mmi_onnx_get_data(&r->bytes, strings[i].bytes);
+    }
+    tensor->data = strings;
+    tensor->known = 1;
+}
+
 static void get_known(struct reading *r, struct onnx_tensor *tensor) {
+    if (tensor->dtype == MM_STRING) {
+        get_strings(r, tensor);
+        return;
+    }
     const void *data = mmi_onnx_get_data(&r->bytes, tensor->bytes);
     void *copy = data ? took(r, mmi_onnx_take_data(r->arena, tensor->bytes)) : NULL;
     if (copy) {
@@ -178,8 +208,8 @@ static void get_values(struct reading *r) {
         value->constant = kind == VALUE_MADE ? NULL : get_tensor(r);
         if (kind == VALUE_WEIGHT && value->constant) {
             uint64_t offset = weights->offsets[i] = mmi_onnx_get_u64(&r->bytes);
-            r->bytes.failed |=
-                offset > weights->bytes || value->constant->bytes > weights->bytes - offset;
+            r->bytes.failed |= value->constant->dtype == MM_STRING || offset > weights->bytes ||
+                               value->constant->bytes > weights->bytes - offset;
         } else if (value->constant) {
             get_known(r, value->constant);
         }
@@ -198,7 +228,38 @@ static uint32_t *get_numbers(struct reading *r, uint32_t *count) {
     return numbers;
 }
 
+static mm_value_info *get_infos(struct reading *r, uint32_t *count) {
+    *count = mmi_onnx_get_count(&r->bytes, 5 * sizeof(uint32_t));
+    mm_value_info *infos = take(r, *count, sizeof(*infos));
+    for (uint32_t i = 0; infos && i < *count && !r->bytes.failed; i++) {
+        mm_value_info *info = &infos[i];
+        info->name = mmi_onnx_get_text(&r->bytes);
+        info->kind = (int32_t)mmi_onnx_get_u32(&r->bytes);
+        info->dtype = (int32_t)mmi_onnx_get_u32(&r->bytes);
+        info->flags = mmi_onnx_get_u32(&r->bytes);
+        info->rank = (int32_t)mmi_onnx_get_u32(&r->bytes);
+        r->bytes.failed |= info->rank > MM_MAX_RANK || info->rank < -1;
+        for (int32_t axis = 0; axis < info->rank && !r->bytes.failed; axis++) {
+            info->shape[axis] = (int64_t)mmi_onnx_get_u64(&r->bytes);
+            info->axis_names[axis] = mmi_onnx_get_text(&r->bytes);
+        }
+    }
+    return infos;
+}
+
 static struct onnx_graph *get_graph(struct reading *r);
+
+static void get_graphs(struct reading *r, struct onnx_node *node) {
+    uint32_t count = mmi_onnx_get_u32(&r->bytes);
+    r->bytes.failed |=
+        count > ONNX_MAX_GRAPHS || (count < ONNX_MAX_GRAPHS && node->op->graphs[count]);
+    node->graphs = r->bytes.failed ? NULL : take(r, count, sizeof(*node->graphs));
+    for (uint32_t i = 0; i < count && !r->bytes.failed; i++) {
+        node->graphs[node->graph_count++] = get_graph(r);
+    }
+    r->bytes.failed |=
+        !r->bytes.failed && node->op->check_graphs && node->op->check_graphs(node, NULL) != MM_OK;
+}
 
 static struct onnx_node *get_node(struct reading *r) {
     struct onnx_node *node = take(r, 1, sizeof(*node));
@@ -224,12 +285,7 @@ static struct onnx_node *get_node(struct reading *r) {
         return NULL;
     }
     memcpy(node->params, params, params_bytes);
-    uint32_t branches = mmi_onnx_get_u32(&r->bytes);
-    r->bytes.failed |= branches != (node->op->flags & ONNX_OP_CONTROL ? 2 : 0);
-    for (uint32_t b = 0; b < branches && !r->bytes.failed; b++) {
-        struct onnx_graph *branch = node->branches[b] = get_graph(r);
-        r->bytes.failed |= !branch || branch->output_count != node->output_count;
-    }
+    get_graphs(r, node);
     return node;
 }
 
@@ -242,6 +298,10 @@ static struct onnx_graph *get_graph(struct reading *r) {
     r->depth++;
     graph->inputs = get_numbers(r, &graph->input_count);
     graph->outputs = get_numbers(r, &graph->output_count);
+    uint32_t declared;
+    graph->declared = get_infos(r, &declared);
+    r->bytes.failed |= declared != 0 && declared != graph->output_count;
+    graph->declared = declared > 0 ? graph->declared : NULL;
     graph->node_count = mmi_onnx_get_count(&r->bytes, 8 * sizeof(uint32_t));
     graph->nodes = take(r, graph->node_count, sizeof(*graph->nodes));
     for (uint32_t i = 0; i < graph->node_count && !r->bytes.failed; i++) {
@@ -249,25 +309,6 @@ static struct onnx_graph *get_graph(struct reading *r) {
     }
     r->depth--;
     return graph;
-}
-
-static mm_value_info *get_infos(struct reading *r, uint32_t *count) {
-    *count = mmi_onnx_get_count(&r->bytes, 5 * sizeof(uint32_t));
-    mm_value_info *infos = take(r, *count, sizeof(*infos));
-    for (uint32_t i = 0; infos && i < *count && !r->bytes.failed; i++) {
-        mm_value_info *info = &infos[i];
-        info->name = mmi_onnx_get_text(&r->bytes);
-        info->kind = (int32_t)mmi_onnx_get_u32(&r->bytes);
-        info->dtype = (int32_t)mmi_onnx_get_u32(&r->bytes);
-        info->flags = mmi_onnx_get_u32(&r->bytes);
-        info->rank = (int32_t)mmi_onnx_get_u32(&r->bytes);
-        r->bytes.failed |= info->rank > MM_MAX_RANK || info->rank < -1;
-        for (int32_t axis = 0; axis < info->rank && !r->bytes.failed; axis++) {
-            info->shape[axis] = (int64_t)mmi_onnx_get_u64(&r->bytes);
-            info->axis_names[axis] = mmi_onnx_get_text(&r->bytes);
-        }
-    }
-    return infos;
 }
 
 static void get_metadata(struct reading *r) {
@@ -300,5 +341,11 @@ mm_status mmi_onnx_read_description(struct onnx_prepared *prepared, const void *
     }
     bool whole = ours && !r.bytes.failed && r.bytes.left == 0 &&
                  inputs == model->main->input_count && outputs == model->main->output_count;
-    return whole ? MM_OK : mmi_fail(err, MM_CORRUPT, "onnx: the description is damaged");
+    if (!whole) {
+        return mmi_fail(err, MM_CORRUPT, "onnx: the description is damaged");
+    }
+    for (uint32_t i = 0; i < inputs; i++) {
+        prepared->strings |= model->inputs[i].dtype == MM_STRING;
+    }
+    return mmi_onnx_find_lifetimes(model, &prepared->arena, &prepared->lifetimes, err);
 }

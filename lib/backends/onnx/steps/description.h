@@ -5,7 +5,7 @@
 /* The description: a graph after the passes, as bytes. Small constants lie in it with their
  * elements; the others are weights and lie in the artifact's blob. Little endian, relocatable. */
 
-#include <backends/onnx/graph/graph.h>
+#include <backends/onnx/steps/lifetimes.h>
 
 #define ONNX_NO_WEIGHT UINT64_MAX
 
@@ -20,7 +20,9 @@ struct onnx_prepared {
     struct onnx_arena arena; /* all of it lies here or in the description's bytes */
     struct onnx_model model;
     struct onnx_weights weights;
-    uint64_t activation_bytes; /* estimate */
+    struct onnx_lifetime *lifetimes; /* [model.value_count] */
+    uint64_t activation_bytes;       /* estimate */
+    bool strings;                    /* some inputs are tensors of strings */
 };
 
 /* Bytes of the description in the arena. */

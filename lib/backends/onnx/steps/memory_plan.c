@@ -35,6 +35,10 @@ void mmi_onnx_plan_share(struct onnx_memory_plan *plan, uint32_t input, uint32_t
     }
 }
 
+static uint64_t round_up(uint64_t bytes) {
+    return mmi_add_cap(bytes, ALIGN - 1) & ~(uint64_t)(ALIGN - 1);
+}
+
 static int by_size(const void *a_, const void *b_) {
     const struct onnx_buffer *a = *(struct onnx_buffer *const *)a_;
     const struct onnx_buffer *b = *(struct onnx_buffer *const *)b_;
@@ -85,8 +89,11 @@ bool mmi_onnx_plan_offsets(struct onnx_memory_plan *plan, uint64_t *bytes) {
         bool planned = buffer->shares == i && buffer->output == ONNX_NO_OUTPUT && buffer->bytes > 0;
         if (planned) {
             buffers[count++] = buffer;
-            sum = mmi_add_cap(sum, mmi_add_cap(buffer->bytes, ALIGN));
+        } else if (buffer->output == ONNX_A_RESULT) {
+            buffer->offset = plan->result_bytes;
+            plan->result_bytes = mmi_add_cap(buffer->offset, round_up(buffer->bytes));
         }
+        sum = mmi_add_cap(sum, mmi_add_cap(buffer->bytes, ALIGN));
     }
     if (sum > PTRDIFF_MAX) {
         return false; /* no sum of offsets below can overflow after this */

@@ -11,12 +11,15 @@
 
 #define ONNX_NO_BUFFER UINT32_MAX
 #define ONNX_NO_OUTPUT UINT32_MAX
+#define ONNX_A_RESULT (UINT32_MAX - 1)
 
 struct onnx_buffer {
     uint64_t bytes;
     uint32_t first, last; /* its lifetime: the steps that write it first and read it last */
     uint32_t shares;      /* index of the buffer whose memory it uses; its own index: none */
-    uint32_t output;      /* lies in this output of the response; ONNX_NO_OUTPUT: in the scratch */
+    /* It lies in this output of the response; ONNX_NO_OUTPUT: in the scratch; ONNX_A_RESULT: in
+     * the block of results, which outlives the steps. */
+    uint32_t output;
     uint64_t offset;
 };
 
@@ -24,6 +27,7 @@ struct onnx_memory_plan {
     struct onnx_arena *arena;
     struct onnx_buffer *buffers;
     uint32_t count, capacity;
+    uint64_t result_bytes; /* of the block of results */
 };
 
 /* A buffer that step `at` writes. ONNX_NO_BUFFER: out of memory. */

@@ -26,6 +26,7 @@ static mm_value *typical_inputs(const struct onnx_model *model, struct onnx_aren
     mm_value *inputs = mmi_onnx_take(arena, count, sizeof(*inputs));
     for (uint32_t i = 0; inputs && i < count; i++) {
         const mm_value_info *info = &model->inputs[i];
+        inputs[i].kind = info->kind;
         inputs[i].dtype = info->dtype;
         inputs[i].rank = info->rank > 0 ? (uint32_t)info->rank : 0;
         for (uint32_t axis = 0; axis < inputs[i].rank; axis++) {
@@ -55,7 +56,11 @@ static uint64_t estimate(const struct onnx_prepared *prepared, const mm_services
         mmi_onnx_arena_init(&arena, &services->allocator);
         mmi_onnx_arena_init(&steps.arena, &services->allocator);
         mm_value *inputs = typical_inputs(&prepared->model, &arena, sizes[i]);
-        if (inputs && mmi_onnx_specialise(prepared, services, inputs, &steps, &ignored) == MM_OK) {
+        struct onnx_start start = {.prepared = prepared,
+                                   .services = services,
+                                   .graph = prepared->model.main,
+                                   .inputs = inputs};
+        if (inputs && mmi_onnx_specialise(&start, &steps, &ignored) == MM_OK) {
             bytes = steps.activation_bytes;
         }
         mmi_onnx_arena_free(&steps.arena);

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <backends/onnx/steps/steps.h>
+#include <backends/onnx/steps/running.h>
 #include <base/status.h>
 
-/* One run under way. */
-struct run {
-    const struct onnx_attached *attached;
-    mm_exec *exec;
-    const mm_value *inputs;
-    mm_value *outputs;
-    uint32_t groups;  /* that have arrived */
-    uint64_t arrived; /* bytes of the blob */
-};
+#include <string.h>
 
-static mm_status wait_for(struct run *run, uint64_t bytes, mm_error *err) {
+/* ---- Where things lie ------------------------------------------------------------------------ */
+
+mm_status mmi_onnx_wait_for(struct onnx_run *run, uint64_t bytes, mm_error *err) {
     const struct onnx_attached *attached = run->attached;
     while (run->arrived < bytes && run->groups < attached->group_count) {
         mm_status status = attached->region.wait(attached->region.ctx, run->groups);
@@ -25,10 +19,10 @@ static mm_status wait_for(struct run *run, uint64_t bytes, mm_error *err) {
     return MM_OK;
 }
 
-static void *find(const struct run *run, const struct onnx_place *place) {
+static void *find(const struct onnx_run *run, const struct onnx_place *place) {
     switch (place->base) {
     case ONNX_AT_SCRATCH:
-        return (uint8_t *)run->exec->scratch + place->offset;
+        return run->scratch + place->offset;
     case ONNX_AT_WEIGHTS:
         return (uint8_t *)(uintptr_t)run->attached->region.base + place->offset;
     case ONNX_AT_MEMORY:
@@ -37,14 +31,20 @@ static void *find(const struct run *run, const struct onnx_place *place) {
         return run->inputs[place->index].data;
     case ONNX_AT_OUTPUT:
         return run->outputs[place->index].data;
+    case ONNX_AT_VALUE:
+        return mmi_onnx_value_data(&run->values[place->index]);
+    case ONNX_AT_RESULTS:
+        return (uint8_t *)mmi_onnx_block_data(run->results) + place->offset;
     default:
         return NULL;
     }
 }
 
-static mm_status run_step(struct run *run, const struct onnx_step *step, void **pointers,
+/* ---- Steps ----------------------------------------------------------------------------------- */
+
+static mm_status run_step(struct onnx_run *run, const struct onnx_step *step, void **pointers,
                           mm_error *err) {
-    MMI_TRY(wait_for(run, step->weights_end, err));
+    MMI_TRY(mmi_onnx_wait_for(run, step->weights_end, err));
     void **out = pointers + step->input_count;
     for (uint32_t i = 0; i < step->input_count; i++) {
         bool nothing = step->inputs[i].dtype != MM_DTYPE_NONE && step->inputs[i].bytes == 0;
@@ -60,41 +60,142 @@ static mm_status run_step(struct run *run, const struct onnx_step *step, void **
                              .outputs = step->outputs,
                              .in = (const void *const *)pointers,
                              .out = out,
-                             .scratch = (uint8_t *)run->exec->scratch + step->scratch_offset,
+                             .scratch = run->scratch + step->scratch_offset,
                              .services = run->attached->services};
     return mmi_onnx_fail_node(&run->attached->prepared->model, step->node, step->run(&call, err),
                               err);
 }
 
-/* Steps write every output, also one that this request does not want. */
-static mm_status place_unwanted(struct run *run, const struct onnx_steps *steps, mm_error *err) {
+/* Memory for the outputs that the steps write, also for one that this request does not want. */
+static mm_status place_outputs(struct onnx_run *run, const struct onnx_steps *steps,
+                               mm_error *err) {
     for (uint32_t i = 0; i < run->attached->prepared->model.main->output_count; i++) {
-        uint64_t bytes = steps->outputs[i].bytes;
-        if (!(run->outputs[i].flags & MM_VALUE_UNWANTED) || bytes == 0) {
+        const struct onnx_tensor *tensor = &steps->outputs[i];
+        mm_value *output = &run->outputs[i];
+        if (tensor->dtype == MM_DTYPE_NONE) {
             continue;
         }
-        run->outputs[i].data = run->exec->scratch_more(run->exec, bytes);
-        if (!run->outputs[i].data) {
-            return mmi_fail(err, MM_NO_ROOM_FOR_ACTIVATIONS,
-                            "onnx: no room for %llu bytes of output %s", (unsigned long long)bytes,
+        bool unwanted = output->flags & MM_VALUE_UNWANTED;
+        output->kind = MM_TENSOR;
+        output->dtype = tensor->dtype;
+        output->rank = tensor->rank;
+        memcpy(output->shape, tensor->shape, sizeof(output->shape));
+        output->bytes = tensor->bytes;
+        if (tensor->bytes == 0 || (output->data && !unwanted)) {
+            continue;
+        }
+        output->data = unwanted ? run->exec->scratch_more(run->exec, tensor->bytes)
+                                : run->exec->output(run->exec, i, tensor->bytes);
+        if (!output->data) {
+            return mmi_fail(err, unwanted ? MM_NO_ROOM_FOR_ACTIVATIONS : MM_BUFFER_TOO_SMALL,
+                            "onnx: no room for %llu bytes of output %s",
+                            (unsigned long long)tensor->bytes,
                             run->attached->prepared->model.outputs[i].name);
         }
     }
     return MM_OK;
 }
 
-mm_status mmi_onnx_run(const struct onnx_attached *attached, mm_exec *exec,
-                       const struct onnx_steps *steps, const mm_value *inputs, mm_value *outputs,
-                       mm_error *err) {
-    struct run run = {.attached = attached, .exec = exec, .inputs = inputs, .outputs = outputs};
-    MMI_TRY(place_unwanted(&run, steps, err));
+/* Scratch, of which all segments have one in turn, and the block of results. */
+static mm_status place_memory(struct onnx_run *run, const struct onnx_steps *steps, mm_error *err) {
+    if (steps->activation_bytes > run->scratch_bytes) {
+        mmi_onnx_block_drop(&run->memory, run->scratch_block);
+        run->scratch_block = mmi_onnx_block_take(&run->memory, steps->activation_bytes);
+        if (!run->scratch_block) {
+            return mmi_onnx_no_run_memory(steps->activation_bytes, err);
+        }
+        run->scratch = mmi_onnx_block_data(run->scratch_block);
+        run->scratch_bytes = steps->activation_bytes;
+    }
+    run->results = NULL;
+    if (steps->results_bytes > 0) {
+        run->results = mmi_onnx_block_take(&run->memory, steps->results_bytes);
+        if (!run->results) {
+            return mmi_onnx_no_run_memory(steps->results_bytes, err);
+        }
+    }
+    return MM_OK;
+}
+
+static mm_status run_all(struct onnx_run *run, const struct onnx_steps *steps, mm_error *err) {
+    void **pointers = (void **)(run->scratch + steps->pointers_offset);
     for (uint32_t i = 0; i < steps->count; i++) {
-        if (exec->stopped(exec)) {
+        if (run->exec->stopped(run->exec)) {
             return mmi_fail(err, MM_CANCELLED, "onnx: the run was ended before step %u of %u", i,
                             steps->count);
         }
-        void **pointers = (void **)((uint8_t *)exec->scratch + steps->pointers_offset);
-        MMI_TRY(run_step(&run, &steps->steps[i], pointers, err));
+        MMI_TRY(run_step(run, &steps->steps[i], pointers, err));
     }
     return MM_OK;
+}
+
+/* ---- Results --------------------------------------------------------------------------------- */
+
+/* What is known lies in the plan, which may go before the value does. */
+static mm_status copy_known(struct onnx_run *run, const struct onnx_placed *result,
+                            struct onnx_run_value *value, mm_error *err) {
+    MMI_TRY(mmi_onnx_make_tensor(&run->memory, result->tensor.dtype, result->tensor.rank,
+                                 result->tensor.shape, value, err));
+    value->tensor.known = 1;
+    if (result->tensor.bytes > 0) {
+        memcpy(mmi_onnx_value_data(value), result->tensor.data, result->tensor.bytes);
+    }
+    return MM_OK;
+}
+
+static struct onnx_run_block *block_of(const struct onnx_run *run, const struct onnx_place *place) {
+    return place->base == ONNX_AT_RESULTS ? run->results
+           : place->base == ONNX_AT_VALUE ? run->values[place->index].block
+                                          : NULL;
+}
+
+static mm_status keep_results(struct onnx_run *run, const struct onnx_steps *steps, mm_error *err) {
+    for (uint32_t i = 0; i < steps->result_count; i++) {
+        const struct onnx_placed *result = &steps->results[i];
+        struct onnx_run_value value = {.kind = MM_TENSOR, .there = true, .tensor = result->tensor};
+        if (result->tensor.known) {
+            MMI_TRY(copy_known(run, result, &value, err));
+        } else {
+            value.tensor.data =
+                result->tensor.bytes == 0 ? mmi_onnx_nothing : find(run, &result->place);
+            value.block = block_of(run, &result->place);
+            mmi_onnx_block_hold(value.block);
+            MMI_TRY(result->place.base == ONNX_AT_WEIGHTS
+                        ? mmi_onnx_wait_for(run, result->place.offset + result->tensor.bytes, err)
+                        : MM_OK);
+        }
+        mmi_onnx_drop_value(&run->memory, &run->values[result->value]);
+        run->values[result->value] = value;
+    }
+    mmi_onnx_block_drop(&run->memory, run->results);
+    return MM_OK;
+}
+
+mm_status mmi_onnx_run_steps(struct onnx_run *run, const struct onnx_steps *steps, mm_error *err) {
+    MMI_TRY(place_outputs(run, steps, err));
+    MMI_TRY(place_memory(run, steps, err));
+    MMI_TRY(run_all(run, steps, err));
+    return keep_results(run, steps, err);
+}
+
+/* ---- A run ----------------------------------------------------------------------------------- */
+
+static void *more_memory(void *exec, uint64_t bytes) {
+    return ((mm_exec *)exec)->scratch_more(exec, bytes);
+}
+
+mm_status mmi_onnx_run(const struct onnx_attached *attached, mm_exec *exec,
+                       struct onnx_signature *signature, const mm_value *inputs, mm_value *outputs,
+                       mm_error *err) {
+    const struct onnx_steps *first = &signature->first;
+    struct onnx_run run = {.attached = attached,
+                           .signature = signature,
+                           .exec = exec,
+                           .inputs = inputs,
+                           .outputs = outputs,
+                           .memory = {.more = more_memory, .ctx = exec},
+                           .scratch = exec->scratch,
+                           .scratch_bytes = exec->scratch_bytes};
+    return first->whole && !attached->prepared->strings ? mmi_onnx_run_steps(&run, first, err)
+                                                        : mmi_onnx_run_segments(&run, err);
 }

@@ -29,20 +29,22 @@ static void mark_node(struct marks *marks, const struct onnx_node *node) {
         }
     }
     bool result = false;
+    bool control = node->op->flags & ONNX_OP_CONTROL;
     for (uint32_t i = 0; i < node->output_count; i++) {
         if (is_needed(marks, node->outputs[i])) {
             result = true;
-            for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-                need(marks, node->branches[b]->outputs[i]);
+            for (uint32_t b = 0; b < node->graph_count && control; b++) {
+                need(marks, node->graphs[b]->outputs[i]);
             }
         }
     }
-    bool computed = result && !(node->op->flags & (ONNX_OP_SHAPES_ONLY | ONNX_OP_CONTROL));
+    bool computed = result && !control && !(node->op->flags & ONNX_OP_SHAPES_ONLY) &&
+                    !mmi_onnx_is_dynamic(node->op);
     for (uint32_t i = 0; i < node->input_count && computed; i++) {
         need(marks, node->inputs[i]);
     }
-    for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-        mark_graph(marks, node->branches[b]);
+    for (uint32_t b = 0; b < node->graph_count; b++) {
+        mark_graph(marks, node->graphs[b]);
     }
 }
 

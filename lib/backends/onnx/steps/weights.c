@@ -17,6 +17,9 @@
 static bool is_small(const struct onnx_tensor *constant) {
     bool floats = constant->dtype == MM_F32 || constant->dtype == MM_F64 ||
                   constant->dtype == MM_F16 || constant->dtype == MM_BF16;
+    if (constant->dtype == MM_STRING) {
+        return true; /* its elements point to text, which the blob has no place for */
+    }
     return constant->layout == ONNX_PLAIN &&
            constant->bytes <= (floats ? SMALL_BYTES : SMALL_INTEGER_BYTES);
 }
@@ -44,8 +47,8 @@ static bool place_graph(const struct onnx_model *model, const struct onnx_graph 
         for (uint32_t j = 0; j < node->input_count; j++) {
             fits &= place(model, node->inputs[j], weights);
         }
-        for (uint32_t b = 0; b < 2 && node->branches[b]; b++) {
-            fits &= place_graph(model, node->branches[b], weights);
+        for (uint32_t b = 0; b < node->graph_count; b++) {
+            fits &= place_graph(model, node->graphs[b], weights);
         }
     }
     for (uint32_t i = 0; i < graph->output_count; i++) {
