@@ -223,7 +223,7 @@ static void test_faults_of_files(void **state) {
         {"sequence", sequence_input, MM_UNSUPPORTED, {"'list'", "neither a tensor"}},
         {"unknown type", unknown_type, MM_UNSUPPORTED, {"'odd'", "element type 77"}},
         {"few bytes", few_bytes, MM_INVALID_MODEL, {"'table'", "8 bytes of data", "32 wanted"}},
-        {"strings", texts, MM_UNSUPPORTED, {"'table'", "string", "not supported"}},
+        {"strings", texts, MM_INVALID_MODEL, {"'table'", "0 strings", "1 wanted"}},
         {"missing external", missing_external, MM_NOT_FOUND, {"table.bin"}},
         {"external outside", external_outside, MM_INVALID_MODEL, {"../table.bin"}},
         {"functions", functions, MM_UNSUPPORTED, {"functions", "'Gelu'"}},
