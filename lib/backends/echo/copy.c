@@ -14,20 +14,20 @@ static mm_status take(mm_exec *exec, uint64_t count, uint64_t item_bytes, void *
 
 mm_status mmi_echo_move(const mm_exec *exec, const mm_value *from, const mm_value *to,
                         uint64_t offset, mm_error *err) {
-    const mm_device *device = exec->device;
-    const mm_device_calls *calls = device->calls;
     void *at = (uint8_t *)to->data + offset;
-    bool there = from->flags & MM_VALUE_LOCATION;
+    bool from_there = from->flags & MM_VALUE_LOCATION, to_there = to->flags & MM_VALUE_LOCATION;
     if (from->bytes == 0) {
         return MM_OK;
     }
-    if (to->flags & MM_VALUE_LOCATION) {
-        return (there ? calls->copy : calls->copy_in)(device->host, exec->stream, at, from->data,
-                                                      from->bytes, err);
-    }
-    if (!there) {
+    if (!from_there && !to_there) {
         memcpy(at, from->data, from->bytes);
         return MM_OK;
+    }
+    const mm_device *device = exec->device;
+    const mm_device_calls *calls = device->calls;
+    if (to_there) {
+        return (from_there ? calls->copy : calls->copy_in)(device->host, exec->stream, at,
+                                                           from->data, from->bytes, err);
     }
     mm_device_event back;
     MMI_TRY(calls->copy_out(device->host, exec->stream, at, from->data, from->bytes, err));
