@@ -51,10 +51,11 @@ void mmi_version_free(const mm_allocator *alloc, struct mmi_version *version) {
 
 void mmi_failure_set(const mm_allocator *alloc, struct mmi_failure *failure, const mm_error *error,
                      uint64_t now_ns, uint64_t first_ns, uint64_t max_ns) {
-    uint64_t delay_ns =
-        failure->delay_ns ? mmi_add_cap(failure->delay_ns, failure->delay_ns) : first_ns;
-    failure->delay_ns = mmi_min_u64(delay_ns, max_ns);
-    failure->until_ns = mmi_add_cap(now_ns, failure->delay_ns);
+    uint64_t delay_ns = first_ns;
+    for (uint32_t i = 0; i < failure->count && i < 64 && delay_ns < max_ns; i++) {
+        delay_ns = mmi_add_cap(delay_ns, delay_ns);
+    }
+    failure->until_ns = mmi_add_cap(now_ns, mmi_min_u64(delay_ns, max_ns));
     failure->status = error->status;
     failure->count++;
     if (!failure->error) {

@@ -58,7 +58,7 @@ struct mmi_failure {
     int32_t status;  /* MM_OK = none */
     uint32_t count;  /* in a row */
     mm_error *error; /* NULL: there was no memory for it */
-    uint64_t until_ns, delay_ns;
+    uint64_t until_ns; /* doubled from each to the next */
 };
 
 struct mmi_build {
