@@ -478,8 +478,9 @@ MM_API int mm_ops_eventfd(mm_mesh *mesh);
 
 /* Unload now: ends detached, pages returned. Cold: MM_OK. (blocks): refuses new leases and waits
  * for the running ones; at the deadline MM_DEADLINE, and it serves on. A model that is loading is
- * waited for in the same way. MM_NO_WAIT: only if it is idle, else MM_BUSY and nothing changed.
- * MM_PINNED: unpin it first. MM_BUSY from inside its own infer. */
+ * waited for in the same way. MM_NO_WAIT: only if it is idle, else MM_BUSY and nothing changed; its
+ * detaching is waited for all the same. MM_PINNED: unpin it first. MM_BUSY from inside its own
+ * infer. */
 MM_API mm_status mm_evict(mm_mesh *mesh, mm_model model, uint64_t deadline_ns, mm_error *err);
 
 typedef struct mm_victim {

@@ -11,9 +11,7 @@
 #include <stdint.h>
 
 enum mmi_rank {
-    MMI_RANK_LIFECYCLE = 10,    /* api: stop and free of one mesh */
     MMI_RANK_RESIDENCY = 20,    /* residency and catalog: everything about models and instances */
-    MMI_RANK_WAITER = 30,       /* one blocked caller */
     MMI_RANK_PREPARE = 35,      /* catalog: the byte limit of preparations */
     MMI_RANK_OPS = 40,          /* work: operations and their completion queue */
     MMI_RANK_EXECUTOR = 50,     /* work: one executor's queue */

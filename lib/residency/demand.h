@@ -10,7 +10,10 @@
  *   3. an eviction: copies that serve drain
  *   4. who still waits: a copy comes back, is being loaded, is loaded, or the version is prepared;
  *      or they are refused with a remembered failure
- *   5. copies: up to min_replicas; one more when requests queue and it costs nobody busier */
+ *   5. copies: up to min_replicas; one more when requests queue and it costs nobody busier
+ *
+ * Beside these: a source that changed is followed, a refusal is told to who asked, and operations
+ * without a thread give back leases that somebody waits for. */
 
 #include <residency/state.h>
 

@@ -2,19 +2,21 @@
 #ifndef MMI_RESIDENCY_INSTANCE_H
 #define MMI_RESIDENCY_INSTANCE_H
 
-/* The chart of the instance. Every edge is one function here; each marks what it touched, so
+/* The chart of the instance. Every edge is made by a function here; each marks what it touched, so
  * whoever waits for it is looked at before the lock is let go of.
  *
  *   NONE -> LOADING           mmi_instance_new      a load was asked for
  *   LOADING                   mmi_instance_granted  it has memory
  *   LOADING -> READY          mmi_instance_ready    bytes are there or on their way, attached
- *   LOADING -> NONE           mmi_instance_free     cancelled, refused or failed
+ *   LOADING -> FAILED         (load.c)              attach failed; its memory goes back
+ *   LOADING, FAILED -> NONE   mmi_instance_free     cancelled, refused or failed
  *   READY -> DRAINING         mmi_instance_drain    refuses new leases
  *   DRAINING -> RECLAIMABLE   mmi_instance_settle   the last lease came back
  *   DRAINING -> READY         mmi_instance_revive   demand returned, or an eviction gave up
  *   RECLAIMABLE -> READY      mmi_instance_revive   demand returned; no byte was moved
  *   RECLAIMABLE -> DETACHING  mmi_instance_hand_over   a claim detaches it, to have its bytes
- *   READY, DRAINING, RECLAIMABLE -> LEAVING   mmi_instance_leave   for good
+ *   READY, DRAINING -> LEAVING   mmi_instance_leave   for good
+ *   RECLAIMABLE -> DETACHING  mmi_instance_leave    for good, nobody has a lease
  *   LEAVING -> DETACHING      mmi_instance_settle   the last lease came back
  *   any of these -> LOST      mmi_instance_lost     the device is gone
  *   LOST -> DETACHING         mmi_instance_settle   the last lease came back

@@ -3,7 +3,8 @@
 #define MMI_RESIDENCY_LOCK_H
 
 /* The residency lock, and who does what must be done without it. Nobody lets go of the lock with
- * marks left: unlock and wait call the scheduler first (residency.schedule). */
+ * marks left: unlock and wait call the scheduler first (residency.schedule). The one exception is
+ * the end of mmi_residency_close: a stop, which comes next, works them off. */
 
 #include <residency/state.h>
 

@@ -10,8 +10,11 @@
  *      inside a backend that would have to wait for others to leave are refused.
  *   3. What must be done without the lock goes to an executor, or to a caller that sleeps.
  *
- * So a wake-up comes from here alone: a waiter ends because its model or its device was marked, or
- * because its deadline passed. */
+ * A waiter ends here, because its model or its device was marked; at its deadline; or at once, when
+ * it is cancelled, its model unregistered or the mesh closed: always in mmi_waiter_end. Two
+ * conditions are no waiters, and whoever changes what they ask for broadcasts them: `quiet` (a
+ * stop, a budget that shrinks) and `arrival` (the rest of the weights). docs/architecture.md has a
+ * table of who sleeps where. */
 
 #include <residency/state.h>
 

@@ -7,7 +7,8 @@
  *
  * Who changes something that others may wait for marks it: a model (its waiters, versions and
  * copies), or memory (loads and runs that wait for it). mmi_schedule works the marks off before the
- * lock is let go of, until none is left; nobody wakes others by hand. */
+ * lock is let go of, until none is left; nobody else ends a wait, but for a cancel, an unregister
+ * and a close. */
 
 #include <catalog/model.h>
 #include <device/device.h>
@@ -281,7 +282,7 @@ struct mmi_residency {
     uint64_t round;           /* passes over the claims so far */
     uint64_t instances;       /* that exist */
     uint32_t jobs;            /* tasks that run, or will, without the lock */
-    struct mmi_cond quiet;    /* jobs, instances or requests became fewer */
+    struct mmi_cond quiet;    /* what a stop or a smaller budget waits for may be so */
     bool joining, joined;     /* the threads, by the first stop */
 
     /* Done without the lock, by the cleanup executor. */

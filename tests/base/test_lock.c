@@ -95,7 +95,7 @@ static void test_contention_is_counted(void **state) {
 static void test_rising_ranks(void **state) {
     (void)state;
     struct mmi_lock low, middle, high;
-    mmi_lock_init(&low, MMI_RANK_LIFECYCLE);
+    mmi_lock_init(&low, MMI_RANK_RESIDENCY);
     mmi_lock_init(&middle, MMI_RANK_OPS);
     mmi_lock_init(&high, MMI_RANK_LEAF);
     mmi_lock(&low);
@@ -191,7 +191,7 @@ static void test_wait(void **state) {
     world_init(&world);
     struct mmi_lock lock;
     struct mmi_cond cond;
-    mmi_lock_init(&lock, MMI_RANK_WAITER);
+    mmi_lock_init(&lock, MMI_RANK_OPS);
     assert_int_equal(mmi_cond_init(&cond, &world.env), 0);
     mmi_lock(&lock);
     mmi_cond_wait(&cond, &lock, &world.env.clock, WORLD_START_NS + 1);
