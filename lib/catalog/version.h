@@ -55,9 +55,9 @@ uint64_t mmi_opened_bytes(const struct mmi_opened *opened);
 
 /* A failure that is remembered, with growing back-off. */
 struct mmi_failure {
-    int32_t status;  /* MM_OK = none */
-    uint32_t count;  /* in a row */
-    mm_error *error; /* NULL: there was no memory for it */
+    int32_t status;    /* MM_OK = none */
+    uint32_t count;    /* in a row */
+    mm_error *error;   /* NULL: there was no memory for it */
     uint64_t until_ns; /* doubled from each to the next */
 };
 
