@@ -236,6 +236,34 @@ static void test_the_run_chooses_the_branch(void **state) {
     stage_fini(&stage);
 }
 
+/* ---- What is known all the same -------------------------------------------------------------- */
+
+/* Of constants, and of small values that follow from shapes, there is nothing left for the run. */
+static void test_known_before_the_run(void **state) {
+    (void)state;
+    struct stage stage;
+    stage_init(&stage, seed);
+    struct bench *b = &stage.bench;
+    uint32_t x = bench_input(b, MM_F32, "? ?");
+    uint32_t lengths = BENCH_NODE(b, "Shape", "", x);
+    uint32_t places = BENCH_NODE(b, "NonZero", "", lengths);
+    bench_output(b, BENCH_NODE(b, "Add", "", places, places));
+    uint32_t fixed = BENCH_NODE(b, "NonZero", "", bench_ints(b, "0 5 0 7"));
+    bench_output(b, BENCH_NODE(b, "Reshape", "", fixed, bench_ints(b, "2")));
+    const struct onnx_pass_context context = {.services = &b->services};
+    assert_int_equal(mmi_onnx_fold_constants(&b->model, &context, &b->err), MM_OK);
+    assert_int_equal(bench_count(b->model.main, "NonZero"), 1);
+    stage_prepare(&stage);
+    struct onnx_tensor in = bench_tensor(b, MM_F32, "0 3"), got[8];
+    assert_int_equal(stage_infer(&stage, &in, got, 0, &b->err), MM_OK);
+    assert_int_equal(stage.plans, 0);
+    assert_int_equal(got[0].elements, 1);
+    assert_int_equal(((const int64_t *)got[0].data)[0], 2);
+    assert_int_equal(((const int64_t *)got[1].data)[0], 1);
+    assert_int_equal(((const int64_t *)got[1].data)[1], 3);
+    stage_fini(&stage);
+}
+
 /* ---- What goes wrong ------------------------------------------------------------------------- */
 
 static void build_all(struct stage *stage, struct onnx_tensor *in) {
@@ -322,6 +350,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_more_shapes_than_plans_are_kept),
         cmocka_unit_test(test_random_graphs_answer_as_without_segments),
         cmocka_unit_test(test_the_run_chooses_the_branch),
+        cmocka_unit_test(test_known_before_the_run),
         cmocka_unit_test(test_a_run_can_be_ended_in_a_loop),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_bad_graphs),

@@ -74,3 +74,52 @@ mm_status mmi_onnx_evaluate(const struct onnx_operator *op, struct onnx_inferenc
                              .services = services};
     return op->run(&call, err);
 }
+
+/* ---- What only a run knows ------------------------------------------------------------------- */
+
+static void *more_memory(void *arena, uint64_t bytes) {
+    return mmi_onnx_take_data(arena, bytes);
+}
+
+static bool all_are_tensors(const struct onnx_run_value *values, uint32_t count,
+                            uint64_t max_bytes) {
+    uint64_t bytes = 0;
+    bool tensors = true;
+    for (uint32_t i = 0; i < count; i++) {
+        tensors = tensors && values[i].there && values[i].kind == MM_TENSOR;
+        bytes = mmi_add_cap(bytes, values[i].tensor.bytes);
+    }
+    return tensors && bytes <= max_bytes;
+}
+
+mm_status mmi_onnx_evaluate_dynamic(const struct onnx_node *node, struct onnx_inference *x,
+                                    struct onnx_arena *arena, uint64_t max_bytes,
+                                    const mm_services *services, bool *fits, mm_error *err) {
+    uint64_t count = (uint64_t)x->input_count + x->output_count;
+    struct onnx_run_value *values = mmi_onnx_take(arena, count, sizeof(*values));
+    struct onnx_run_memory *memory = mmi_onnx_take(arena, 1, sizeof(*memory));
+    if (!values || !memory) {
+        return mmi_fail(err, MM_NO_MEMORY, "no memory to compute a constant");
+    }
+    for (uint32_t i = 0; i < x->input_count; i++) {
+        values[i].there = mmi_onnx_has(x, i);
+        values[i].tensor = x->inputs[i];
+        values[i].tensor.data = x->inputs[i].bytes ? x->inputs[i].data : mmi_onnx_nothing;
+    }
+    *memory = (struct onnx_run_memory){.more = more_memory, .ctx = arena};
+    struct onnx_execution execution = {.node = node,
+                                       .params = x->params,
+                                       .input_count = x->input_count,
+                                       .output_count = x->output_count,
+                                       .inputs = values,
+                                       .outputs = values + x->input_count,
+                                       .memory = memory,
+                                       .services = services};
+    MMI_TRY(node->op->execute(&execution, err));
+    *fits = all_are_tensors(execution.outputs, x->output_count, max_bytes);
+    for (uint32_t i = 0; i < x->output_count && *fits; i++) {
+        x->outputs[i] = execution.outputs[i].tensor;
+        x->outputs[i].known = 1;
+    }
+    return MM_OK;
+}

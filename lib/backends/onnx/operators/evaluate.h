@@ -5,7 +5,7 @@
 /* A node computed on the spot by its plain kernel: for constants that are folded, for shapes
  * that are computed from shapes, and for tests. */
 
-#include <backends/onnx/operators/operator.h>
+#include <backends/onnx/operators/execution.h>
 
 /* Infer shapes only: checks counts of inputs, calls op->infer, finishes the outputs. */
 mm_status mmi_onnx_infer(const struct onnx_operator *op, struct onnx_inference *x, mm_error *err);
@@ -15,5 +15,11 @@ mm_status mmi_onnx_infer(const struct onnx_operator *op, struct onnx_inference *
 mm_status mmi_onnx_evaluate(const struct onnx_operator *op, struct onnx_inference *x,
                             struct onnx_arena *arena, uint64_t max_bytes,
                             const mm_services *services, mm_error *err);
+
+/* The same for a node without graphs whose results only a run knows, as `execute` makes them: *fits
+ * says whether all are tensors of together at most max_bytes; else there are none. */
+mm_status mmi_onnx_evaluate_dynamic(const struct onnx_node *node, struct onnx_inference *x,
+                                    struct onnx_arena *arena, uint64_t max_bytes,
+                                    const mm_services *services, bool *fits, mm_error *err);
 
 #endif

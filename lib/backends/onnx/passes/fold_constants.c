@@ -123,20 +123,16 @@ static mm_status keep(const struct folding *f, const struct onnx_node *node,
     return MM_OK;
 }
 
-/* *folded: its results are constants now. A node that cannot be computed stays: it may be in a
- * branch that never runs. */
-static mm_status fold_node(struct folding *f, const struct onnx_node *node, bool *folded,
-                           mm_error *err) {
-    *folded = false;
-    if (!node->op->infer || node->output_count == 0 || !knows_inputs(f->model, node)) {
-        return MM_OK;
-    }
-    struct onnx_inference x = {.params = node->params,
-                               .input_count = node->input_count,
-                               .output_count = node->output_count};
-    struct onnx_tensor *inputs = mmi_onnx_take(&f->work, x.input_count, sizeof(*inputs));
-    x.outputs = mmi_onnx_take(&f->work, x.output_count, sizeof(*x.outputs));
-    if (!inputs || !x.outputs) {
+/* The inputs with their elements, and room for the outputs. */
+static mm_status begin_inference(struct folding *f, const struct onnx_node *node,
+                                 struct onnx_inference *x, mm_error *err) {
+    struct onnx_tensor *inputs = mmi_onnx_take(&f->work, node->input_count, sizeof(*inputs));
+    *x = (struct onnx_inference){.params = node->params,
+                                 .input_count = node->input_count,
+                                 .output_count = node->output_count,
+                                 .inputs = inputs};
+    x->outputs = mmi_onnx_take(&f->work, x->output_count, sizeof(*x->outputs));
+    if (!inputs || !x->outputs) {
         return mmi_onnx_no_room(err);
     }
     for (uint32_t i = 0; i < node->input_count; i++) {
@@ -144,15 +140,46 @@ static mm_status fold_node(struct folding *f, const struct onnx_node *node, bool
             inputs[i] = *f->model->values[node->inputs[i]].constant;
         }
     }
-    x.inputs = inputs;
+    return MM_OK;
+}
+
+/* Of a node whose results only its `execute` shows. *computed: worth keeping. */
+static mm_status compute_dynamic(struct folding *f, const struct onnx_node *node,
+                                 struct onnx_inference *x, bool *computed, mm_error *err) {
+    MMI_TRY(mmi_onnx_evaluate_dynamic(node, x, f->model->arena, f->bytes_left, f->context->services,
+                                      computed, err));
+    *computed = *computed && worth_keeping(f, node, x);
+    for (uint32_t i = 0; i < x->output_count && *computed; i++) {
+        f->bytes_left -= x->outputs[i].bytes;
+    }
+    return MM_OK;
+}
+
+static mm_status compute_planned(struct folding *f, const struct onnx_node *node,
+                                 struct onnx_inference *x, bool *computed, mm_error *err) {
+    MMI_TRY(mmi_onnx_infer(node->op, x, err));
+    *computed = worth_keeping(f, node, x);
+    return *computed ? compute(f, node, x, err) : MM_OK;
+}
+
+/* *folded: its results are constants now. A node that cannot be computed stays: it may be in a
+ * branch that never runs. */
+static mm_status fold_node(struct folding *f, const struct onnx_node *node, bool *folded,
+                           mm_error *err) {
+    *folded = false;
+    if (node->output_count == 0 || !knows_inputs(f->model, node)) {
+        return MM_OK;
+    }
+    struct onnx_inference x;
     mm_error why;
-    mm_status status = mmi_onnx_infer(node->op, &x, &why);
-    if (status == MM_OK && worth_keeping(f, node, &x)) {
-        status = compute(f, node, &x, &why);
-        if (status == MM_OK) {
-            *folded = true;
-            return keep(f, node, &x, err);
-        }
+    bool computed = false;
+    MMI_TRY(begin_inference(f, node, &x, err));
+    mm_status status = mmi_onnx_is_dynamic(node->op)
+                           ? compute_dynamic(f, node, &x, &computed, &why)
+                           : compute_planned(f, node, &x, &computed, &why);
+    if (status == MM_OK && computed) {
+        *folded = true;
+        return keep(f, node, &x, err);
     }
     return status == MM_NO_MEMORY ? mmi_error_copy(err, &why) : MM_OK;
 }

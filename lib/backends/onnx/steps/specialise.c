@@ -6,6 +6,7 @@
 #include <base/status.h>
 
 #include <inttypes.h>
+#include <string.h>
 
 /* Results up to this size are computed here if all inputs are known; with shape inputs, up to
  * twice their size more. */
@@ -198,6 +199,44 @@ static mm_status walk_plain(struct onnx_walk *walk, const struct onnx_node *node
     return mmi_onnx_add_step(walk, node, &x, err);
 }
 
+/* A node that the run would do, on small values that are all known: *done here. It is not where it
+ * fails: the run says why, if it gets there. */
+static mm_status evaluate_dynamic(struct onnx_walk *walk, const struct onnx_node *node, bool *done,
+                                  mm_error *err) {
+    struct onnx_inference x;
+    mm_error why;
+    *done = false;
+    if (!mmi_onnx_is_dynamic(node->op) || node->graph_count > 0 || node->input_count == 0) {
+        return MM_OK;
+    }
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        const struct onnx_known *known;
+        if (node->inputs[i] != ONNX_NO_VALUE) {
+            MMI_TRY(mmi_onnx_know(walk, node->inputs[i], &known, err));
+        }
+    }
+    MMI_TRY(inference_of(walk, node, &x, err));
+    if (!all_known(walk, node->op, &x)) {
+        return MM_OK;
+    }
+    mm_status status = mmi_onnx_evaluate_dynamic(node, &x, &walk->work, walk->known_bytes,
+                                                 walk->start->services, done, &why);
+    if (status != MM_OK || !*done) {
+        *done = false;
+        return status == MM_NO_MEMORY ? mmi_error_copy(err, &why) : MM_OK;
+    }
+    for (uint32_t i = 0; i < x.output_count; i++) {
+        void *copy = mmi_onnx_take_data(walk->keep, x.outputs[i].bytes);
+        if (!copy) {
+            return mmi_onnx_walk_no_memory(err);
+        }
+        memcpy(copy, x.outputs[i].data, x.outputs[i].bytes);
+        x.outputs[i].data = copy;
+    }
+    know_results(walk, node, &x);
+    return MM_OK;
+}
+
 static mm_status walk_graph(struct onnx_walk *walk, const struct onnx_graph *graph, uint32_t at,
                             uint32_t *end, mm_error *err);
 
@@ -247,10 +286,10 @@ static mm_status walk_node(struct onnx_walk *walk, const struct onnx_node *node,
     const struct onnx_model *model = &walk->start->prepared->model;
     bool run;
     MMI_TRY(only_the_run(walk, node, &run, err));
-    *planned = !run;
     if (run) {
-        return MM_OK;
+        return mmi_onnx_fail_node(model, node, evaluate_dynamic(walk, node, planned, err), err);
     }
+    *planned = true;
     return node->op->flags & ONNX_OP_CONTROL
                ? walk_branch(walk, node, planned, err)
                : mmi_onnx_fail_node(model, node, walk_plain(walk, node, err), err);
