@@ -124,7 +124,7 @@ static mm_status file_open(void *ctx, const char *relative, mm_source *sibling, 
         return open_failed(relative, ENAMETOOLONG, err);
     }
     int fd;
-    int error = mmi_folder_open(source->env, source->folder, relative, &fd);
+    int error = mmi_folder_open(source->env, source->folder, main_file->fd, relative, &fd);
     if (error == EXDEV) {
         return mmi_fail(err, MM_INVALID_MODEL, "%s: names \"%s\", which leaves its folder",
                         main_file->path, relative);
