@@ -239,13 +239,19 @@ static mm_status bind_inputs(struct onnx_loading *loading, const struct onnx_fun
     return MM_OK;
 }
 
+struct call {
+    const struct onnx_function *function;
+    struct onnx_message message;
+    uint32_t output; /* its field of outputs */
+    uint32_t first;  /* value that was made for it */
+};
+
 /* What the call calls its outputs. Values made for it are known by these names from then on. */
-static mm_status bind_outputs(struct onnx_loading *loading, const struct onnx_function *function,
-                              struct onnx_message call, uint32_t call_output,
-                              const struct onnx_scope *scope, uint32_t first, mm_error *err) {
-    struct onnx_message message = function->message;
+static mm_status bind_outputs(struct onnx_loading *loading, const struct call *call,
+                              const struct onnx_scope *scope, mm_error *err) {
+    struct onnx_message message = call->function->message, from = call->message;
     struct onnx_field field, name;
-    while (mmi_onnx_next_of(&call, call_output, &field) &&
+    while (mmi_onnx_next_of(&from, call->output, &field) &&
            mmi_onnx_next_of(&message, OUTPUT, &name)) {
         uint32_t value = mmi_onnx_find_here(scope, name.bytes);
         if (field.bytes.bytes == 0) {
@@ -261,7 +267,7 @@ static mm_status bind_outputs(struct onnx_loading *loading, const struct onnx_fu
                                     "a new name expected, '%.*s' is there already",
                                     ONNX_SHOWN(field.bytes));
         }
-        if (value >= first) {
+        if (value >= call->first) {
             MMI_TRY(
                 mmi_onnx_load_text(loading, field.bytes, &loading->model->values[value].name, err));
         }
@@ -305,5 +311,6 @@ mm_status mmi_onnx_load_call(struct onnx_loading *loading, const struct onnx_fun
         mmi_error_prefix(err, "function '%.*s'", ONNX_SHOWN(function->name));
         return status;
     }
-    return bind_outputs(loading, function, call, call_output, &scope, first, err);
+    const struct call bound = {function, call, call_output, first};
+    return bind_outputs(loading, &bound, &scope, err);
 }
