@@ -307,10 +307,11 @@ mm_status mmi_onnx_load_call(struct onnx_loading *loading, const struct onnx_fun
     MMI_TRY(check_call(loading, function, node, mmi_onnx_count_of(call, call_output), err));
     MMI_TRY(bind_inputs(loading, function, node, &scope, err));
     mm_status status = load_body(loading, function, node, &scope, err);
-    if (status != MM_OK) {
+    if (status != MM_OK && !loading->told_function) { /* the innermost */
         mmi_error_prefix(err, "function '%.*s'", ONNX_SHOWN(function->name));
-        return status;
+        loading->told_function = true;
     }
+    MMI_TRY(status);
     const struct call bound = {function, call, call_output, first};
     return bind_outputs(loading, &bound, &scope, err);
 }

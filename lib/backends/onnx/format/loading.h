@@ -54,6 +54,7 @@ struct onnx_loading {
     bool optional_inputs;                    /* inputs with an initializer are inputs */
     struct onnx_sibling *siblings;           /* opened so far */
     bool told;                               /* the failure's text names a node */
+    bool told_function;                      /* and a function */
 };
 
 /* Graph and branches. Of the main graph also model->inputs and outputs. */
