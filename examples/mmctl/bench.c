@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 struct bench_options {
-    const char *path;
+    const char *path, *format;
     uint64_t threads, runs;
     bool json;
     struct input_options inputs;
@@ -30,7 +30,8 @@ static int read_options(struct arguments *arguments, struct bench_options *optio
             arguments->failed |= !read_number("--threads", value, &options->threads);
         } else if (take_option(arguments, argument, "--runs", &value)) {
             arguments->failed |= !read_number("--runs", value, &options->runs);
-        } else if (take_input_option(arguments, argument, &options->inputs)) {
+        } else if (take_option(arguments, argument, "--format", &options->format) ||
+                   take_input_option(arguments, argument, &options->inputs)) {
             continue;
         } else if (argument[0] == '-' || options->path) {
             return bad_argument(argument, "unexpected");
@@ -154,7 +155,7 @@ int command_bench(int argc, char **argv) {
     }
     mm_mesh *mesh;
     mm_model model;
-    code = open_model(options.path, (uint32_t)options.threads, &mesh, &model);
+    code = open_model(options.path, options.format, (uint32_t)options.threads, &mesh, &model);
     if (code == EXIT_DONE) {
         code = bench(mesh, model, &options);
         mm_mesh_free(&mesh);

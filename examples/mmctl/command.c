@@ -90,7 +90,8 @@ int failure(const char *name, const mm_error *err) {
     return EXIT_FAILED;
 }
 
-int open_model(const char *path, uint32_t threads, mm_mesh **mesh, mm_model *model) {
+int open_model(const char *path, const char *format, uint32_t threads, mm_mesh **mesh,
+               mm_model *model) {
     mm_error err;
     mm_mesh_options options = MM_MESH_OPTIONS_INIT;
     options.compute_threads = threads;
@@ -100,6 +101,7 @@ int open_model(const char *path, uint32_t threads, mm_mesh **mesh, mm_model *mod
     mm_model_spec spec = MM_MODEL_SPEC_INIT;
     spec.name = "model";
     spec.source = path;
+    spec.format = format;
     if (mm_register(*mesh, &spec, model, &err) != MM_OK) {
         mm_mesh_free(mesh);
         return failure(path, &err);

@@ -41,7 +41,9 @@ bool read_bytes(const char *name, const char *text, uint64_t *bytes);
 /* "mmctl: NAME: TEXT"; returns EXIT_FAILED. */
 int failure(const char *name, const mm_error *err);
 
-/* One mesh with one model from a file, "model". EXIT_DONE, or what to exit with. */
-int open_model(const char *path, uint32_t threads, mm_mesh **mesh, mm_model *model);
+/* One mesh with one model from a file, "model"; format NULL: as its name or first bytes say.
+ * EXIT_DONE, or what to exit with. */
+int open_model(const char *path, const char *format, uint32_t threads, mm_mesh **mesh,
+               mm_model *model);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 struct infer_options {
-    const char *path, *output_dir, *save_dir;
+    const char *path, *format, *output_dir, *save_dir;
     struct input_options inputs;
 };
 
@@ -14,6 +14,7 @@ static int read_options(struct arguments *arguments, struct infer_options *optio
     const char *argument;
     while ((argument = next_argument(arguments))) {
         if (take_option(arguments, argument, "--output-dir", &options->output_dir) ||
+            take_option(arguments, argument, "--format", &options->format) ||
             take_option(arguments, argument, "--save-inputs", &options->save_dir) ||
             take_input_option(arguments, argument, &options->inputs)) {
             continue;
@@ -83,7 +84,7 @@ int command_infer(int argc, char **argv) {
     }
     mm_mesh *mesh;
     mm_model model;
-    code = open_model(options.path, 0, &mesh, &model);
+    code = open_model(options.path, options.format, 0, &mesh, &model);
     if (code == EXIT_DONE) {
         code = infer(mesh, model, &options);
         mm_mesh_free(&mesh);

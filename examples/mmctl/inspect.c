@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "command.h"
+#include "json.h"
 #include "show.h"
 
 #include <inttypes.h>
@@ -49,30 +50,33 @@ static void print_text(const char *path, const mm_model_description *description
 }
 
 static void print_json_text(const char *text) {
-    putchar('"');
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\') {
-            putchar('\\');
-        }
-        if ((unsigned char)*text < 0x20) {
-            printf("\\u%04x", (unsigned)*text);
-        } else {
-            putchar(*text);
-        }
+    put_json_text(stdout, text, strlen(text), false);
+}
+
+/* Of an unknown rank: null. */
+static void print_json_shape(const mm_value_info *info) {
+    if (info->rank < 0) {
+        printf("null");
+        return;
     }
-    putchar('"');
+    for (int32_t axis = 0; axis < info->rank; axis++) {
+        printf("%s%" PRId64, axis ? ", " : "[", info->shape[axis]);
+    }
+    printf(info->rank == 0 ? "[]" : "]");
 }
 
 static void print_json_values(const char *key, const mm_value_info *values, uint32_t count) {
+    static const char *const kinds[] = {"tensor", "sequence", "optional", "map"};
     printf(", \"%s\": [", key);
     for (uint32_t i = 0; i < count; i++) {
         printf("%s{\"name\": ", i ? ", " : "");
         print_json_text(values[i].name);
-        printf(", \"dtype\": \"%s\", \"shape\": [", mm_dtype_text(values[i].dtype));
-        for (int32_t axis = 0; axis < values[i].rank; axis++) {
-            printf("%s%" PRId64, axis ? ", " : "", values[i].shape[axis]);
+        printf(", \"dtype\": \"%s\", \"shape\": ", mm_dtype_text(values[i].dtype));
+        print_json_shape(&values[i]);
+        if (values[i].kind != MM_TENSOR) {
+            printf(", \"kind\": \"%s\"", kinds[values[i].kind & 3]);
         }
-        printf("]}");
+        printf("%s}", values[i].flags & MM_VALUE_INFO_OPTIONAL ? ", \"optional\": true" : "");
     }
     printf("]");
 }
@@ -93,23 +97,28 @@ static void print_json(const char *path, const mm_model_description *description
 
 int command_inspect(int argc, char **argv) {
     struct arguments arguments = {.count = argc, .values = argv};
-    const char *path = NULL, *argument;
+    const char *path = NULL, *format = NULL, *argument;
     bool json = false;
     while ((argument = next_argument(&arguments))) {
         if (take_flag(argument, "--json")) {
             json = true;
+        } else if (take_option(&arguments, argument, "--format", &format)) {
+            continue;
         } else if (argument[0] == '-' || path) {
             return bad_argument(argument, "unexpected");
         } else {
             path = argument;
         }
     }
+    if (arguments.failed) {
+        return EXIT_USAGE;
+    }
     if (!path) {
         return bad_argument("inspect", "a model file is missing");
     }
     mm_mesh *mesh;
     mm_model model;
-    int code = open_model(path, 0, &mesh, &model);
+    int code = open_model(path, format, 0, &mesh, &model);
     if (code != EXIT_DONE) {
         return code;
     }

@@ -2,19 +2,21 @@
 /* mmctl: look at models, run them, time them, replay a trace against a mesh. Public API only. */
 #include "command.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char usage[] =
     "usage: mmctl COMMAND ...\n"
     "\n"
-    "  inspect MODEL [--json]\n"
+    "  inspect MODEL [--format NAME] [--json]\n"
     "      inputs, outputs, format, bytes, what it needs in memory\n"
-    "  infer MODEL [--input NAME=FILE.npy ...] [--random SEED] [--output-dir DIR]\n"
-    "        [--save-inputs DIR] [--shape NAME=1x3x640x640 ...]\n"
-    "      run it once and write every output as DIR/NAME.npy\n"
-    "  bench MODEL [--threads N] [--runs N] [--input NAME=FILE.npy ...] [--shape NAME=...] "
-    "[--json]\n"
+    "  infer MODEL [--format NAME] [--input NAME=FILE.npy ...] [--random SEED]\n"
+    "        [--output-dir DIR] [--save-inputs DIR] [--shape NAME=1x3x640x640 ...]\n"
+    "      run it once and write every output as DIR/NAME.npy; what is no tensor is NAME.json,\n"
+    "      for --input as well\n"
+    "  bench MODEL [--format NAME] [--threads N] [--runs N] [--input NAME=FILE.npy ...]\n"
+    "        [--shape NAME=...] [--json]\n"
     "      time preparing, opening, the first answer and hot ones\n"
     "  replay TRACE.csv --models DIR --device host:BYTES[,sim:BYTES...] [--policy lru]\n"
     "         [--clients N] [--shape [MODEL:]NAME=1x3x48x192 ...] [--cache-dir DIR] [--json]\n"
@@ -34,6 +36,16 @@ static const struct {
     {"replay", command_replay},   {"verify", command_verify},
 };
 
+/* What was printed is there, or it is said. */
+static int finish(int code) {
+    bool good = fflush(stdout) == 0 && !ferror(stdout);
+    if (!good && code == EXIT_DONE) {
+        fprintf(stderr, "mmctl: standard output could not be written: %s\n", strerror(errno));
+        return EXIT_FAILED;
+    }
+    return code;
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) {
         fputs(usage, stderr);
@@ -41,14 +53,14 @@ int main(int argc, char **argv) {
     }
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
-            return commands[i].run(argc - 2, argv + 2);
+            return finish(commands[i].run(argc - 2, argv + 2));
         }
     }
     if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) {
         printf("mmctl %s\n", mm_version());
-        return EXIT_DONE;
+        return finish(EXIT_DONE);
     }
     bool help = strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0;
     fputs(usage, help ? stdout : stderr);
-    return help ? EXIT_DONE : bad_argument(argv[1], "no such command");
+    return help ? finish(EXIT_DONE) : bad_argument(argv[1], "no such command");
 }

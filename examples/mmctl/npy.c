@@ -41,6 +41,10 @@ static unsigned sub_byte_bits(int32_t dtype) {
 }
 
 void free_value(mm_value *value) {
+    for (uint64_t i = 0; i < value->item_count; i++) {
+        free_value(&value->items[i]);
+    }
+    free(value->items);
     free(value->data);
     free(value->offsets);
     *value = (mm_value){0};

@@ -151,7 +151,7 @@ static bool find_model(const char *dir, const char *name, char *path, size_t roo
 
 /* The options of one model: shapes that name it go before those of all. */
 static struct input_options inputs_of(const struct input_options *all, const char *name) {
-    struct input_options own = {.random = true, .seed = 1};
+    struct input_options own = {.random = true, .several = true, .seed = 1};
     size_t length = strlen(name);
     for (uint32_t i = 0; i < all->shape_count; i++) {
         if (strncmp(all->shapes[i], name, length) == 0 && all->shapes[i][length] == ':') {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "values.h"
 
+#include "json.h"
 #include "npy.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@ bool take_input_option(struct arguments *arguments, const char *argument,
         if (options->file_count < MAX_INPUTS && strchr(value, '=')) {
             options->files[options->file_count++] = value;
         } else {
-            bad_argument(value, "NAME=FILE.npy is wanted");
+            bad_argument(value, "NAME=FILE.npy or NAME=FILE.json is wanted");
             arguments->failed = true;
         }
         return true;
@@ -136,30 +137,49 @@ static bool make_up(const mm_value_info *info, const char *shape, uint64_t *seed
     return value->data != NULL;
 }
 
-bool make_inputs(const mm_model_description *description, const struct input_options *options,
-                 struct inputs *inputs) {
-    *inputs = (struct inputs){0};
-    uint64_t seed = options->seed;
-    for (uint32_t i = 0; i < options->file_count; i++) {
+/* Every "NAME=..." names an input. */
+static bool all_named(const mm_model_description *description, const char *const *list,
+                      uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
         uint32_t k = 0;
         while (k < description->input_count &&
-               find_named(&options->files[i], 1, description->inputs[k].name) == NULL) {
+               find_named(&list[i], 1, description->inputs[k].name) == NULL) {
             k++;
         }
         if (k == description->input_count) {
-            bad_argument(options->files[i], "the model has no such input");
+            bad_argument(list[i], "the model has no such input");
             return false;
         }
     }
-    for (uint32_t i = 0; i < description->input_count && i < MAX_INPUTS; i++) {
+    return true;
+}
+
+static bool read_input(const char *path, int32_t dtype, mm_value *value) {
+    size_t length = strlen(path);
+    bool json = length > 5 && strcmp(path + length - 5, ".json") == 0;
+    return json ? read_json(path, value) : read_npy(path, dtype, value);
+}
+
+bool make_inputs(const mm_model_description *description, const struct input_options *options,
+                 struct inputs *inputs) {
+    uint64_t seed = options->seed;
+    *inputs = (struct inputs){0};
+    if (!all_named(description, options->files, options->file_count) ||
+        (!options->several && !all_named(description, options->shapes, options->shape_count))) {
+        return false;
+    }
+    inputs->values = calloc((size_t)description->input_count + 1, sizeof(*inputs->values));
+    for (uint32_t i = 0; inputs->values && i < description->input_count; i++) {
         const mm_value_info *info = &description->inputs[i];
         const char *file = find_named(options->files, options->file_count, info->name);
-        if (!file && (info->flags & MM_VALUE_INFO_OPTIONAL)) {
+        const char *shape = find_named(options->shapes, options->shape_count, info->name);
+        bool optional = info->flags & MM_VALUE_INFO_OPTIONAL || info->kind == MM_OPTIONAL;
+        if (!file && !shape && optional) {
             continue;
         }
         mm_value *value = &inputs->values[inputs->count];
-        const char *shape = find_named(options->shapes, options->shape_count, info->name);
-        bool good = file ? read_npy(file, info->dtype, value) : make_up(info, shape, &seed, value);
+        bool good =
+            file ? read_input(file, info->dtype, value) : make_up(info, shape, &seed, value);
         if (!good) {
             free_inputs(inputs);
             return false;
@@ -167,14 +187,60 @@ bool make_inputs(const mm_model_description *description, const struct input_opt
         value->name = info->name;
         inputs->count++;
     }
-    return true;
+    return inputs->values != NULL;
 }
 
 void free_inputs(struct inputs *inputs) {
     for (uint32_t i = 0; i < inputs->count; i++) {
         free_value(&inputs->values[i]);
     }
-    inputs->count = 0;
+    free(inputs->values);
+    *inputs = (struct inputs){0};
+}
+
+#define NAME_ROOM 240
+
+/* The name of a file without its suffix. */
+static void file_name(const char *name, char text[NAME_ROOM]) {
+    snprintf(text, NAME_ROOM, "%.200s", name);
+    for (char *at = text; *at; at++) {
+        *at = *at == '/' ? '_' : *at;
+    }
+}
+
+/* How many of those before it are written under the same name. */
+static uint32_t alike_before(const mm_value *values, uint32_t i, const char *name) {
+    char other[NAME_ROOM];
+    uint32_t alike = 0;
+    for (uint32_t k = 0; k < i; k++) {
+        file_name(values[k].name, other);
+        alike += strcmp(other, name) == 0;
+    }
+    return alike;
+}
+
+static bool is_taken(const mm_value *values, uint32_t count, const char *name) {
+    char other[NAME_ROOM];
+    for (uint32_t k = 0; k < count; k++) {
+        file_name(values[k].name, other);
+        if (strcmp(other, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The name that no other of the values has: with a number, counted on past names that have one. */
+static void own_name(const mm_value *values, uint32_t count, uint32_t i, char text[NAME_ROOM]) {
+    char name[NAME_ROOM];
+    file_name(values[i].name, name);
+    uint32_t number = alike_before(values, i, name);
+    snprintf(text, NAME_ROOM, "%s", name);
+    uint32_t left = number;
+    for (number = 1; left > 0;) {
+        snprintf(text, NAME_ROOM, "%.200s_%u", name, ++number);
+        left -= is_taken(values, count, text) ? 0 : 1;
+    }
 }
 
 bool write_values(const char *dir, const mm_value *values, uint32_t count) {
@@ -183,14 +249,11 @@ bool write_values(const char *dir, const mm_value *values, uint32_t count) {
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
-        char name[256];
-        snprintf(name, sizeof(name), "%s", values[i].name);
-        for (char *at = name; *at; at++) {
-            *at = *at == '/' ? '_' : *at;
-        }
-        char path[4096];
-        snprintf(path, sizeof(path), "%s/%s.npy", dir, name);
-        if (!write_npy(path, &values[i])) {
+        char name[NAME_ROOM], path[4096];
+        bool tensor = values[i].kind == MM_TENSOR;
+        own_name(values, count, i, name);
+        snprintf(path, sizeof(path), "%.3000s/%s.%s", dir, name, tensor ? "npy" : "json");
+        if (!(tensor ? write_npy : write_json)(path, &values[i])) {
             return false;
         }
     }

@@ -2,11 +2,11 @@
 #ifndef MMCTL_VALUES_H
 #define MMCTL_VALUES_H
 
-/* Inputs for a model: from .npy files, or made up from its description and a seed. */
+/* Inputs for a model: from .npy and .json files, or made up from its description and a seed. */
 
 #include "command.h"
 
-#define MAX_INPUTS 64
+#define MAX_INPUTS 1024 /* options that name one */
 
 /* What the command line says of inputs: --input NAME=FILE, --shape NAME=1x3x640x640, --random
  * SEED. */
@@ -15,11 +15,12 @@ struct input_options {
     const char *shapes[MAX_INPUTS];
     uint32_t file_count, shape_count;
     bool random;
+    bool several; /* models: a shape need not name an input of each */
     uint64_t seed;
 };
 
 struct inputs {
-    mm_value values[MAX_INPUTS];
+    mm_value *values; /* [count] */
     uint32_t count;
 };
 
@@ -32,7 +33,8 @@ bool take_input_option(struct arguments *arguments, const char *argument,
 bool make_inputs(const mm_model_description *description, const struct input_options *options,
                  struct inputs *inputs);
 void free_inputs(struct inputs *inputs);
-/* DIR/<name>.npy; a '/' in a name becomes '_'. DIR is made if it is missing. */
+/* DIR/<name>.npy, or <name>.json of what is no tensor; a '/' in a name becomes '_', and what would
+ * be the file of another one gets a number. DIR is made if it is missing. */
 bool write_values(const char *dir, const mm_value *values, uint32_t count);
 
 #endif

@@ -58,14 +58,22 @@ static bool is_candidate(const struct mmi_registry_entry *entry,
            (!query->backend || strcmp(entry->backend.table->name, query->backend) == 0);
 }
 
+/* One format, in however many rows. */
+static bool has_one(const mm_backend *table) {
+    bool one = table->format_count > 0;
+    for (uint32_t i = 1; i < table->format_count; i++) {
+        one &= strcmp(table->formats[i].name, table->formats[0].name) == 0;
+    }
+    return one;
+}
+
 static struct choice choose(struct mmi_registry *registry, const struct mmi_format_query *query,
                             match_fn *match) {
     struct choice choice = {0};
     MMI_LIST_EACH(node, &registry->entries) {
         struct mmi_registry_entry *entry = MMI_CONTAINER(node, struct mmi_registry_entry, link);
         const mm_backend *table = entry->backend.table;
-        bool asked =
-            is_candidate(entry, query) && (match != by_default || table->format_count == 1);
+        bool asked = is_candidate(entry, query) && (match != by_default || has_one(table));
         for (uint32_t i = 0; asked && i < table->format_count; i++) {
             consider(&choice, &entry->backend, &table->formats[i],
                      match(&table->formats[i], query));

@@ -113,7 +113,7 @@ static mm_status open_sibling(struct mmi_source *source, const char *relative, m
         return open_failed(relative, ENAMETOOLONG, err);
     }
     int fd;
-    int error = mmi_folder_open(source->env, source->own.folder, relative, &fd);
+    int error = mmi_folder_open(source->env, source->own.folder, main_file->own.fd, relative, &fd);
     if (error == EXDEV) {
         return mmi_fail(err, MM_INVALID_MODEL, "%s: names \"%s\", which leaves its folder",
                         main_file->path, relative);

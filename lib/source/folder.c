@@ -83,17 +83,35 @@ mm_status mmi_folder_resolve(const char *location, char *path, size_t room, mm_e
 
 /* ---- Siblings ------------------------------------------------------------------------------- */
 
-static bool leads_outside(const char *relative) {
-    if (relative[0] == '/' || relative[0] == '\0') {
-        return true;
+/* The name without "." and "..", which count by the names alone. false: it leads outside, or it is
+ * too long. */
+static bool normalise(const char *relative, char *path, size_t room) {
+    size_t used = 0;
+    if (relative[0] == '/') {
+        return false;
     }
-    for (const char *part = relative; part; part = strchr(part, '/')) {
-        part += *part == '/';
-        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0')) {
-            return true;
+    for (const char *part = relative; *part;) {
+        size_t length = strcspn(part, "/");
+        bool up = length == 2 && strncmp(part, "..", 2) == 0;
+        bool named = length > 0 && !up && !(length == 1 && part[0] == '.');
+        if (up && used == 0) {
+            return false;
         }
+        if (up) {
+            const char *slash = memrchr(path, '/', used);
+            used = slash ? (size_t)(slash - path) : 0;
+        } else if (named && used + length + 2 > room) {
+            return false;
+        } else if (named) {
+            path[used] = '/';
+            used += used > 0;
+            memcpy(path + used, part, length);
+            used += length;
+        }
+        part += length + strspn(part + length, "/");
     }
-    return false;
+    path[used] = '\0';
+    return used > 0;
 }
 
 static int open_beneath(const struct mmi_env *env, int folder, const char *relative, int *fd) {
@@ -133,14 +151,101 @@ static int open_walking(const struct mmi_env *env, int folder, const char *relat
     return error == ELOOP || error == ENOTDIR ? EXDEV : error;
 }
 
-int mmi_folder_open(const struct mmi_env *env, int folder, const char *relative, int *fd) {
-    if (leads_outside(relative)) {
-        return EXDEV;
-    }
+static int open_below(const struct mmi_env *env, int folder, const char *relative, int *fd) {
     int error = open_beneath(env, folder, relative, fd);
     /* EPERM: a sandbox that does not know the call. */
     if (error == ENOSYS || error == EPERM) {
         error = open_walking(env, folder, relative, fd);
     }
     return error == ELOOP ? EXDEV : error;
+}
+
+/* ---- Links ---------------------------------------------------------------------------------- */
+
+/* Where what is open really lies; false: nobody says. */
+static bool real_path(int fd, char *path, size_t room) {
+    char link[64];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, room);
+    if (length <= 0 || (size_t)length >= room || path[0] != '/') {
+        return false;
+    }
+    path[length] = '\0';
+    return true;
+}
+
+/* The folder of a file that is open. false: nobody says. */
+static bool real_folder(int file, char *path, size_t room) {
+    if (!real_path(file, path, room)) {
+        return false;
+    }
+    *strrchr(path, '/') = '\0';
+    return true;
+}
+
+/* What lies at `target`, if that is below `folder`. */
+static int open_real(const struct mmi_env *env, const char *folder, const char *target, int *fd) {
+    size_t length = strlen(folder);
+    int at;
+    if (strncmp(target, folder, length) != 0 || target[length] != '/') {
+        return EXDEV;
+    }
+    int error = mmi_io_open(env, AT_FDCWD, length > 0 ? folder : "/", O_PATH | O_DIRECTORY, &at);
+    if (error == 0) {
+        error = open_below(env, at, target + length + 1, fd);
+        mmi_io_close(at);
+    }
+    return error;
+}
+
+/* Where the links lead must be below the folder or the real one of the main file. It is looked at
+ * without opening it for reading. */
+static int open_linked(const struct mmi_env *env, int folder, int main_file, const char *relative,
+                       int *fd) {
+    char target[PATH_MAX], allowed[PATH_MAX];
+    int at;
+    int error = mmi_io_open(env, folder, relative, O_PATH, &at);
+    if (error != 0) {
+        return error == ELOOP ? EXDEV : error;
+    }
+    bool told = real_path(at, target, sizeof(target));
+    mmi_io_close(at);
+    error = EXDEV;
+    if (told && real_path(folder, allowed, sizeof(allowed))) {
+        error = open_real(env, allowed, target, fd);
+    }
+    if (told && error == EXDEV && real_folder(main_file, allowed, sizeof(allowed))) {
+        error = open_real(env, allowed, target, fd);
+    }
+    return error;
+}
+
+/* Beside the file that the main file's links lead to. */
+static int open_beside_real(const struct mmi_env *env, int main_file, const char *relative,
+                            int *fd) {
+    char path[PATH_MAX];
+    int at;
+    if (!real_folder(main_file, path, sizeof(path))) {
+        return ENOENT;
+    }
+    int error = mmi_io_open(env, AT_FDCWD, path[0] ? path : "/", O_PATH | O_DIRECTORY, &at);
+    if (error == 0) {
+        error = open_below(env, at, relative, fd);
+        mmi_io_close(at);
+    }
+    return error;
+}
+
+int mmi_folder_open(const struct mmi_env *env, int folder, int main_file, const char *relative,
+                    int *fd) {
+    char name[PATH_MAX];
+    if (!normalise(relative, name, sizeof(name))) {
+        return EXDEV;
+    }
+    int error = open_below(env, folder, name, fd);
+    if (error == EXDEV) {
+        error = open_linked(env, folder, main_file, name, fd);
+    }
+    bool elsewhere = error == EXDEV || error == ENOENT || error == ENOTDIR;
+    return elsewhere && open_beside_real(env, main_file, name, fd) == 0 ? 0 : error;
 }

@@ -82,7 +82,9 @@ extern const struct mmi_source_kind mmi_source_file_kind, mmi_source_memory_kind
 
 /* folder.c. The main file of `location`, a file or a folder, into path[0 .. room). */
 mm_status mmi_folder_resolve(const char *location, char *path, size_t room, mm_error *err);
-/* Open a file below a folder, never outside. 0 or an errno; EXDEV: the name leads outside. */
-int mmi_folder_open(const struct mmi_env *env, int folder, const char *relative, int *fd);
+/* Open a file below the folder of a main file, or below the one that the main file's links lead to,
+ * never outside of both. 0 or an errno; EXDEV: the name leads outside. */
+int mmi_folder_open(const struct mmi_env *env, int folder, int main_file, const char *relative,
+                    int *fd);
 
 #endif

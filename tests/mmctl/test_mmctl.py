@@ -38,6 +38,33 @@ def read_npy(path):
     return header['descr'], header['shape'], data[10 + length:]
 
 
+def field(number, value):
+    """One of a protobuf message: a number, a text or the bytes of a message."""
+    def varint(n):
+        return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    data = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def write_model(path, nodes, inputs, outputs):
+    """nodes: (type, [input], [output]); inputs, outputs: {name: bytes of a TypeProto}."""
+    graph = b''
+    for kind, takes, makes in nodes:
+        graph += field(1, b''.join(field(1, name) for name in takes) +
+                       b''.join(field(2, name) for name in makes) + field(4, kind))
+    for number, values in ((11, inputs), (12, outputs)):
+        for name, kind in values.items():
+            graph += field(number, field(1, name) + field(2, kind))
+    with open(path, 'wb') as file:
+        file.write(field(1, 9) + field(7, graph) + field(8, field(2, 17)))
+
+
+F32, TEXTS = (field(1, field(1, dtype)) for dtype in (1, 8))  # of any shape
+LIST, MAYBE = field(4, field(1, F32)), field(9, field(1, F32))
+
+
 class Mmctl(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp()
@@ -106,6 +133,106 @@ class Mmctl(unittest.TestCase):
         wrong = self.run_it(1, 'infer', model('image'), '--input', 'x=' + self.path('in', 'x.npy'))
         self.assertIn('x', wrong)
         self.run_it(2, 'infer', model('mlp'), '--input', 'z=' + self.path('in', 'x.npy'))
+
+    def test_names_of_files(self):
+        """What would be one file is several; nothing is written over."""
+        names = ['a/b', 'a_b', 'a_b_2', 'a/b_2']
+        write_model(self.path('m.onnx'), [('Neg', ['x'], [name]) for name in names], {'x': F32},
+                    {name: F32 for name in names})
+        self.run_it(0, 'infer', 'm.onnx', '--shape', 'x=2', '--output-dir', 'out')
+        self.assertEqual(sorted(os.listdir(self.path('out'))),
+                         ['a_b.npy', 'a_b_2.npy', 'a_b_2_2.npy', 'a_b_3.npy'])
+
+    def test_many_inputs(self):
+        names = [f'x{i}' for i in range(100)]
+        write_model(self.path('m.onnx'), [('Sum', names, ['y'])], {name: F32 for name in names},
+                    {'y': F32})
+        self.run_it(0, 'infer', 'm.onnx', '--save-inputs', 'in')
+        self.assertEqual(len(os.listdir(self.path('in'))), 100)
+
+    def test_shape_of_no_input(self):
+        for command in ('infer', 'bench'):
+            self.assertIn('typo=3x8: the model has no such input',
+                          self.run_it(2, command, model('mlp'), '--shape', 'typo=3x8'))
+
+    def test_full_disk(self):
+        for arguments in (['inspect', model('mlp')], ['version'], ['help']):
+            with open('/dev/full', 'wb') as full:
+                result = subprocess.run([MMCTL, *arguments], stdout=full, check=False,
+                                        stderr=subprocess.PIPE)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn(b'No space left', result.stderr)
+
+    def test_json_of_odd_models(self):
+        name = b'a\xff\xc3\xa9"\x01'
+        write_model(self.path('m.onnx'), [('Neg', ['x'], [name])], {'x': F32}, {name: F32})
+        told = json.loads(self.run_it(0, 'inspect', 'm.onnx', '--json'))
+        self.assertEqual(told['outputs'], [{'name': 'a\ufffd\xe9"\x01', 'dtype': 'f32',
+                                            'shape': None}])
+
+    def test_formats(self):
+        for name in ('M.ONNX', 'm.pb', 'm', 'onnx'):
+            shutil.copy(model('mlp'), self.path(name))
+            self.assertIn('format       onnx', self.run_it(0, 'inspect', name))
+        with open(self.path('odd'), 'wb') as odd, open(model('mlp'), 'rb') as whole:
+            odd.write(field(31, 1) + whole.read())
+        self.assertIn('MM_NOT_FOUND', self.run_it(1, 'inspect', 'odd'))
+        self.run_it(0, 'inspect', 'odd', '--format', 'onnx')
+        self.run_it(0, 'infer', 'odd', '--format=onnx')
+        self.run_it(0, 'bench', 'odd', '--format', 'onnx', '--runs', '1')
+        self.assertIn('format pt', self.run_it(1, 'inspect', 'odd', '--format', 'pt'))
+
+    def write(self, name, value):
+        with open(self.path(name), 'w', encoding='utf-8') as file:
+            file.write(value if isinstance(value, str) else json.dumps(value))
+
+    def read(self, *names):
+        with open(self.path(*names), encoding='utf-8') as file:
+            return json.load(file)
+
+    def test_values_that_are_no_tensors(self):
+        write_model(self.path('list.onnx'), [('Identity', ['x'], ['y'])], {'x': LIST}, {'y': LIST})
+        write_model(self.path('maybe.onnx'), [('Identity', ['x'], ['y'])], {'x': MAYBE},
+                    {'y': MAYBE})
+        item = {'dtype': 'f32', 'shape': [1, 4], 'data': [1.5, 'nan', '-inf', 3e-41]}
+        empty = {'dtype': 'f32', 'shape': [0], 'data': []}
+        for name, value in (('list', {'sequence': [item, empty]}), ('list', {'sequence': []}),
+                            ('maybe', {'optional': item}), ('maybe', {'optional': None})):
+            self.write('x.json', value)
+            self.run_it(0, 'infer', name + '.onnx', '--input', 'x=x.json', '--output-dir', 'out')
+            told = self.read('out', 'y.json')
+            for read in told.get('sequence', []) + [told.get('optional')]:
+                if read and read['data']:
+                    self.assertAlmostEqual(read['data'].pop(), 3e-41, places=44)
+                    read['data'].append(3e-41)
+            self.assertEqual(told, value)
+
+    def test_texts(self):
+        """As JSON and as .npy; bytes that are no UTF-8 stay what they are."""
+        write_model(self.path('m.onnx'), [('Identity', ['x'], ['y']),
+                                          ('SequenceConstruct', ['x'], ['z'])],
+                    {'x': TEXTS}, {'y': TEXTS, 'z': field(4, field(1, TEXTS))})
+        texts = {'dtype': 'string', 'shape': [3], 'data': ['a\u00e9\n\0"', '', '\U0001f600\udcff']}
+        self.write('x.json', texts)
+        self.run_it(0, 'infer', 'm.onnx', '--input', 'x=x.json', '--output-dir', 'out')
+        self.assertEqual(self.read('out', 'z.json'), {'sequence': [texts]})
+        self.assertEqual(read_npy(self.path('out', 'y.npy'))[:2], ('<U5', (3,)))
+
+    def test_bad_json(self):
+        write_model(self.path('m.onnx'), [('Identity', ['x'], ['y'])], {'x': LIST}, {'y': LIST})
+        for text, why in (('', 'a value expected'), ('[]', 'a value expected'),
+                          ('{"list": []}', '"dtype", "sequence"'),
+                          ('{"dtype": "f99"}', 'a dtype such as'),
+                          ('{"dtype": "f32", "shape": [2], "data": [1]}', 'than its shape'),
+                          ('{"dtype": "f32", "shape": [-1], "data": []}', 'axes from 0'),
+                          ('{"dtype": "f32", "shape": [9999999999, 9999999999, 9], "data": []}',
+                           'than its shape'),
+                          ('{"dtype": "string", "shape": [1], "data": ["a', 'without an end'),
+                          ('{"optional": null} x', 'nothing behind'),
+                          ('{"sequence": [' * 100, 'at most 64 deep')):
+            self.write('x.json', text)
+            self.assertIn(why, self.run_it(2, 'infer', 'm.onnx', '--input', 'x=x.json'))
+        self.assertIn('absent.json', self.run_it(2, 'infer', 'm.onnx', '--input', 'x=absent.json'))
 
     def test_bench(self):
         told = json.loads(self.run_it(0, 'bench', model('image'), '--threads', '1', '--runs', '5',

@@ -9,8 +9,32 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A ModelProto begins with the version of the format, and what serialisers write next is one of a
+ * few fields: the producer's name and version, domain, the model's version, documentation, the
+ * graph, an opset or metadata. */
+#define FIRST_BYTES(version, next)                                                                 \
+    { .name = "onnx", .magic = (const uint8_t[]){0x08, version, next}, .magic_bytes = 3 }
+#define FIRST_FIELDS(version)                                                                      \
+    FIRST_BYTES(version, 0x12), FIRST_BYTES(version, 0x1a), FIRST_BYTES(version, 0x22),            \
+        FIRST_BYTES(version, 0x28), FIRST_BYTES(version, 0x32), FIRST_BYTES(version, 0x3a),        \
+        FIRST_BYTES(version, 0x42), FIRST_BYTES(version, 0x72)
+
 static const mm_format formats[] = {
     {.name = "onnx", .suffix = ".onnx"},
+    FIRST_FIELDS(1),
+    FIRST_FIELDS(2),
+    FIRST_FIELDS(3),
+    FIRST_FIELDS(4),
+    FIRST_FIELDS(5),
+    FIRST_FIELDS(6),
+    FIRST_FIELDS(7),
+    FIRST_FIELDS(8),
+    FIRST_FIELDS(9),
+    FIRST_FIELDS(10),
+    FIRST_FIELDS(11),
+    FIRST_FIELDS(12),
+    FIRST_FIELDS(13),
+    FIRST_FIELDS(14),
 };
 
 struct onnx_state {
@@ -30,7 +54,7 @@ static mm_status onnx_init(void *state_, const mm_services *services, mm_error *
     (void)err;
     state->services = services;
     /* Artifacts hold functions by number. */
-    snprintf(state->layout, sizeof(state->layout), "3-%016" PRIx64, mmi_onnx_functions_hash());
+    snprintf(state->layout, sizeof(state->layout), "4-%016" PRIx64, mmi_onnx_functions_hash());
     return MM_OK;
 }
 

@@ -134,10 +134,10 @@ static void test_wire(void **state) {
     REFUSE("\x08\x01\x08", "offset 3: a number of at most 64 bits expected in a model");
     REFUSE("\x08\x01\x02\x00", "offset 2: a field of a model expected, got number 0");
     REFUSE("\x38\x01", "offset 0: field 7 of a model has wire type 0");
-    REFUSE("\x0b\x0c", "offset 0: wire type 0, 1, 2 or 5 expected in a model, got 3");
-    REFUSE("\x0e", "got 6");
-    REFUSE("\x0d\x00\x00\x00", "offset 1: 4 bytes expected, 3 are left of a model");
-    REFUSE("\x09\x00\x00\x00", "offset 1: 8 bytes expected, 3 are left of a model");
+    REFUSE("\x13\x14", "offset 0: wire type 0, 1, 2 or 5 expected in a model, got 3");
+    REFUSE("\x16", "got 6");
+    REFUSE("\x15\x00\x00\x00", "offset 1: 4 bytes expected, 3 are left of a model");
+    REFUSE("\x11\x00\x00\x00", "offset 1: 8 bytes expected, 3 are left of a model");
     REFUSE("\x3a\x00\x3a\x00", "offset 4: one graph expected in the model, got 2");
     REFUSE("\x42\x02\x10\x0d\x3a\x02\x0a\x05", "offset 8: 5 bytes expected, 0 are left of a graph");
 }
@@ -338,17 +338,14 @@ static void test_opsets(void **state) {
     struct loaded l;
     struct writer w;
     loaded_init(&l);
-    for (int64_t opset = 7; opset <= 27; opset++) {
+    for (int64_t opset = 1; opset <= 27; opset++) {
         writer_init(&w, opset);
         writer_end(&w);
         must_load(&l, &w);
     }
-    writer_init(&w, 6);
-    writer_end(&w);
-    must_refuse(&l, &w, MM_UNSUPPORTED, "opset 6 of ai.onnx, 7 to 27 wanted");
     writer_init(&w, 28);
     writer_end(&w);
-    must_refuse(&l, &w, MM_UNSUPPORTED, "opset 28 of ai.onnx, 7 to 27 wanted");
+    must_refuse(&l, &w, MM_UNSUPPORTED, "opset 28 of ai.onnx, 1 to 27 wanted");
     writer_init(&w, 0);
     writer_end(&w);
     writer_import(&w, "", -1);
@@ -369,7 +366,8 @@ static void test_opsets(void **state) {
     writer_end(&w);
     writer_import(&w, "com.example", 13);
     must_load(&l, &w);
-    must_not_resolve(&l, MM_UNSUPPORTED, "there is no operator Neg in domain com.example");
+    must_not_resolve(&l, MM_UNSUPPORTED,
+                     "does not run the operator Neg (domain com.example, opset 13) yet");
     writer_init(&w, 0);
     writer_end(&w);
     writer_import(&w, "ai.onnx", 14);
@@ -383,22 +381,6 @@ static void test_unsupported(void **state) {
     struct loaded l;
     struct writer w;
     loaded_init(&l);
-    writer_init(&w, 13);
-    writer_end(&w);
-    writer_open(&w, 25);
-    writer_text(&w, 1, "MyGelu");
-    writer_close(&w);
-    must_refuse(&l, &w, MM_UNSUPPORTED, "functions of a model are not supported, as 'MyGelu'");
-
-    writer_init(&w, 13);
-    writer_open(&w, 15);
-    writer_open(&w, 1);
-    writer_text(&w, 8, "thin");
-    writer_close(&w);
-    writer_close(&w);
-    writer_end(&w);
-    must_refuse(&l, &w, MM_UNSUPPORTED, "sparse initializers are not supported, as 'thin'");
-
     writer_init(&w, 13); /* a sequence of tensors */
     writer_open(&w, 11);
     writer_text(&w, 1, "list");

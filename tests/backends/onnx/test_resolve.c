@@ -201,9 +201,6 @@ static void test_bad_constants(void **state) {
     must_not_resolve(&l, MM_INVALID_MODEL, "0 inputs, 2 attributes and 1 outputs");
     refuse_node(&l, "Constant", "", "y z", "value_int=1");
     must_not_resolve(&l, MM_INVALID_MODEL, "1 attributes and 2 outputs");
-    refuse_node(&l, "Constant", "", "y", "value_string=text");
-    must_not_resolve(&l, MM_UNSUPPORTED,
-                     "Constant node 'bad': attribute value_string of type 3 as a tensor");
     loaded_fini(&l);
 }
 
@@ -217,14 +214,15 @@ static void test_bad_nodes(void **state) {
     refuse_node(&l, "Gelatine", "x", "y", "");
     must_not_resolve(
         &l, MM_UNSUPPORTED,
-        "Gelatine node 'bad': there is no operator Gelatine in domain ai.onnx, opset 13");
+        "Gelatine node 'bad': this library does not run the operator Gelatine (domain ai.onnx, "
+        "opset 13) yet");
     refuse_node(&l, "Identity", "x", "y", "");
     l.model.main->nodes[0]->domain = "com.example";
     must_not_resolve(&l, MM_UNSUPPORTED,
-                     "there is no operator Identity in domain com.example, opset 13");
+                     "does not run the operator Identity (domain com.example, opset 13) yet");
     refuse_node(&l, "Fused", "x", "y", ""); /* ours: no file may use it */
     l.model.main->nodes[0]->domain = "mmi";
-    must_not_resolve(&l, MM_UNSUPPORTED, "there is no operator Fused in domain mmi");
+    must_not_resolve(&l, MM_UNSUPPORTED, "does not run the operator Fused (domain mmi");
     refuse_node(&l, "Reshape", "x", "y", "");
     must_not_resolve(&l, MM_INVALID_MODEL, "Reshape node 'bad': 1 inputs, 2 to 2 wanted");
     refuse_node(&l, "Reshape", "x - -", "y", "");
@@ -336,7 +334,7 @@ static void test_branches(void **state) {
     }
     writer_end(&w);
     must_load(&l, &w);
-    must_not_resolve(&l, MM_UNSUPPORTED, "Gelatine node that makes 'a': there is no operator");
+    must_not_resolve(&l, MM_UNSUPPORTED, "Gelatine node that makes 'a': this library does not");
     assert_memory_equal(l.err.text, "Gelatine node", 13);
     loaded_fini(&l);
 }

@@ -18,7 +18,8 @@ enum {
     INTS = 8,
     STRINGS = 9,
     TYPE = 20,
-    REFERENCE = 21
+    REFERENCE = 21,
+    SPARSE = 22
 };
 
 static const struct onnx_schema attribute_schema = {
@@ -33,7 +34,8 @@ static const struct onnx_schema attribute_schema = {
      [INTS] = ONNX_VARINTS,
      [STRINGS] = ONNX_BYTES,
      [TYPE] = ONNX_VARINT,
-     [REFERENCE] = ONNX_BYTES},
+     [REFERENCE] = ONNX_BYTES,
+     [SPARSE] = ONNX_BYTES},
 };
 
 /* Old files do not say the type; it is the one of the field that is there. */
@@ -46,6 +48,7 @@ static int32_t find_type(struct onnx_message message) {
         {STRING, ONNX_ATTRIBUTE_STRING}, {TENSOR, ONNX_ATTRIBUTE_TENSOR},
         {GRAPH, ONNX_ATTRIBUTE_GRAPH},   {FLOATS, ONNX_ATTRIBUTE_FLOATS},
         {INTS, ONNX_ATTRIBUTE_INTS},     {STRINGS, ONNX_ATTRIBUTE_STRINGS},
+        {SPARSE, ONNX_ATTRIBUTE_SPARSE},
     };
     uint64_t type = mmi_onnx_number_of(message, TYPE, 0);
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]) && type == 0; i++) {
@@ -90,11 +93,15 @@ static mm_status load_strings(struct onnx_loading *loading, struct onnx_message 
     struct onnx_field field;
     attribute->count = mmi_onnx_count_of(message, STRINGS);
     const char **texts = mmi_onnx_take(loading->model->arena, attribute->count, sizeof(*texts));
+    struct onnx_string *strings =
+        mmi_onnx_take(loading->model->arena, attribute->count, sizeof(*strings));
     attribute->texts = texts;
-    while (texts && mmi_onnx_next_of(&message, STRINGS, &field)) {
-        MMI_TRY(mmi_onnx_load_text(loading, field.bytes, texts++, err));
+    attribute->strings = strings;
+    while (texts && strings && mmi_onnx_next_of(&message, STRINGS, &field)) {
+        MMI_TRY(mmi_onnx_load_text(loading, field.bytes, texts, err));
+        *strings++ = (struct onnx_string){*texts++, field.bytes.bytes};
     }
-    return texts ? MM_OK : mmi_onnx_out_of_memory(err);
+    return texts && strings ? MM_OK : mmi_onnx_out_of_memory(err);
 }
 
 /* Bytes, in truth: there may be a NUL among them. */
@@ -103,7 +110,12 @@ static mm_status load_string(struct onnx_loading *loading, struct onnx_message m
     struct onnx_span bytes = mmi_onnx_bytes_of(message, STRING);
     attribute->text = mmi_onnx_take_text(loading->model->arena, bytes.at, bytes.bytes);
     attribute->count = bytes.bytes;
-    return attribute->text ? MM_OK : mmi_onnx_out_of_memory(err);
+    struct onnx_string *string = mmi_onnx_take(loading->model->arena, 1, sizeof(*string));
+    attribute->strings = string;
+    if (string) {
+        *string = (struct onnx_string){attribute->text, bytes.bytes};
+    }
+    return attribute->text && string ? MM_OK : mmi_onnx_out_of_memory(err);
 }
 
 static mm_status load_branch(struct onnx_loading *loading, struct onnx_message message,
@@ -125,12 +137,76 @@ static mm_status load_tensor(struct onnx_loading *loading, struct onnx_message m
     return MM_OK;
 }
 
+static mm_status load_sparse(struct onnx_loading *loading, struct onnx_message message,
+                             struct onnx_attribute *attribute, mm_error *err) {
+    struct onnx_tensor *tensor;
+    struct onnx_span ignored;
+    struct onnx_span bytes = mmi_onnx_bytes_of(message, SPARSE);
+    MMI_TRY(mmi_onnx_load_sparse(loading, bytes, &tensor, &ignored, err));
+    attribute->type = ONNX_ATTRIBUTE_TENSOR;
+    attribute->tensor = tensor;
+    return MM_OK;
+}
+
+mm_status mmi_onnx_attribute_name(struct onnx_loading *loading, struct onnx_span bytes,
+                                  struct onnx_span *name, mm_error *err) {
+    struct onnx_message message;
+    MMI_TRY(mmi_onnx_open_message(&message, bytes, &attribute_schema, loading->file, err));
+    *name = mmi_onnx_bytes_of(message, NAME);
+    return MM_OK;
+}
+
+/* ---- In functions ---------------------------------------------------------------------------- */
+
+/* A graph belongs to one node. */
+static mm_status take_given(struct onnx_attribute *given, struct onnx_attribute *attribute,
+                            mm_error *err) {
+    if (given->graph && given->known) {
+        return mmi_fail(err, MM_UNSUPPORTED, "a function that uses its graph %.80s twice",
+                        given->name);
+    }
+    given->known = true;
+    *attribute = *given;
+    attribute->known = false;
+    return MM_OK;
+}
+
+/* The attribute of the call, else the function's default, under the name that it has here. */
+static mm_status load_reference(struct onnx_loading *loading, struct onnx_span reference,
+                                struct onnx_attribute *attribute, mm_error *err) {
+    const struct onnx_call_attributes *call = loading->call;
+    const char *name = attribute->name;
+    attribute->name = NULL;
+    for (uint32_t i = 0; i < call->count; i++) {
+        struct onnx_attribute *given = &call->given[i];
+        if (strlen(given->name) == reference.bytes &&
+            memcmp(given->name, reference.at, reference.bytes) == 0) {
+            MMI_TRY(take_given(given, attribute, err));
+            attribute->name = name;
+            return MM_OK;
+        }
+    }
+    const struct onnx_default *declared = mmi_onnx_declared(call->function, reference);
+    if (!declared || declared->bytes.bytes == 0) {
+        return MM_OK;
+    }
+    loading->call = NULL; /* a default refers to nothing */
+    mm_status status = mmi_onnx_load_attribute(loading, declared->bytes, attribute, err);
+    loading->call = call;
+    attribute->name = name;
+    return status;
+}
+
 mm_status mmi_onnx_load_attribute(struct onnx_loading *loading, struct onnx_span bytes,
                                   struct onnx_attribute *attribute, mm_error *err) {
     struct onnx_message message;
     MMI_TRY(mmi_onnx_open_message(&message, bytes, &attribute_schema, loading->file, err));
     MMI_TRY(mmi_onnx_load_text(loading, mmi_onnx_bytes_of(message, NAME), &attribute->name, err));
-    if (mmi_onnx_bytes_of(message, REFERENCE).bytes > 0) {
+    struct onnx_span reference = mmi_onnx_bytes_of(message, REFERENCE);
+    if (reference.bytes > 0 && loading->call) {
+        return load_reference(loading, reference, attribute, err);
+    }
+    if (reference.bytes > 0) {
         return mmi_onnx_fail_at(loading->file, bytes.at, err,
                                 "a value for attribute %.80s expected, got a reference",
                                 attribute->name);
@@ -155,6 +231,8 @@ mm_status mmi_onnx_load_attribute(struct onnx_loading *loading, struct onnx_span
         return load_ints(loading, message, attribute, err);
     case ONNX_ATTRIBUTE_STRINGS:
         return load_strings(loading, message, attribute, err);
+    case ONNX_ATTRIBUTE_SPARSE:
+        return load_sparse(loading, message, attribute, err);
     default: /* a matter of the operator that reads it */
         return MM_OK;
     }

@@ -37,42 +37,84 @@ mm_status mmi_onnx_load_value(struct onnx_loading *loading, struct onnx_span nam
     return added ? MM_OK : mmi_onnx_out_of_memory(err);
 }
 
+static mm_status add_initializer(struct onnx_loading *loading, struct onnx_span name,
+                                 struct onnx_tensor *tensor, mm_error *err) {
+    uint32_t value;
+    MMI_TRY(mmi_onnx_load_value(loading, name, &value, err));
+    loading->model->values[value].constant = tensor;
+    return MM_OK;
+}
+
 static mm_status load_initializers(struct onnx_loading *loading, struct onnx_message message,
                                    mm_error *err) {
     struct onnx_field field;
-    while (mmi_onnx_next_of(&message, INITIALIZER, &field)) {
-        struct onnx_tensor *tensor;
+    while (mmi_onnx_next_field(&message, &field)) {
+        struct onnx_tensor *tensor = NULL;
         struct onnx_span name;
-        uint32_t value;
-        mm_status status = mmi_onnx_load_tensor(loading, field.bytes, &tensor, &name, err);
+        bool sparse = field.number == SPARSE_INITIALIZER;
+        if (field.number != INITIALIZER && !sparse) {
+            continue;
+        }
+        mm_status status = sparse ? mmi_onnx_load_sparse(loading, field.bytes, &tensor, &name, err)
+                                  : mmi_onnx_load_tensor(loading, field.bytes, &tensor, &name, err);
         if (status != MM_OK) {
             mmi_error_prefix(err, "initializer '%.*s'", ONNX_SHOWN(name));
             return status;
         }
-        MMI_TRY(mmi_onnx_load_value(loading, name, &value, err));
-        loading->model->values[value].constant = tensor;
+        MMI_TRY(add_initializer(loading, name, tensor, err));
     }
     return MM_OK;
 }
 
-/* Inputs that have an initializer are constants, as everybody sees them. */
+/* What a request may leave out: its initializer becomes a value of its own. */
+static mm_status load_default(struct onnx_loading *loading, uint32_t value, mm_value_info *info,
+                              uint32_t *fallback, mm_error *err) {
+    struct onnx_model *model = loading->model;
+    const struct onnx_tensor *tensor = model->values[value].constant;
+    bool fits = info->kind == MM_TENSOR && info->dtype == tensor->dtype &&
+                (info->rank < 0 || info->rank == (int32_t)tensor->rank);
+    for (int32_t axis = 0; axis < info->rank && fits; axis++) {
+        fits = info->shape[axis] < 0 || info->shape[axis] == tensor->shape[axis];
+    }
+    if (!fits) {
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "input '%.80s': its initializer has another type or shape", info->name);
+    }
+    *fallback = mmi_onnx_add_constant(model, tensor);
+    model->values[value].constant = NULL;
+    info->flags |= MM_VALUE_INFO_OPTIONAL;
+    return *fallback == ONNX_NO_VALUE ? mmi_onnx_out_of_memory(err) : MM_OK;
+}
+
+static mm_status load_main_input(struct onnx_loading *loading, struct onnx_span bytes,
+                                 uint32_t value, uint32_t number, mm_error *err) {
+    struct onnx_model *model = loading->model;
+    mm_value_info *info = &model->inputs[number];
+    info->name = model->values[value].name;
+    MMI_TRY(mmi_onnx_load_value_info(loading, bytes, "input", info, err));
+    model->defaults[number] = ONNX_NO_VALUE;
+    return model->values[value].constant
+               ? load_default(loading, value, info, &model->defaults[number], err)
+               : MM_OK;
+}
+
+/* Inputs that have an initializer are constants, of older files and in branches. */
 static mm_status load_inputs(struct onnx_loading *loading, struct onnx_message message,
                              struct onnx_graph *graph, mm_error *err) {
     struct onnx_field field;
+    bool main = loading->depth == 0;
     while (mmi_onnx_next_of(&message, INPUT, &field)) {
         struct onnx_message input;
         MMI_TRY(mmi_onnx_open_message(&input, field.bytes, &value_schema, loading->file, err));
         struct onnx_span name = mmi_onnx_bytes_of(input, 1);
         uint32_t value = mmi_onnx_find_here(loading->scope, name);
-        if (value != ONNX_NO_VALUE && loading->model->values[value].constant) {
+        bool constant = value != ONNX_NO_VALUE && loading->model->values[value].constant;
+        if (constant && !(main && loading->optional_inputs)) {
             continue;
         }
-        MMI_TRY(mmi_onnx_load_value(loading, name, &value, err));
-        if (loading->depth == 0) {
-            mm_value_info *info = &loading->model->inputs[graph->input_count];
-            info->name = loading->model->values[value].name;
-            MMI_TRY(mmi_onnx_load_value_info(loading, field.bytes, "input", info, err));
-        }
+        MMI_TRY(constant ? MM_OK : mmi_onnx_load_value(loading, name, &value, err));
+        MMI_TRY(main ? load_main_input(loading, field.bytes, value, graph->input_count, err)
+                     : MM_OK);
         graph->inputs[graph->input_count++] = value;
     }
     return MM_OK;
@@ -81,10 +123,15 @@ static mm_status load_inputs(struct onnx_loading *loading, struct onnx_message m
 static mm_status load_nodes(struct onnx_loading *loading, struct onnx_message message,
                             struct onnx_graph *graph, mm_error *err) {
     struct onnx_field field;
+    struct onnx_nodes nodes = {graph->nodes, 0, (uint32_t)mmi_onnx_count_of(message, NODE)};
+    struct onnx_nodes *outer = loading->nodes;
+    loading->nodes = &nodes;
     while (mmi_onnx_next_of(&message, NODE, &field)) {
-        MMI_TRY(mmi_onnx_load_node(loading, field.bytes, &graph->nodes[graph->node_count], err));
-        graph->node_count++;
+        MMI_TRY(mmi_onnx_load_node(loading, field.bytes, err));
     }
+    loading->nodes = outer;
+    graph->nodes = nodes.all;
+    graph->node_count = nodes.count;
     return MM_OK;
 }
 
@@ -97,7 +144,7 @@ static mm_status load_outputs(struct onnx_loading *loading, struct onnx_message 
         MMI_TRY(mmi_onnx_open_message(&output, field.bytes, &value_schema, loading->file, err));
         struct onnx_span name = mmi_onnx_bytes_of(output, 1);
         uint32_t value = mmi_onnx_find_name(loading->scope, name);
-        if (value == ONNX_NO_VALUE) {
+        if (value == ONNX_NO_VALUE || value == ONNX_LEFT_OUT) {
             return mmi_onnx_fail_at(loading->file, name.at, err,
                                     "the name of a value expected as output, nothing makes '%.*s'",
                                     ONNX_SHOWN(name));
@@ -105,30 +152,13 @@ static mm_status load_outputs(struct onnx_loading *loading, struct onnx_message 
         bool main = loading->depth == 0;
         mm_value_info *infos = main ? loading->model->outputs : graph->declared;
         mm_value_info *info = &infos[graph->output_count];
-        info->name = loading->model->values[value].name;
+        MMI_TRY(mmi_onnx_load_text(loading, name, &info->name, err));
         if (main || mmi_onnx_bytes_of(output, 2).bytes > 0) {
             MMI_TRY(mmi_onnx_load_value_info(loading, field.bytes, "output", info, err));
         }
         graph->outputs[graph->output_count++] = value;
     }
     return MM_OK;
-}
-
-/* SparseTensorProto has its name in the tensor of its values. */
-static mm_status refuse_sparse(struct onnx_loading *loading, struct onnx_message message,
-                               mm_error *err) {
-    static const struct onnx_schema sparse_schema = {"a sparse tensor", {[1] = ONNX_BYTES}};
-    static const struct onnx_schema tensor_schema = {"a tensor", {[8] = ONNX_BYTES}};
-    struct onnx_field field;
-    if (!mmi_onnx_next_of(&message, SPARSE_INITIALIZER, &field)) {
-        return MM_OK;
-    }
-    struct onnx_message part;
-    MMI_TRY(mmi_onnx_open_message(&part, field.bytes, &sparse_schema, loading->file, err));
-    struct onnx_span values = mmi_onnx_bytes_of(part, 1);
-    MMI_TRY(mmi_onnx_open_message(&part, values, &tensor_schema, loading->file, err));
-    return mmi_fail(err, MM_UNSUPPORTED, "sparse initializers are not supported, as '%.*s'",
-                    ONNX_SHOWN(mmi_onnx_bytes_of(part, 8)));
 }
 
 static mm_status load_parts(struct onnx_loading *loading, struct onnx_message message,
@@ -144,7 +174,8 @@ static mm_status load_parts(struct onnx_loading *loading, struct onnx_message me
     if (taken && loading->depth == 0) {
         model->inputs = mmi_onnx_take(model->arena, inputs, sizeof(*model->inputs));
         model->outputs = mmi_onnx_take(model->arena, outputs, sizeof(*model->outputs));
-        taken = model->inputs && model->outputs;
+        model->defaults = mmi_onnx_take(model->arena, inputs, sizeof(*model->defaults));
+        taken = model->inputs && model->outputs && model->defaults;
     } else if (taken) {
         graph->declared = mmi_onnx_take(model->arena, outputs, sizeof(*graph->declared));
         taken = graph->declared;
@@ -166,7 +197,6 @@ mm_status mmi_onnx_load_graph(struct onnx_loading *loading, struct onnx_span byt
                                 "graphs nested at most %u deep expected", loading->max_depth);
     }
     MMI_TRY(mmi_onnx_open_message(&message, bytes, &graph_schema, loading->file, err));
-    MMI_TRY(refuse_sparse(loading, message, err));
     struct onnx_scope *scope = mmi_onnx_take(loading->model->arena, 1, sizeof(*scope));
     *graph = mmi_onnx_take(loading->model->arena, 1, sizeof(**graph));
     if (!scope || !*graph) {

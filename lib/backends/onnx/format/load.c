@@ -9,23 +9,20 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum { IR_VERSION = 1, GRAPH = 7, OPSETS = 8, METADATA = 14, FUNCTIONS = 25 };
+
 static const struct onnx_schema model_schema = {
     "a model",
-    {[7] = ONNX_BYTES, [8] = ONNX_BYTES, [14] = ONNX_BYTES, [25] = ONNX_BYTES},
-};
-static const struct onnx_schema opset_schema = {
-    "an opset import",
-    {[1] = ONNX_BYTES, [2] = ONNX_VARINT},
+    {[IR_VERSION] = ONNX_VARINT,
+     [GRAPH] = ONNX_BYTES,
+     [OPSETS] = ONNX_BYTES,
+     [METADATA] = ONNX_BYTES,
+     [FUNCTIONS] = ONNX_BYTES},
 };
 static const struct onnx_schema metadata_schema = {
     "an entry of the metadata",
     {[1] = ONNX_BYTES, [2] = ONNX_BYTES},
 };
-static const struct onnx_schema function_schema = {
-    "a function",
-    {[1] = ONNX_BYTES, [10] = ONNX_BYTES},
-};
-
 mm_status mmi_onnx_out_of_memory(mm_error *err) {
     return mmi_fail(err, MM_NO_MEMORY, "no memory for the graph");
 }
@@ -41,37 +38,11 @@ mm_status mmi_onnx_load_text(struct onnx_loading *loading, struct onnx_span byte
 
 /* ---- What the model is made of --------------------------------------------------------------- */
 
-static bool is_standard(struct onnx_span domain) {
-    return domain.bytes == 0 || (domain.bytes == 7 && memcmp(domain.at, "ai.onnx", 7) == 0);
-}
-
-/* The version of ai.onnx. Without it opset stays 0, and nodes of other domains are all that there
- * may be; whoever knows them. */
-static mm_status load_opset(struct onnx_loading *loading, struct onnx_message model,
-                            mm_error *err) {
-    struct onnx_field field;
-    struct onnx_message import;
-    bool imported = false;
-    while (mmi_onnx_next_of(&model, 8, &field)) {
-        MMI_TRY(mmi_onnx_open_message(&import, field.bytes, &opset_schema, loading->file, err));
-        if (is_standard(mmi_onnx_bytes_of(import, 1))) {
-            loading->model->opset = (int64_t)mmi_onnx_number_of(import, 2, 0);
-            imported = true;
-        }
-    }
-    int64_t opset = loading->model->opset;
-    if (imported && (opset < ONNX_OLDEST_OPSET || opset > ONNX_NEWEST_OPSET)) {
-        return mmi_fail(err, MM_UNSUPPORTED, "opset %" PRId64 " of ai.onnx, %d to %d wanted", opset,
-                        ONNX_OLDEST_OPSET, ONNX_NEWEST_OPSET);
-    }
-    return MM_OK;
-}
-
 static mm_status load_metadata(struct onnx_loading *loading, struct onnx_message model,
                                mm_error *err) {
     struct onnx_field field;
     struct onnx_message entry;
-    uint64_t count = mmi_onnx_count_of(model, 14);
+    uint64_t count = mmi_onnx_count_of(model, METADATA);
     if (count > UINT32_MAX / 2) {
         return mmi_onnx_out_of_memory(err);
     }
@@ -81,7 +52,7 @@ static mm_status load_metadata(struct onnx_loading *loading, struct onnx_message
     }
     loading->model->metadata = texts;
     loading->model->metadata_count = (uint32_t)count;
-    while (mmi_onnx_next_of(&model, 14, &field)) {
+    while (mmi_onnx_next_of(&model, METADATA, &field)) {
         MMI_TRY(mmi_onnx_open_message(&entry, field.bytes, &metadata_schema, loading->file, err));
         MMI_TRY(mmi_onnx_load_text(loading, mmi_onnx_bytes_of(entry, 1), texts++, err));
         MMI_TRY(mmi_onnx_load_text(loading, mmi_onnx_bytes_of(entry, 2), texts++, err));
@@ -89,30 +60,23 @@ static mm_status load_metadata(struct onnx_loading *loading, struct onnx_message
     return MM_OK;
 }
 
-static mm_status refuse_functions(struct onnx_loading *loading, struct onnx_message model,
-                                  mm_error *err) {
-    struct onnx_field field;
-    struct onnx_message function;
-    if (!mmi_onnx_next_of(&model, 25, &field)) {
-        return MM_OK;
-    }
-    MMI_TRY(mmi_onnx_open_message(&function, field.bytes, &function_schema, loading->file, err));
-    return mmi_fail(err, MM_UNSUPPORTED, "functions of a model are not supported, as '%.*s'",
-                    ONNX_SHOWN(mmi_onnx_bytes_of(function, 1)));
-}
-
 static mm_status load_model(struct onnx_loading *loading, struct onnx_span bytes, mm_error *err) {
     struct onnx_message model;
     MMI_TRY(mmi_onnx_open_message(&model, bytes, &model_schema, loading->file, err));
-    if (mmi_onnx_count_of(model, 7) != 1) {
+    if (mmi_onnx_count_of(model, GRAPH) != 1) {
         return mmi_onnx_fail_at(loading->file, model.end, err,
                                 "one graph expected in the model, got %" PRIu64,
-                                mmi_onnx_count_of(model, 7));
+                                mmi_onnx_count_of(model, GRAPH));
     }
-    MMI_TRY(load_opset(loading, model, err));
-    MMI_TRY(refuse_functions(loading, model, err));
+    struct onnx_imports imports;
+    MMI_TRY(mmi_onnx_load_imports(loading, model, OPSETS, &imports, err));
+    loading->imports = &imports;
+    loading->model->opset = imports.standard;
+    loading->optional_inputs = mmi_onnx_number_of(model, IR_VERSION, 0) >= 4;
+    MMI_TRY(mmi_onnx_load_functions(loading, model, FUNCTIONS, err));
     MMI_TRY(load_metadata(loading, model, err));
-    return mmi_onnx_load_graph(loading, mmi_onnx_bytes_of(model, 7), &loading->model->main, err);
+    return mmi_onnx_load_graph(loading, mmi_onnx_bytes_of(model, GRAPH), &loading->model->main,
+                               err);
 }
 
 mm_status mmi_onnx_load(const mm_source *source, const mm_services *services,

@@ -7,7 +7,7 @@
 
 #include <backends/onnx/graph/graph.h>
 
-#define ONNX_OLDEST_OPSET 7 /* of ai.onnx */
+#define ONNX_OLDEST_OPSET 1 /* of ai.onnx */
 #define ONNX_NEWEST_OPSET 27
 
 /* Reads all of the source into model->arena, which is set up; weights stay there, in place where

@@ -33,7 +33,8 @@ enum onnx_attribute_type { /* values of AttributeProto.AttributeType */
                            ONNX_ATTRIBUTE_GRAPH = 5,
                            ONNX_ATTRIBUTE_FLOATS = 6,
                            ONNX_ATTRIBUTE_INTS = 7,
-                           ONNX_ATTRIBUTE_STRINGS = 8
+                           ONNX_ATTRIBUTE_STRINGS = 8,
+                           ONNX_ATTRIBUTE_SPARSE = 11 /* becomes a TENSOR when it is read */
 };
 
 struct onnx_attribute {
@@ -47,6 +48,7 @@ struct onnx_attribute {
     const float *floats; /* [count] */
     const int64_t *ints; /* [count] */
     const char *const *texts;
+    const struct onnx_string *strings; /* STRING: one; STRINGS: [count] */
     const struct onnx_tensor *tensor;
     struct onnx_graph *graph;
 };
@@ -54,6 +56,7 @@ struct onnx_attribute {
 struct onnx_node {
     const char *name;          /* as the file says; "" = none. mmi_onnx_node_text for messages */
     const char *type, *domain; /* "Conv", "" (ai.onnx is "") */
+    int64_t opset;             /* of the domain, where the node stands; of no interest later */
     const struct onnx_operator *op; /* NULL before it is resolved */
     void *params;                   /* op->params_bytes; plain data without pointers */
     uint32_t input_count, output_count, attribute_count;
@@ -82,7 +85,10 @@ struct onnx_model {
     uint32_t value_count, value_capacity;
     struct onnx_graph *main;
     mm_value_info *inputs, *outputs; /* as declared: [main->input_count], [main->output_count] */
-    int64_t opset; /* of ai.onnx; 0: not imported; after resolving: of no more interest */
+    /* [main->input_count]: the constant that an input has where a request leaves it out, or
+     * ONNX_NO_VALUE; NULL: there are none. */
+    uint32_t *defaults;
+    int64_t opset; /* of ai.onnx in the main graph; 0: not imported */
     uint32_t metadata_count;
     const char **metadata; /* [2 * metadata_count] */
     uint32_t nesting;      /* deepest branches that are followed */
@@ -106,6 +112,10 @@ const char *mmi_onnx_node_text(const struct onnx_model *model, const struct onnx
 mm_status mmi_onnx_fail_node(const struct onnx_model *model, const struct onnx_node *node,
                              mm_status status, mm_error *err);
 
+/* older.c: puts nodes before those of opset 6 and less whose second input begins at a certain axis
+ * of the first one, which give it the axes behind it. */
+mm_status mmi_onnx_align_operands(struct onnx_model *model, struct onnx_graph *graph,
+                                  mm_error *err);
 /* resolve.c: operators, parameters, constants for Constant nodes; in all branches. */
 mm_status mmi_onnx_resolve(struct onnx_model *model, mm_error *err);
 

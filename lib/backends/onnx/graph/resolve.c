@@ -12,7 +12,7 @@ static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *grap
 /* Constant, by whichever attribute has its data: the node goes, the value keeps the data. */
 static mm_status make_constant(struct onnx_model *model, const struct onnx_node *node,
                                mm_error *err) {
-    struct onnx_attributes a = {.node = node, .opset = model->opset};
+    struct onnx_attributes a = {.node = node, .opset = node->opset};
     static const char *const later[] = {"value_float", "value_floats", "value_int",
                                         "value_ints",  "value_string", "value_strings"};
     mmi_onnx_attribute(&a, "value");
@@ -83,11 +83,12 @@ static mm_status fail_missing(struct onnx_model *model, const struct onnx_node *
     struct mmi_text text;
     mmi_text_init(&text, others, sizeof(others));
     for (uint32_t i = 1; i < missing.count; i++) {
-        mmi_text_add(&text, "%s%.40s", i == 1 ? "; nor " : ", ", missing.types[i]);
+        mmi_text_add(&text, "%s%.40s", i == 1 ? ", nor " : ", ", missing.types[i]);
     }
-    return mmi_fail(err, MM_UNSUPPORTED,
-                    "there is no operator %.80s in domain %.80s, opset %" PRId64 "%s", node->type,
-                    node->domain[0] == '\0' ? "ai.onnx" : node->domain, model->opset, others);
+    return mmi_fail(
+        err, MM_UNSUPPORTED,
+        "this library does not run the operator %.80s (domain %.80s, opset %" PRId64 ")%s yet",
+        node->type, node->domain[0] == '\0' ? "ai.onnx" : node->domain, node->opset, others);
 }
 
 /* ---- Operators ------------------------------------------------------------------------------- */
@@ -148,7 +149,7 @@ static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, 
         return fail_missing(model, node, err);
     }
     MMI_TRY(check_counts(node, op, err));
-    struct onnx_attributes attributes = {.node = node, .opset = model->opset};
+    struct onnx_attributes attributes = {.node = node, .opset = node->opset};
     node->params = mmi_onnx_take(model->arena, 1, op->params_bytes);
     if (!node->params) {
         return mmi_fail(err, MM_NO_MEMORY, "no memory for its parameters");
@@ -190,8 +191,13 @@ static mm_status resolve_graphs(struct onnx_model *model, const struct onnx_node
 
 static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *graph, mm_error *err) {
     uint32_t kept = 0;
+    MMI_TRY(mmi_onnx_align_operands(model, graph, err));
     for (uint32_t i = 0; i < graph->node_count; i++) {
         struct onnx_node *node = graph->nodes[i];
+        if (node->op) { /* of our own making */
+            graph->nodes[kept++] = node;
+            continue;
+        }
         bool constant = strcmp(node->type, "Constant") == 0 && node->domain[0] == '\0';
         mm_status status =
             constant ? make_constant(model, node, err) : resolve_node(model, node, err);

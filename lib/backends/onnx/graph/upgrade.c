@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/graph/upgrade.h>
-#include <backends/onnx/operators/operator.h>
+#include <backends/onnx/graph/upgrading.h>
 #include <base/status.h>
 
 #include <string.h>
 
 #define ALWAYS INT64_MAX
-
-struct upgrading {
-    struct onnx_model *model;
-    struct onnx_node *node;
-};
 
 struct upgrade {
     const char *type;
@@ -46,6 +41,7 @@ static const struct upgrade upgrades[] = {
     {"Split", 13, .moves = {{"split", 1}}},
     {"Squeeze", 13, .moves = {{"axes", 1}}},
     {"Unsqueeze", 13, .moves = {{"axes", 1}}},
+    {"Reshape", 5, .moves = {{"shape", 1}}},
     {"Upsample", 9, .moves = {{"scales", 1}}},
     {"Upsample", 10, .renamed = "Resize"},
     {"Resize", 11, .change = upgrade_resize},
@@ -72,6 +68,14 @@ mm_status mmi_onnx_attribute_tensor(const struct onnx_attribute *attribute,
         status = mmi_onnx_tensor_set(tensor, MM_I64, 1, &count, err);
         tensor->data = attribute->ints;
         break;
+    case ONNX_ATTRIBUTE_STRING:
+        status = mmi_onnx_tensor_set(tensor, MM_STRING, 0, NULL, err);
+        tensor->data = attribute->strings;
+        break;
+    case ONNX_ATTRIBUTE_STRINGS:
+        status = mmi_onnx_tensor_set(tensor, MM_STRING, 1, &count, err);
+        tensor->data = attribute->strings;
+        break;
     case ONNX_ATTRIBUTE_TENSOR:
         *tensor = *attribute->tensor;
         break;
@@ -85,17 +89,17 @@ mm_status mmi_onnx_attribute_tensor(const struct onnx_attribute *attribute,
 
 /* ---- Changing nodes -------------------------------------------------------------------------- */
 
-static mm_status no_memory(mm_error *err) {
+mm_status mmi_onnx_no_upgrade_memory(mm_error *err) {
     return mmi_fail(err, MM_NO_MEMORY, "no memory to upgrade the node to the newest opset");
 }
 
-static mm_status set_input(const struct upgrading *upgrading, uint32_t input, uint32_t value,
-                           mm_error *err) {
+mm_status mmi_onnx_set_input(const struct upgrading *upgrading, uint32_t input, uint32_t value,
+                             mm_error *err) {
     struct onnx_node *node = upgrading->node;
     if (input >= node->input_count) {
         uint32_t *inputs = mmi_onnx_take(upgrading->model->arena, input + 1, sizeof(*inputs));
         if (!inputs) {
-            return no_memory(err);
+            return mmi_onnx_no_upgrade_memory(err);
         }
         for (uint32_t i = 0; i <= input; i++) {
             inputs[i] = i < node->input_count ? node->inputs[i] : ONNX_NO_VALUE;
@@ -107,8 +111,8 @@ static mm_status set_input(const struct upgrading *upgrading, uint32_t input, ui
     return MM_OK;
 }
 
-static mm_status move_attribute(const struct upgrading *upgrading, const char *name, uint32_t input,
-                                mm_error *err) {
+mm_status mmi_onnx_move_attribute(const struct upgrading *upgrading, const char *name,
+                                  uint32_t input, mm_error *err) {
     struct onnx_attributes attributes = {.node = upgrading->node};
     const struct onnx_attribute *attribute = mmi_onnx_attribute(&attributes, name);
     struct onnx_tensor tensor;
@@ -117,7 +121,8 @@ static mm_status move_attribute(const struct upgrading *upgrading, const char *n
     }
     MMI_TRY(mmi_onnx_attribute_tensor(attribute, &tensor, err));
     uint32_t value = mmi_onnx_add_constant(upgrading->model, &tensor);
-    return value == ONNX_NO_VALUE ? no_memory(err) : set_input(upgrading, input, value, err);
+    return value == ONNX_NO_VALUE ? mmi_onnx_no_upgrade_memory(err)
+                                  : mmi_onnx_set_input(upgrading, input, value, err);
 }
 
 /* A value of 0 is left out: the attribute is f32, but the input must have the type of the data. */
@@ -125,14 +130,14 @@ static mm_status upgrade_pad(const struct upgrading *upgrading, mm_error *err) {
     struct onnx_attributes attributes = {.node = upgrading->node};
     const struct onnx_attribute *value = mmi_onnx_attribute(&attributes, "value");
     bool zero = value && value->type == ONNX_ATTRIBUTE_FLOAT && value->f == 0;
-    return zero ? MM_OK : move_attribute(upgrading, "value", 2, err);
+    return zero ? MM_OK : mmi_onnx_move_attribute(upgrading, "value", 2, err);
 }
 
 /* Opset 11 put the input `roi` before `scales`. */
 static mm_status upgrade_resize(const struct upgrading *upgrading, mm_error *err) {
     struct onnx_node *node = upgrading->node;
     if (node->input_count == 2) {
-        MMI_TRY(set_input(upgrading, 2, node->inputs[1], err));
+        MMI_TRY(mmi_onnx_set_input(upgrading, 2, node->inputs[1], err));
         node->inputs[1] = ONNX_NO_VALUE;
     }
     return MM_OK;
@@ -145,7 +150,7 @@ static bool is_used(const struct onnx_node *node, uint32_t output) {
 /* Outside of training, and if the mask is not used, Dropout is Identity. */
 static mm_status upgrade_dropout(const struct upgrading *upgrading, mm_error *err) {
     struct onnx_node *node = upgrading->node;
-    struct onnx_attributes attributes = {.node = node, .opset = upgrading->model->opset};
+    struct onnx_attributes attributes = {.node = node, .opset = node->opset};
     mmi_onnx_attribute(mmi_onnx_before(&attributes, 12), "ratio");
     mmi_onnx_attribute(mmi_onnx_since(&attributes, 12), "seed");
     const struct onnx_tensor *training = mmi_onnx_constant(upgrading->model, node, 2);
@@ -161,14 +166,18 @@ static mm_status upgrade_dropout(const struct upgrading *upgrading, mm_error *er
 
 mm_status mmi_onnx_upgrade(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
     struct upgrading upgrading = {model, node};
+    if (node->opset < 7) {
+        MMI_TRY(mmi_onnx_upgrade_older(&upgrading, err));
+    }
     for (size_t i = 0; i < sizeof(upgrades) / sizeof(upgrades[0]); i++) {
         const struct upgrade *a = &upgrades[i];
-        if (model->opset >= a->below || strcmp(node->type, a->type) != 0) {
+        if (node->opset >= a->below || strcmp(node->type, a->type) != 0) {
             continue;
         }
         for (size_t j = 0; j < sizeof(a->moves) / sizeof(a->moves[0]); j++) {
             if (a->moves[j].attribute) {
-                MMI_TRY(move_attribute(&upgrading, a->moves[j].attribute, a->moves[j].input, err));
+                MMI_TRY(mmi_onnx_move_attribute(&upgrading, a->moves[j].attribute,
+                                                a->moves[j].input, err));
             }
         }
         if (a->change) {

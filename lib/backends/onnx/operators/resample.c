@@ -62,6 +62,59 @@ static float round_coordinate(int32_t mode, float scale, float x) {
     }
 }
 
+/* A coordinate as a fraction of numbers that f64 holds exactly. false: there is none. */
+struct fraction {
+    double over, under;
+};
+
+static bool exact(int32_t mode, const struct onnx_resize_axis *axis, int64_t i,
+                  struct fraction *x) {
+    double in = (double)axis->in, out = (double)axis->out, at = (double)i;
+    double from = (double)axis->ratio_in, to = (double)axis->ratio_out;
+    *x = (struct fraction){(2 * at + 1) * from - to, 2 * to};
+    switch (mode) {
+    case ONNX_RESIZE_HALF_PIXEL:
+        break;
+    case ONNX_RESIZE_HALF_PIXEL_SYMMETRIC:
+        x->over += in * to - out * from;
+        break;
+    case ONNX_RESIZE_PYTORCH_HALF_PIXEL:
+        x->over = axis->out > 1 ? x->over : 0;
+        break;
+    case ONNX_RESIZE_ALIGN_CORNERS:
+        *x = axis->out > 1 ? (struct fraction){at * (in - 1), (double)axis->width - 1}
+                           : (struct fraction){0, 1};
+        break;
+    case ONNX_RESIZE_ASYMMETRIC:
+        *x = (struct fraction){at * from, to};
+        break;
+    case ONNX_RESIZE_TF_HALF_PIXEL:
+        *x = (struct fraction){(2 * at + 1) * from, 2 * to};
+        break;
+    default:
+        return false;
+    }
+    double limit = 0x1p51; /* so many bits that the remainder is exact, too */
+    return axis->ratio_in > 0 && fabs(x->over) < limit && x->under > 0 && x->under < limit &&
+           in * to < limit && out * from < limit;
+}
+
+static double round_fraction(int32_t mode, float scale, struct fraction x) {
+    double whole = floor(x.over / x.under), rest = x.over - whole * x.under;
+    switch (mode) {
+    case ONNX_RESIZE_ROUND_DOWN:
+        return 2 * rest > x.under ? whole + 1 : whole;
+    case ONNX_RESIZE_ROUND_UP:
+        return 2 * rest >= x.under ? whole + 1 : whole;
+    case ONNX_RESIZE_CEIL:
+        return rest > 0 ? whole + 1 : whole;
+    case ONNX_RESIZE_SIMPLE:
+        return scale < 1 && rest > 0 ? whole + 1 : whole;
+    default:
+        return whole;
+    }
+}
+
 static int64_t clamp(double x, int64_t in) {
     return x >= (double)(in - 1) ? in - 1 : x > 0 ? (int64_t)x : 0;
 }
@@ -118,8 +171,11 @@ static void fill_table(const struct onnx_resize *resize, struct table *table) {
         float x = coordinate(resize->coordinates, axis, (int64_t)i);
         bool outside = !(x >= 0) || x > (float)(axis->in - 1);
         if (resize->mode == ONNX_RESIZE_NEAREST) {
-            float at = round_coordinate(resize->nearest, axis->scale, x);
-            table->indices[i] = clamp((double)at, axis->in);
+            struct fraction fraction;
+            double at = exact(resize->coordinates, axis, (int64_t)i, &fraction)
+                            ? round_fraction(resize->nearest, axis->scale, fraction)
+                            : (double)round_coordinate(resize->nearest, axis->scale, x);
+            table->indices[i] = clamp(at, axis->in);
         } else {
             weigh(resize, table, i, (double)x);
         }

@@ -70,6 +70,16 @@ static mm_status check_numbers(const struct onnx_tensor *tensor, const char *wha
     return MM_OK;
 }
 
+/* Of a scale with few bits, such as 1.5; others are rounded ratios of unknown numbers. */
+static void set_ratio(struct onnx_resize_axis *axis) {
+    const float parts = 4096;
+    float whole = axis->scale * parts;
+    if (whole == floorf(whole) && whole < 0x1p24f) {
+        axis->ratio_in = (int64_t)parts;
+        axis->ratio_out = (int64_t)whole;
+    }
+}
+
 static mm_status set_scale(const struct onnx_tensor *scales, uint32_t i,
                            struct onnx_resize_axis *axis, mm_error *err) {
     axis->scale = (float)mmi_onnx_float_at(scales, i);
@@ -80,6 +90,7 @@ static mm_status set_scale(const struct onnx_tensor *scales, uint32_t i,
                         (double)axis->scale, axis->in);
     }
     axis->out = (int64_t)out;
+    set_ratio(axis);
     return MM_OK;
 }
 
@@ -93,6 +104,8 @@ static mm_status set_size(const struct onnx_tensor *sizes, uint32_t i,
                         "its sizes[%u] is %" PRId64 " for %" PRId64 " elements", i, axis->out,
                         axis->in);
     }
+    axis->ratio_in = axis->in;
+    axis->ratio_out = axis->out;
     return MM_OK;
 }
 
@@ -100,11 +113,16 @@ static mm_status set_size(const struct onnx_tensor *sizes, uint32_t i,
 static mm_status keep_aspect(const struct onnx_resize *resize, const uint32_t *numbers,
                              uint32_t count, struct onnx_resize_axis *axes, mm_error *err) {
     double all = 0;
+    int64_t ratio_in = 1, ratio_out = 1;
     for (uint32_t i = 0; i < count; i++) {
         const struct onnx_resize_axis *axis = &axes[numbers[i]];
         double scale = (double)axis->out / (double)axis->in;
         bool better = resize->policy == ONNX_RESIZE_NOT_LARGER ? scale < all : scale > all;
-        all = i == 0 || better ? scale : all;
+        if (i == 0 || better) {
+            all = scale;
+            ratio_in = axis->in;
+            ratio_out = axis->out;
+        }
     }
     for (uint32_t i = 0; i < count; i++) {
         struct onnx_resize_axis *axis = &axes[numbers[i]];
@@ -116,6 +134,8 @@ static mm_status keep_aspect(const struct onnx_resize *resize, const uint32_t *n
         axis->out = (int64_t)out;
         axis->width = (float)out;
         axis->scale = (float)all;
+        axis->ratio_in = ratio_in;
+        axis->ratio_out = ratio_out;
     }
     return MM_OK;
 }

@@ -51,6 +51,8 @@ struct onnx_resize_axis {
     float width;      /* of the result; not whole where a scale says so */
     float start, end; /* ONNX_RESIZE_CROP: what of it is seen, as parts of its length */
     bool kept;        /* goes into the result as it is */
+    /* The scale is ratio_out / ratio_in exactly; 0: a rounded number is all there is of it. */
+    int64_t ratio_in, ratio_out;
 };
 /* All axes of the image. inputs: with their elements as far as they are known; without those of roi
  * all is seen. Leaves out what is for the plain kernel. */

@@ -173,6 +173,7 @@ static mm_status drop_unneeded(struct onnx_model *model, struct onnx_arena *work
     }
     keep_needed(needed, model->main);
     need(needed, model->main->inputs, model->main->input_count);
+    need(needed, model->defaults, model->defaults ? model->main->input_count : 0);
     uint32_t count = 0;
     for (uint32_t i = 0; i < model->value_count; i++) {
         if (needed[i]) {
@@ -182,6 +183,7 @@ static mm_status drop_unneeded(struct onnx_model *model, struct onnx_arena *work
     }
     model->value_count = count;
     renumber_graph(numbers, model->main);
+    renumber(numbers, model->defaults, model->defaults ? model->main->input_count : 0);
     return MM_OK;
 }
 

@@ -112,6 +112,7 @@ mm_status mmi_onnx_describe(const struct onnx_model *model, const struct onnx_we
     put_values(&w, model, weights);
     put_infos(&w, model->inputs, model->main->input_count);
     put_infos(&w, model->outputs, model->main->output_count);
+    put_numbers(&w, model->defaults, model->defaults ? model->main->input_count : 0);
     put_graph(&w, model->main);
     mmi_onnx_put_u32(&w, model->metadata_count);
     for (uint32_t i = 0; i < 2 * model->metadata_count; i++) {
@@ -228,6 +229,16 @@ static uint32_t *get_numbers(struct reading *r, uint32_t *count) {
     return numbers;
 }
 
+/* Constants, or none. */
+static uint32_t *get_defaults(struct reading *r, uint32_t *count) {
+    uint32_t *numbers = get_numbers(r, count);
+    for (uint32_t i = 0; i < *count && !r->bytes.failed; i++) {
+        r->bytes.failed |=
+            numbers[i] != ONNX_NO_VALUE && !r->prepared->model.values[numbers[i]].constant;
+    }
+    return numbers;
+}
+
 static mm_value_info *get_infos(struct reading *r, uint32_t *count) {
     *count = mmi_onnx_get_count(&r->bytes, 5 * sizeof(uint32_t));
     mm_value_info *infos = take(r, *count, sizeof(*infos));
@@ -331,16 +342,19 @@ mm_status mmi_onnx_read_description(struct onnx_prepared *prepared, const void *
     prepared->weights.bytes = mmi_onnx_get_u64(&r.bytes);
     prepared->activation_bytes = mmi_onnx_get_u64(&r.bytes);
     get_values(&r);
-    uint32_t inputs, outputs;
+    uint32_t inputs, outputs, defaults;
     model->inputs = get_infos(&r, &inputs);
     model->outputs = get_infos(&r, &outputs);
+    model->defaults = get_defaults(&r, &defaults);
     model->main = get_graph(&r);
     get_metadata(&r);
     if (r.no_memory) {
         return mmi_fail(err, MM_NO_MEMORY, "onnx: no memory for a description");
     }
-    bool whole = ours && !r.bytes.failed && r.bytes.left == 0 &&
-                 inputs == model->main->input_count && outputs == model->main->output_count;
+    model->defaults = defaults > 0 ? model->defaults : NULL;
+    bool whole = ours && (defaults == 0 || defaults == inputs) && !r.bytes.failed &&
+                 r.bytes.left == 0 && inputs == model->main->input_count &&
+                 outputs == model->main->output_count;
     if (!whole) {
         return mmi_fail(err, MM_CORRUPT, "onnx: the description is damaged");
     }

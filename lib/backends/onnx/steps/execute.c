@@ -283,7 +283,8 @@ static mm_status call_graph(void *ctx, const struct onnx_graph *graph,
 /* ---- The whole model ------------------------------------------------------------------------- */
 
 static mm_status read_inputs(struct onnx_run *run, mm_error *err) {
-    const struct onnx_graph *main = run->attached->prepared->model.main;
+    const struct onnx_model *model = &run->attached->prepared->model;
+    const struct onnx_graph *main = model->main;
     struct onnx_run_block *block =
         mmi_onnx_block_take(&run->memory, main->input_count * sizeof(mm_value));
     if (!block) {
@@ -293,6 +294,11 @@ static mm_status read_inputs(struct onnx_run *run, mm_error *err) {
     for (uint32_t i = 0; i < main->input_count; i++) {
         struct onnx_run_value *value = &run->values[main->inputs[i]];
         inputs[i] = run->inputs[i];
+        if (inputs[i].kind != MM_TENSOR && model->defaults &&
+            model->defaults[i] != ONNX_NO_VALUE) { /* left out */
+            MMI_TRY(take_value(run, model->defaults[i], value, err));
+            continue;
+        }
         MMI_TRY(mmi_onnx_read_input(&run->memory, &inputs[i], value, err));
         if (value->there && value->kind == MM_TENSOR) { /* as steps read it */
             inputs[i].data = mmi_onnx_value_data(value);

@@ -54,6 +54,10 @@ static mm_status know_input(struct onnx_walk *walk, uint32_t i, mm_error *err) {
     const struct onnx_model *model = &walk->start->prepared->model;
     const mm_value *input = &walk->start->inputs[i];
     struct onnx_known *known = &walk->known[model->main->inputs[i]];
+    if (input->kind != MM_TENSOR && model->defaults && model->defaults[i] != ONNX_NO_VALUE) {
+        *known = walk->known[model->defaults[i]];
+        return MM_OK;
+    }
     if (input->kind != MM_TENSOR) {
         known->no_tensor = model->inputs[i].kind != MM_TENSOR; /* or it is left out */
         return MM_OK;

@@ -26,7 +26,8 @@ static mm_value *typical_inputs(const struct onnx_model *model, struct onnx_aren
     mm_value *inputs = mmi_onnx_take(arena, count, sizeof(*inputs));
     for (uint32_t i = 0; inputs && i < count; i++) {
         const mm_value_info *info = &model->inputs[i];
-        inputs[i].kind = info->kind;
+        bool optional = model->defaults && model->defaults[i] != ONNX_NO_VALUE;
+        inputs[i].kind = optional ? MM_OPTIONAL : info->kind; /* left out */
         inputs[i].dtype = info->dtype;
         inputs[i].rank = info->rank > 0 ? (uint32_t)info->rank : 0;
         for (uint32_t axis = 0; axis < inputs[i].rank; axis++) {

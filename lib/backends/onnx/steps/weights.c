@@ -65,9 +65,12 @@ mm_status mmi_onnx_place_weights(const struct onnx_model *model, struct onnx_wei
         return mmi_fail(err, MM_NO_MEMORY, "no memory for the order of weights");
     }
     memset(weights->offsets, 0xff, model->value_count * sizeof(*weights->offsets));
-    return place_graph(model, model->main, weights)
-               ? MM_OK
-               : mmi_fail(err, MM_INVALID_MODEL, "the weights are larger than memory can be");
+    bool fits = place_graph(model, model->main, weights);
+    for (uint32_t i = 0; model->defaults && i < model->main->input_count; i++) {
+        fits &= place(model, model->defaults[i], weights);
+    }
+    return fits ? MM_OK
+                : mmi_fail(err, MM_INVALID_MODEL, "the weights are larger than memory can be");
 }
 
 /* Values by their place in the blob. */
