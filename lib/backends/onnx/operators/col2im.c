@@ -117,8 +117,8 @@ static int64_t place_of(const struct onnx_window *window, const struct folding *
                         const int64_t *member, const int64_t *block) {
     int64_t place = 0;
     for (uint32_t i = 0; i < folding->axes; i++) {
-        int64_t at = block[i] * window->strides[i] + member[i] * window->dilations[i] -
-                     window->begin[i];
+        int64_t at =
+            block[i] * window->strides[i] + member[i] * window->dilations[i] - window->begin[i];
         if (at < 0 || at >= folding->image[i]) {
             return -1;
         }
@@ -146,8 +146,8 @@ static void add_row(const struct onnx_window *window, const struct folding *fold
     for (uint64_t i = 0; i < folding->blocks; i += ONNX_CHUNK) {
         union onnx_chunk numbers;
         uint64_t n = mmi_min_u64(ONNX_CHUNK, folding->blocks - i);
-        const void *loaded = mmi_onnx_load_as(
-            number, dtype, from + i * mmi_onnx_element_bytes(dtype), n, &numbers);
+        const void *loaded =
+            mmi_onnx_load_as(number, dtype, from + i * mmi_onnx_element_bytes(dtype), n, &numbers);
         for (uint64_t j = 0; j < n; j++, next_block(folding, block)) {
             int64_t place = place_of(window, folding, at, block);
             if (place >= 0 && is_float) {
@@ -166,8 +166,8 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     struct folding folding = {.axes = output->rank - 2, .plane = 1, .members = 1, .blocks = 1};
     int32_t dtype = columns->dtype;
     uint32_t width = mmi_onnx_element_bytes(dtype);
-    int32_t sum_type = ONNX_FLOATS >> dtype & 1 ? MM_F64
-                                                : mmi_onnx_number_type(mmi_onnx_number(dtype));
+    int32_t sum_type =
+        ONNX_FLOATS >> dtype & 1 ? MM_F64 : mmi_onnx_number_type(mmi_onnx_number(dtype));
     const uint8_t *from = call->in[0];
     uint8_t *to = call->out[0];
     for (uint32_t i = 0; i < folding.axes; i++) {

@@ -85,8 +85,9 @@ static mm_status check_channels(const struct onnx_inference *x, mm_error *err) {
     }
     if (mmi_onnx_has(x, BIAS) &&
         (x->inputs[BIAS].rank != 1 || x->inputs[BIAS].shape[0] != results)) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its bias has %" PRIu64 " elements, %" PRId64
-                        " on one axis wanted", x->inputs[BIAS].elements, results);
+        return mmi_fail(err, MM_INVALID_MODEL,
+                        "its bias has %" PRIu64 " elements, %" PRId64 " on one axis wanted",
+                        x->inputs[BIAS].elements, results);
     }
     return MM_OK;
 }
@@ -147,26 +148,28 @@ static double see(const struct convolution *c, uint64_t plane, double y, double 
     return sum;
 }
 
-/* What `count` results from pixel `first` on see of a channel through one tap. */
-static void gather(const struct convolution *c, uint64_t image, uint64_t channel, uint64_t tap,
-                   uint64_t first, uint64_t count, double *column) {
+/* What some results see through one tap of a channel. */
+struct sight {
+    uint64_t image, channel, tap;
+    uint64_t first, count; /* pixels of the result */
+};
+
+static void gather(const struct convolution *c, const struct sight *sight, double *column) {
     const struct onnx_placed *placed = &c->placed;
     uint64_t planes = (uint64_t)(placed->in[0] * placed->in[1]);
-    uint64_t plane = (image * c->channels + channel) * planes;
-    uint64_t set = (image * (uint64_t)c->deform->offset_group + channel / c->offset_channels) *
-                       c->taps +
-                   tap;
-    int64_t kernel_row = (int64_t)tap / placed->kernel[1], kernel_column = (int64_t)tap %
-                                                                           placed->kernel[1];
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t pixel = first + i;
+    uint64_t plane = (sight->image * c->channels + sight->channel) * planes;
+    uint64_t offset_group = sight->channel / c->offset_channels;
+    uint64_t groups = sight->image * (uint64_t)c->deform->offset_group + offset_group;
+    uint64_t set = groups * c->taps + sight->tap;
+    int64_t tap_row = (int64_t)sight->tap / placed->kernel[1];
+    int64_t tap_column = (int64_t)sight->tap % placed->kernel[1];
+    for (uint64_t i = 0; i < sight->count; i++) {
+        uint64_t pixel = sight->first + i;
         int64_t row = (int64_t)pixel / placed->out[1], at = (int64_t)pixel % placed->out[1];
-        double y = (double)(row * placed->strides[0] - placed->begin[0] +
-                            kernel_row * placed->dilations[0]);
-        double x = (double)(at * placed->strides[1] - placed->begin[1] +
-                            kernel_column * placed->dilations[1]);
-        y += mmi_onnx_real(c->offsets, 2 * set * c->pixels + pixel);
-        x += mmi_onnx_real(c->offsets, (2 * set + 1) * c->pixels + pixel);
+        row = row * placed->strides[0] - placed->begin[0] + tap_row * placed->dilations[0];
+        at = at * placed->strides[1] - placed->begin[1] + tap_column * placed->dilations[1];
+        double y = (double)row + mmi_onnx_real(c->offsets, 2 * set * c->pixels + pixel);
+        double x = (double)at + mmi_onnx_real(c->offsets, (2 * set + 1) * c->pixels + pixel);
         column[i] = see(c, plane, y, x);
         column[i] *= c->mask.data ? mmi_onnx_real(c->mask, set * c->pixels + pixel) : 1;
     }
@@ -194,8 +197,9 @@ static void do_tile(const struct convolution *c, uint64_t image, uint64_t group,
     uint64_t results = c->results / (uint64_t)c->deform->group;
     double sums[TILE];
     for (uint64_t i = 0; i < c->group_channels * c->taps; i++) {
-        gather(c, image, group * c->group_channels + i / c->taps, i % c->taps, first, count,
-               c->columns + i * TILE);
+        uint64_t channel = group * c->group_channels + i / c->taps;
+        struct sight sight = {image, channel, i % c->taps, first, count};
+        gather(c, &sight, c->columns + i * TILE);
     }
     for (uint64_t i = 0; i < results; i++) {
         uint64_t result = group * results + i;

@@ -188,7 +188,7 @@ static void walk_steps(struct walk *walk, const struct onnx_tensor *inputs) {
 
 /* ---- Computing ------------------------------------------------------------------------------- */
 
-/* A loop over a label, with the strides of both operands and, unless it is summed, of the result. */
+/* A loop over a label, with the strides of both operands and, where it is kept, of the result. */
 struct loop {
     int64_t size, a, b, to;
 };
@@ -214,8 +214,7 @@ static void choose_inner(struct loops *loops) {
     int least = INT32_MAX;
     for (uint32_t i = 0; i < loops->kept_count + loops->summed_count; i++) {
         bool summed = i >= loops->kept_count;
-        const struct loop *loop =
-            summed ? &loops->summed[i - loops->kept_count] : &loops->kept[i];
+        const struct loop *loop = summed ? &loops->summed[i - loops->kept_count] : &loops->kept[i];
         if (cost_of(loop) <= least) {
             least = cost_of(loop);
             best = i;
@@ -367,8 +366,8 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
     for (uint32_t i = 0; i < equation.output.count; i++) {
         shape[i] = equation.size[equation.output.at[i]];
     }
-    MMI_TRY(mmi_onnx_tensor_set(&x->outputs[0], x->inputs[0].dtype, equation.output.count, shape,
-                                err));
+    MMI_TRY(
+        mmi_onnx_tensor_set(&x->outputs[0], x->inputs[0].dtype, equation.output.count, shape, err));
     struct walk walk = {.equation = &equation,
                         .number = mmi_onnx_number(x->inputs[0].dtype),
                         .inputs = x->input_count};
@@ -387,8 +386,8 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     if (!call->out[0]) {
         return MM_OK;
     }
-    MMI_TRY(mmi_onnx_read_equation(einsum->equation, call->inputs, call->input_count, &equation,
-                                   err));
+    MMI_TRY(
+        mmi_onnx_read_equation(einsum->equation, call->inputs, call->input_count, &equation, err));
     struct walk walk = {.equation = &equation,
                         .call = call,
                         .number = mmi_onnx_number(output->dtype),

@@ -9,7 +9,7 @@
 struct reading {
     const char *text, *at;
     struct onnx_equation *equation;
-    uint32_t dots;                       /* axes of every ellipsis */
+    uint32_t dots;                      /* axes of every ellipsis */
     uint8_t times[ONNX_EINSUM_LETTERS]; /* a letter is in the input terms: 0, 1, 2 or more */
     mm_error *err;
 };
@@ -85,7 +85,7 @@ static mm_status set_sizes(const struct reading *reading, uint32_t input,
     }
     for (uint32_t i = 0; i < term->count; i++) {
         int64_t *size = &reading->equation->size[term->at[i]], new = tensor->shape[i];
-        if (*size != new && *size != 1 && new != 1) {
+        if (*size != new &&*size != 1 && new != 1) {
             return mmi_fail(reading->err, MM_INVALID_MODEL,
                             "axis %u of its input %u has %" PRId64 " elements, where '%.120s' "
                             "says %" PRId64,

@@ -167,8 +167,8 @@ static int64_t element_of(const struct grid_sample *params, int64_t at, int64_t 
 }
 
 /* The place of a tap in the image and its share; false: there is padding. `tap` counts all taps. */
-static bool see(const struct sampling *sampling, const struct taps *taps, int tap,
-                uint64_t *offset, double *share) {
+static bool see(const struct sampling *sampling, const struct taps *taps, int tap, uint64_t *offset,
+                double *share) {
     *offset = 0;
     *share = 1;
     for (uint32_t i = sampling->axes, rest = (uint32_t)tap; i-- > 0;
@@ -180,8 +180,8 @@ static bool see(const struct sampling *sampling, const struct taps *taps, int ta
         for (uint32_t j = i + 1; j < sampling->axes; j++) {
             place /= taps->count;
         }
-        int64_t at = element_of(sampling->params, taps->first[i] + place % taps->count,
-                                sampling->size[i]);
+        int64_t at =
+            element_of(sampling->params, taps->first[i] + place % taps->count, sampling->size[i]);
         if (at < 0) {
             return false;
         }

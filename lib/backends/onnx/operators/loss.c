@@ -106,8 +106,8 @@ static mm_status run_losses(const struct onnx_call *call, const double *logs, mm
         int64_t class;
         MMI_TRY(class_of(loss, &targets, i, scores.shape[1], &class, err));
         if (class >= 0) {
-            weight = weights.data ? mmi_onnx_float_at(&weights, (uint64_t)class) : 1;
-            double score = mmi_onnx_float_at(&scores, first + (uint64_t)class * split.inner);
+            weight = weights.data ? mmi_onnx_float_at(&weights, (uint64_t) class) : 1;
+            double score = mmi_onnx_float_at(&scores, first + (uint64_t) class * split.inner);
             result = -weight * (score - (logs ? logs[i] : 0));
         }
         if (loss->reduction == NONE) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* MaxUnpool: elements go back where MaxPool found them, among zeros. The indices count in the
- * smallest image that the window gives; where an output shape is there, that image is its corner. */
+ * image that the window gives; where an output shape is there, that image is its corner, as the
+ * specification's tests have it. */
 
 #include <backends/onnx/operators/conv.h>
 #include <backends/onnx/operators/move.h>

@@ -21,8 +21,8 @@ struct roi {
 
 static mm_status check_size(const struct roi *roi, mm_error *err) {
     if (roi->height < 1 || roi->width < 1 || roi->height > INT32_MAX || roi->width > INT32_MAX) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its result is %" PRId64 " by %" PRId64,
-                        roi->height, roi->width);
+        return mmi_fail(err, MM_INVALID_MODEL, "its result is %" PRId64 " by %" PRId64, roi->height,
+                        roi->width);
     }
     return MM_OK;
 }
@@ -214,8 +214,8 @@ static mm_status run_align_copied(const struct onnx_call *call, mm_error *err) {
         MMI_TRY(set_span(&r, numbers[1], numbers[3], true, &spans[0], err));
         MMI_TRY(set_span(&r, numbers[0], numbers[2], false, &spans[1], err));
         for (uint64_t channel = 0; channel < r.channels; channel++) {
-            uint64_t plane = ((uint64_t)batch * r.channels + channel) *
-                             (uint64_t)(r.height * r.width);
+            uint64_t plane =
+                ((uint64_t)batch * r.channels + channel) * (uint64_t)(r.height * r.width);
             for (uint64_t bin = 0; bin < bins; bin++, to++) {
                 mmi_onnx_set_real(call->out[0], r.images.wide, to, align(&r, spans, plane, bin));
             }
@@ -230,25 +230,28 @@ static mm_status run_align(const struct onnx_call *call, mm_error *err) {
 
 /* ---- MaxRoiPool ------------------------------------------------------------------------------ */
 
-/* Elements [begin, end) of the image that bin `bin` of `bins` has, of those from low to high. */
-static void find_bin(double low, double high, uint64_t bin, int64_t bins, int64_t size,
-                     int64_t *begin, int64_t *end) {
+/* Elements [begin, end) of the image. */
+struct range {
+    int64_t begin, end;
+};
+
+/* Those of bin `bin` of `bins`, of elements from low to high. */
+static struct range find_bin(double low, double high, uint64_t bin, int64_t bins, int64_t size) {
     double length = high - low + 1;
     double step = (length > 1 ? length : 1) / (double)bins, limit = (double)size;
     double first = floor((double)bin * step) + low, last = ceil((double)(bin + 1) * step) + low;
-    *begin = first > 0 ? (first < limit ? (int64_t)first : size) : 0;
-    *end = last > 0 ? (last < limit ? (int64_t)last : size) : 0;
+    return (struct range){first > 0 ? (first < limit ? (int64_t)first : size) : 0,
+                          last > 0 ? (last < limit ? (int64_t)last : size) : 0};
 }
 
 /* An empty bin is 0. */
 static double pool(const struct regions *r, const double *corners, uint64_t plane, uint64_t bin) {
-    int64_t top, bottom, left, right;
     uint64_t columns = (uint64_t)r->roi->width;
-    find_bin(corners[1], corners[3], bin / columns, r->roi->height, r->height, &top, &bottom);
-    find_bin(corners[0], corners[2], bin % columns, r->roi->width, r->width, &left, &right);
-    double max = top < bottom && left < right ? -INFINITY : 0;
-    for (int64_t y = top; y < bottom; y++) {
-        for (int64_t x = left; x < right; x++) {
+    struct range rows = find_bin(corners[1], corners[3], bin / columns, r->roi->height, r->height);
+    struct range row = find_bin(corners[0], corners[2], bin % columns, r->roi->width, r->width);
+    double max = rows.begin < rows.end && row.begin < row.end ? -INFINITY : 0;
+    for (int64_t y = rows.begin; y < rows.end; y++) {
+        for (int64_t x = row.begin; x < row.end; x++) {
             double value = mmi_onnx_real(r->images, plane + (uint64_t)(y * r->width + x));
             max = value > max || isnan(value) ? value : max;
         }
@@ -269,8 +272,8 @@ static mm_status run_pool_copied(const struct onnx_call *call, mm_error *err) {
             corners[j] = round(mmi_onnx_real(r.rois, i * 5 + 1 + j) * (double)r.roi->spatial_scale);
         }
         for (uint64_t channel = 0; channel < r.channels; channel++) {
-            uint64_t plane = ((uint64_t)batch * r.channels + channel) *
-                             (uint64_t)(r.height * r.width);
+            uint64_t plane =
+                ((uint64_t)batch * r.channels + channel) * (uint64_t)(r.height * r.width);
             for (uint64_t bin = 0; bin < bins; bin++, to++) {
                 mmi_onnx_set_real(call->out[0], r.images.wide, to, pool(&r, corners, plane, bin));
             }

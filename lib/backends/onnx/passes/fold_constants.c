@@ -128,7 +128,8 @@ static mm_status keep(const struct folding *f, const struct onnx_node *node,
 static mm_status fold_node(struct folding *f, const struct onnx_node *node, bool *folded,
                            mm_error *err) {
     *folded = false;
-    if (!node->op->infer || node->output_count == 0 || !knows_inputs(f->model, node)) {
+    if (!node->op->infer || node->op->flags & ONNX_OP_RANDOM || node->output_count == 0 ||
+        !knows_inputs(f->model, node)) {
         return MM_OK;
     }
     struct onnx_inference x = {.params = node->params,

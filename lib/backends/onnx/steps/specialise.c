@@ -140,6 +140,9 @@ static mm_status inference_of(struct onnx_walk *walk, const struct onnx_node *no
 static bool all_known(const struct onnx_walk *walk, const struct onnx_operator *op,
                       const struct onnx_inference *x) {
     uint64_t bytes = 0;
+    if (op->flags & ONNX_OP_RANDOM) {
+        return false;
+    }
     for (uint32_t i = 0; i < x->input_count && !(op->flags & ONNX_OP_SHAPES_ONLY); i++) {
         if (mmi_onnx_has(x, i) && !x->inputs[i].known) {
             return false;
