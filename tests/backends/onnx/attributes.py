@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 OPERATORS = os.path.join(HERE, '../../../lib/backends/onnx/operators/operators.def')
 FIRST, LAST = 7, 27
 OLD = {'Scatter', 'Upsample'}  # renamed by graph/upgrade.c
-SKIPPED = {'If'}  # its attributes are graphs
+SKIPPED = {'If', 'Loop', 'Scan', 'SequenceMap'}  # its attributes are graphs
 
 VALUES = {  # where 1, 0.5 and [1] are none
     'activations': None, 'activation_alpha': None, 'activation_beta': None,
@@ -25,7 +25,8 @@ VALUES = {  # where 1, 0.5 and [1] are none
     'direction': {'BitShift': 'LEFT', None: 'forward'}, 'keep_aspect_ratio_policy': 'stretch',
     'kernel_shape': '[2]', 'nearest_mode': 'floor', 'output_shape': None, 'pads': '[0,0]',
     'reduction': 'none', 'round_mode': 'up', 'spatial': '1', 'training_mode': '0', 'value': None,
-    'mode': {'Pad': 'constant', 'DepthToSpace': 'DCR', None: 'nearest'},
+    'mode': {'Pad': 'constant', 'DepthToSpace': 'DCR', 'RoiAlign': 'avg', None: 'nearest'},
+    'equation': 'ab,b', 'pooled_shape': '[1,1]', 'dtype': {'Multinomial': '6', None: '1'},
     'time_axis': '0', 'scales': '[1.0,2.0]',
 }
 DEFAULTS = {'INT': '1', 'FLOAT': '0.5', 'INTS': '[1]', 'FLOATS': '[0.5]'}

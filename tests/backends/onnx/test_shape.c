@@ -76,9 +76,7 @@ static void test_identity_and_dropout(void **state) {
     one_expect("Dropout", "", "f32[2] .. | f32[] 0.5", "f32[2] ..");
     one_expect("Dropout", "", "f32[2] .. | - | bool[] 0", "f32[2] ..");
     one_expect("Dropout", "", "f32[2] .. | f32[] 0 | bool[] 1", "f32[2] ..");
-    one_refuse("Dropout", "", "f32[2] .. | f32[] 0.5 | bool[] 1", MM_UNSUPPORTED,
-               "training_mode is true");
-    one_refuse("Dropout", "", "f32[2] .. | - | bool[] 1", MM_UNSUPPORTED, "training_mode is true");
+    one_expect("Dropout", "opset=9", "bf16[2] ..", "bf16[2] .. | bf16[2] 16256 16256");
     one_refuse("Dropout", "", "f32[2] .. | f32[2] ..", MM_INVALID_MODEL,
                "its input 1 has 2 elements, 1 wanted");
     one_refuse("Dropout", "", "f32[2] .. | c64[] 0", MM_INVALID_MODEL, "its input 1 is c64");

@@ -40,6 +40,7 @@ static const struct upgrade upgrades[] = {
     {"Slice", 10, .moves = {{"starts", 1}, {"ends", 2}, {"axes", 3}}},
     {"Split", 13, .moves = {{"split", 1}}},
     {"Squeeze", 13, .moves = {{"axes", 1}}},
+    {"TopK", 10, .moves = {{"k", 1}}},
     {"Unsqueeze", 13, .moves = {{"axes", 1}}},
     {"Reshape", 5, .moves = {{"shape", 1}}},
     {"Upsample", 9, .moves = {{"scales", 1}}},

@@ -111,27 +111,59 @@ static mm_status infer_data(struct onnx_inference *x, uint32_t min_rank, mm_erro
 /* ---- BatchNormalization ---------------------------------------------------------------------- */
 
 static mm_status read_batch(const struct onnx_attributes *a, void *params, mm_error *err) {
-    int64_t training, spatial;
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 14), "training_mode", 0, &training, err));
+    struct onnx_batch_norm *norm = params;
+    int64_t spatial;
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 14), "training_mode", 0, &norm->training, err));
     MMI_TRY(mmi_onnx_read_int(mmi_onnx_before(a, 9), "spatial", 1, &spatial, err));
-    mmi_onnx_attribute(a, "momentum"); /* of training */
-    if (training != 0 || spatial != 1) {
-        return mmi_fail(err, MM_UNSUPPORTED,
-                        "attribute training_mode is %" PRId64 " and spatial %" PRId64
-                        "; 0 and 1 wanted",
-                        training, spatial);
+    if (spatial != 1) {
+        return mmi_fail(err, MM_UNSUPPORTED, "attribute spatial is %" PRId64 ", 1 wanted", spatial);
     }
-    return mmi_onnx_read_float(a, "epsilon", 1e-5f, &((struct onnx_batch_norm *)params)->epsilon,
-                               err);
+    MMI_TRY(mmi_onnx_read_float(a, "momentum", 0.9f, &norm->momentum, err));
+    return mmi_onnx_read_float(a, "epsilon", 1e-5f, &norm->epsilon, err);
 }
 
 static mm_status infer_batch(struct onnx_inference *x, mm_error *err) {
+    const struct onnx_batch_norm *norm = x->params;
     const struct onnx_tensor *data = &x->inputs[0];
-    if (x->output_count > 1) {
-        return mmi_fail(err, MM_UNSUPPORTED, "%u outputs: those of training", x->output_count);
+    if (x->output_count > (norm->training ? 3 : 1)) {
+        return mmi_fail(err, MM_UNSUPPORTED, "%u outputs, of which training alone has more than %d",
+                        x->output_count, norm->training ? 3 : 1);
     }
     MMI_TRY(infer_data(x, 1, err));
-    return check_parameters(x, data->rank > 1 ? data->shape[1] : 1, err);
+    MMI_TRY(check_parameters(x, data->rank > 1 ? data->shape[1] : 1, err));
+    for (uint32_t i = 1; i < x->output_count; i++) {
+        const struct onnx_tensor *old = &x->inputs[2 + i];
+        MMI_TRY(mmi_onnx_tensor_set(&x->outputs[i], old->dtype, old->rank, old->shape, err));
+    }
+    return MM_OK;
+}
+
+/* Of one channel of all images. */
+static struct onnx_moments moments_of(const struct channels *channels, uint64_t channel) {
+    struct onnx_moments moments = {0, 0};
+    double count = (double)channels->images * (double)channels->elements;
+    for (int pass = 0; pass < 2; pass++) {
+        double sum = 0;
+        for (uint64_t image = 0; image < channels->images; image++) {
+            uint64_t at = (image * channels->count + channel) * channels->elements;
+            sum += sum_of(channels->data.dtype, channels->from + at * channels->width,
+                          channels->elements, moments.mean, pass == 1);
+        }
+        *(pass == 0 ? &moments.mean : &moments.variance) = sum / count;
+    }
+    return moments;
+}
+
+/* The old one and that of the data, mixed, for output `output`. */
+static void write_running(const struct onnx_call *call, uint32_t output, uint64_t channel,
+                          double old, double new) {
+    const struct onnx_batch_norm *norm = call->params;
+    double momentum = (double)norm->momentum, mixed = old * momentum + new *(1 - momentum);
+    if (output < call->output_count && call->out[output]) {
+        int32_t dtype = call->outputs[output].dtype;
+        mmi_onnx_convert(MM_F64, &mixed, 1, dtype,
+                         (uint8_t *)call->out[output] + channel * mmi_onnx_element_bytes(dtype));
+    }
 }
 
 static mm_status run_batch(const struct onnx_call *call, mm_error *err) {
@@ -141,13 +173,26 @@ static mm_status run_batch(const struct onnx_call *call, mm_error *err) {
     struct channels channels;
     (void)err;
     set_channels(call, &channels);
-    for (uint64_t i = 0; call->out[0] && i < channels.images * channels.count; i++) {
-        uint64_t channel = i % channels.count;
-        struct onnx_moments moments = {mmi_onnx_float_at(&mean, channel),
-                                       mmi_onnx_float_at(&variance, channel)};
-        write_channel(&channels, i, channel, moments, (double)norm->epsilon);
+    for (uint64_t i = 0; i < channels.count; i++) {
+        struct onnx_moments moments = {mmi_onnx_float_at(&mean, i),
+                                       mmi_onnx_float_at(&variance, i)};
+        if (norm->training) { /* the result may lie where the old ones do */
+            struct onnx_moments old = moments;
+            moments = moments_of(&channels, i);
+            write_running(call, 1, i, old.mean, moments.mean);
+            write_running(call, 2, i, old.variance, moments.variance);
+        }
+        for (uint64_t image = 0; call->out[0] && image < channels.images; image++) {
+            write_channel(&channels, image * channels.count + i, i, moments, (double)norm->epsilon);
+        }
     }
     return MM_OK;
+}
+
+static void learn_batch(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
+    if (output > 0 && output < 3) {
+        *fact = (struct onnx_fact){.dtype = mmi_onnx_fact(l, 2 + output).dtype, .rank = 1};
+    }
 }
 
 const struct onnx_operator mmi_onnx_op_BatchNormalization = {
@@ -163,6 +208,7 @@ const struct onnx_operator mmi_onnx_op_BatchNormalization = {
     .run = run_batch,
     .weight_inputs = ~1u,
     .facts = ONNX_FACTS_LIKE_0,
+    .learn = learn_batch,
 };
 
 /* ---- Groups of channels with moments of their own -------------------------------------------- */

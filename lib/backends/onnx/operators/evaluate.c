@@ -94,7 +94,7 @@ static bool all_are_tensors(const struct onnx_run_value *values, uint32_t count,
 
 mm_status mmi_onnx_evaluate_dynamic(const struct onnx_node *node, struct onnx_inference *x,
                                     struct onnx_arena *arena, uint64_t max_bytes,
-                                    const mm_services *services, bool *fits, mm_error *err) {
+                                    const mm_services *services, mm_error *err) {
     uint64_t count = (uint64_t)x->input_count + x->output_count;
     struct onnx_run_value *values = mmi_onnx_take(arena, count, sizeof(*values));
     struct onnx_run_memory *memory = mmi_onnx_take(arena, 1, sizeof(*memory));
@@ -116,8 +116,10 @@ mm_status mmi_onnx_evaluate_dynamic(const struct onnx_node *node, struct onnx_in
                                        .memory = memory,
                                        .services = services};
     MMI_TRY(node->op->execute(&execution, err));
-    *fits = all_are_tensors(execution.outputs, x->output_count, max_bytes);
-    for (uint32_t i = 0; i < x->output_count && *fits; i++) {
+    if (!all_are_tensors(execution.outputs, x->output_count, max_bytes)) {
+        return mmi_fail(err, MM_TOO_LARGE, "its results are too many to keep, or no tensors");
+    }
+    for (uint32_t i = 0; i < x->output_count; i++) {
         x->outputs[i] = execution.outputs[i].tensor;
         x->outputs[i].known = 1;
     }

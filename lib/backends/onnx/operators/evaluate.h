@@ -16,10 +16,10 @@ mm_status mmi_onnx_evaluate(const struct onnx_operator *op, struct onnx_inferenc
                             struct onnx_arena *arena, uint64_t max_bytes,
                             const mm_services *services, mm_error *err);
 
-/* The same for a node without graphs whose results only a run knows, as `execute` makes them: *fits
- * says whether all are tensors of together at most max_bytes; else there are none. */
+/* The same for a node without graphs whose results only a run knows, as `execute` makes them. Also
+ * MM_TOO_LARGE if they are not all tensors. */
 mm_status mmi_onnx_evaluate_dynamic(const struct onnx_node *node, struct onnx_inference *x,
                                     struct onnx_arena *arena, uint64_t max_bytes,
-                                    const mm_services *services, bool *fits, mm_error *err);
+                                    const mm_services *services, mm_error *err);
 
 #endif

@@ -9,7 +9,8 @@
 
 /* Inputs: data, and by channel (axis 1) scale, bias, mean and variance. */
 struct onnx_batch_norm {
-    float epsilon;
+    float epsilon, momentum;
+    int64_t training; /* 1: mean and variance are those of the data */
 };
 
 /* Axes from `axis` on are normalised together. */

@@ -103,7 +103,9 @@ enum {
     ONNX_OP_CONTROL = 1u << 3,
     /* applies the struct onnx_activation at params + activation_at to its output 0, if that is
      * f32 */
-    ONNX_OP_ACTIVATES = 1u << 4
+    ONNX_OP_ACTIVATES = 1u << 4,
+    /* its results may be others in each run: it is never computed before one */
+    ONNX_OP_RANDOM = 1u << 8
 };
 
 /* How an operator on f32 becomes instructions of Fused (fused.h) and activations. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The same elements in the same order under another shape: Reshape, Flatten, Squeeze, Unsqueeze,
- * Identity; and Dropout, which does nothing more outside of training. */
+ * Identity. */
 
 #include <backends/onnx/operators/execution.h>
 #include <backends/onnx/operators/move.h>
@@ -237,7 +237,7 @@ const struct onnx_operator mmi_onnx_op_Unsqueeze = {
     .learn = learn_unsqueeze,
 };
 
-/* ---- Identity, Dropout ----------------------------------------------------------------------- */
+/* ---- Identity -------------------------------------------------------------------------------- */
 
 static mm_status infer_identity(struct onnx_inference *x, mm_error *err) {
     return set_view(x, x->inputs[0].rank, x->inputs[0].shape, err);
@@ -260,59 +260,4 @@ const struct onnx_operator mmi_onnx_op_Identity = {
     .infer = infer_identity,
     .run = run_view,
     .facts = ONNX_FACTS_LIKE_0,
-};
-
-static mm_status infer_dropout(struct onnx_inference *x, mm_error *err) {
-    const struct onnx_tensor *data = &x->inputs[0];
-    for (uint32_t i = 1; i < 3; i++) {
-        if (!mmi_onnx_has(x, i)) {
-            continue;
-        }
-        MMI_TRY(mmi_onnx_check_number(x, i, err));
-        if (x->inputs[i].elements != 1) {
-            return mmi_fail(err, MM_INVALID_MODEL,
-                            "its input %u has %" PRIu64 " elements, 1 wanted", i,
-                            x->inputs[i].elements);
-        }
-    }
-    MMI_TRY(infer_identity(x, err));
-    if (x->output_count > 1) {
-        MMI_TRY(mmi_onnx_tensor_set(&x->outputs[1], MM_BOOL, data->rank, data->shape, err));
-    }
-    return MM_OK;
-}
-
-static mm_status run_dropout(const struct onnx_call *call, mm_error *err) {
-    struct onnx_tensor ratio = mmi_onnx_call_input(call, 1);
-    struct onnx_tensor training = mmi_onnx_call_input(call, 2);
-    bool trains = training.known && mmi_onnx_int_at(&training, 0) != 0;
-    bool drops = !ratio.known || mmi_onnx_float_at(&ratio, 0) != 0;
-    if (trains && drops) {
-        return mmi_fail(err, MM_UNSUPPORTED, "training_mode is true; models are only run here");
-    }
-    if (call->output_count > 1 && call->out[1]) {
-        memset(call->out[1], 1, call->outputs[1].bytes); /* the mask: nothing was dropped */
-    }
-    return run_view(call, err);
-}
-
-static void learn_dropout(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
-    if (output == 1) {
-        *fact = mmi_onnx_fact(l, 0);
-        fact->dtype = MM_BOOL;
-    }
-}
-
-/* No view because of the mask, which must be written. */
-const struct onnx_operator mmi_onnx_op_Dropout = {
-    .name = "Dropout",
-    .flags = ONNX_OP_IN_PLACE,
-    .min_inputs = 1,
-    .max_inputs = 3,
-    .min_outputs = 1,
-    .max_outputs = 2,
-    .infer = infer_dropout,
-    .run = run_dropout,
-    .facts = ONNX_FACTS_LIKE_0,
-    .learn = learn_dropout,
 };

@@ -10,7 +10,8 @@ bool mmi_onnx_batch_norm_affine(const struct onnx_model *model, const struct onn
                                 uint64_t channels, double *scale, double *shift) {
     const struct onnx_batch_norm *params = node->params;
     const float *data[4];
-    bool fits = node->op == &mmi_onnx_op_BatchNormalization && node->input_count == 5;
+    bool fits =
+        node->op == &mmi_onnx_op_BatchNormalization && node->input_count == 5 && !params->training;
     for (uint32_t i = 0; i < 4 && fits; i++) {
         const struct onnx_tensor *constant = mmi_onnx_f32(model, node->inputs[i + 1]);
         fits = constant && constant->elements == channels;

@@ -167,7 +167,8 @@ static mm_status compute_planned(struct folding *f, const struct onnx_node *node
 static mm_status fold_node(struct folding *f, const struct onnx_node *node, bool *folded,
                            mm_error *err) {
     *folded = false;
-    if (node->output_count == 0 || !knows_inputs(f->model, node)) {
+    if (node->op->flags & ONNX_OP_RANDOM || node->output_count == 0 ||
+        !knows_inputs(f->model, node)) {
         return MM_OK;
     }
     struct onnx_inference x;

@@ -143,6 +143,9 @@ static mm_status inference_of(struct onnx_walk *walk, const struct onnx_node *no
 static bool all_known(const struct onnx_walk *walk, const struct onnx_operator *op,
                       const struct onnx_inference *x) {
     uint64_t bytes = 0;
+    if (op->flags & ONNX_OP_RANDOM) {
+        return false;
+    }
     for (uint32_t i = 0; i < x->input_count && !(op->flags & ONNX_OP_SHAPES_ONLY); i++) {
         if (mmi_onnx_has(x, i) && !x->inputs[i].known) {
             return false;
@@ -220,9 +223,9 @@ static mm_status evaluate_dynamic(struct onnx_walk *walk, const struct onnx_node
         return MM_OK;
     }
     mm_status status = mmi_onnx_evaluate_dynamic(node, &x, &walk->work, walk->known_bytes,
-                                                 walk->start->services, done, &why);
-    if (status != MM_OK || !*done) {
-        *done = false;
+                                                 walk->start->services, &why);
+    *done = status == MM_OK;
+    if (!*done) {
         return status == MM_NO_MEMORY ? mmi_error_copy(err, &why) : MM_OK;
     }
     for (uint32_t i = 0; i < x.output_count; i++) {
