@@ -79,6 +79,10 @@ struct onnx_call {
     void *const *out;            /* [output_count]; NULL: nobody wants it, or 0 bytes */
     void *scratch;               /* scratch_bytes, aligned to 64 */
     const mm_services *services; /* parallel_for, threads */
+    /* Memory for the text of strings that come out, which lasts as long as they can; NULL: no
+     * room. */
+    void *(*take_text)(void *text_ctx, uint64_t bytes);
+    void *text_ctx;
 };
 typedef mm_status (*onnx_kernel)(const struct onnx_call *call, mm_error *err);
 /* Where a tensor of 0 bytes lies: somewhere, so that kernels may count on from there. */
