@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 OPERATORS = os.path.join(HERE, '../../../lib/backends/onnx/operators/operators.def')
 FIRST, LAST = 7, 27
 OLD = {'Scatter', 'Upsample'}  # renamed by graph/upgrade.c
-SKIPPED = {'If'}  # its attributes are graphs
+SKIPPED = {'If', 'Loop', 'Scan', 'SequenceMap'}  # have attributes that are graphs
 
 VALUES = {  # where 1, 0.5 and [1] are none
     'activations': None, 'activation_alpha': None, 'activation_beta': None,
@@ -26,6 +26,7 @@ VALUES = {  # where 1, 0.5 and [1] are none
     'kernel_shape': '[2]', 'nearest_mode': 'floor', 'output_shape': None, 'pads': '[0,0]',
     'reduction': 'none', 'round_mode': 'up', 'spatial': '1', 'training_mode': '0', 'value': None,
     'mode': {'Pad': 'constant', 'DepthToSpace': 'DCR', None: 'nearest'},
+    'output_dtype': {'QuantizeLinear': '2', None: '1'},
     'time_axis': '0', 'scales': '[1.0,2.0]',
 }
 DEFAULTS = {'INT': '1', 'FLOAT': '0.5', 'INTS': '[1]', 'FLOATS': '[0.5]'}

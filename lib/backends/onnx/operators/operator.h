@@ -107,7 +107,10 @@ enum {
     ONNX_OP_CONTROL = 1u << 3,
     /* applies the struct onnx_activation at params + activation_at to its output 0, if that is
      * f32 */
-    ONNX_OP_ACTIVATES = 1u << 4
+    ONNX_OP_ACTIVATES = 1u << 4,
+    /* makes something wider of what is narrow to take less memory: a large constant is left as it
+     * is, also where kernels want it constant */
+    ONNX_OP_WIDENS = 1u << 5
 };
 
 /* How an operator on f32 becomes instructions of Fused (fused.h) and activations. */
