@@ -32,7 +32,12 @@ static int32_t read_type(const char **text) {
 static void put_element(struct onnx_tensor *tensor, uint64_t i, double number, int64_t whole) {
     uint8_t *data = (uint8_t *)(uintptr_t)tensor->data;
     uint32_t width = mmi_onnx_element_bytes(tensor->dtype);
-    if (tensor->dtype == MM_F32) {
+    uint32_t bits = mmi_onnx_packed_bits(tensor->dtype);
+    if (bits > 0) {
+        uint32_t in_byte = (uint32_t)(i % (8 / bits)) * bits, mask = (1u << bits) - 1;
+        uint8_t *byte = &data[i * bits / 8];
+        *byte = (uint8_t)((in_byte ? *byte : 0) | ((uint32_t)whole & mask) << in_byte);
+    } else if (tensor->dtype == MM_F32) {
         ((float *)data)[i] = (float)number;
     } else if (tensor->dtype == MM_F64) {
         ((double *)data)[i] = number;
@@ -75,7 +80,8 @@ static const char *read_tensor(struct one_node *one, const char *text, struct on
         strings[i] = (struct onnx_string){text, length};
         text = skip_blanks(text + length);
     }
-    bool numbers = dtype != MM_STRING && mmi_onnx_element_bytes(dtype) > 0;
+    bool bare = mmi_onnx_packed_bits(dtype) > 0 && (*text == '|' || *text == '\0');
+    bool numbers = dtype != MM_STRING && !bare; /* packed ones may have none where none matter */
     for (uint64_t i = 0; i < tensor->elements && numbers; i++) {
         char *end = (char *)(uintptr_t)text;
         double number = counts ? (double)i : strtod(text, &end);

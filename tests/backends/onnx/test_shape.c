@@ -29,7 +29,7 @@ static void test_reshape(void **state) {
     one_refuse("Reshape", "", "f32[2,3] .. | f32[1] 6", MM_INVALID_MODEL, "its shape is f32");
     one_refuse("Reshape", "", "f32[1] 0 | i64[9] 1 1 1 1 1 1 1 1 1", MM_UNSUPPORTED, "9 axes");
     one_expect("Reshape", "", "string[2] a bc | i64[2] 1 2", "string[1,2] a bc");
-    one_refuse("Reshape", "", "u4[2] | i64[1] 2", MM_UNSUPPORTED, "its input 0 is u4");
+    one_expect("Reshape", "", "u4[3] 1 2 3 | i64[2] 3 1", "u4[3,1] 1 2 3");
     one_refuse("Reshape", "allowzero=x", "f32[1] 0 | i64[1] 1", MM_INVALID_MODEL,
                "attribute allowzero");
 }

@@ -76,6 +76,11 @@ struct onnx_run_block *mmi_onnx_block_take(struct onnx_run_memory *memory, uint6
     return block;
 }
 
+void *mmi_onnx_take_run_text(void *memory, uint64_t bytes) {
+    struct onnx_run_block *block = mmi_onnx_block_take(memory, bytes);
+    return block ? mmi_onnx_block_data(block) : NULL;
+}
+
 void mmi_onnx_block_hold(struct onnx_run_block *block) {
     if (block) {
         block->holders++;

@@ -36,6 +36,9 @@ struct onnx_run_value {
 /* Memory aligned to 64, contents undefined; NULL: no room. The caller holds it once. */
 struct onnx_run_block *mmi_onnx_block_take(struct onnx_run_memory *memory, uint64_t bytes);
 void *mmi_onnx_block_data(struct onnx_run_block *block);
+/* Text of strings that an operator makes: until the run ends, for nobody knows which tensors have
+ * the strings by then. memory: a struct onnx_run_memory. */
+void *mmi_onnx_take_run_text(void *memory, uint64_t bytes);
 /* One holder more, one less; the last one gives it back. NULL does nothing. */
 void mmi_onnx_block_hold(struct onnx_run_block *block);
 void mmi_onnx_block_drop(struct onnx_run_memory *memory, struct onnx_run_block *block);

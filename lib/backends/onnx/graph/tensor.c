@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/graph/narrow.h>
 #include <backends/onnx/graph/tensor.h>
 #include <base/checked.h>
 #include <base/status.h>
@@ -68,7 +69,17 @@ static double bfloat_at(const void *data, uint64_t i) {
     return (double)value;
 }
 
+/* The bits of an element of 8 bits or fewer. */
+static uint8_t bits_at(const struct onnx_tensor *tensor, uint64_t i) {
+    uint32_t bits = mmi_onnx_packed_bits(tensor->dtype);
+    const uint8_t *bytes = tensor->data;
+    return (uint8_t)(bits == 0 ? bytes[i] : bytes[i / (8 / bits)] >> i % (8 / bits) * bits);
+}
+
 double mmi_onnx_float_at(const struct onnx_tensor *tensor, uint64_t i) {
+    if (mmi_onnx_is_narrow_float(tensor->dtype)) {
+        return (double)mmi_onnx_narrow_value(tensor->dtype, bits_at(tensor, i));
+    }
     switch (tensor->dtype) {
     case MM_F32:
         return (double)((const float *)tensor->data)[i];
@@ -103,6 +114,11 @@ int64_t mmi_onnx_int_at(const struct onnx_tensor *tensor, uint64_t i) {
     case MM_U8:
     case MM_BOOL:
         return ((const uint8_t *)tensor->data)[i];
+    case MM_I4:
+    case MM_U4:
+    case MM_I2:
+    case MM_U2:
+        return mmi_onnx_packed_value(tensor->dtype, bits_at(tensor, i));
     default: {
         double value = mmi_onnx_float_at(tensor, i);
         return value >= -0x1p63 && value < 0x1p63 ? (int64_t)value : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/cast.h>
 #include <backends/onnx/operators/number.h>
+#include <backends/onnx/operators/number_text.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -16,13 +17,14 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     return MM_OK;
 }
 
-/* How floats of 8 bits, which are not cast here, are made. */
+/* How floats of 8 bits are made. */
 static mm_status read_like(const struct onnx_attributes *a, void *params, mm_error *err) {
-    (void)params;
-    (void)err;
-    mmi_onnx_attribute(mmi_onnx_since(a, 19), "saturate");
-    mmi_onnx_attribute(mmi_onnx_since(a, 24), "round_mode");
-    return MM_OK;
+    static const char *const modes[] = {"up", "down", "nearest", NULL};
+    struct onnx_cast *cast = params;
+    int64_t saturate;
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 19), "saturate", 1, &saturate, err));
+    cast->how.saturate = saturate != 0;
+    return mmi_onnx_read_choice(mmi_onnx_since(a, 24), "round_mode", modes, &cast->how.round, err);
 }
 
 static mm_status read_cast(const struct onnx_attributes *a, void *params, mm_error *err) {
@@ -32,7 +34,7 @@ static mm_status read_cast(const struct onnx_attributes *a, void *params, mm_err
 
 static mm_status infer_to(struct onnx_inference *x, int32_t to, mm_error *err) {
     const struct onnx_tensor *input = &x->inputs[0];
-    const uint32_t types = ONNX_REALS | ONNX_BOOL;
+    const uint32_t types = ONNX_REALS | ONNX_BOOL | ONNX_NARROW | ONNX_TYPE(MM_STRING);
     MMI_TRY(mmi_onnx_check_type(x, 0, types, err));
     if (!(types >> to & 1)) {
         return mmi_fail(err, MM_UNSUPPORTED, "a cast to %s is not supported", mm_dtype_text(to));
@@ -41,11 +43,23 @@ static mm_status infer_to(struct onnx_inference *x, int32_t to, mm_error *err) {
 }
 
 static mm_status run_cast(const struct onnx_call *call, mm_error *err) {
-    (void)err;
-    if (call->out[0]) {
-        mmi_onnx_convert(call->inputs[0].dtype, call->in[0], call->inputs[0].elements,
-                         call->outputs[0].dtype, call->out[0]);
+    const struct onnx_cast *cast = call->params;
+    int32_t from = call->inputs[0].dtype, to = call->outputs[0].dtype;
+    struct onnx_conversion conversion = {from, to, &cast->how};
+    if (!call->out[0]) {
+        return MM_OK;
     }
+    if (from == MM_STRING && to == MM_STRING) {
+        memmove(call->out[0], call->in[0], call->outputs[0].bytes);
+        return MM_OK;
+    }
+    if (from == MM_STRING) {
+        return mmi_onnx_read_numbers(call, &conversion, err);
+    }
+    if (to == MM_STRING) {
+        return mmi_onnx_write_numbers(call, err);
+    }
+    mmi_onnx_convert_by(&conversion, call->in[0], call->inputs[0].elements, call->out[0]);
     return MM_OK;
 }
 
@@ -84,6 +98,7 @@ const struct onnx_operator mmi_onnx_op_CastLike = {
     .max_inputs = 2,
     .min_outputs = 1,
     .max_outputs = 1,
+    .params_bytes = sizeof(struct onnx_cast),
     .read = read_like,
     .infer = infer_like,
     .run = run_cast,
@@ -93,14 +108,12 @@ const struct onnx_operator mmi_onnx_op_CastLike = {
 static mm_status infer_bits(struct onnx_inference *x, mm_error *err) {
     const struct onnx_tensor *input = &x->inputs[0];
     int32_t to = ((const struct onnx_cast *)x->params)->to;
-    uint32_t from_bytes = mmi_onnx_element_bytes(input->dtype);
-    uint32_t to_bytes = mmi_onnx_element_bytes(to);
-    bool text = input->dtype == MM_STRING || to == MM_STRING;
-    if (from_bytes == 0 || to_bytes == 0 || text) {
+    uint64_t from_bits = mm_dtype_bytes(input->dtype, 8), to_bits = mm_dtype_bytes(to, 8);
+    if (from_bits == 0 || to_bits == 0) {
         return mmi_fail(err, MM_UNSUPPORTED, "the bits of %s as %s are not supported",
                         mm_dtype_text(input->dtype), mm_dtype_text(to));
     }
-    if (from_bytes != to_bytes) {
+    if (from_bits != to_bits) {
         return mmi_fail(err, MM_INVALID_MODEL, "%s and %s differ in width",
                         mm_dtype_text(input->dtype), mm_dtype_text(to));
     }

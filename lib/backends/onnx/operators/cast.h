@@ -2,10 +2,11 @@
 #ifndef MMI_BACKENDS_ONNX_OPERATORS_CAST_H
 #define MMI_BACKENDS_ONNX_OPERATORS_CAST_H
 
-#include <stdint.h>
+#include <backends/onnx/graph/narrow.h>
 
 struct onnx_cast {
-    int32_t to; /* mm_dtype */
+    int32_t to; /* mm_dtype; of CastLike 0 */
+    struct onnx_narrowing how;
 };
 
 #endif

@@ -96,7 +96,9 @@ mm_status mmi_onnx_run_copied(const struct onnx_call *call, onnx_kernel run, mm_
                               .in = copied.in,
                               .out = copied.out,
                               .scratch = copied.room,
-                              .services = call->services};
+                              .services = call->services,
+                              .take_text = call->take_text,
+                              .text_ctx = call->text_ctx};
     MMI_TRY(run(&inner, err));
     for (uint32_t i = 0; i < call->output_count; i++) {
         if (copied.out[i] != call->out[i]) {

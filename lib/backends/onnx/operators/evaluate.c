@@ -45,6 +45,10 @@ static mm_status place_outputs(const struct onnx_inference *x, struct onnx_arena
     return MM_OK;
 }
 
+static void *take_text(void *text_ctx, uint64_t bytes) {
+    return mmi_onnx_take_data(text_ctx, bytes);
+}
+
 mm_status mmi_onnx_evaluate(const struct onnx_operator *op, struct onnx_inference *x,
                             struct onnx_arena *arena, uint64_t max_bytes,
                             const mm_services *services, mm_error *err) {
@@ -71,7 +75,9 @@ mm_status mmi_onnx_evaluate(const struct onnx_operator *op, struct onnx_inferenc
                              .in = in,
                              .out = out,
                              .scratch = scratch,
-                             .services = services};
+                             .services = services,
+                             .take_text = take_text,
+                             .text_ctx = arena};
     return op->run(&call, err);
 }
 

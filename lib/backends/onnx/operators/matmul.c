@@ -21,14 +21,8 @@ static mm_status add_scratch(struct onnx_inference *x, uint64_t depth, mm_error 
 
 /* ---- MatMul ---------------------------------------------------------------------------------- */
 
-/* Two stacks of matrices, with rows and columns added to vectors. */
-struct stacks {
-    uint64_t rows, depth, columns;
-    struct onnx_tensor batch; /* shape and rank: axes of the stack, of both broadcast */
-};
-
-static mm_status stack(const struct onnx_tensor *a, const struct onnx_tensor *b, struct stacks *to,
-                       mm_error *err) {
+mm_status mmi_onnx_stack(const struct onnx_tensor *a, const struct onnx_tensor *b,
+                         struct onnx_stacks *to, mm_error *err) {
     if (a->rank == 0 || b->rank == 0) {
         return mmi_fail(err, MM_INVALID_MODEL, "its input %d has no axes, 1 or more wanted",
                         a->rank == 0 ? 0 : 1);
@@ -52,27 +46,32 @@ static mm_status stack(const struct onnx_tensor *a, const struct onnx_tensor *b,
     return MM_OK;
 }
 
-static mm_status infer_matmul(struct onnx_inference *x, mm_error *err) {
-    const struct onnx_tensor *a = &x->inputs[0], *b = &x->inputs[1];
-    struct stacks stacks;
-    MMI_TRY(mmi_onnx_check_types(x, TYPES, err));
-    MMI_TRY(stack(a, b, &stacks, err));
+mm_status mmi_onnx_set_product(const struct onnx_tensor *a, const struct onnx_tensor *b,
+                               const struct onnx_stacks *stacks, int32_t dtype,
+                               struct onnx_tensor *to, mm_error *err) {
     int64_t shape[MM_MAX_RANK + 2];
-    uint32_t rank = stacks.batch.rank;
-    memcpy(shape, stacks.batch.shape, rank * sizeof(*shape));
+    uint32_t rank = stacks->batch.rank;
+    memcpy(shape, stacks->batch.shape, rank * sizeof(*shape));
     if (a->rank > 1) {
-        shape[rank++] = (int64_t)stacks.rows;
+        shape[rank++] = (int64_t)stacks->rows;
     }
     if (b->rank > 1) {
-        shape[rank++] = (int64_t)stacks.columns;
+        shape[rank++] = (int64_t)stacks->columns;
     }
-    MMI_TRY(mmi_onnx_tensor_set(&x->outputs[0], a->dtype, rank, shape, err));
+    return mmi_onnx_tensor_set(to, dtype, rank, shape, err);
+}
+
+static mm_status infer_matmul(struct onnx_inference *x, mm_error *err) {
+    const struct onnx_tensor *a = &x->inputs[0], *b = &x->inputs[1];
+    struct onnx_stacks stacks;
+    MMI_TRY(mmi_onnx_check_types(x, TYPES, err));
+    MMI_TRY(mmi_onnx_stack(a, b, &stacks, err));
+    MMI_TRY(mmi_onnx_set_product(a, b, &stacks, a->dtype, &x->outputs[0], err));
     return add_scratch(x, stacks.depth, err);
 }
 
-/* Which matrix of its stack an input has for matrix `index` of the result. */
-static uint64_t matrix_of(const struct onnx_tensor *input, const struct onnx_tensor *batch,
-                          uint64_t index) {
+uint64_t mmi_onnx_matrix_of(const struct onnx_tensor *input, const struct onnx_tensor *batch,
+                            uint64_t index) {
     uint32_t stacked = input->rank > 2 ? input->rank - 2 : 0;
     uint64_t matrix = 0, step = 1;
     for (uint32_t i = 1; i <= stacked; i++) {
@@ -88,8 +87,8 @@ static uint64_t matrix_of(const struct onnx_tensor *input, const struct onnx_ten
 static mm_status run_numbers(const struct onnx_call *call, mm_error *err) {
     const struct onnx_tensor *a = &call->inputs[0], *b = &call->inputs[1];
     uint64_t width = mmi_onnx_element_bytes(a->dtype), matrices = 1;
-    struct stacks stacks;
-    MMI_TRY(stack(a, b, &stacks, err));
+    struct onnx_stacks stacks;
+    MMI_TRY(mmi_onnx_stack(a, b, &stacks, err));
     for (uint32_t i = 0; i < stacks.batch.rank; i++) {
         matrices *= (uint64_t)stacks.batch.shape[i];
     }
@@ -105,8 +104,8 @@ static mm_status run_numbers(const struct onnx_call *call, mm_error *err) {
                                    .b = {NULL, (int64_t)stacks.columns, 1},
                                    .out_row = stacks.columns};
     for (uint64_t i = 0; i < matrices; i++) {
-        uint64_t of_a = matrix_of(a, &stacks.batch, i) * stacks.rows * stacks.depth;
-        uint64_t of_b = matrix_of(b, &stacks.batch, i) * stacks.depth * stacks.columns;
+        uint64_t of_a = mmi_onnx_matrix_of(a, &stacks.batch, i) * stacks.rows * stacks.depth;
+        uint64_t of_b = mmi_onnx_matrix_of(b, &stacks.batch, i) * stacks.depth * stacks.columns;
         product.a.at = (const uint8_t *)call->in[0] + of_a * width;
         product.b.at = (const uint8_t *)call->in[1] + of_b * width;
         product.out = (uint8_t *)call->out[0] + i * stacks.rows * stacks.columns * width;

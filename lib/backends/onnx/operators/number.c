@@ -15,10 +15,10 @@ mm_status mmi_onnx_check_type(const struct onnx_inference *x, uint32_t input, ui
     if (!mmi_onnx_has(x, input) || types >> dtype & 1) {
         return MM_OK;
     }
-    char names[128];
+    char names[192];
     struct mmi_text text;
     mmi_text_init(&text, names, sizeof(names));
-    for (int32_t i = MM_F32; i <= MM_BF16; i++) {
+    for (int32_t i = MM_F32; i <= MM_I2; i++) {
         if (types >> i & 1) {
             mmi_text_add(&text, "%s%s", text.need > 0 ? " " : "", mm_dtype_text(i));
         }
@@ -51,7 +51,7 @@ enum onnx_number mmi_onnx_number(int32_t dtype) {
     case MM_U64:
         return ONNX_U64;
     default:
-        return ONNX_I64;
+        return mmi_onnx_is_narrow_float(dtype) ? ONNX_F32 : ONNX_I64;
     }
 }
 
@@ -144,6 +144,43 @@ static inline uint64_t to_u64(double value) {
         }                                                                                          \
     } while (0)
 
+/* Types of 8 bits and fewer but i8, u8 and bool. */
+static const void *load_narrow(int32_t dtype, const void *from, uint64_t count, void *to) {
+    uint8_t unpacked[ONNX_CHUNK];
+    if (mmi_onnx_packed_bits(dtype)) {
+        mmi_onnx_unpack_bits(dtype, from, count, unpacked);
+        from = unpacked;
+    }
+    if (mmi_onnx_is_narrow_float(dtype)) {
+        mmi_onnx_widen(dtype, from, count, to);
+    } else {
+        EACH(uint8_t, int64_t, mmi_onnx_packed_value(dtype, x));
+    }
+    return to;
+}
+
+/* count is at most ONNX_CHUNK where elements are packed. */
+static void store_narrow(int32_t dtype, const void *from, uint64_t count,
+                         const struct onnx_narrowing *how, void *to) {
+    static const struct onnx_narrowing usual = {ONNX_ROUND_UP, 1};
+    uint8_t unpacked[ONNX_CHUNK];
+    void *const end = to;
+    bool packed = mmi_onnx_packed_bits(dtype) > 0;
+    to = packed ? unpacked : to;
+    if (mmi_onnx_is_narrow_float(dtype)) {
+        mmi_onnx_narrow(dtype, from, count, how ? how : &usual, to);
+    } else {
+        EACH(int64_t, uint8_t, x);
+    }
+    if (packed) {
+        mmi_onnx_pack_bits(dtype, unpacked, count, end);
+    }
+}
+
+static bool is_narrow(int32_t dtype) {
+    return dtype > MM_BF16;
+}
+
 const void *mmi_onnx_load_numbers(int32_t dtype, const void *from, uint64_t count,
                                   union onnx_chunk *buffer) {
     void *to = buffer;
@@ -174,7 +211,7 @@ const void *mmi_onnx_load_numbers(int32_t dtype, const void *from, uint64_t coun
         EACH(uint8_t, int64_t, x);
         return to;
     default:
-        return from;
+        return is_narrow(dtype) ? load_narrow(dtype, from, count, to) : from;
     }
 }
 
@@ -200,7 +237,9 @@ void mmi_onnx_store_numbers(int32_t dtype, const void *from, uint64_t count, voi
         EACH(int64_t, uint8_t, x);
         return;
     default:
-        if (from != to) {
+        if (is_narrow(dtype)) {
+            store_narrow(dtype, from, count, NULL, to);
+        } else if (from != to) {
             memcpy(to, from, count * sizeof(uint32_t) * (dtype == MM_F32 ? 1 : 2));
         }
         return;
@@ -241,33 +280,40 @@ static const converter truths[ONNX_NUMBERS] = {f32_bool, f64_bool, i64_bool, i64
 
 static converter find_converter(int32_t from, int32_t to) {
     enum onnx_number number = mmi_onnx_number(from);
-    if (number == ONNX_F64 && (to == MM_F16 || to == MM_BF16)) {
+    bool is_short = mmi_onnx_number(to) == ONNX_F32 && to != MM_F32;
+    if (number == ONNX_F64 && is_short) {
         return f64_odd;
     }
     return to == MM_BOOL ? truths[number] : converters[number][mmi_onnx_number(to)];
 }
 
-void mmi_onnx_convert(int32_t from_dtype, const void *from, uint64_t count, int32_t to_dtype,
-                      void *to) {
+void mmi_onnx_convert_by(const struct onnx_conversion *conversion, const void *from, uint64_t count,
+                         void *to) {
     union onnx_chunk loaded, converted;
-    uint32_t from_bytes = mmi_onnx_element_bytes(from_dtype);
-    uint32_t to_bytes = mmi_onnx_element_bytes(to_dtype);
+    const int32_t from_dtype = conversion->from, to_dtype = conversion->to;
     converter convert = find_converter(from_dtype, to_dtype);
     bool direct = mmi_onnx_is_native(to_dtype) || to_dtype == MM_BOOL;
     for (uint64_t i = 0; i < count; i += ONNX_CHUNK) {
         uint64_t n = mmi_min_u64(ONNX_CHUNK, count - i);
-        void *end = (uint8_t *)to + i * to_bytes;
-        const void *numbers =
-            mmi_onnx_load_numbers(from_dtype, (const uint8_t *)from + i * from_bytes, n, &loaded);
+        void *end = (uint8_t *)to + mm_dtype_bytes(to_dtype, i);
+        const void *numbers = mmi_onnx_load_numbers(
+            from_dtype, (const uint8_t *)from + mm_dtype_bytes(from_dtype, i), n, &loaded);
         if (convert) {
             void *middle = direct ? end : &converted;
             convert(numbers, n, middle);
             numbers = middle;
         }
-        if (numbers != end) {
+        if (is_narrow(to_dtype)) {
+            store_narrow(to_dtype, numbers, n, conversion->how, end);
+        } else if (numbers != end) {
             mmi_onnx_store_numbers(to_dtype, numbers, n, end);
         }
     }
+}
+
+void mmi_onnx_convert(int32_t from_dtype, const void *from, uint64_t count, int32_t to_dtype,
+                      void *to) {
+    mmi_onnx_convert_by(&(struct onnx_conversion){from_dtype, to_dtype, NULL}, from, count, to);
 }
 
 const void *mmi_onnx_load_as(enum onnx_number number, int32_t dtype, const void *from,

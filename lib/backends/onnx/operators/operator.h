@@ -79,6 +79,10 @@ struct onnx_call {
     void *const *out;            /* [output_count]; NULL: nobody wants it, or 0 bytes */
     void *scratch;               /* scratch_bytes, aligned to 64 */
     const mm_services *services; /* parallel_for, threads */
+    /* Memory for the text of strings that come out, which lasts as long as they can; NULL: no
+     * room. */
+    void *(*take_text)(void *text_ctx, uint64_t bytes);
+    void *text_ctx;
 };
 typedef mm_status (*onnx_kernel)(const struct onnx_call *call, mm_error *err);
 /* Where a tensor of 0 bytes lies: somewhere, so that kernels may count on from there. */
@@ -104,6 +108,9 @@ enum {
     /* applies the struct onnx_activation at params + activation_at to its output 0, if that is
      * f32 */
     ONNX_OP_ACTIVATES = 1u << 4,
+    /* makes something wider of what is narrow to take less memory: a large constant is left as it
+     * is, also where kernels want it constant */
+    ONNX_OP_WIDENS = 1u << 5,
     /* its results may be others in each run: it is never computed before one */
     ONNX_OP_RANDOM = 1u << 8
 };

@@ -3,6 +3,7 @@
 /* Pad: elements around a tensor. */
 
 #include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/unpacked.h>
 #include <base/checked.h>
 #include <base/status.h>
 
@@ -193,6 +194,8 @@ static mm_status run_pad(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
+ONNX_UNPACKED(pad)
+
 const struct onnx_operator mmi_onnx_op_Pad = {
     .name = "Pad",
     .min_inputs = 2,
@@ -202,7 +205,7 @@ const struct onnx_operator mmi_onnx_op_Pad = {
     .params_bytes = sizeof(struct pad),
     .shaping_inputs = 1u << 1 | 1u << 3,
     .read = read_pad,
-    .infer = infer_pad,
-    .run = run_pad,
+    .infer = infer_unpacked_pad,
+    .run = run_unpacked_pad,
     .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };

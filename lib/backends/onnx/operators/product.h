@@ -23,6 +23,21 @@ struct onnx_product {
     uint64_t out_row; /* elements from one row of out to the next */
 };
 
+/* Two stacks of matrices, with rows and columns added to vectors. */
+struct onnx_stacks {
+    uint64_t rows, depth, columns;
+    struct onnx_tensor batch; /* shape and rank: axes of the stack, of both broadcast */
+};
+mm_status mmi_onnx_stack(const struct onnx_tensor *a, const struct onnx_tensor *b,
+                         struct onnx_stacks *to, mm_error *err);
+/* The tensor of their products. */
+mm_status mmi_onnx_set_product(const struct onnx_tensor *a, const struct onnx_tensor *b,
+                               const struct onnx_stacks *stacks, int32_t dtype,
+                               struct onnx_tensor *to, mm_error *err);
+/* Which matrix of its stack an input has for matrix `index` of the result. */
+uint64_t mmi_onnx_matrix_of(const struct onnx_tensor *input, const struct onnx_tensor *batch,
+                            uint64_t index);
+
 bool mmi_onnx_multiplies(int32_t dtype);
 /* Scratch of mmi_onnx_multiply; UINT64_MAX on overflow. */
 uint64_t mmi_onnx_product_bytes(int32_t dtype, uint64_t depth);

@@ -107,6 +107,12 @@ static mm_status read_constant_of_shape(const struct onnx_attributes *a, void *p
     }
     constant->dtype = value->tensor->dtype;
     uint32_t width = mmi_onnx_element_bytes(constant->dtype);
+    uint32_t bits = mmi_onnx_packed_bits(constant->dtype);
+    if (bits > 0) { /* a byte full of it */
+        uint32_t one = ((const uint8_t *)value->tensor->data)[0] & ((1u << bits) - 1);
+        constant->element[0] = (uint8_t)(one * (bits == 4 ? 0x11 : 0x55));
+        return MM_OK;
+    }
     if (width == 0 || constant->dtype == MM_STRING) { /* a string is no plain data */
         return mmi_fail(err, MM_UNSUPPORTED, "attribute value is %s, which it cannot repeat",
                         mm_dtype_text(constant->dtype));
@@ -125,8 +131,15 @@ static mm_status infer_constant_of_shape(struct onnx_inference *x, mm_error *err
 static mm_status run_constant_of_shape(const struct onnx_call *call, mm_error *err) {
     (void)err;
     const struct constant_of_shape *constant = call->params;
-    mmi_onnx_fill(call->out[0], call->outputs[0].elements, constant->element,
-                  mmi_onnx_element_bytes(constant->dtype));
+    uint64_t elements = call->outputs[0].elements, bits = mmi_onnx_packed_bits(constant->dtype);
+    if (bits == 0) {
+        mmi_onnx_fill(call->out[0], elements, constant->element,
+                      mmi_onnx_element_bytes(constant->dtype));
+    } else if (elements > 0 && call->out[0]) { /* nothing behind the last element */
+        uint64_t bytes = call->outputs[0].bytes, free_bits = bytes * 8 - elements * bits;
+        memset(call->out[0], constant->element[0], bytes);
+        ((uint8_t *)call->out[0])[bytes - 1] &= (uint8_t)(0xff >> free_bits);
+    }
     return MM_OK;
 }
 

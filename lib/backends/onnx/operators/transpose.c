@@ -5,6 +5,7 @@
 
 #include <backends/onnx/operators/move.h>
 #include <backends/onnx/operators/movement.h>
+#include <backends/onnx/operators/unpacked.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -63,6 +64,8 @@ static mm_status run_transpose(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
+ONNX_UNPACKED(transpose)
+
 const struct onnx_operator mmi_onnx_op_Transpose = {
     .name = "Transpose",
     .min_inputs = 1,
@@ -71,8 +74,8 @@ const struct onnx_operator mmi_onnx_op_Transpose = {
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_transpose),
     .read = read_transpose,
-    .infer = infer_transpose,
-    .run = run_transpose,
+    .infer = infer_unpacked_transpose,
+    .run = run_unpacked_transpose,
     .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };
 

@@ -13,6 +13,8 @@
  * than to read from disk. */
 #define SMALL_BYTES (UINT64_C(64) << 10)
 #define MAX_GROWTH 1024
+/* What ONNX_OP_WIDENS widens is kept up to this size. */
+#define WIDENED_BYTES (UINT64_C(4) << 10)
 
 struct folding {
     struct onnx_model *model;
@@ -73,6 +75,9 @@ static bool worth_keeping(const struct folding *f, const struct onnx_node *node,
     }
     for (uint32_t i = 0; i < x->output_count; i++) {
         to = mmi_add_cap(to, x->outputs[i].bytes);
+    }
+    if (node->op->flags & ONNX_OP_WIDENS && to > from && to > WIDENED_BYTES) {
+        return false;
     }
     return to <= f->bytes_left &&
            (to <= SMALL_BYTES || to / MAX_GROWTH <= from || is_weight(f, node));

@@ -77,7 +77,9 @@ static mm_status run_kernel(const struct onnx_execution *x, struct onnx_inferenc
                              .in = in,
                              .out = out,
                              .scratch = scratch ? mmi_onnx_block_data(scratch) : NULL,
-                             .services = x->services};
+                             .services = x->services,
+                             .take_text = mmi_onnx_take_run_text,
+                             .text_ctx = x->memory};
     mm_status status = (fast ? fast : op->run)(&call, err);
     mmi_onnx_block_drop(x->memory, pointers);
     mmi_onnx_block_drop(x->memory, scratch);

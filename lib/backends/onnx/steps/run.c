@@ -61,7 +61,9 @@ static mm_status run_step(struct onnx_run *run, const struct onnx_step *step, vo
                              .in = (const void *const *)pointers,
                              .out = out,
                              .scratch = run->scratch + step->scratch_offset,
-                             .services = run->attached->services};
+                             .services = run->attached->services,
+                             .take_text = mmi_onnx_take_run_text,
+                             .text_ctx = &run->memory};
     return mmi_onnx_fail_node(&run->attached->prepared->model, step->node, step->run(&call, err),
                               err);
 }
@@ -131,6 +133,22 @@ static mm_status run_all(struct onnx_run *run, const struct onnx_steps *steps, m
 
 /* ---- Results --------------------------------------------------------------------------------- */
 
+static mm_status copy_text(struct onnx_run *run, const struct onnx_run_value *value,
+                           mm_error *err) {
+    struct onnx_string *strings = mmi_onnx_value_data(value);
+    for (uint64_t i = 0; i < value->tensor.elements; i++) {
+        if (strings[i].bytes > 0) {
+            void *text = mmi_onnx_take_run_text(&run->memory, strings[i].bytes);
+            if (!text) {
+                return mmi_onnx_no_run_memory(strings[i].bytes, err);
+            }
+            memcpy(text, strings[i].at, strings[i].bytes);
+            strings[i].at = text;
+        }
+    }
+    return MM_OK;
+}
+
 /* What is known lies in the plan, which may go before the value does. */
 static mm_status copy_known(struct onnx_run *run, const struct onnx_placed *result,
                             struct onnx_run_value *value, mm_error *err) {
@@ -140,7 +158,7 @@ static mm_status copy_known(struct onnx_run *run, const struct onnx_placed *resu
     if (result->tensor.bytes > 0) {
         memcpy(mmi_onnx_value_data(value), result->tensor.data, result->tensor.bytes);
     }
-    return MM_OK;
+    return result->tensor.dtype == MM_STRING ? copy_text(run, value, err) : MM_OK;
 }
 
 static struct onnx_run_block *block_of(const struct onnx_run *run, const struct onnx_place *place) {
