@@ -36,6 +36,11 @@ static mm_status make_constant(struct onnx_model *model, const struct onnx_node 
     return mmi_onnx_attribute_tensor(&node->attributes[0], tensor, err);
 }
 
+/* Domains other than ai.onnx have one version of their operators here. */
+static int64_t opset_of(const struct onnx_model *model, const struct onnx_node *node) {
+    return node->domain[0] == '\0' ? model->opset : 1;
+}
+
 /* ---- Operators that are missing -------------------------------------------------------------- */
 
 static const struct onnx_operator *find(const struct onnx_node *node) {
@@ -87,7 +92,8 @@ static mm_status fail_missing(struct onnx_model *model, const struct onnx_node *
     }
     return mmi_fail(err, MM_UNSUPPORTED,
                     "there is no operator %.80s in domain %.80s, opset %" PRId64 "%s", node->type,
-                    node->domain[0] == '\0' ? "ai.onnx" : node->domain, model->opset, others);
+                    node->domain[0] == '\0' ? "ai.onnx" : node->domain, opset_of(model, node),
+                    others);
 }
 
 /* ---- Operators ------------------------------------------------------------------------------- */
@@ -130,6 +136,9 @@ static mm_status take_graphs(struct onnx_model *model, struct onnx_node *node,
     }
     for (uint32_t i = 0; i < count; i++) {
         const struct onnx_attribute *attribute = mmi_onnx_attribute(attributes, op->graphs[i]);
+        if (!attribute && op->flags & ONNX_OP_GRAPHS_OPTIONAL) {
+            continue;
+        }
         if (!attribute || attribute->type != ONNX_ATTRIBUTE_GRAPH || !attribute->graph) {
             return mmi_fail(err, MM_INVALID_MODEL, "attribute %s is no graph", op->graphs[i]);
         }
@@ -148,7 +157,7 @@ static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, 
         return fail_missing(model, node, err);
     }
     MMI_TRY(check_counts(node, op, err));
-    struct onnx_attributes attributes = {.node = node, .opset = model->opset};
+    struct onnx_attributes attributes = {.node = node, .opset = opset_of(model, node)};
     node->params = mmi_onnx_take(model->arena, 1, op->params_bytes);
     if (!node->params) {
         return mmi_fail(err, MM_NO_MEMORY, "no memory for its parameters");

@@ -103,7 +103,9 @@ enum {
     ONNX_OP_CONTROL = 1u << 3,
     /* applies the struct onnx_activation at params + activation_at to its output 0, if that is
      * f32 */
-    ONNX_OP_ACTIVATES = 1u << 4
+    ONNX_OP_ACTIVATES = 1u << 4,
+    /* node->graphs has only those of `graphs` that are there; `read` says which */
+    ONNX_OP_GRAPHS_OPTIONAL = 1u << 5
 };
 
 /* How an operator on f32 becomes instructions of Fused (fused.h) and activations. */
@@ -169,6 +171,7 @@ struct onnx_operator {
     onnx_choose kernels[ONNX_DEVICES];
 };
 #define ONNX_OURS "mmi"
+#define ONNX_MICROSOFT "com.microsoft"
 
 /* Its results cannot be planned, whatever is known. */
 static inline bool mmi_onnx_is_dynamic(const struct onnx_operator *op) {
