@@ -225,7 +225,8 @@ static void visible(const struct onnx_attend *a, uint64_t i, uint64_t total, uin
                     uint64_t *to) {
     int64_t own = (int64_t)i + a->offset;
     *to = mmi_min_u64(total, a->valid);
-    *to = a->causal ? mmi_min_u64(*to, clamp(own + 1, total)) : *to;
+    bool ends = a->causal && !(a->open_end && i + 1 == a->rows);
+    *to = ends ? mmi_min_u64(*to, clamp(own + 1, total)) : *to;
     *from = a->window > 0 ? mmi_min_u64(*to, clamp(own + 1 - a->window, total)) : 0;
 }
 

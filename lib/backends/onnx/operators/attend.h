@@ -44,6 +44,7 @@ struct onnx_attend {
     uint64_t valid;
     bool causal;
     int64_t offset, window;
+    bool open_end; /* if causal: the last row sees all that is valid, also where keys are more */
     bool has_sink; /* one more column with this score and nothing in v */
     double sink;
     bool blank;        /* a row that sees nothing is 0, not NaN */
