@@ -131,6 +131,9 @@ static mm_status take_graphs(struct onnx_model *model, struct onnx_node *node,
     }
     for (uint32_t i = 0; i < count; i++) {
         const struct onnx_attribute *attribute = mmi_onnx_attribute(attributes, op->graphs[i]);
+        if (!attribute && op->flags & ONNX_OP_GRAPHS_OPTIONAL) {
+            continue;
+        }
         if (!attribute || attribute->type != ONNX_ATTRIBUTE_GRAPH || !attribute->graph) {
             return mmi_fail(err, MM_INVALID_MODEL, "attribute %s is no graph", op->graphs[i]);
         }

@@ -137,8 +137,10 @@ static void run(const struct onnx_call *call, bool mean) {
                 data->dtype, from + row * rows.length * rows.width, rows.length);
         }
         double inverse = 1 / sqrt(moments.variance + (double)norm->epsilon);
-        stash(call, 1, row, moments.mean);
-        stash(call, 2, row, inverse);
+        if (mean) {
+            stash(call, 1, row, moments.mean);
+        }
+        stash(call, mean ? 2 : 1, row, inverse);
         if (call->out[0]) {
             write_row(&rows, row, moments, inverse);
         }
@@ -194,4 +196,20 @@ const struct onnx_operator mmi_onnx_op_RMSNormalization = {
     .infer = infer,
     .run = run_rms,
     .facts = ONNX_FACTS_LIKE_0,
+};
+
+/* As ONNX Runtime had it before, with the inverse deviation as an output. */
+const struct onnx_operator mmi_onnx_op_SimplifiedLayerNormalization = {
+    .name = "SimplifiedLayerNormalization",
+    .flags = ONNX_OP_IN_PLACE,
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 2,
+    .params_bytes = sizeof(struct onnx_layer_norm),
+    .read = read,
+    .infer = infer,
+    .run = run_rms,
+    .facts = ONNX_FACTS_LIKE_0,
+    .learn = learn_layer,
 };

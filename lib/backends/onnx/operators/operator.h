@@ -112,7 +112,9 @@ enum {
      * is, also where kernels want it constant */
     ONNX_OP_WIDENS = 1u << 5,
     /* its results may be others in each run: it is never computed before one */
-    ONNX_OP_RANDOM = 1u << 8
+    ONNX_OP_RANDOM = 1u << 6,
+    /* node->graphs has only those of `graphs` that are there; `read` says which */
+    ONNX_OP_GRAPHS_OPTIONAL = 1u << 7
 };
 
 /* How an operator on f32 becomes instructions of Fused (fused.h) and activations. */
@@ -178,6 +180,7 @@ struct onnx_operator {
     onnx_choose kernels[ONNX_DEVICES];
 };
 #define ONNX_OURS "mmi"
+#define ONNX_MICROSOFT "com.microsoft"
 
 /* Its results cannot be planned, whatever is known. */
 static inline bool mmi_onnx_is_dynamic(const struct onnx_operator *op) {

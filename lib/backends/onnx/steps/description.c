@@ -262,8 +262,9 @@ static struct onnx_graph *get_graph(struct reading *r);
 
 static void get_graphs(struct reading *r, struct onnx_node *node) {
     uint32_t count = mmi_onnx_get_u32(&r->bytes);
+    bool all = !(node->op->flags & ONNX_OP_GRAPHS_OPTIONAL);
     r->bytes.failed |=
-        count > ONNX_MAX_GRAPHS || (count < ONNX_MAX_GRAPHS && node->op->graphs[count]);
+        count > ONNX_MAX_GRAPHS || (all && count < ONNX_MAX_GRAPHS && node->op->graphs[count]);
     node->graphs = r->bytes.failed ? NULL : take(r, count, sizeof(*node->graphs));
     for (uint32_t i = 0; i < count && !r->bytes.failed; i++) {
         node->graphs[node->graph_count++] = get_graph(r);
