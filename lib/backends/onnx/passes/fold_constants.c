@@ -152,8 +152,8 @@ static mm_status begin_inference(struct folding *f, const struct onnx_node *node
 static mm_status compute_dynamic(struct folding *f, const struct onnx_node *node,
                                  struct onnx_inference *x, bool *computed, mm_error *err) {
     MMI_TRY(mmi_onnx_evaluate_dynamic(node, x, f->model->arena, f->bytes_left, f->context->services,
-                                      computed, err));
-    *computed = *computed && worth_keeping(f, node, x);
+                                      err));
+    *computed = worth_keeping(f, node, x);
     for (uint32_t i = 0; i < x->output_count && *computed; i++) {
         f->bytes_left -= x->outputs[i].bytes;
     }

@@ -212,14 +212,16 @@ static mm_status evaluate_dynamic(struct onnx_walk *walk, const struct onnx_node
     if (!mmi_onnx_is_dynamic(node->op) || node->graph_count > 0 || node->input_count == 0) {
         return MM_OK;
     }
+    bool tensors = true;
     for (uint32_t i = 0; i < node->input_count; i++) {
         const struct onnx_known *known;
         if (node->inputs[i] != ONNX_NO_VALUE) {
             MMI_TRY(mmi_onnx_know(walk, node->inputs[i], &known, err));
+            tensors &= !known->no_tensor;
         }
     }
     MMI_TRY(inference_of(walk, node, &x, err));
-    if (!all_known(walk, node->op, &x)) {
+    if (!tensors || !all_known(walk, node->op, &x)) {
         return MM_OK;
     }
     mm_status status = mmi_onnx_evaluate_dynamic(node, &x, &walk->work, walk->known_bytes,
