@@ -45,6 +45,19 @@ void mmi_onnx_pack_bits(int32_t dtype, const uint8_t *from, uint64_t count, void
     }
 }
 
+void mmi_onnx_move_bits(int32_t dtype, const void *from, uint64_t from_element, void *to,
+                        uint64_t to_element, uint64_t count) {
+    uint32_t bits = mmi_onnx_packed_bits(dtype), mask = (1u << bits) - 1, per_byte = 8 / bits;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t source = from_element + i, target = to_element + i;
+        uint32_t from_bit = (uint32_t)(source % per_byte) * bits;
+        uint32_t to_bit = (uint32_t)(target % per_byte) * bits;
+        uint32_t element = ((const uint8_t *)from)[source / per_byte] >> from_bit & mask;
+        uint8_t *byte = &((uint8_t *)to)[target / per_byte];
+        *byte = (uint8_t)((*byte & ~(mask << to_bit)) | element << to_bit);
+    }
+}
+
 int64_t mmi_onnx_packed_value(int32_t dtype, uint8_t bits) {
     switch (dtype) {
     case MM_I4:
