@@ -23,8 +23,12 @@ uint32_t mmi_onnx_packed_bits(int32_t dtype) {
 void mmi_onnx_unpack_bits(int32_t dtype, const void *from, uint64_t count, uint8_t *to) {
     const uint8_t *bytes = from;
     if (mmi_onnx_packed_bits(dtype) == 4) {
-        for (uint64_t i = 0; i < count; i++) {
-            to[i] = (uint8_t)(bytes[i / 2] >> i % 2 * 4 & 15);
+        for (uint64_t i = 0; i < count / 2; i++) {
+            to[2 * i] = bytes[i] & 15;
+            to[2 * i + 1] = bytes[i] >> 4;
+        }
+        if (count % 2) {
+            to[count - 1] = bytes[count / 2] & 15;
         }
         return;
     }
