@@ -286,6 +286,46 @@ MODELS = {
         y, h = RNN <hidden_size = 4, direction = "bidirectional",
                     activations = ["Relu", "Tanh"]> (x, w, r, b, lens)
     }'''),
+    'quantised': (23, '''(float[N, 2, 5, 5] x)
+        => (uint8[N, 3, P, Q] y, float[N, 3, R, S] z, int32[N, 3, 2] m, uint8[N, 5, 2] v)
+        <float scale = {0.125}, uint8 zero = {9}, int8 w_zero = {-1}, uint8 odd = {3},
+         int8[3, 2, 2, 2] w = {1, -2, 3, -4, 5, -6, 7, -8, 9, -1, 2, -3,
+                               4, -5, 6, -7, 8, -9, 1, -2, 3, -4, 5, -6},
+         int32[3] b = {7, -7, 0}, float[3] scales = {0.5, 0.25, 0.75},
+         int8[5, 2] r = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, int64[3] s = {0, -1, 5}> {
+        q, dynamic, shift = DynamicQuantizeLinear (x)
+        y = QLinearConv <pads = [1, 0, 0, 1]> (q, dynamic, shift, w, scale, w_zero, scale, zero, b)
+        c = ConvInteger (q, w, shift, w_zero)
+        z = DequantizeLinear <axis = 1> (c, scales)
+        rows = Reshape (q, s)
+        m0 = MatMulInteger (rows, r, shift)
+        begin = Constant <value_ints = [0]> ()
+        end = Constant <value_ints = [3]> ()
+        axes = Constant <value_ints = [1]> ()
+        m = Slice (m0, begin, end, axes)
+        v0 = QLinearMatMul (rows, scale, odd, r, scale, w_zero, scale, zero)
+        end5 = Constant <value_ints = [5]> ()
+        v = Slice (v0, begin, end5, axes)
+    }'''),
+    'narrow': (24, '''(float[N, 6] x, string[S] s)
+        => (float[N, 6] y, float[N, 7] z, string[T] t, float16[S] u, float[6, N] p)
+        {
+        column = Constant <value_floats = [0.5, 1.0, 2.0, 0.5, 1.0, 2.0]> ()
+        four = QuantizeLinear <axis = 1, output_dtype = 22> (x, column)
+        y = DequantizeLinear (four, column)
+        e4 = Cast <to = 17, saturate = 0> (x)
+        f4 = Cast <to = 23> (e4)
+        pads = Constant <value_ints = [0, 1, 0, 0]> ()
+        padded = Pad (f4, pads)
+        z = Cast <to = 1> (padded)
+        sizes = Shape (x)
+        t = Cast <to = 8> (sizes)
+        u = Cast <to = 10> (s)
+        e8 = Cast <to = 24, round_mode = "nearest"> (x)
+        two = Cast <to = 26> (e8)
+        turned = Transpose (two)
+        p = Cast <to = 1> (turned)
+    }'''),
 }
 
 

@@ -216,6 +216,22 @@ static void test_cases(void **state) {
                "i32[1,1,2] 0 3");
 }
 
+/* Only sums of more than 32 bits wrap around. */
+static void test_wrapping(void **state) {
+    enum { DEPTH = 40000 };
+    static uint8_t ones[DEPTH];
+    struct one_node one;
+    (void)state;
+    memset(ones, 0xff, sizeof(ones));
+    one_init(&one, "MatMulInteger", "");
+    one_input(&one, MM_U8, 2, (const int64_t[]){1, DEPTH}, ones);
+    one_input(&one, MM_U8, 2, (const int64_t[]){DEPTH, 1}, ones);
+    assert_int_equal(one_run(&one, 1), MM_OK);
+    uint32_t wanted = DEPTH * 255u * 255u;
+    assert_memory_equal(one.outputs[0].data, &wanted, sizeof(wanted));
+    one_fini(&one);
+}
+
 static void test_bad(void **state) {
     (void)state;
     one_refuse("MatMulInteger", "", "u8[2,3] .. | u8[2,3] ..", MM_INVALID_MODEL, "3 columns");
@@ -241,10 +257,8 @@ static void test_bad(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matmul),
-        cmocka_unit_test(test_conv),
-        cmocka_unit_test(test_cases),
-        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_matmul),   cmocka_unit_test(test_conv), cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_wrapping), cmocka_unit_test(test_bad),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -172,6 +172,15 @@ static void test_packed(void **state) {
     assert_int_equal(mmi_onnx_packed_value(MM_U2, 7), 3);
 }
 
+static void test_moving_bits(void **state) {
+    uint8_t from[] = {0x21, 0x43, 0x65}, to[] = {0xff, 0xff, 0xff};
+    (void)state;
+    mmi_onnx_move_bits(MM_I4, from, 1, to, 2, 3);
+    assert_memory_equal(to, ((const uint8_t[]){0xff, 0x32, 0xf4}), 3);
+    mmi_onnx_move_bits(MM_U2, from, 2, to, 1, 2);
+    assert_memory_equal(to, ((const uint8_t[]){0xcb, 0x32, 0xf4}), 3);
+}
+
 static void test_casts(void **state) {
     (void)state;
     one_expect("Cast", "to=22", "f32[5] -9 7 8 -1.9 2.5", "i4[5] 7 7 8 15 2");
@@ -223,10 +232,10 @@ static void test_movement(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_meaning),  cmocka_unit_test(test_rounding),
-        cmocka_unit_test(test_beyond),   cmocka_unit_test(test_powers),
-        cmocka_unit_test(test_packed),   cmocka_unit_test(test_casts),
-        cmocka_unit_test(test_movement),
+        cmocka_unit_test(test_meaning), cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_beyond),  cmocka_unit_test(test_powers),
+        cmocka_unit_test(test_packed),  cmocka_unit_test(test_moving_bits),
+        cmocka_unit_test(test_casts),   cmocka_unit_test(test_movement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

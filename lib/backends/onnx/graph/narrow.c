@@ -23,8 +23,12 @@ uint32_t mmi_onnx_packed_bits(int32_t dtype) {
 void mmi_onnx_unpack_bits(int32_t dtype, const void *from, uint64_t count, uint8_t *to) {
     const uint8_t *bytes = from;
     if (mmi_onnx_packed_bits(dtype) == 4) {
-        for (uint64_t i = 0; i < count; i++) {
-            to[i] = (uint8_t)(bytes[i / 2] >> i % 2 * 4 & 15);
+        for (uint64_t i = 0; i < count / 2; i++) {
+            to[2 * i] = bytes[i] & 15;
+            to[2 * i + 1] = bytes[i] >> 4;
+        }
+        if (count % 2) {
+            to[count - 1] = bytes[count / 2] & 15;
         }
         return;
     }
@@ -42,6 +46,19 @@ void mmi_onnx_pack_bits(int32_t dtype, const uint8_t *from, uint64_t count, void
             byte |= (from[i + j] & mask) << j * bits;
         }
         *bytes++ = (uint8_t)byte;
+    }
+}
+
+void mmi_onnx_move_bits(int32_t dtype, const void *from, uint64_t from_element, void *to,
+                        uint64_t to_element, uint64_t count) {
+    uint32_t bits = mmi_onnx_packed_bits(dtype), mask = (1u << bits) - 1, per_byte = 8 / bits;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t source = from_element + i, target = to_element + i;
+        uint32_t from_bit = (uint32_t)(source % per_byte) * bits;
+        uint32_t to_bit = (uint32_t)(target % per_byte) * bits;
+        uint32_t element = ((const uint8_t *)from)[source / per_byte] >> from_bit & mask;
+        uint8_t *byte = &((uint8_t *)to)[target / per_byte];
+        *byte = (uint8_t)((*byte & ~(mask << to_bit)) | element << to_bit);
     }
 }
 

@@ -18,6 +18,10 @@ bool mmi_onnx_is_narrow_float(int32_t dtype);
 void mmi_onnx_unpack_bits(int32_t dtype, const void *from, uint64_t count, uint8_t *to);
 void mmi_onnx_pack_bits(int32_t dtype, const uint8_t *from, uint64_t count, void *to);
 
+/* Packed elements from one place to another, each counted in elements; the bits of others stay. */
+void mmi_onnx_move_bits(int32_t dtype, const void *from, uint64_t from_element, void *to,
+                        uint64_t to_element, uint64_t count);
+
 /* How a float becomes a narrow one. Of all but f8e8m0: to nearest, ties to even. */
 enum onnx_round { ONNX_ROUND_UP = 0, ONNX_ROUND_DOWN, ONNX_ROUND_NEAREST }; /* f8e8m0 alone */
 struct onnx_narrowing {

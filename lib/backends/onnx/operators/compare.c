@@ -53,7 +53,7 @@ ONNX_ELEMENTWISE(Not, 1, .facts = {MM_BOOL, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0}
 ONNX_UNARY_LOOP(IsNaN_f32, float, uint8_t, , isnan(x))
 ONNX_UNARY_LOOP(IsNaN_f64, double, uint8_t, , isnan(x))
 static const onnx_unary_loop loops_IsNaN[ONNX_NUMBERS] = {IsNaN_f32, IsNaN_f64, NULL, NULL};
-ONNX_INFER(IsNaN, infer_bool(x, ONNX_FLOATS, err))
+ONNX_INFER(IsNaN, infer_bool(x, ONNX_FLOATS | ONNX_FLOATS_8, err))
 ONNX_RUN(IsNaN, mmi_onnx_run_unary(call, loops_IsNaN, NULL))
 ONNX_ELEMENTWISE(IsNaN, 1, .facts = {MM_BOOL, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0})
 
@@ -73,7 +73,7 @@ static mm_status read_is_inf(const struct onnx_attributes *a, void *params, mm_e
     MMI_TRY(mmi_onnx_read_int(a, "detect_positive", 1, &is_inf->positive, err));
     return mmi_onnx_read_int(a, "detect_negative", 1, &is_inf->negative, err);
 }
-ONNX_INFER(IsInf, infer_bool(x, ONNX_FLOATS, err))
+ONNX_INFER(IsInf, infer_bool(x, ONNX_FLOATS | ONNX_FLOATS_8, err))
 ONNX_RUN(IsInf, mmi_onnx_run_unary(call, loops_IsInf, call->params))
 ONNX_ELEMENTWISE(IsInf, 1, .facts = {MM_BOOL, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0},
                  .read = read_is_inf, .params_bytes = sizeof(struct is_inf))

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/granularity.h>
+#include <backends/onnx/operators/number.h>
+#include <base/checked.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -54,26 +56,54 @@ mm_status mmi_onnx_find_granularity(const struct onnx_granularity_rule *rule,
     return fits ? MM_OK : refuse_scale(tensor, scale, err);
 }
 
+/* The next elements that share a scale, or whose scales lie side by side. */
+struct stretch {
+    uint64_t count, index; /* of the first scale */
+    bool side_by_side;
+};
+
+static struct stretch stretch_at(const struct onnx_granularity *g, uint64_t element) {
+    if (g->single) {
+        return (struct stretch){UINT64_MAX, 0, false};
+    }
+    uint64_t behind = element % g->inner, slice = element / g->inner % g->length;
+    uint64_t outer = element / g->inner / g->length, block = slice / g->block;
+    uint64_t rest = g->inner - behind; /* of the slice */
+    if (!g->each) {
+        return g->inner > 1 ? (struct stretch){rest, slice, false}
+                            : (struct stretch){g->length - slice, slice, true};
+    }
+    uint64_t first = (outer * g->blocks + block) * g->inner + behind;
+    uint64_t of_block = mmi_min_u64(g->block - slice % g->block, g->length - slice);
+    return g->inner > 1 ? (struct stretch){rest, first, true}
+                        : (struct stretch){of_block, first, false};
+}
+
+static void load(const struct onnx_tensor *scale, uint64_t index, uint64_t count, double *to) {
+    uint64_t width = mmi_onnx_element_bytes(scale->dtype);
+    if (width > 0) {
+        mmi_onnx_convert(scale->dtype, (const uint8_t *)scale->data + index * width, count, MM_F64,
+                         to);
+        return;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        to[i] = mmi_onnx_float_at(scale, index + i);
+    }
+}
+
 void mmi_onnx_spread(const struct onnx_granularity *granularity, const struct onnx_tensor *scale,
                      uint64_t first, uint64_t count, double *to) {
-    const struct onnx_granularity *g = granularity;
-    uint64_t behind = first % g->inner, slice = first / g->inner % g->length;
-    uint64_t outer = first / g->inner / g->length, from = UINT64_MAX;
-    double value = 0;
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t block = slice / g->block;
-        uint64_t index = g->single ? 0
-                         : g->each ? (outer * g->blocks + block) * g->inner + behind
-                                   : block;
-        if (index != from) {
-            value = mmi_onnx_float_at(scale, index);
-            from = index;
+    for (uint64_t done = 0; done < count;) {
+        const struct stretch stretch = stretch_at(granularity, first + done);
+        uint64_t n = mmi_min_u64(stretch.count, count - done);
+        if (stretch.side_by_side) {
+            load(scale, stretch.index, n, to + done);
+        } else {
+            double value = mmi_onnx_float_at(scale, stretch.index);
+            for (uint64_t i = 0; i < n; i++) {
+                to[done + i] = value;
+            }
         }
-        to[i] = value;
-        if (++behind == g->inner) {
-            behind = 0;
-            outer += slice + 1 == g->length;
-            slice = slice + 1 == g->length ? 0 : slice + 1;
-        }
+        done += n;
     }
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/graph/narrow.h>
 #include <backends/onnx/operators/iterations.h>
 #include <base/status.h>
 
@@ -32,9 +33,12 @@ static mm_status grow(const struct onnx_execution *x, struct onnx_stack *stack,
     shape[0] = stack->capacity;
     memcpy(shape + 1, slice->shape, slice->rank * sizeof(int64_t));
     MMI_TRY(mmi_onnx_make_tensor(x->memory, slice->dtype, slice->rank + 1, shape, &larger, err));
+    if (mmi_onnx_packed_bits(slice->dtype) && larger.tensor.bytes > 0) { /* filled bit by bit */
+        memset(mmi_onnx_value_data(&larger), 0, larger.tensor.bytes);
+    }
     if (stack->count > 0) {
         memcpy(mmi_onnx_value_data(&larger), stack->slices.tensor.data,
-               (uint64_t)stack->count * slice->bytes);
+               mmi_onnx_tensor_bytes(slice->dtype, (uint64_t)stack->count * slice->elements));
     }
     mmi_onnx_drop_value(x->memory, &stack->slices);
     stack->slices = larger;
@@ -55,7 +59,11 @@ mm_status mmi_onnx_push(const struct onnx_execution *x, struct onnx_stack *stack
         MMI_TRY(grow(x, stack, &slice->tensor, expected, err));
     }
     uint8_t *to = mmi_onnx_value_data(&stack->slices);
-    if (slice->tensor.bytes > 0) {
+    if (mmi_onnx_packed_bits(slice->tensor.dtype)) {
+        uint64_t elements = slice->tensor.elements;
+        mmi_onnx_move_bits(slice->tensor.dtype, slice->tensor.data, 0, to,
+                           (uint64_t)stack->count * elements, elements);
+    } else if (slice->tensor.bytes > 0) {
         memcpy(to + (uint64_t)stack->count * slice->tensor.bytes, slice->tensor.data,
                slice->tensor.bytes);
     }
@@ -70,10 +78,20 @@ static void interleave(const struct onnx_stack *stack, const struct onnx_tensor 
     uint64_t inner = mmi_onnx_tensor_bytes(to->dtype, split.inner);
     const uint8_t *from = stack->slices.tensor.data;
     uint8_t *at = (uint8_t *)(uintptr_t)to->data;
+    bool packed = mmi_onnx_packed_bits(to->dtype) > 0;
+    if (packed && to->bytes > 0) {
+        memset(at, 0, to->bytes);
+    }
     for (uint64_t outer = 0; outer < split.outer; outer++) {
-        for (uint64_t i = 0; i < split.length; i++, at += inner) {
+        for (uint64_t i = 0; i < split.length; i++) {
             uint64_t slice = stack->reverse ? split.length - 1 - i : i;
-            memcpy(at, from + (slice * split.outer + outer) * inner, inner);
+            uint64_t source = slice * split.outer + outer, target = outer * split.length + i;
+            if (packed) {
+                mmi_onnx_move_bits(to->dtype, from, source * split.inner, at, target * split.inner,
+                                   split.inner);
+            } else {
+                memcpy(at + target * inner, from + source * inner, inner);
+            }
         }
     }
 }

@@ -154,7 +154,8 @@ static const void *load_narrow(int32_t dtype, const void *from, uint64_t count, 
     if (mmi_onnx_is_narrow_float(dtype)) {
         mmi_onnx_widen(dtype, from, count, to);
     } else {
-        EACH(uint8_t, int64_t, mmi_onnx_packed_value(dtype, x));
+        int64_t sign = dtype == MM_I4 ? 8 : dtype == MM_I2 ? 2 : 0;
+        EACH(uint8_t, int64_t, (x ^ sign) - sign);
     }
     return to;
 }

@@ -83,10 +83,9 @@ static mm_status start(const struct onnx_call *call, struct quantizing *q, mm_er
 /* Scales and zero points of the next elements. */
 static void spread(struct quantizing *q, uint64_t first, uint64_t count) {
     mmi_onnx_spread(&q->granularity, &q->scale, first, count, q->scales);
-    for (uint64_t i = 0; q->zero.dtype == MM_DTYPE_NONE && i < count; i++) {
-        q->zeros[i] = 0;
-    }
-    if (q->zero.dtype != MM_DTYPE_NONE) {
+    if (q->zero.dtype == MM_DTYPE_NONE) {
+        memset(q->zeros, 0, count * sizeof(q->zeros[0]));
+    } else {
         mmi_onnx_spread(&q->granularity, &q->zero, first, count, q->zeros);
     }
 }

@@ -2,6 +2,7 @@
 
 /* Scan: a graph that runs once for each slice of its inputs. */
 
+#include <backends/onnx/graph/narrow.h>
 #include <backends/onnx/operators/iterations.h>
 #include <base/status.h>
 
@@ -74,7 +75,15 @@ static mm_status take_slice(const struct onnx_execution *x, const struct onnx_te
     memmove(shape + axis, shape + axis + 1, (from->rank - 1 - axis) * sizeof(int64_t));
     MMI_TRY(mmi_onnx_make_tensor(x->memory, from->dtype, from->rank - 1, shape, slice, err));
     uint8_t *to = mmi_onnx_value_data(slice);
-    for (uint64_t outer = 0; outer < split.outer; outer++, to += inner) {
+    bool packed = mmi_onnx_packed_bits(from->dtype) > 0;
+    if (packed && slice->tensor.bytes > 0) {
+        memset(to, 0, slice->tensor.bytes);
+    }
+    for (uint64_t outer = 0; packed && outer < split.outer; outer++) {
+        mmi_onnx_move_bits(from->dtype, from->data, (outer * split.length + at) * split.inner, to,
+                           outer * split.inner, split.inner);
+    }
+    for (uint64_t outer = 0; !packed && outer < split.outer; outer++, to += inner) {
         memcpy(to, (const uint8_t *)from->data + (outer * split.length + at) * inner, inner);
     }
     return MM_OK;

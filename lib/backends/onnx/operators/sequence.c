@@ -195,6 +195,9 @@ static mm_status execute_split(struct onnx_execution *x, mm_error *err) {
     if (!mmi_onnx_axis(p->axis, input->rank, &axis)) {
         return bad_axis(p->axis, input->rank, err);
     }
+    if (mmi_onnx_element_bytes(input->dtype) == 0) {
+        return mmi_fail(err, MM_UNSUPPORTED, "its input is %s", mm_dtype_text(input->dtype));
+    }
     uint64_t left = (uint64_t)input->shape[axis], at = 0, count;
     bool drop = !p->keepdims && !mmi_onnx_is_given(x, 1);
     MMI_TRY(count_parts(x, left, &count, err));
