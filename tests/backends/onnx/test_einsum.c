@@ -131,6 +131,7 @@ static void test_others(void **state) {
     one_expect("LpNormalization", "p=1", "f32[3,2] 1 -3 0 0 -2 2", "f32[3,2] .25 -.75 0 0 -.5 .5");
     one_expect("LpNormalization", "axis=0", "bf16[1,2] 16384 49152", "bf16[1,2] 16256 49024");
     one_expect("LpNormalization", "axis=0", "f32[0,3]", "f32[0,3]");
+    one_expect("LpNormalization", "axis=1", "f32[1099511627776,3,0]", "f32[1099511627776,3,0]");
     one_refuse("LpNormalization", "p=3", "f32[2] ..", MM_INVALID_MODEL, "attribute p is 3");
     one_refuse("LpNormalization", "axis=1", "f32[2] ..", MM_INVALID_MODEL, "axis 1");
     one_refuse("LpNormalization", "", "i32[2] ..", MM_UNSUPPORTED, "its input 0 is i32");
@@ -185,6 +186,10 @@ static void test_losses(void **state) {
     one_expect("NegativeLogLikelihoodLoss", "reduction=sum ignore_index=-1",
                "f64[2,2] .. | i32[2] -1 1", "f64[] -3");
     one_expect("NegativeLogLikelihoodLoss", "reduction=none", "f32[0,3] | i64[0]", "f32[0]");
+    one_expect("SoftmaxCrossEntropyLoss", "reduction=sum",
+               "f32[1099511627776,3,0] | "
+               "i64[1099511627776,0]",
+               "f32[] 0");
     one_refuse("NegativeLogLikelihoodLoss", "", "f32[2,2] .. | i64[2] 0 2", MM_INVALID_ARGUMENT,
                "target 1 is class 2 of 2");
     one_refuse("NegativeLogLikelihoodLoss", "", "f32[2,2] .. | i64[2] 0 -1", MM_INVALID_ARGUMENT,

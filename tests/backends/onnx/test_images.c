@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* GridSample, AffineGrid, Col2Im, MaxUnpool, DeformConv, RoiAlign, MaxRoiPool. Numbers from onnx 1.22.0's reference. */
+/* GridSample, AffineGrid, Col2Im, MaxUnpool, DeformConv, RoiAlign, MaxRoiPool. Numbers from the
+ * reference of onnx 1.22.0. */
 
 #include "one_node.h"
 
@@ -86,6 +87,9 @@ static void test_folds(void **state) {
     one_expect_all(folds, sizeof(folds) / sizeof(folds[0]));
     one_expect("Col2Im", "", "u8[1,2,2] 200 1 100 2 | i64[1] 3 | i64[1] 2", "u8[1,1,3] 200 101 2");
     one_expect("Col2Im", "", "f32[1,2,0] | i64[1] 1 | i64[1] 2", "f32[1,1,1] 0");
+    one_expect("Col2Im", "",
+               "f32[1,4611686014132420609,0] | i64[2] 1 1 | i64[2] 2147483647 2147483647",
+               "f32[1,1,1,1] 0");
     one_refuse("Col2Im", "", "f32[1,2,2] .. | i64[1] 4 | i64[1] 2", MM_INVALID_MODEL,
                "its input has 2 rows and 2 columns; a multiple of 2 and 3 wanted");
     one_refuse("Col2Im", "", "f32[1,2,2] .. | i64[1] 4 | i64[1] 0", MM_INVALID_MODEL,
