@@ -54,7 +54,7 @@ static void check_refused(struct loaded *l, const struct row *row, int opset, co
     char text[120];
     load_node(l, row, opset, more);
     snprintf(text, sizeof(text),
-             "%s node that makes 'y': attribute %.*s, which it does not have "
+             "%.39s node that makes 'y': attribute %.*s, which it does not have "
              "in opset %d",
              row->type, (int)strcspn(more, "="), more, opset);
     must_not_resolve(l, MM_INVALID_MODEL, text);
