@@ -326,6 +326,40 @@ MODELS = {
         turned = Transpose (two)
         p = Cast <to = 1> (turned)
     }'''),
+    'mathematics': (20, '''(float[2, 3, 4] x, int64[2, 4] t)
+        => (float[2, 3, 3] e, float[2, 2, 4] v, float c, float[2, 3, 4] r)
+        <int64[1] k = {2}, int64[2] size = {5, 2}, int64[1] seven = {7}> {
+        e = Einsum <equation = "bij,...kj->...ik"> (x, x)
+        v, i = TopK <axis = 1> (x, k)
+        n = LpNormalization <p = 1, axis = 1> (x)
+        p = CenterCropPad <axes = [1, -1]> (n, size)
+        c, l = SoftmaxCrossEntropyLoss <ignore_index = -1> (n, t)
+        u = RandomUniformLike <seed = 1.0> (l)
+        b = Bernoulli <seed = 2.0> (u)
+        z = RandomNormal <shape = [2, 3, 4], seed = 3.0> ()
+        r = Sum (l, b, z)
+    }'''),
+    'sampled': (22, '''(float[1, 2, 4, 4] x, float[1, 2, 3] theta, float[1, 8, 3, 3] offset)
+        => (float[1, 2, 3, 3] y, float[1, 2, 2, 2] z, float[1, 2, 4, 4] u, float[1, 1, 3, 3] f)
+        <int64[4] size = {1, 2, 3, 3}, float[2, 2, 2, 2] w, float[1, 4] roi = {0, 0, 3, 2},
+         int64[1] batch = {0}, int64[2] image = {3, 3}, int64[2] block = {2, 2},
+         float[1, 4, 4] columns> {
+        g = AffineGrid (theta, size)
+        s = GridSample <mode = "cubic", padding_mode = "reflection"> (x, g)
+        d = DeformConv (x, w, offset)
+        y = Add (s, d)
+        z = RoiAlign <output_height = 2, output_width = 2> (x, roi, batch)
+        p, i = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x)
+        u = MaxUnpool <kernel_shape = [2, 2], strides = [2, 2]> (p, i)
+        f = Col2Im (columns, image, block)
+    }'''),
+    'spectrum': (17, '''(float[1, N, 1] x) => (float[1, F, 5, 2] y, float[1, 6, 2] d, float[5, 3] m)
+        <int64 step = {2}, float[8] window, int64 length = {6}, int64 bands = {3},
+         int64 bins = {8}, int64 rate = {8000}, float low = {0}, float high = {3000}> {
+        y = STFT (x, step, window)
+        d = DFT <axis = 1> (x, length)
+        m = MelWeightMatrix (bands, bins, rate, low, high)
+    }'''),
 }
 
 

@@ -136,6 +136,7 @@ void one_init(struct one_node *one, const char *type, const char *attributes) {
             .tensor = read};
     }
     one->op = mmi_onnx_find_operator("", type);
+    one->op = one->op ? one->op : mmi_onnx_find_operator("ai.onnx.preview.training", type);
     assert_non_null(one->op);
     one->node.params = mmi_onnx_take(&one->bench.arena, 1, one->op->params_bytes);
     assert_non_null(one->node.params);

@@ -55,7 +55,7 @@ static void set_channels(const struct onnx_call *call, struct channels *channels
     *channels = (struct channels){.data = data,
                                   .scale = mmi_onnx_call_input(call, 1),
                                   .bias = mmi_onnx_call_input(call, 2),
-                                  .images = (uint64_t)data.shape[0],
+                                  .images = data.elements > 0 ? (uint64_t)data.shape[0] : 0,
                                   .count = data.rank > 1 ? (uint64_t)data.shape[1] : 1,
                                   .elements = data.rank > 1 ? mmi_onnx_split_at(&data, 1).inner : 1,
                                   .width = mmi_onnx_element_bytes(data.dtype),

@@ -177,7 +177,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     }
     for (uint64_t i = 0; to && i < output->elements; i += folding.plane) {
         memset(call->scratch, 0, folding.plane * sizeof(double));
-        for (uint64_t member = 0; member < folding.members; member++) {
+        for (uint64_t member = 0; member < folding.members && folding.blocks > 0; member++) {
             add_row(&col2im->window, &folding, member, dtype, from, call->scratch);
             from += folding.blocks * width;
         }

@@ -291,13 +291,17 @@ static bool next_place(const struct loop *loops, uint32_t count, struct place *p
     static void rows_##name(const struct loops *l, const struct place *kept, const T *a,           \
                             const T *b, T *to) {                                                   \
         const struct loop *in = &l->inner;                                                         \
+        bool ordered = in->a == 0 && in->b == 1; /* a loop that becomes vectors */                 \
         for (int64_t begin = 0; begin < in->size; begin += ONNX_CHUNK) {                           \
             int64_t count = in->size - begin < ONNX_CHUNK ? in->size - begin : ONNX_CHUNK;         \
             struct place place = {.a = kept->a + begin * in->a, .b = kept->b + begin * in->b};     \
             SUM sums[ONNX_CHUNK] = {0};                                                            \
             do {                                                                                   \
                 const T *x = a + place.a, *y = b + place.b;                                        \
-                for (int64_t i = 0; i < count; i++) {                                              \
+                for (int64_t i = 0; i < count && ordered; i++) {                                   \
+                    sums[i] += (SUM)*x * (SUM)y[i];                                                \
+                }                                                                                  \
+                for (int64_t i = 0; i < count && !ordered; i++) {                                  \
                     sums[i] += (SUM)x[i * in->a] * (SUM)y[i * in->b];                              \
                 }                                                                                  \
             } while (next_place(l->summed, l->summed_count, &place));                              \

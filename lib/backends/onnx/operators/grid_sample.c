@@ -107,6 +107,18 @@ static double reflect(const struct grid_sample *params, double at, double size) 
     return low + (way > span ? 2 * span - way : way);
 }
 
+/* What is beyond the edges, where that is not 0. */
+static double bring_inside(const struct grid_sample *params, double at, double size) {
+    double edge = params->align_corners ? 0 : 0.5;
+    if (params->padding == ZEROS || (at >= -edge && at <= size - 1 + edge)) {
+        return at;
+    }
+    if (params->padding == REFLECTION) {
+        return reflect(params, at, size);
+    }
+    return at > 0 ? size - 1 : 0;
+}
+
 /* What is neither a number nor near the image is far outside of it. */
 static double bound(double at, double size) {
     return at > -4 ? (at < size + 4 ? at : size + 4) : -4;
@@ -134,12 +146,8 @@ static void find_taps(const struct sampling *sampling, uint64_t point, struct ta
     for (uint32_t i = 0; i < sampling->axes; i++) {
         double size = (double)sampling->size[i];
         double at = place_of(params, places[sampling->axes - 1 - i], size);
-        if (params->padding == BORDER && params->mode != CUBIC) {
-            at = at > 0 ? (at < size - 1 ? at : size - 1) : 0;
-        } else if (params->padding == REFLECTION) {
-            at = reflect(params, at, size);
-        }
-        at = bound(at, size);
+        at = params->mode == NEAREST ? nearbyint(at) : at;
+        at = bound(bring_inside(params, at, size), size);
         double below = params->mode == NEAREST ? nearbyint(at) : floor(at), t = at - below;
         taps->first[i] = (int64_t)below - (params->mode == CUBIC);
         if (params->mode == CUBIC) {

@@ -194,7 +194,7 @@ static mm_status run_softmax(const struct onnx_call *call, mm_error *err) {
                               .row = split.inner == 1,
                               .length = split.length,
                               .step = split.inner * width};
-    for (uint64_t image = 0; image < split.outer; image++) {
+    for (uint64_t image = 0; image < split.outer && scores->elements > 0; image++) {
         for (uint64_t i = 0; i < split.inner; i += ONNX_CHUNK) {
             uint64_t at = image * split.length * columns.step + i * width;
             columns.count = mmi_min_u64(ONNX_CHUNK, split.inner - i);

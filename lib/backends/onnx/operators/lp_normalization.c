@@ -101,6 +101,9 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     const struct onnx_tensor *input = &call->inputs[0];
     uint32_t axis = 0, width = mmi_onnx_element_bytes(input->dtype);
     (void)err;
+    if (input->elements == 0) {
+        return MM_OK;
+    }
     mmi_onnx_axis(lp->axis, input->rank, &axis);
     struct onnx_split split = mmi_onnx_split_at(input, axis);
     struct columns columns = {.p = lp->p, .dtype = input->dtype, .length = split.length};

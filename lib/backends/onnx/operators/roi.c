@@ -185,11 +185,12 @@ static double align(const struct regions *r, const struct span *spans, uint64_t 
     for (int64_t i = 0; i < spans[0].samples; i++) {
         struct sample y = {{0, 0}, {0, 0}}, x = {{0, 0}, {0, 0}};
         bool inside = find_sample(&spans[0], row, i, &y);
-        if (!inside && !r->roi->max) {
-            continue; /* all of this row are 0 */
+        if (!inside) { /* all of this row are 0 */
+            result = r->roi->max && !(result > 0) ? 0 : result;
+            continue;
         }
         for (int64_t j = 0; j < spans[1].samples; j++) {
-            bool both = inside && find_sample(&spans[1], column, j, &x);
+            bool both = find_sample(&spans[1], column, j, &x);
             double part = both ? weigh(r, plane, &y, &x) : 0;
             result = !r->roi->max ? result + part : part > result ? part : result;
         }
