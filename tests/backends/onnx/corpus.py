@@ -287,8 +287,8 @@ MODELS = {
                     activations = ["Relu", "Tanh"]> (x, w, r, b, lens)
     }'''),
     # attention
-    'heads': (24, '''(float[1, 3, 8] q, float[1, 3, 4] k, float[1, 2, 2, 2] pk, float[1, 2, 2, 2] pv,
-                      int64[1, 3] at, int64[1] start)
+    'heads': (24, '''(float[1, 3, 8] q, float[1, 3, 4] k, float[1, 2, 2, 2] pk,
+                      float[1, 2, 2, 2] pv, int64[1, 3] at, int64[1] start)
         => (float[1, 3, 8] y, float[1, 2, 5, 2] nk, float[1, 2, 5, 2] nv)
         <float[8, 1] c, float[8, 1] s, bool[3, 5] mask = {1,1,1,0,1,1,1,1,1,1,1,0,1,1,1}> {
         r = RotaryEmbedding <num_heads = 4> (q, c, s, at)

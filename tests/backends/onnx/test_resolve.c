@@ -220,8 +220,7 @@ static void test_bad_nodes(void **state) {
         "Gelatine node 'bad': there is no operator Gelatine in domain ai.onnx, opset 13");
     refuse_node(&l, "Identity", "x", "y", "");
     l.model.main->nodes[0]->domain = "com.example";
-    must_not_resolve(&l, MM_UNSUPPORTED,
-                     "there is no operator Identity in domain com.example, opset 13");
+    must_not_resolve(&l, MM_UNSUPPORTED, "there is no operator Identity in domain com.example");
     refuse_node(&l, "Fused", "x", "y", ""); /* ours: no file may use it */
     l.model.main->nodes[0]->domain = "mmi";
     must_not_resolve(&l, MM_UNSUPPORTED, "there is no operator Fused in domain mmi");

@@ -90,10 +90,13 @@ static mm_status fail_missing(struct onnx_model *model, const struct onnx_node *
     for (uint32_t i = 1; i < missing.count; i++) {
         mmi_text_add(&text, "%s%.40s", i == 1 ? "; nor " : ", ", missing.types[i]);
     }
+    if (node->domain[0] != '\0') {
+        return mmi_fail(err, MM_UNSUPPORTED, "there is no operator %.80s in domain %.80s%s",
+                        node->type, node->domain, others);
+    }
     return mmi_fail(err, MM_UNSUPPORTED,
-                    "there is no operator %.80s in domain %.80s, opset %" PRId64 "%s", node->type,
-                    node->domain[0] == '\0' ? "ai.onnx" : node->domain, opset_of(model, node),
-                    others);
+                    "there is no operator %.80s in domain ai.onnx, opset %" PRId64 "%s", node->type,
+                    model->opset, others);
 }
 
 /* ---- Operators ------------------------------------------------------------------------------- */
