@@ -55,6 +55,9 @@ static const struct one_case cases[] = {
     {"Attention", "", "f32[0,1,1,1] | f32[0,1,2,1] | f32[0,1,2,1]", "f32[0,1,1,1]", 0},
     {"Attention", "", "bf16[1,1,1,1] 16256 | bf16[1,1,2,1] 0 0 | bf16[1,1,2,1] 16384 16512",
      "bf16[1,1,1,1] 16448", 0}, /* 1; 2 and 4; 3 */
+    /* nothing is seen by the first row */
+    {"Attention", "", "f32[1,1,2,1] 1 1 | f32[1,1,2,1] 0 0 | f32[1,1,2,1] 2 4 | bool[2,2] 0 0 1 1",
+     "f32[1,1,2,1] 0 3", 0},
     {"TensorScatter", "axis=1", "string[1,2] a b | string[1,1] c", "string[1,2] c b", 0},
 };
 
