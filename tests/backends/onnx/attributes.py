@@ -25,9 +25,10 @@ VALUES = {  # where 1, 0.5 and [1] are none
     'direction': {'BitShift': 'LEFT', None: 'forward'}, 'keep_aspect_ratio_policy': 'stretch',
     'kernel_shape': '[2]', 'nearest_mode': 'floor', 'output_shape': None, 'pads': '[0,0]',
     'reduction': 'none', 'round_mode': 'up', 'spatial': '1', 'training_mode': '0', 'value': None,
-    'mode': {'Pad': 'constant', 'DepthToSpace': 'DCR', 'RoiAlign': 'avg', None: 'nearest'},
+    'mode': {'Pad': 'constant', 'DepthToSpace': 'DCR', 'RoiAlign': 'avg',
+             'TensorScatter': 'linear', None: 'nearest'},
     'equation': 'ab,b', 'pooled_shape': '[1,1]', 'dtype': {'Multinomial': '6', None: '1'},
-    'time_axis': '0', 'scales': '[1.0,2.0]',
+    'rotary_embedding_dim': '2', 'time_axis': '0', 'scales': '[1.0,2.0]',
 }
 DEFAULTS = {'INT': '1', 'FLOAT': '0.5', 'INTS': '[1]', 'FLOATS': '[0.5]'}
 

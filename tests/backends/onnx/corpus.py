@@ -360,6 +360,30 @@ MODELS = {
         d = DFT <axis = 1> (x, length)
         m = MelWeightMatrix (bands, bins, rate, low, high)
     }'''),
+    # attention
+    'heads': (24, '''(float[1, 3, 8] q, float[1, 3, 4] k, float[1, 2, 2, 2] pk,
+                      float[1, 2, 2, 2] pv, int64[1, 3] at, int64[1] start)
+        => (float[1, 3, 8] y, float[1, 2, 5, 2] nk, float[1, 2, 5, 2] nv)
+        <float[8, 1] c, float[8, 1] s, bool[3, 5] mask = {1,1,1,0,1,1,1,1,1,1,1,0,1,1,1}> {
+        r = RotaryEmbedding <num_heads = 4> (q, c, s, at)
+        o, nk, w, p = Attention <q_num_heads = 4, kv_num_heads = 2, softcap = 2.0,
+                                 qk_matmul_output_mode = 3> (r, k, k, mask, pk, pv)
+        h = TensorScatter <axis = -2> (w, pv, start)
+        nv = Attention <is_causal = 1> (h, nk, w)
+        y = Add (o, q)
+    }'''),
+    'microsoft': (17, '''(float[1, 3, 4] x, float[1, 2, 4, 2] past, int32[1] lengths)
+        => (float[1, 3, 4] y)
+        <float[4, 12] w, float[12] b, float[4] scale, int32 longest = {4}, float[4, 4] m> {
+        a = com.microsoft.Attention <num_heads = 2, unidirectional = 1> (x, w, b, lengths)
+        c = com.microsoft.SkipLayerNormalization (a, x, scale)
+        d = com.microsoft.MultiHeadAttention <num_heads = 2> (c, c, x)
+        e, k, v = com.microsoft.GroupQueryAttention <num_heads = 2, kv_num_heads = 2,
+            local_window_size = 2> (d, d, d, past, past, lengths, longest)
+        f = com.microsoft.FastGelu (e, scale)
+        g = com.microsoft.QuickGelu (f)
+        y = com.microsoft.FusedMatMul <transB = 1, alpha = 0.5> (g, m)
+    }'''),
 }
 
 
@@ -367,7 +391,8 @@ def main():
     folder = os.path.join(HERE, 'corpus')
     os.makedirs(folder, exist_ok=True)
     for name, (opset, text) in MODELS.items():
-        head = f'<ir_version: 8, opset_import: ["": {opset}]> {name} '
+        others = ', "com.microsoft": 1' if 'com.microsoft.' in text else ''
+        head = f'<ir_version: 8, opset_import: ["": {opset}{others}]> {name} '
         model = onnx.parser.parse_model(head + text)
         for value in model.graph.value_info:  # declared without numbers: weights
             dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]

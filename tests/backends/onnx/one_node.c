@@ -135,7 +135,12 @@ void one_init(struct one_node *one, const char *type, const char *attributes) {
             .type = ONNX_ATTRIBUTE_TENSOR,
             .tensor = read};
     }
-    one->op = mmi_onnx_find_operator("", type);
+    const char *slash = strchr(type, '/');
+    if (slash) {
+        one->node.domain = mmi_onnx_take_text(&one->bench.arena, type, (size_t)(slash - type));
+        one->node.type = slash + 1;
+    }
+    one->op = mmi_onnx_find_operator(one->node.domain, one->node.type);
     one->op = one->op ? one->op : mmi_onnx_find_operator("ai.onnx.preview.training", type);
     assert_non_null(one->op);
     one->node.params = mmi_onnx_take(&one->bench.arena, 1, one->op->params_bytes);

@@ -10,7 +10,8 @@
  * types the integer in the low bytes. ".." counts from 0 on through all elements. "-" is an
  * input that is left out, one behind "?" is not known before the run. Attributes as in
  * bench_node; one with a tensor comes last, behind "; ": "; value i32[1] 7"; "opset=11" among them
- * is no attribute but the opset. A type "@" runs the case with a type of each width. */
+ * is no attribute but the opset. A type "@" runs the case with a type of each width. An operator of
+ * another domain is "com.microsoft/Gelu". */
 
 #include "graph_runner.h"
 

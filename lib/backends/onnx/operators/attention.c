@@ -305,6 +305,7 @@ static mm_status attend(const struct onnx_call *call, struct running *r, mm_erro
                             .softcap = (double)p->softcap,
                             .causal = p->causal,
                             .offset = (int64_t)s->past,
+                            .blank = true, /* as other runtimes; the function body has NaN */
                             .precision = p->precision,
                             .stage = p->stage};
     stage(call, r);

@@ -107,22 +107,33 @@ static mm_status check_state(const struct onnx_inference *x, const int64_t *shap
                            state->rank, state->elements, shape[0], shape[1], shape[2], shape[3]);
 }
 
-static mm_status add_scratch(struct onnx_inference *x, int64_t values, mm_error *err) {
+static mm_status add_scratch(struct onnx_inference *x, const struct onnx_tensor *state,
+                             mm_error *err) {
+    int64_t values = state->shape[3];
     uint64_t bytes = (uint64_t)values * sizeof(float) + 64;
     for (uint32_t i = 0; i < x->input_count; i++) {
         bool staged = i != STATE && mmi_onnx_has(x, i);
         bytes = mmi_add_cap(bytes, staged ? mmi_onnx_stage_bytes(&x->inputs[i], MM_F32) : 0);
     }
     /* the state is computed in f32 whether anybody wants it or not */
-    struct onnx_tensor state = x->outputs[1];
-    state.dtype = MM_DTYPE_NONE;
-    bytes = mmi_add_cap(bytes, mmi_onnx_stage_bytes(&state, MM_F32));
+    struct onnx_tensor whole = *state;
+    whole.dtype = MM_DTYPE_NONE;
+    bytes = mmi_add_cap(bytes, mmi_onnx_stage_bytes(&whole, MM_F32));
     bytes = mmi_add_cap(bytes, mmi_onnx_stage_bytes(&x->outputs[0], MM_F32));
     if (bytes == UINT64_MAX || values > INT64_MAX / 8) {
         return mmi_fail(err, MM_TOO_LARGE, "its inputs are too large");
     }
     x->scratch_bytes = bytes;
     return MM_OK;
+}
+
+/* What the state is like, as f32; its shape fits the inputs that were checked. */
+static mm_status set_state(const struct linear_attention *p, const struct onnx_tensor *inputs,
+                           struct onnx_tensor *state, mm_error *err) {
+    const int64_t shape[4] = {inputs[QUERY].shape[0], p->kv_heads,
+                              inputs[QUERY].shape[2] / p->heads,
+                              inputs[VALUE].shape[2] / p->kv_heads};
+    return mmi_onnx_tensor_set(state, MM_F32, 4, shape, err);
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {
@@ -146,12 +157,15 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
         return mmi_fail(err, MM_TOO_LARGE, "its values are too large");
     }
     const int64_t out[3] = {query->shape[0], query->shape[1], wide};
-    const int64_t state[4] = {query->shape[0], p->kv_heads, keys, values};
-    MMI_TRY(check_state(x, state, err));
+    struct onnx_tensor state;
+    MMI_TRY(set_state(p, x->inputs, &state, err));
+    MMI_TRY(check_state(x, state.shape, err));
     int32_t dtype = mmi_onnx_has(x, STATE) ? x->inputs[STATE].dtype : query->dtype;
     MMI_TRY(mmi_onnx_tensor_set(&x->outputs[0], query->dtype, 3, out, err));
-    MMI_TRY(mmi_onnx_tensor_set(&x->outputs[1], dtype, 4, state, err));
-    return add_scratch(x, values, err);
+    if (x->output_count > 1) {
+        MMI_TRY(mmi_onnx_tensor_set(&x->outputs[1], dtype, 4, state.shape, err));
+    }
+    return add_scratch(x, &state, err);
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */
@@ -228,13 +242,14 @@ static void run_head(const struct running *r, uint64_t batch, uint64_t head) {
 static mm_status run(const struct onnx_call *call, mm_error *err) {
     const struct linear_attention *p = call->params;
     const struct onnx_tensor *outputs = call->outputs;
-    struct onnx_tensor whole = outputs[1];
-    struct running r = {.p = p, .batch = (uint64_t)outputs[1].shape[0]};
+    struct onnx_tensor whole;
+    struct running r = {.p = p};
     uint8_t *room = call->scratch;
-    (void)err;
+    MMI_TRY(set_state(p, call->inputs, &whole, err));
+    r.batch = (uint64_t)whole.shape[0];
     r.tokens = (uint64_t)outputs[0].shape[1];
-    r.keys = (uint64_t)outputs[1].shape[2];
-    r.values = (uint64_t)outputs[1].shape[3];
+    r.keys = (uint64_t)whole.shape[2];
+    r.values = (uint64_t)whole.shape[3];
     r.scale = p->scale != 0 ? (double)p->scale : 1 / sqrt((double)r.keys);
     for (uint32_t i = 0; i < call->input_count; i++) {
         if (i != STATE && mmi_onnx_given(call, i)) {
@@ -258,7 +273,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
         run_head(&r, i / (uint64_t)p->kv_heads, i % (uint64_t)p->kv_heads);
     }
     mmi_onnx_unstage(&outputs[0], r.out, MM_F32, call->out[0]);
-    if (call->out[1]) {
+    if (call->output_count > 1 && call->out[1]) {
         mmi_onnx_convert(MM_F32, r.state, whole.elements, outputs[1].dtype, call->out[1]);
     }
     return MM_OK;
@@ -276,7 +291,7 @@ const struct onnx_operator mmi_onnx_op_LinearAttention = {
     .name = "LinearAttention",
     .min_inputs = 3,
     .max_inputs = INPUTS,
-    .min_outputs = 2,
+    .min_outputs = 1,
     .max_outputs = 2,
     .params_bytes = sizeof(struct linear_attention),
     .read = read,

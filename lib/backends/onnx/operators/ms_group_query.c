@@ -296,9 +296,15 @@ static mm_status find_sample(const struct running *r, uint64_t index, struct sam
     return MM_OK;
 }
 
-/* Turned heads [batch, rows, heads * size] in `made`. */
-static mm_status turn(const struct running *r, const struct sample *sample, const float *from,
-                      const struct onnx_heads *of, uint64_t heads, float *made, mm_error *err) {
+struct turning {
+    const float *from;
+    const struct onnx_heads *of;
+    uint64_t heads;
+    float *made; /* [batch, rows, heads * size] */
+};
+
+static mm_status turn(const struct running *r, const struct sample *sample, const struct turning *t,
+                      mm_error *err) {
     const struct sizes *s = &r->s;
     const struct onnx_tensor *cosines = &r->call->inputs[COSINES];
     struct onnx_tensor ids = mmi_onnx_call_input(r->call, POSITIONS);
@@ -320,10 +326,10 @@ static mm_status turn(const struct running *r, const struct sample *sample, cons
         }
         rotation.cosines = r->in[COSINES] + (uint64_t)position * rotation.half;
         rotation.sines = r->in[SINES] + (uint64_t)position * rotation.half;
-        for (uint64_t head = 0; head < heads; head++) {
-            mmi_onnx_rotate(&rotation,
-                            from + sample->index * of->batch + head * of->head + i * of->row,
-                            made + (row * heads + head) * s->size);
+        const float *from = t->from + sample->index * t->of->batch + i * t->of->row;
+        for (uint64_t head = 0; head < t->heads; head++) {
+            mmi_onnx_rotate(&rotation, from + head * t->of->head,
+                            t->made + (row * t->heads + head) * s->size);
         }
     }
     return MM_OK;
@@ -338,8 +344,8 @@ static mm_status turn_all(struct running *r, float *made, mm_error *err) {
     }
     for (uint64_t i = 0; i < s->batch; i++) {
         MMI_TRY(find_sample(r, i, &sample, err));
-        MMI_TRY(turn(r, &sample, r->q, &r->of_q, s->heads, made, err));
-        MMI_TRY(turn(r, &sample, r->k, &r->of_k, s->kv_heads, keys, err));
+        MMI_TRY(turn(r, &sample, &(struct turning){r->q, &r->of_q, s->heads, made}, err));
+        MMI_TRY(turn(r, &sample, &(struct turning){r->k, &r->of_k, s->kv_heads, keys}, err));
     }
     r->q = made;
     r->k = keys;

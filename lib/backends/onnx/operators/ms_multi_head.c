@@ -196,9 +196,9 @@ static void place(const struct onnx_call *call, struct onnx_ms_run *r) {
 }
 
 /* A copy with the bias added, [batch, rows, heads * size]. */
-static void add_bias(const struct onnx_ms_run *r, struct onnx_heads *heads, const float **at,
-                     const float *bias, uint64_t rows, uint64_t size, float **room) {
-    const struct onnx_ms_sizes *s = &r->s;
+static void add_bias(const struct onnx_ms_sizes *s, struct onnx_heads *heads, const float **at,
+                     const float *bias, bool values, float **room) {
+    uint64_t rows = s->fresh, size = values ? s->v_size : s->size;
     uint64_t wide = s->heads * size, count = s->batch * rows;
     struct onnx_heads to = mmi_onnx_heads_3d(rows, wide, size);
     struct onnx_heads_copy copy = {.batch = s->batch,
@@ -230,10 +230,12 @@ static mm_status run_f32(const struct onnx_call *call, mm_error *err) {
     if (mmi_onnx_given(call, BIAS)) {
         const float *bias = call->in[BIAS];
         uint64_t wide = s->heads * s->size;
-        add_bias(&r, &r.of_q, &r.q, bias, s->rows, s->size, &room);
+        struct onnx_ms_sizes queries = *s;
+        queries.fresh = s->rows;
+        add_bias(&queries, &r.of_q, &r.q, bias, false, &room);
         if (!mmi_onnx_given(call, KEY) || call->inputs[KEY].rank != 4) {
-            add_bias(&r, &r.of_k, &r.k, bias + wide, s->fresh, s->size, &room);
-            add_bias(&r, &r.of_v, &r.v, bias + 2 * wide, s->fresh, s->v_size, &room);
+            add_bias(s, &r.of_k, &r.k, bias + wide, false, &room);
+            add_bias(s, &r.of_v, &r.v, bias + 2 * wide, true, &room);
         }
     }
     r.mask_room = room;
