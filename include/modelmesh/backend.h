@@ -116,8 +116,9 @@ typedef struct mm_source {
      * back may have to fetch it again. MM_CANCELLED soon after sink->cancelled would say so. What
      * was read is shown as progress in bytes by itself. */
     mm_status (*read)(void *ctx, uint64_t offset, void *to, uint64_t count, mm_error *err);
-    /* Open a sibling by relative name. Names that leave the folder ("..", absolute, through a link)
-     * are refused with MM_INVALID_MODEL. The sibling stays open as long as the source. */
+    /* Open a sibling by relative name: below the folder of the path as given, or below that of the
+     * file which its links lead to. What leaves both (by "..", absolute, through a link) is refused
+     * with MM_INVALID_MODEL. The sibling stays open as long as the source. */
     mm_status (*open)(void *ctx, const char *relative, struct mm_source *sibling, mm_error *err);
 } mm_source;
 

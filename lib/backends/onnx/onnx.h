@@ -2,7 +2,7 @@
 #ifndef MMI_BACKENDS_ONNX_ONNX_H
 #define MMI_BACKENDS_ONNX_ONNX_H
 
-/* Runs .onnx files, opsets 7 and up, on the CPU with no other runtime.
+/* Runs .onnx files, opsets 1 and up, on the CPU with no other runtime.
  *
  *   format/     the file: protobuf wire format, every length checked
  *   graph/      values and nodes; operators resolved to the newest opset

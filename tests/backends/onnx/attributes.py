@@ -14,9 +14,10 @@ import onnx.defs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OPERATORS = os.path.join(HERE, '../../../lib/backends/onnx/operators/operators.def')
-FIRST, LAST = 7, 27
+FIRST, LAST = 1, 27
 OLD = {'Scatter', 'Upsample'}  # renamed by graph/upgrade.c
-SKIPPED = {'If', 'Loop', 'Scan', 'SequenceMap'}  # its attributes are graphs
+SKIPPED = {'If', 'Loop', 'Scan', 'SequenceMap'}  # their attributes are graphs
+WANT_CONSTANTS = {('Tile', 1)}  # in these opsets, which a test of attributes alone does not have
 
 VALUES = {  # where 1, 0.5 and [1] are none
     'activations': None, 'activation_alpha': None, 'activation_beta': None,
@@ -28,6 +29,7 @@ VALUES = {  # where 1, 0.5 and [1] are none
     'mode': {'Pad': 'constant', 'DepthToSpace': 'DCR', 'RoiAlign': 'avg',
              'TensorScatter': 'linear', None: 'nearest'},
     'equation': 'ab,b', 'pooled_shape': '[1,1]', 'dtype': {'Multinomial': '6', None: '1'},
+    'p': {'FLOAT': '1.0', None: '1'}, 'to': {'STRING': 'FLOAT', None: '1'},
     'rotary_embedding_dim': '2', 'time_axis': '0', 'scales': '[1.0,2.0]',
 }
 DEFAULTS = {'INT': '1', 'FLOAT': '0.5', 'INTS': '[1]', 'FLOATS': '[0.5]'}
@@ -35,7 +37,9 @@ DEFAULTS = {'INT': '1', 'FLOAT': '0.5', 'INTS': '[1]', 'FLOATS': '[0.5]'}
 
 def write_value(operator, attribute):
     value = VALUES.get(attribute.name, DEFAULTS.get(attribute.type.name))
-    return value.get(operator, value.get(None)) if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        return value
+    return value.get(operator, value.get(attribute.type.name, value.get(None)))
 
 
 def main():
@@ -50,7 +54,8 @@ def main():
         versions = sorted(history[name], key=lambda schema: schema.since_version)
         for i, schema in enumerate(versions):
             last = versions[i + 1].since_version - 1 if i + 1 < len(versions) else LAST
-            if schema.deprecated or last < FIRST:
+            wants = (name, schema.since_version) in WANT_CONSTANTS
+            if schema.deprecated or wants or last < FIRST:
                 continue
             values = [(attribute.name, write_value(name, attribute))
                       for _, attribute in sorted(schema.attributes.items())]

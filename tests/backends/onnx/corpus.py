@@ -72,6 +72,21 @@ MODELS = {
         not = Not (b)
         c = Xor (or, not)
     }'''),
+    'parts': (6, '''(float[2, 3] x, float[2] gain) => (float[2, 3] y) <float[2] gain = {2, 3}> {
+        a = Add <broadcast = 1, axis = 0> (x, gain)
+        b = my.Twice <slope = 0.25> (a, gain)
+        y = PRelu (b, x)
+    }
+    <domain: "my", opset_import: ["": 16, "my": 1]>
+    Twice <slope> (x, b) => (z) {
+        t = my.Slope <slope: float = @slope> (x)
+        z = my.Slope <slope: float = @slope> (t, b)
+    }
+    <domain: "my", opset_import: ["": 13]>
+    Slope <slope, steep: float = 0.5> (x, b) => (y) {
+        t = LeakyRelu <alpha: float = @slope> (x)
+        y = LeakyRelu <alpha: float = @steep> (t)
+    }'''),
     'sequence': (14, '''(float[S, 1, 3] x, float[1, 1, 2] h, float[1, 1, 2] c)
         => (float[S, 1, 2] y, float[1, 1, 2] hn, float[1, 1, 2] cn)
         <float[1, 8, 3] w, float[1, 8, 2] r, float[1, 16] b, float[1, 6, 2] gw,
@@ -392,6 +407,7 @@ def main():
     os.makedirs(folder, exist_ok=True)
     for name, (opset, text) in MODELS.items():
         others = ', "com.microsoft": 1' if 'com.microsoft.' in text else ''
+        others += ', "my": 1' if 'domain: "my"' in text else ''
         head = f'<ir_version: 8, opset_import: ["": {opset}{others}]> {name} '
         model = onnx.parser.parse_model(head + text)
         for value in model.graph.value_info:  # declared without numbers: weights

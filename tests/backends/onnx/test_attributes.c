@@ -51,10 +51,10 @@ static void load_node(struct loaded *l, const struct row *row, int opset, const 
 }
 
 static void check_refused(struct loaded *l, const struct row *row, int opset, const char *more) {
-    char text[200];
+    char text[240];
     load_node(l, row, opset, more);
     snprintf(text, sizeof(text),
-             "%.40s node that makes 'y': attribute %.*s, which it does not have "
+             "%.39s node that makes 'y': attribute %.*s, which it does not have "
              "in opset %d",
              row->type, (int)strcspn(more, "="), more, opset);
     must_not_resolve(l, MM_INVALID_MODEL, text);

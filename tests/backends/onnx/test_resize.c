@@ -51,6 +51,34 @@ static void test_nearest(void **state) {
     one_expect("Resize", "", "@[2,2] .. | - | f32[2] 1 2", "@[2,4] 0 0 1 1 2 2 3 3");
 }
 
+/* Coordinates that are exactly between two elements, or on one: by exact fractions. */
+static void test_ties(void **state) {
+    (void)state;
+    one_expect("Resize", "coordinate_transformation_mode=half_pixel nearest_mode=round_prefer_ceil",
+               "f32[20] .. | - | - | i64[1] 6", "f32[6] 1 5 8 11 15 18");
+    one_expect("Resize", "coordinate_transformation_mode=asymmetric nearest_mode=round_prefer_ceil",
+               "f32[7] .. | - | - | i64[1] 4", "f32[4] 0 2 4 5");
+    one_expect("Resize", "coordinate_transformation_mode=asymmetric nearest_mode=round_prefer_ceil",
+               "f32[13] .. | - | - | i64[1] 14", "f32[14] 0 1 2 3 4 5 6 7 7 8 9 10 11 12");
+    one_expect("Resize", "coordinate_transformation_mode=half_pixel nearest_mode=floor",
+               "f32[10] .. | - | - | i64[1] 6", "f32[6] 0 2 3 5 7 8");
+    one_expect("Resize", "coordinate_transformation_mode=half_pixel nearest_mode=floor",
+               "f32[7] .. | - | - | i64[1] 1", "f32[1] 3");
+    one_expect("Resize", "coordinate_transformation_mode=asymmetric nearest_mode=ceil",
+               "f32[9] .. | - | - | i64[1] 3", "f32[3] 0 3 6");
+    one_expect("Resize",
+               "coordinate_transformation_mode=half_pixel nearest_mode=round_prefer_floor",
+               "f32[20] .. | - | - | i64[1] 6", "f32[6] 1 4 8 11 14 18");
+    one_expect("Resize", "coordinate_transformation_mode=half_pixel_symmetric nearest_mode=floor",
+               "f32[3] .. | - | f32[1] 1.5", "f32[4] 0 0 1 2");
+    one_expect(
+        "Resize",
+        "coordinate_transformation_mode=half_pixel_symmetric nearest_mode=round_prefer_floor",
+        "f32[5] .. | - | f32[1] 1.5", "f32[7] 0 1 1 2 3 3 4");
+    one_expect("Resize", "coordinate_transformation_mode=half_pixel_symmetric nearest_mode=ceil",
+               "f32[7] .. | - | f32[1] 1.5", "f32[10] 0 1 2 2 3 4 4 5 6 6");
+}
+
 static void test_sizes(void **state) {
     (void)state;
     one_expect(
@@ -374,12 +402,13 @@ static void test_out_of_memory(void **state) {
 int main(int argc, char **argv) {
     seed = test_seed(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nearest),       cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_linear),        cmocka_unit_test(test_cubic),
-        cmocka_unit_test(test_crop),          cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_old_opsets),    cmocka_unit_test(test_random_nearest),
-        cmocka_unit_test(test_random_linear), cmocka_unit_test(test_real_shapes),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_nearest),        cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_sizes),          cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_cubic),          cmocka_unit_test(test_crop),
+        cmocka_unit_test(test_integers),       cmocka_unit_test(test_old_opsets),
+        cmocka_unit_test(test_random_nearest), cmocka_unit_test(test_random_linear),
+        cmocka_unit_test(test_real_shapes),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

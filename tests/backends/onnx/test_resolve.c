@@ -189,6 +189,35 @@ static void refuse_node(struct loaded *l, const char *type, const char *inputs, 
     must_load(l, &w);
 }
 
+static void test_constant_strings(void **state) {
+    (void)state;
+    struct loaded l;
+    struct writer w;
+    loaded_init(&l);
+    writer_init(&w, 13);
+    writer_node(&w, "Constant", "", "one", "value_string=text");
+    writer_node(&w, "Constant", "", "two", "");
+    writer_open(&w, 5);
+    writer_text(&w, 1, "value_strings");
+    writer_text(&w, 9, "a");
+    writer_text(&w, 9, "");
+    writer_varint(&w, 20, 8);
+    writer_close(&w);
+    writer_end(&w);
+    must_load(&l, &w);
+    must_resolve(&l);
+    const struct onnx_tensor *one = constant_of(&l, "one"), *two = constant_of(&l, "two");
+    const struct onnx_string *text = one->data, *texts = two->data;
+    assert_int_equal(one->dtype, MM_STRING);
+    assert_int_equal(one->rank, 0);
+    assert_int_equal(text->bytes, 4);
+    assert_memory_equal(text->at, "text", 4);
+    assert_int_equal(two->elements, 2);
+    assert_int_equal(texts[0].bytes, 1);
+    assert_int_equal(texts[1].bytes, 0);
+    loaded_fini(&l);
+}
+
 static void test_bad_constants(void **state) {
     (void)state;
     struct loaded l;
@@ -377,6 +406,7 @@ int main(void) {
         cmocka_unit_test(test_resize),
         cmocka_unit_test(test_renamed),
         cmocka_unit_test(test_constants),
+        cmocka_unit_test(test_constant_strings),
         cmocka_unit_test(test_bad_constants),
         cmocka_unit_test(test_bad_nodes),
         cmocka_unit_test(test_left_out),

@@ -37,6 +37,15 @@ static mm_status add_attribute(const struct upgrading *upgrading,
     return MM_OK;
 }
 
+/* One that is made here may not be there before. */
+static mm_status refuse_newer(const struct upgrading *upgrading, const char *name, mm_error *err) {
+    const struct onnx_attribute *newer = find(upgrading, name);
+    return newer ? mmi_fail(err, MM_INVALID_MODEL,
+                            "attribute %s, which it does not have in opset %" PRId64, name,
+                            upgrading->node->opset)
+                 : MM_OK;
+}
+
 static mm_status add_float(const struct upgrading *upgrading, const char *name, float value,
                            mm_error *err) {
     struct onnx_attribute attribute = {.name = name, .type = ONNX_ATTRIBUTE_FLOAT, .f = value};
@@ -108,7 +117,7 @@ static mm_status older_lp_pool(const struct upgrading *upgrading, mm_error *err)
 
 static mm_status older_pad(const struct upgrading *upgrading, mm_error *err) {
     struct onnx_attribute *pads = find(upgrading, "paddings");
-    (void)err;
+    MMI_TRY(refuse_newer(upgrading, "pads", err));
     if (pads) {
         pads->name = "pads";
     }
@@ -130,6 +139,7 @@ static mm_status older_upsample(const struct upgrading *upgrading, mm_error *err
         return mmi_onnx_no_upgrade_memory(err);
     }
     scales[0] = scales[1] = 1;
+    MMI_TRY(refuse_newer(upgrading, "scales", err));
     MMI_TRY(mmi_onnx_read_float(&attributes, "height_scale", 0, &scales[2], err));
     MMI_TRY(mmi_onnx_read_float(&attributes, "width_scale", 0, &scales[3], err));
     if (mode && mode->type == ONNX_ATTRIBUTE_STRING && strcmp(mode->text, "bilinear") == 0) {

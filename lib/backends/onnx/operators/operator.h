@@ -18,7 +18,7 @@
 
 struct onnx_attributes {
     const struct onnx_node *node;
-    int64_t opset; /* of the node's domain, 7 or more for ai.onnx */
+    int64_t opset; /* of the node's domain */
 };
 /* Asking for an attribute makes it known; what is not known in the end is refused. So an attribute
  * that changes nothing here is asked for, too, and one that not every opset has only where it is:

@@ -49,7 +49,7 @@ static mm_status read_average(const struct onnx_attributes *a, void *params, mm_
     struct onnx_pool *pool = params;
     int64_t include;
     MMI_TRY(read_window(a, 19, 10, pool, err));
-    MMI_TRY(mmi_onnx_read_int(a, "count_include_pad", 0, &include, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 7), "count_include_pad", 0, &include, err));
     pool->count_include_pad = include != 0;
     return MM_OK;
 }

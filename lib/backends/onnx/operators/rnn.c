@@ -102,7 +102,7 @@ static mm_status read_rnn(const struct onnx_attributes *a, void *params, mm_erro
 static mm_status read_gru(const struct onnx_attributes *a, void *params, mm_error *err) {
     static const int32_t usual[] = {ONNX_RNN_SIGMOID, ONNX_RNN_TANH};
     int64_t linear_first;
-    MMI_TRY(mmi_onnx_read_int(a, "linear_before_reset", 0, &linear_first, err));
+    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 3), "linear_before_reset", 0, &linear_first, err));
     ((struct onnx_rnn *)params)->linear_first = linear_first != 0;
     return read(a, usual, 2, params, err);
 }
