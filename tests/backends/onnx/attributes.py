@@ -30,7 +30,8 @@ VALUES = {  # where 1, 0.5 and [1] are none
              'TensorScatter': 'linear', None: 'nearest'},
     'equation': 'ab,b', 'pooled_shape': '[1,1]', 'dtype': {'Multinomial': '6', None: '1'},
     'p': {'FLOAT': '1.0', None: '1'}, 'to': {'STRING': 'FLOAT', None: '1'},
-    'rotary_embedding_dim': '2', 'time_axis': '0', 'scales': '[1.0,2.0]',
+    'output_dtype': {'QuantizeLinear': '2', None: '1'}, 'rotary_embedding_dim': '2',
+    'time_axis': '0', 'scales': '[1.0,2.0]',
 }
 DEFAULTS = {'INT': '1', 'FLOAT': '0.5', 'INTS': '[1]', 'FLOATS': '[0.5]'}
 

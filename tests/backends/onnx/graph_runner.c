@@ -241,6 +241,7 @@ static struct onnx_node *add_node(struct bench *bench, const struct onnx_operato
 uint32_t bench_node(struct bench *bench, const char *type, const char *attributes,
                     const uint32_t *inputs, size_t input_count) {
     const struct onnx_operator *op = mmi_onnx_find_operator("", type);
+    op = op ? op : mmi_onnx_find_operator(ONNX_MICROSOFT, type);
     if (!op) {
         fail_msg("there is no operator %s", type);
         return ONNX_NO_VALUE;
