@@ -89,12 +89,19 @@ static mm_status load_strings(struct onnx_loading *loading, struct onnx_message 
                               struct onnx_attribute *attribute, mm_error *err) {
     struct onnx_field field;
     attribute->count = mmi_onnx_count_of(message, STRINGS);
-    const char **texts = mmi_onnx_take(loading->model->arena, attribute->count, sizeof(*texts));
+    struct onnx_arena *arena = loading->model->arena;
+    const char **texts = mmi_onnx_take(arena, attribute->count, sizeof(*texts));
+    struct onnx_string *strings = mmi_onnx_take(arena, attribute->count, sizeof(*strings));
     attribute->texts = texts;
-    while (texts && mmi_onnx_next_of(&message, STRINGS, &field)) {
-        MMI_TRY(mmi_onnx_load_text(loading, field.bytes, texts++, err));
+    attribute->strings = strings;
+    while (texts && strings && mmi_onnx_next_of(&message, STRINGS, &field)) {
+        *texts = mmi_onnx_take_text(arena, field.bytes.at, field.bytes.bytes);
+        if (!*texts) {
+            return mmi_onnx_out_of_memory(err);
+        }
+        *strings++ = (struct onnx_string){*texts++, field.bytes.bytes};
     }
-    return texts ? MM_OK : mmi_onnx_out_of_memory(err);
+    return texts && strings ? MM_OK : mmi_onnx_out_of_memory(err);
 }
 
 /* Bytes, in truth: there may be a NUL among them. */
@@ -103,7 +110,13 @@ static mm_status load_string(struct onnx_loading *loading, struct onnx_message m
     struct onnx_span bytes = mmi_onnx_bytes_of(message, STRING);
     attribute->text = mmi_onnx_take_text(loading->model->arena, bytes.at, bytes.bytes);
     attribute->count = bytes.bytes;
-    return attribute->text ? MM_OK : mmi_onnx_out_of_memory(err);
+    struct onnx_string *string = mmi_onnx_take(loading->model->arena, 1, sizeof(*string));
+    if (!attribute->text || !string) {
+        return mmi_onnx_out_of_memory(err);
+    }
+    *string = (struct onnx_string){attribute->text, bytes.bytes};
+    attribute->strings = string;
+    return MM_OK;
 }
 
 static mm_status load_branch(struct onnx_loading *loading, struct onnx_message message,

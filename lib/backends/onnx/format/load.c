@@ -45,7 +45,11 @@ static bool is_standard(struct onnx_span domain) {
     return domain.bytes == 0 || (domain.bytes == 7 && memcmp(domain.at, "ai.onnx", 7) == 0);
 }
 
-/* The version of ai.onnx. Without it opset stays 0, and nodes of other domains are all that there
+static bool is_domain(struct onnx_span domain, const char *name) {
+    return domain.bytes == strlen(name) && memcmp(domain.at, name, domain.bytes) == 0;
+}
+
+/* The version of ai.onnx, and of ai.onnx.ml. Without it opset stays 0, and nodes of other domains are all that there
  * may be; whoever knows them. */
 static mm_status load_opset(struct onnx_loading *loading, struct onnx_message model,
                             mm_error *err) {
@@ -58,8 +62,16 @@ static mm_status load_opset(struct onnx_loading *loading, struct onnx_message mo
             loading->model->opset = (int64_t)mmi_onnx_number_of(import, 2, 0);
             imported = true;
         }
+        if (is_domain(mmi_onnx_bytes_of(import, 1), ONNX_ML)) {
+            loading->model->ml_opset = (int64_t)mmi_onnx_number_of(import, 2, 0);
+        }
     }
-    int64_t opset = loading->model->opset;
+    int64_t opset = loading->model->opset, ml = loading->model->ml_opset;
+    if (ml < 0 || ml > ONNX_NEWEST_ML_OPSET) {
+        return mmi_fail(err, MM_UNSUPPORTED, "opset %" PRId64 " of ai.onnx.ml, 1 to %d wanted", ml,
+                        ONNX_NEWEST_ML_OPSET);
+    }
+    loading->model->ml_opset = ml ? ml : ONNX_NEWEST_ML_OPSET;
     if (imported && (opset < ONNX_OLDEST_OPSET || opset > ONNX_NEWEST_OPSET)) {
         return mmi_fail(err, MM_UNSUPPORTED, "opset %" PRId64 " of ai.onnx, %d to %d wanted", opset,
                         ONNX_OLDEST_OPSET, ONNX_NEWEST_OPSET);

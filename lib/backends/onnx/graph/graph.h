@@ -15,6 +15,7 @@
 #include <backends/onnx/graph/arena.h>
 #include <backends/onnx/graph/tensor.h>
 
+#define ONNX_ML "ai.onnx.ml"     /* the other domain of the standard */
 #define ONNX_NO_VALUE UINT32_MAX /* an optional input left out, an output that nobody wants */
 
 struct onnx_graph;
@@ -42,11 +43,12 @@ struct onnx_attribute {
     bool known;   /* the operator has asked for it */
     float f;
     int64_t i;
-    const char *text;    /* STRING, NUL-terminated */
-    uint64_t count;      /* FLOATS, INTS, STRINGS; STRING: bytes of text */
-    const float *floats; /* [count] */
-    const int64_t *ints; /* [count] */
-    const char *const *texts;
+    const char *text;                  /* STRING, NUL-terminated */
+    uint64_t count;                    /* FLOATS, INTS, STRINGS; STRING: bytes of text */
+    const float *floats;               /* [count] */
+    const int64_t *ints;               /* [count] */
+    const char *const *texts;          /* [count], NUL-terminated */
+    const struct onnx_string *strings; /* [count] of STRINGS, 1 of STRING: the same bytes */
     const struct onnx_tensor *tensor;
     struct onnx_graph *graph;
 };
@@ -82,7 +84,8 @@ struct onnx_model {
     uint32_t value_count, value_capacity;
     struct onnx_graph *main;
     mm_value_info *inputs, *outputs; /* as declared: [main->input_count], [main->output_count] */
-    int64_t opset; /* of ai.onnx; 0: not imported; after resolving: of no more interest */
+    int64_t opset;    /* of ai.onnx; 0: not imported; after resolving: of no more interest */
+    int64_t ml_opset; /* of ai.onnx.ml, the same; without an import its newest */
     uint32_t metadata_count;
     const char **metadata; /* [2 * metadata_count] */
     uint32_t nesting;      /* deepest branches that are followed */

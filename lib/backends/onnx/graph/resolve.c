@@ -36,6 +36,10 @@ static mm_status make_constant(struct onnx_model *model, const struct onnx_node 
     return mmi_onnx_attribute_tensor(&node->attributes[0], tensor, err);
 }
 
+static int64_t opset_of(const struct onnx_model *model, const struct onnx_node *node) {
+    return strcmp(node->domain, ONNX_ML) == 0 ? model->ml_opset : model->opset;
+}
+
 /* ---- Operators that are missing -------------------------------------------------------------- */
 
 static const struct onnx_operator *find(const struct onnx_node *node) {
@@ -87,7 +91,8 @@ static mm_status fail_missing(struct onnx_model *model, const struct onnx_node *
     }
     return mmi_fail(err, MM_UNSUPPORTED,
                     "there is no operator %.80s in domain %.80s, opset %" PRId64 "%s", node->type,
-                    node->domain[0] == '\0' ? "ai.onnx" : node->domain, model->opset, others);
+                    node->domain[0] == '\0' ? "ai.onnx" : node->domain, opset_of(model, node),
+                    others);
 }
 
 /* ---- Operators ------------------------------------------------------------------------------- */
@@ -138,6 +143,34 @@ static mm_status take_graphs(struct onnx_model *model, struct onnx_node *node,
     return op->check_graphs ? op->check_graphs(node, err) : MM_OK;
 }
 
+/* Its lists become constant inputs behind its own. */
+static mm_status take_lists(struct onnx_model *model, struct onnx_node *node,
+                            const struct onnx_operator *op,
+                            const struct onnx_attributes *attributes, mm_error *err) {
+    if (!op->lists) {
+        return MM_OK;
+    }
+    struct onnx_lists lists = {.arena = model->arena};
+    MMI_TRY(mmi_onnx_read_lists(op, attributes, node->params, &lists, err));
+    uint32_t own = op->max_inputs == ONNX_ANY_NUMBER ? node->input_count : op->max_inputs;
+    uint32_t *inputs = mmi_onnx_take(model->arena, (uint64_t)own + lists.count, sizeof(*inputs));
+    for (uint32_t i = 0; inputs && i < own; i++) {
+        inputs[i] = i < node->input_count ? node->inputs[i] : ONNX_NO_VALUE;
+    }
+    for (uint32_t i = 0; inputs && i < lists.count; i++) {
+        bool there = lists.at[i].dtype != MM_DTYPE_NONE;
+        lists.at[i].known = 1;
+        inputs[own + i] = there ? mmi_onnx_add_constant(model, &lists.at[i]) : ONNX_NO_VALUE;
+        inputs = there && inputs[own + i] == ONNX_NO_VALUE ? NULL : inputs;
+    }
+    if (!inputs) {
+        return mmi_fail(err, MM_NO_MEMORY, "no memory for its lists");
+    }
+    node->inputs = inputs;
+    node->input_count = own + lists.count;
+    return MM_OK;
+}
+
 static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
     const char *type = node->type; /* as the file says; an upgrade may rename it */
     if (node->domain[0] == '\0') {
@@ -148,7 +181,7 @@ static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, 
         return fail_missing(model, node, err);
     }
     MMI_TRY(check_counts(node, op, err));
-    struct onnx_attributes attributes = {.node = node, .opset = model->opset};
+    struct onnx_attributes attributes = {.node = node, .opset = opset_of(model, node)};
     node->params = mmi_onnx_take(model->arena, 1, op->params_bytes);
     if (!node->params) {
         return mmi_fail(err, MM_NO_MEMORY, "no memory for its parameters");
@@ -156,6 +189,7 @@ static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, 
     if (op->read) {
         MMI_TRY(op->read(&attributes, node->params, err));
     }
+    MMI_TRY(take_lists(model, node, op, &attributes, err));
     MMI_TRY(take_graphs(model, node, op, &attributes, err));
     mm_status known = mmi_onnx_check_known(&attributes, err);
     if (known != MM_OK) {

@@ -72,6 +72,14 @@ mm_status mmi_onnx_attribute_tensor(const struct onnx_attribute *attribute,
         status = mmi_onnx_tensor_set(tensor, MM_I64, 1, &count, err);
         tensor->data = attribute->ints;
         break;
+    case ONNX_ATTRIBUTE_STRING:
+        status = mmi_onnx_tensor_set(tensor, MM_STRING, 0, NULL, err);
+        tensor->data = attribute->strings;
+        break;
+    case ONNX_ATTRIBUTE_STRINGS:
+        status = mmi_onnx_tensor_set(tensor, MM_STRING, 1, &count, err);
+        tensor->data = attribute->strings;
+        break;
     case ONNX_ATTRIBUTE_TENSOR:
         *tensor = *attribute->tensor;
         break;
