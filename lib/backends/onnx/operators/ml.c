@@ -84,6 +84,13 @@ mm_status mmi_onnx_ml_infer_labels(struct onnx_inference *x, uint32_t labels, ui
     return mmi_onnx_tensor_set(&x->outputs[0], x->inputs[labels].dtype, 1, &count, err);
 }
 
+void mmi_onnx_ml_learn_labels(const struct onnx_learning *l, uint32_t output,
+                              struct onnx_fact *fact) {
+    if (output == 0) {
+        fact->dtype = mmi_onnx_fact(l, l->node->input_count - 1).dtype;
+    }
+}
+
 void mmi_onnx_ml_put_label(const struct onnx_call *call, uint32_t labels, uint64_t row,
                            uint64_t label) {
     uint32_t width = mmi_onnx_element_bytes(call->outputs[0].dtype);

@@ -50,6 +50,9 @@ static inline uint64_t mmi_onnx_list_length(const struct onnx_inference *x, uint
 /* Output 0 is a label for each row, of the type of the labels. */
 mm_status mmi_onnx_ml_infer_labels(struct onnx_inference *x, uint32_t labels, uint64_t rows,
                                    mm_error *err);
+/* Of a classifier, whose labels are its last input: the type of output 0. */
+void mmi_onnx_ml_learn_labels(const struct onnx_learning *l, uint32_t output,
+                              struct onnx_fact *fact);
 void mmi_onnx_ml_put_label(const struct onnx_call *call, uint32_t labels, uint64_t row,
                            uint64_t label);
 /* The first of the largest. */

@@ -181,5 +181,6 @@ const struct onnx_operator mmi_onnx_op_LinearClassifier = {
     .arrange = arrange_classifier,
     .infer = infer_classifier,
     .run = run_classifier,
-    .facts = {ONNX_DTYPE_OF(LABELS), ONNX_RANK_IS_1, ONNX_SIZE_REDUCES, 0},
+    .facts = {ONNX_DTYPE_UNKNOWN, ONNX_RANK_IS_1, ONNX_SIZE_REDUCES, 0},
+    .learn = mmi_onnx_ml_learn_labels,
 };

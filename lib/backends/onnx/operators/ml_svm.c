@@ -104,8 +104,9 @@ static mm_status arrange_classes(struct onnx_lists *lists, struct svm *svm, mm_e
     svm->vectors = begins[classes];
     svm->classes = svm->vectors > 0 ? (int64_t)classes : 0;
     int64_t length = (int64_t)classes + 1;
+    MMI_TRY(mmi_onnx_tensor_set(list, MM_I64, 1, &length, err));
     list->data = begins;
-    return mmi_onnx_tensor_set(list, MM_I64, 1, &length, err);
+    return MM_OK;
 }
 
 static mm_status arrange_classifier(struct onnx_lists *lists, void *params, mm_error *err) {
@@ -429,5 +430,6 @@ const struct onnx_operator mmi_onnx_op_SVMClassifier = {
     .arrange = arrange_classifier,
     .infer = infer_classifier,
     .run = run_classifier,
-    .facts = {ONNX_DTYPE_OF(LABELS), ONNX_RANK_IS_1, ONNX_SIZE_REDUCES, 0},
+    .facts = {ONNX_DTYPE_UNKNOWN, ONNX_RANK_IS_1, ONNX_SIZE_REDUCES, 0},
+    .learn = mmi_onnx_ml_learn_labels,
 };

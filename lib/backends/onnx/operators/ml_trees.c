@@ -266,13 +266,14 @@ static mm_status run_classifier(const struct onnx_call *call, mm_error *err) {
         .arrange = arrange_,                                                                       \
         .infer = infer_,                                                                           \
         .run = run_,                                                                               \
-        .facts = {__VA_ARGS__},                                                                    \
+        __VA_ARGS__,                                                                               \
     };
 TREES(TreeEnsemble, 1, read_ensemble, mmi_onnx_tree_lists, mmi_onnx_arrange_trees, infer_ensemble,
-      run_regressor, ONNX_DTYPE_OF_0, ONNX_RANK_IS_2, ONNX_SIZE_REDUCES, 0)
+      run_regressor, .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_IS_2, ONNX_SIZE_REDUCES, 0})
 TREES(TreeEnsembleRegressor, 1, read_regressor, mmi_onnx_tree_regressor_lists,
-      mmi_onnx_arrange_old_trees, infer_regressor, run_regressor, MM_F32, ONNX_RANK_IS_2,
-      ONNX_SIZE_REDUCES, 0)
+      mmi_onnx_arrange_old_trees, infer_regressor, run_regressor,
+      .facts = {MM_F32, ONNX_RANK_IS_2, ONNX_SIZE_REDUCES, 0})
 TREES(TreeEnsembleClassifier, 2, read_classifier, mmi_onnx_tree_classifier_lists,
-      mmi_onnx_arrange_old_trees, infer_classifier, run_classifier, ONNX_DTYPE_OF(ONNX_TREE_LABELS),
-      ONNX_RANK_IS_1, ONNX_SIZE_REDUCES, 0)
+      mmi_onnx_arrange_old_trees, infer_classifier, run_classifier,
+      .facts = {ONNX_DTYPE_UNKNOWN, ONNX_RANK_IS_1, ONNX_SIZE_REDUCES, 0},
+      .learn = mmi_onnx_ml_learn_labels)

@@ -362,20 +362,21 @@ static void parse_dot(struct compiling *c) {
     emit_set(c, &set, false);
 }
 
-static void parse_quoted(struct compiling *c) {
+/* Letters as they are; *begin: of the last one, which alone can be repeated. */
+static void parse_quoted(struct compiling *c, uint32_t *begin) {
     while (c->at < c->end && !skip(c, "\\E")) {
+        *begin = c->count;
         emit_letter(c, next_letter(c));
     }
 }
 
-/* One thing that can be repeated; false: it cannot. */
-static bool parse_atom(struct compiling *c) {
+/* What can be repeated: the steps from *begin on. */
+static void parse_atom(struct compiling *c, uint32_t *begin) {
     bool lines = c->flags & LINES;
+    *begin = c->count;
     if (skip(c, "\\Q")) {
-        parse_quoted(c);
-        return false;
-    }
-    if (skip(c, "(")) {
+        parse_quoted(c, begin);
+    } else if (skip(c, "(")) {
         parse_group(c);
     } else if (skip(c, "[")) {
         parse_set(c);
@@ -392,14 +393,14 @@ static bool parse_atom(struct compiling *c) {
     } else {
         emit_letter(c, next_letter(c));
     }
-    return true;
 }
 
 static void parse_sequence(struct compiling *c) {
     int64_t least, most;
     while (c->at < c->end && *c->at != '|' && *c->at != ')') {
-        uint32_t begin = c->count;
-        if (!parse_atom(c) || c->status != MM_OK || !read_quantifier(c, &least, &most)) {
+        uint32_t begin;
+        parse_atom(c, &begin);
+        if (c->status != MM_OK || !read_quantifier(c, &least, &most)) {
             continue;
         }
         (void)skip(c, "?"); /* as few as possible: the same texts */
