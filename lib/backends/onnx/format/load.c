@@ -49,8 +49,8 @@ static bool is_domain(struct onnx_span domain, const char *name) {
     return domain.bytes == strlen(name) && memcmp(domain.at, name, domain.bytes) == 0;
 }
 
-/* The version of ai.onnx, and of ai.onnx.ml. Without it opset stays 0, and nodes of other domains are all that there
- * may be; whoever knows them. */
+/* The versions of ai.onnx and ai.onnx.ml. Without that of ai.onnx opset stays 0, and nodes of other
+ * domains are all that there may be; whoever knows them. */
 static mm_status load_opset(struct onnx_loading *loading, struct onnx_message model,
                             mm_error *err) {
     struct onnx_field field;

@@ -60,16 +60,16 @@ bool mmi_onnx_ml_scratch(struct onnx_inference *x, uint64_t count) {
 /* ---- Lists ----------------------------------------------------------------------------------- */
 
 mm_status mmi_onnx_ml_only_one(const struct onnx_lists *lists, uint32_t from, uint32_t to,
-                               bool needed, const char *what, uint32_t *given, mm_error *err) {
+                               const char *what, uint32_t *given, mm_error *err) {
     uint32_t count = 0;
-    *given = UINT32_MAX;
+    *given = from;
     for (uint32_t i = from; i < to; i++) {
         if (lists->at[i].dtype != MM_DTYPE_NONE) {
             count++;
             *given = i;
         }
     }
-    if (count > 1 || (count == 0 && needed)) {
+    if (count != 1) {
         return mmi_fail(err, MM_INVALID_MODEL, "%u attributes with its %s, one wanted", count,
                         what);
     }

@@ -33,10 +33,10 @@ bool mmi_onnx_ml_scratch(struct onnx_inference *x, uint64_t count);
 
 /* ---- Lists ----------------------------------------------------------------------------------- */
 
-/* The one of the lists [from, to) that is given; *given UINT32_MAX: none, which `needed` refuses.
- * `what`: what they all are, for the message. */
+/* The one of the lists [from, to) that is given; none, or more, are refused. `what`: what they all
+ * are, for the message. */
 mm_status mmi_onnx_ml_only_one(const struct onnx_lists *lists, uint32_t from, uint32_t to,
-                               bool needed, const char *what, uint32_t *given, mm_error *err);
+                               const char *what, uint32_t *given, mm_error *err);
 /* A list of the node with its data: input `input`; dtype MM_DTYPE_NONE: left out. */
 static inline struct onnx_tensor mmi_onnx_list(const struct onnx_call *call, uint32_t input) {
     return mmi_onnx_call_input(call, input);

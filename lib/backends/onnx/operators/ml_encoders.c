@@ -150,8 +150,8 @@ static mm_status arrange_encoder(struct onnx_lists *lists, void *params, mm_erro
         return arrange_classes(lists, params, err);
     }
     uint32_t keys = 0, values = 0;
-    MMI_TRY(mmi_onnx_ml_only_one(lists, FIRST_KEYS, FIRST_VALUES, true, "keys", &keys, err));
-    MMI_TRY(mmi_onnx_ml_only_one(lists, FIRST_VALUES, ENCODER_LISTS, true, "values", &values, err));
+    MMI_TRY(mmi_onnx_ml_only_one(lists, FIRST_KEYS, FIRST_VALUES, "keys", &keys, err));
+    MMI_TRY(mmi_onnx_ml_only_one(lists, FIRST_VALUES, ENCODER_LISTS, "values", &values, err));
     struct way way = {lists->at[keys], lists->at[values], lists->at[DEFAULT_TENSOR],
                       lists->at[DEFAULT_STRING]};
     MMI_TRY(arrange_way(lists, params, way, lists->at, err));
@@ -233,7 +233,7 @@ static mm_status read_one_hot(const struct onnx_attributes *a, void *params, mm_
 
 static mm_status arrange_one_hot(struct onnx_lists *lists, void *params, mm_error *err) {
     uint32_t keys = 0;
-    MMI_TRY(mmi_onnx_ml_only_one(lists, 0, 2, true, "categories", &keys, err));
+    MMI_TRY(mmi_onnx_ml_only_one(lists, 0, 2, "categories", &keys, err));
     struct onnx_tensor list = lists->at[keys];
     ((struct one_hot *)params)->categories = (int64_t)list.elements;
     return mmi_onnx_sort_keys(lists->arena, &list, &lists->at[0], &lists->at[1], err);

@@ -207,9 +207,20 @@ static mm_status run_imputer(const struct onnx_call *call, mm_error *err) {
 static const struct onnx_list imputer_lists[] = {{.name = "imputed_value_floats", .dtype = MM_F32},
                                                  {.name = "imputed_value_int64s", .dtype = MM_I64},
                                                  {0}};
-ONE_TO_ONE(Imputer, .params_bytes = sizeof(struct imputer), .read = read_imputer,
-           .lists = imputer_lists, .infer = infer_imputer, .run = run_imputer,
-           .facts = ONNX_FACTS_LIKE_0)
+const struct onnx_operator mmi_onnx_op_Imputer = {
+    .name = "Imputer",
+    .domain = ONNX_ML,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .params_bytes = sizeof(struct imputer),
+    .read = read_imputer,
+    .lists = imputer_lists,
+    .infer = infer_imputer,
+    .run = run_imputer,
+    .facts = ONNX_FACTS_LIKE_0,
+};
 
 /* ---- FeatureVectorizer ----------------------------------------------------------------------- */
 

@@ -41,7 +41,7 @@ static mm_status arrange_regressor(struct onnx_lists *lists, void *params, mm_er
 static mm_status arrange_classifier(struct onnx_lists *lists, void *params, mm_error *err) {
     uint32_t labels = 0;
     MMI_TRY(arrange_regressor(lists, params, err));
-    MMI_TRY(mmi_onnx_ml_only_one(lists, 2, 4, true, "labels", &labels, err));
+    MMI_TRY(mmi_onnx_ml_only_one(lists, 2, 4, "labels", &labels, err));
     lists->at[2] = lists->at[labels];
     lists->count = 3;
     return MM_OK;

@@ -18,7 +18,7 @@
 static mm_status arrange_zip(struct onnx_lists *lists, void *params, mm_error *err) {
     uint32_t keys = 0;
     (void)params;
-    MMI_TRY(mmi_onnx_ml_only_one(lists, 0, 2, true, "labels", &keys, err));
+    MMI_TRY(mmi_onnx_ml_only_one(lists, 0, 2, "labels", &keys, err));
     lists->at[0] = lists->at[keys];
     lists->count = 1;
     return MM_OK;
@@ -92,7 +92,7 @@ struct vocabulary {
 
 static mm_status arrange_dict(struct onnx_lists *lists, void *params, mm_error *err) {
     uint32_t keys = 0;
-    MMI_TRY(mmi_onnx_ml_only_one(lists, 0, 2, true, "vocabulary", &keys, err));
+    MMI_TRY(mmi_onnx_ml_only_one(lists, 0, 2, "vocabulary", &keys, err));
     struct onnx_tensor list = lists->at[keys];
     ((struct vocabulary *)params)->words = (int64_t)list.elements;
     return mmi_onnx_sort_keys(lists->arena, &list, &lists->at[0], &lists->at[1], err);

@@ -112,7 +112,7 @@ static mm_status arrange_classes(struct onnx_lists *lists, struct svm *svm, mm_e
 static mm_status arrange_classifier(struct onnx_lists *lists, void *params, mm_error *err) {
     struct svm *svm = params;
     uint32_t labels = 0;
-    MMI_TRY(mmi_onnx_ml_only_one(lists, 6, 8, true, "labels", &labels, err));
+    MMI_TRY(mmi_onnx_ml_only_one(lists, 6, 8, "labels", &labels, err));
     lists->at[6] = lists->at[labels];
     lists->count = 7;
     if (length_of(lists, PER_CLASS) > 0) {

@@ -102,25 +102,23 @@ static mm_status check_count(const struct reading *r, uint32_t list, uint64_t wa
 }
 
 /* Of two lists that say the same the one that is given is the first one now. */
-static mm_status choose(struct reading *r, uint32_t list, bool needed, mm_error *err) {
-    uint32_t given = 0;
+static mm_status choose(struct reading *r, uint32_t list, mm_error *err) {
+    uint32_t given = list;
     const char *what = mmi_onnx_tree_classifier_lists[list].name;
-    MMI_TRY(mmi_onnx_ml_only_one(r->lists, list, list + 2, needed, what, &given, err));
-    if (given != UINT32_MAX) {
-        r->lists->at[list] = r->lists->at[given];
-        return ONNX_FLOATS >> r->lists->at[list].dtype & 1
-                   ? MM_OK
-                   : mmi_fail(err, MM_INVALID_MODEL, "%s is %s", what,
-                              mm_dtype_text(r->lists->at[list].dtype));
-    }
-    return MM_OK;
+    MMI_TRY(mmi_onnx_ml_only_one(r->lists, list, list + 2, what, &given, err));
+    r->lists->at[list] = r->lists->at[given];
+    return ONNX_FLOATS >> r->lists->at[list].dtype & 1
+               ? MM_OK
+               : mmi_fail(err, MM_INVALID_MODEL, "%s is %s", what,
+                          mm_dtype_text(r->lists->at[list].dtype));
 }
 
 static mm_status check_counts(struct reading *r, mm_error *err) {
     uint64_t count = length(r, TREES), votes = length(r, VOTE_TARGETS);
-    MMI_TRY(choose(r, SPLITS, true, err));
-    MMI_TRY(choose(r, WEIGHTS, true, err));
-    MMI_TRY(choose(r, BASE, false, err));
+    MMI_TRY(choose(r, SPLITS, err));
+    MMI_TRY(choose(r, WEIGHTS, err));
+    bool based = length(r, BASE) || length(r, BASE_TENSOR);
+    MMI_TRY(based ? choose(r, BASE, err) : MM_OK);
     if (count == 0 || count > INT32_MAX || votes > INT32_MAX) {
         return mmi_fail(err, MM_INVALID_MODEL, "%" PRIu64 " nodes and %" PRIu64 " votes", count,
                         votes);
@@ -343,7 +341,7 @@ static mm_status read_labels(struct onnx_lists *lists, struct onnx_trees *trees,
     if (lists->count <= STRINGS) {
         return MM_OK;
     }
-    MMI_TRY(mmi_onnx_ml_only_one(lists, STRINGS, LISTS, true, "labels", &labels, err));
+    MMI_TRY(mmi_onnx_ml_only_one(lists, STRINGS, LISTS, "labels", &labels, err));
     made[ONNX_TREE_LABELS] = lists->at[labels];
     trees->targets = (int64_t)lists->at[labels].elements;
     return MM_OK;

@@ -42,7 +42,7 @@ mm_status mmi_onnx_read_ints(const struct onnx_attributes *a, const char *name, 
 mm_status mmi_onnx_read_choice(const struct onnx_attributes *a, const char *name,
                                const char *const *choices, int32_t *out, mm_error *err);
 
-/* ---- Attributes as constants ------------------------------------------------------------------ */
+/* ---- Attributes as constants ----------------------------------------------------------------- */
 
 /* Texts and long lists are no parameters: they become constants, which the node reads as inputs
  * behind its own. Large ones lie among the weights. */

@@ -173,7 +173,7 @@ static mm_status set_list(struct onnx_tensor *list, int32_t dtype, int64_t count
 static mm_status arrange_tfidf(struct onnx_lists *lists, void *params, mm_error *err) {
     struct tfidf *p = params;
     uint32_t given = 0;
-    MMI_TRY(mmi_onnx_ml_only_one(lists, POOL_INTS, LISTS, true, "pool", &given, err));
+    MMI_TRY(mmi_onnx_ml_only_one(lists, POOL_INTS, LISTS, "pool", &given, err));
     struct pool pool = {.lists = lists, .tokens = lists->at[given]};
     struct onnx_tensor made[INPUTS] = {{0}};
     if (lists->at[COUNTS].dtype == MM_DTYPE_NONE || lists->at[INDEXES].dtype == MM_DTYPE_NONE ||
