@@ -399,6 +399,33 @@ MODELS = {
         g = com.microsoft.QuickGelu (f)
         y = com.microsoft.FusedMatMul <transB = 1, alpha = 0.5> (g, m)
     }'''),
+    # texts and ai.onnx.ml
+    'texts': (20, '''(string[N] x, string[1] z) => (string[A] a, bool[N] b, string[N, P] c,
+        int64[N] d, float[7] e) {
+        joined = StringConcat (x, z)
+        a = StringNormalizer <case_change_action = "LOWER", stopwords = ["a", "bc"]> (joined)
+        b = RegexFullMatch <pattern = "(?i)[a-f\\\\d]+|x{2,3}(?:y|\\\\w*)$"> (x)
+        c, d = StringSplit <delimiter = ","> (joined)
+        e = TfIdfVectorizer <mode = "TFIDF", min_gram_length = 1, max_gram_length = 2,
+            max_skip_count = 1, ngram_counts = [0, 1], ngram_indexes = [6, 2],
+            pool_strings = ["a", "a", "b"], weights = [1.0, 1.0, 2.0, 1.0, 1.0, 1.0, 3.0]> (x)
+    }'''),
+    'trees': ('18, "ai.onnx.ml": 3', '''(float[N, 2] x) => (string[N] label, float[N, 2] p,
+        int64[N] q, float[N, 1] r, float[N, 3] o) {
+        s = ai.onnx.ml.Scaler <offset = [0.5, 1.0], scale = [2.0, 1.0]> (x)
+        label, p = ai.onnx.ml.TreeEnsembleClassifier <nodes_treeids = [0, 0, 0],
+            nodes_nodeids = [0, 1, 2], nodes_featureids = [1, 0, 0],
+            nodes_modes = ["BRANCH_LEQ", "LEAF", "LEAF"], nodes_values = [0.5, 0.0, 0.0],
+            nodes_truenodeids = [1, 0, 0], nodes_falsenodeids = [2, 0, 0],
+            class_treeids = [0, 0], class_nodeids = [1, 2], class_ids = [0, 0],
+            class_weights = [-1.0, 2.0], classlabels_strings = ["no", "yes"],
+            post_transform = "LOGISTIC"> (s)
+        q = ai.onnx.ml.LabelEncoder <keys_strings = ["yes", "no"], values_int64s = [5, 7]> (label)
+        r = ai.onnx.ml.SVMRegressor <n_supports = 2, support_vectors = [1.0, 0.0, 0.0, 1.0],
+            coefficients = [2.0, 3.0], rho = [0.5], kernel_type = "RBF",
+            kernel_params = [0.5, 0.0, 3.0]> (s)
+        o = ai.onnx.ml.OneHotEncoder <cats_int64s = [5, 6, 7]> (q)
+    }'''),
 }
 
 

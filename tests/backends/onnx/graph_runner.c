@@ -175,6 +175,7 @@ static void read_list(struct bench *bench, char *text, struct onnx_attribute *at
     int64_t *ints = take(bench, MAX_LIST, sizeof(*ints));
     float *floats = take(bench, MAX_LIST, sizeof(*floats));
     const char **texts = take(bench, MAX_LIST, sizeof(*texts));
+    struct onnx_string *strings = take(bench, MAX_LIST, sizeof(*strings));
     bool number = strchr("-.0123456789", *text), whole = !strpbrk(text, ".e");
     attribute->type = !number ? ONNX_ATTRIBUTE_STRINGS
                       : whole ? ONNX_ATTRIBUTE_INTS
@@ -182,6 +183,7 @@ static void read_list(struct bench *bench, char *text, struct onnx_attribute *at
     attribute->ints = ints;
     attribute->floats = floats;
     attribute->texts = texts;
+    attribute->strings = strings;
     for (char *next; (next = strpbrk(text, ",]")); text = next + 1) {
         uint64_t i = attribute->count++;
         *next = '\0';
@@ -189,6 +191,7 @@ static void read_list(struct bench *bench, char *text, struct onnx_attribute *at
         ints[i] = strtoll(text, NULL, 10);
         floats[i] = strtof(text, NULL);
         texts[i] = text;
+        strings[i] = (struct onnx_string){text, strlen(text)};
     }
 }
 
@@ -212,11 +215,14 @@ static void read_attribute(struct bench *bench, const char *text, size_t length,
         attribute->type = ONNX_ATTRIBUTE_STRING;
         attribute->text = value;
         attribute->count = strlen(value);
+        struct onnx_string *string = take(bench, 1, sizeof(*string));
+        *string = (struct onnx_string){value, attribute->count};
+        attribute->strings = string;
     }
 }
 
 void bench_attributes(struct bench *bench, const char *text, struct onnx_node *node) {
-    node->attributes = take(bench, 8, sizeof(*node->attributes));
+    node->attributes = take(bench, 24, sizeof(*node->attributes));
     while (*text) {
         size_t length = strcspn(text, " ");
         read_attribute(bench, text, length, &node->attributes[node->attribute_count++]);

@@ -9,11 +9,13 @@
  * A tensor is its type, its shape and its elements: real numbers for f32 and f64, for all other
  * types the integer in the low bytes. ".." counts from 0 on through all elements. "-" is an
  * input that is left out, one behind "?" is not known before the run. Attributes as in
- * bench_node; one with a tensor comes last, behind "; ": "; value i32[1] 7"; "opset=11" among them
- * is no attribute but the opset. A type "@" runs the case with a type of each width. An operator of
- * another domain is "com.microsoft/Gelu". */
+ * bench_node; those with a tensor come last, behind "; ": "; value i32[1] 7"; "opset=11" among them
+ * is no attribute but the opset. A type "@" runs the case with a type of each width. "map " before
+ * two tensors: the map of these. An operator of another domain is "com.microsoft/Gelu". */
 
 #include "graph_runner.h"
+
+#include <backends/onnx/operators/execution.h>
 
 #define ONE_MAX 40 /* inputs, and outputs */
 
@@ -23,7 +25,11 @@ struct one_node {
     const struct onnx_operator *op;
     struct onnx_tensor inputs[ONE_MAX], outputs[ONE_MAX];
     struct onnx_inference x;
-    int64_t opset; /* 25 unless set */
+    int64_t opset; /* unless set: 25, of ai.onnx.ml 5 */
+    /* Of an operator that executes: */
+    bool map; /* inputs 0 and 1 are one: their map */
+    struct onnx_run_memory memory;
+    struct onnx_run_value values[2 * ONE_MAX], made[ONE_MAX];
 };
 
 /* What comes out is what `outputs` says, to the bit. */

@@ -233,6 +233,19 @@ static void test_bad_constants(void **state) {
     loaded_fini(&l);
 }
 
+static void test_constant_text(void **state) {
+    (void)state;
+    struct loaded l;
+    loaded_init(&l);
+    refuse_node(&l, "Constant", "", "y", "value_string=text");
+    must_resolve(&l);
+    const struct onnx_tensor *text = constant_of(&l, "y");
+    assert_int_equal(text->dtype, MM_STRING);
+    assert_int_equal(text->rank, 0);
+    assert_memory_equal(((const struct onnx_string *)text->data)->at, "text", 4);
+    loaded_fini(&l);
+}
+
 /* ---- Operators ------------------------------------------------------------------------------- */
 
 static void test_bad_nodes(void **state) {
@@ -399,6 +412,39 @@ static void test_no_memory(void **state) {
     }
 }
 
+/* ---- Lists ----------------------------------------------------------------------------------- */
+
+static void load_scaler(struct loaded *l, const char *inputs, const char *attributes) {
+    struct writer w;
+    writer_init(&w, 18);
+    writer_input(&w, "x", MM_F32, NULL);
+    writer_node(&w, "Scaler", inputs, "y", attributes);
+    writer_node_domain(&w, "ai.onnx.ml");
+    writer_end(&w);
+    writer_import(&w, "ai.onnx.ml", 3);
+    must_load(l, &w);
+}
+
+static void test_lists_become_inputs(void **state) {
+    (void)state;
+    struct loaded l;
+    loaded_init(&l);
+    load_scaler(&l, "x", "scale=[1.5,2.5]");
+    must_resolve(&l);
+    assert_int_equal(l.model.main->nodes[0]->opset, 3);
+    const struct onnx_node *node = l.model.main->nodes[0];
+    assert_int_equal(node->input_count, 3);
+    assert_int_equal(node->inputs[1], ONNX_NO_VALUE); /* offset */
+    assert_floats(mmi_onnx_constant(&l.model, node, 2), (const float[]){1.5F, 2.5F}, 2);
+    load_scaler(&l, "x x", "scale=[1.5,2.5]");
+    must_not_resolve(&l, MM_INVALID_MODEL, "2 inputs, 1 to 1 wanted");
+    load_scaler(&l, "x", "scale=[1,2]");
+    must_not_resolve(&l, MM_INVALID_MODEL, "attribute scale has type 7, 6 wanted");
+    load_scaler(&l, "x", "shift=[1.5]");
+    must_not_resolve(&l, MM_INVALID_MODEL, "attribute shift, which it does not have in opset 3");
+    loaded_fini(&l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_attributes_that_became_inputs),
@@ -412,6 +458,8 @@ int main(void) {
         cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_branches),
         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_constant_text),
+        cmocka_unit_test(test_lists_become_inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

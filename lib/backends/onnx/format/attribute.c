@@ -92,13 +92,16 @@ static mm_status load_strings(struct onnx_loading *loading, struct onnx_message 
                               struct onnx_attribute *attribute, mm_error *err) {
     struct onnx_field field;
     attribute->count = mmi_onnx_count_of(message, STRINGS);
-    const char **texts = mmi_onnx_take(loading->model->arena, attribute->count, sizeof(*texts));
-    struct onnx_string *strings =
-        mmi_onnx_take(loading->model->arena, attribute->count, sizeof(*strings));
+    struct onnx_arena *arena = loading->model->arena;
+    const char **texts = mmi_onnx_take(arena, attribute->count, sizeof(*texts));
+    struct onnx_string *strings = mmi_onnx_take(arena, attribute->count, sizeof(*strings));
     attribute->texts = texts;
     attribute->strings = strings;
     while (texts && strings && mmi_onnx_next_of(&message, STRINGS, &field)) {
-        MMI_TRY(mmi_onnx_load_text(loading, field.bytes, texts, err));
+        *texts = mmi_onnx_take_text(arena, field.bytes.at, field.bytes.bytes);
+        if (!*texts) {
+            return mmi_onnx_out_of_memory(err);
+        }
         *strings++ = (struct onnx_string){*texts++, field.bytes.bytes};
     }
     return texts && strings ? MM_OK : mmi_onnx_out_of_memory(err);
@@ -111,11 +114,12 @@ static mm_status load_string(struct onnx_loading *loading, struct onnx_message m
     attribute->text = mmi_onnx_take_text(loading->model->arena, bytes.at, bytes.bytes);
     attribute->count = bytes.bytes;
     struct onnx_string *string = mmi_onnx_take(loading->model->arena, 1, sizeof(*string));
-    attribute->strings = string;
-    if (string) {
-        *string = (struct onnx_string){attribute->text, bytes.bytes};
+    if (!attribute->text || !string) {
+        return mmi_onnx_out_of_memory(err);
     }
-    return attribute->text && string ? MM_OK : mmi_onnx_out_of_memory(err);
+    *string = (struct onnx_string){attribute->text, bytes.bytes};
+    attribute->strings = string;
+    return MM_OK;
 }
 
 static mm_status load_branch(struct onnx_loading *loading, struct onnx_message message,

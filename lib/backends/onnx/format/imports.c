@@ -4,6 +4,7 @@
 
 #include <backends/onnx/format/load.h>
 #include <backends/onnx/format/loading.h>
+#include <backends/onnx/operators/operator.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -18,8 +19,12 @@ static const struct onnx_schema opset_schema = {
 #define FIRST_VERSION 1
 #define MAX_IMPORTS 256
 
+static bool is_domain(struct onnx_span domain, const char *name) {
+    return domain.bytes == strlen(name) && memcmp(domain.at, name, domain.bytes) == 0;
+}
+
 static bool is_standard(struct onnx_span domain) {
-    return domain.bytes == 0 || (domain.bytes == 7 && memcmp(domain.at, "ai.onnx", 7) == 0);
+    return domain.bytes == 0 || is_domain(domain, "ai.onnx");
 }
 
 mm_status mmi_onnx_load_imports(struct onnx_loading *loading, struct onnx_message message,
@@ -40,6 +45,10 @@ mm_status mmi_onnx_load_imports(struct onnx_loading *loading, struct onnx_messag
         MMI_TRY(mmi_onnx_open_message(&import, field.bytes, &opset_schema, loading->file, err));
         struct onnx_span domain = mmi_onnx_bytes_of(import, 1);
         int64_t version = (int64_t)mmi_onnx_number_of(import, 2, 0);
+        if (is_domain(domain, ONNX_ML) && (version < 1 || version > ONNX_NEWEST_ML_OPSET)) {
+            return mmi_fail(err, MM_UNSUPPORTED, "opset %" PRId64 " of ai.onnx.ml, 1 to %d wanted",
+                            version, ONNX_NEWEST_ML_OPSET);
+        }
         if (!is_standard(domain)) {
             all[imports->count++] = (struct onnx_import){domain, version};
             continue;

@@ -15,6 +15,7 @@
 #include <backends/onnx/graph/arena.h>
 #include <backends/onnx/graph/tensor.h>
 
+#define ONNX_ML "ai.onnx.ml"     /* the other domain of the standard */
 #define ONNX_NO_VALUE UINT32_MAX /* an optional input left out, an output that nobody wants */
 
 struct onnx_graph;
@@ -43,12 +44,12 @@ struct onnx_attribute {
     bool known;   /* the operator has asked for it */
     float f;
     int64_t i;
-    const char *text;    /* STRING, NUL-terminated */
-    uint64_t count;      /* FLOATS, INTS, STRINGS; STRING: bytes of text */
-    const float *floats; /* [count] */
-    const int64_t *ints; /* [count] */
-    const char *const *texts;
-    const struct onnx_string *strings; /* STRING: one; STRINGS: [count] */
+    const char *text;                  /* STRING, NUL-terminated */
+    uint64_t count;                    /* FLOATS, INTS, STRINGS; STRING: bytes of text */
+    const float *floats;               /* [count] */
+    const int64_t *ints;               /* [count] */
+    const char *const *texts;          /* [count], NUL-terminated */
+    const struct onnx_string *strings; /* [count] of STRINGS, 1 of STRING: the same bytes */
     const struct onnx_tensor *tensor;
     struct onnx_graph *graph;
 };

@@ -142,6 +142,34 @@ static mm_status take_graphs(struct onnx_model *model, struct onnx_node *node,
     return op->check_graphs ? op->check_graphs(node, err) : MM_OK;
 }
 
+/* Its lists become constant inputs behind its own. */
+static mm_status take_lists(struct onnx_model *model, struct onnx_node *node,
+                            const struct onnx_operator *op,
+                            const struct onnx_attributes *attributes, mm_error *err) {
+    if (!op->lists) {
+        return MM_OK;
+    }
+    struct onnx_lists lists = {.arena = model->arena};
+    MMI_TRY(mmi_onnx_read_lists(op, attributes, node->params, &lists, err));
+    uint32_t own = op->max_inputs == ONNX_ANY_NUMBER ? node->input_count : op->max_inputs;
+    uint32_t *inputs = mmi_onnx_take(model->arena, (uint64_t)own + lists.count, sizeof(*inputs));
+    for (uint32_t i = 0; inputs && i < own; i++) {
+        inputs[i] = i < node->input_count ? node->inputs[i] : ONNX_NO_VALUE;
+    }
+    for (uint32_t i = 0; inputs && i < lists.count; i++) {
+        bool there = lists.at[i].dtype != MM_DTYPE_NONE;
+        lists.at[i].known = 1;
+        inputs[own + i] = there ? mmi_onnx_add_constant(model, &lists.at[i]) : ONNX_NO_VALUE;
+        inputs = there && inputs[own + i] == ONNX_NO_VALUE ? NULL : inputs;
+    }
+    if (!inputs) {
+        return mmi_fail(err, MM_NO_MEMORY, "no memory for its lists");
+    }
+    node->inputs = inputs;
+    node->input_count = own + lists.count;
+    return MM_OK;
+}
+
 static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
     const char *type = node->type; /* as the file says; an upgrade may rename it */
     if (node->domain[0] == '\0') {
@@ -160,6 +188,7 @@ static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, 
     if (op->read) {
         MMI_TRY(op->read(&attributes, node->params, err));
     }
+    MMI_TRY(take_lists(model, node, op, &attributes, err));
     MMI_TRY(take_graphs(model, node, op, &attributes, err));
     mm_status known = mmi_onnx_check_known(&attributes, err);
     if (known != MM_OK) {

@@ -99,6 +99,24 @@ void mmi_onnx_block_drop(struct onnx_run_memory *memory, struct onnx_run_block *
     memory->free[block->class] = block;
 }
 
+#define TEXT_CHUNK (UINT64_C(16) << 10)
+
+char *mmi_onnx_take_text_memory(struct onnx_run_memory *memory, uint64_t bytes) {
+    if (bytes > TEXT_CHUNK / 4) {
+        return bytes < PTRDIFF_MAX / 2 ? memory->more(memory->ctx, bytes) : NULL;
+    }
+    if (bytes > memory->text_bytes || !memory->text) {
+        memory->text = memory->more(memory->ctx, TEXT_CHUNK);
+        memory->text_bytes = memory->text ? TEXT_CHUNK : 0;
+    }
+    char *at = memory->text;
+    if (at) {
+        memory->text += bytes;
+        memory->text_bytes -= bytes;
+    }
+    return at;
+}
+
 /* ---- Values ---------------------------------------------------------------------------------- */
 
 static mm_status no_room(uint64_t bytes, mm_error *err) {

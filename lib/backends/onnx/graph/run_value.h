@@ -19,6 +19,8 @@ struct onnx_run_memory {
     struct onnx_run_block *free[ONNX_RUN_CLASSES]; /* given back, by size */
     uint8_t *rest;                                 /* of the newest chunk */
     uint64_t rest_bytes, chunk_bytes;
+    char *text; /* of the newest chunk of text */
+    uint64_t text_bytes;
 };
 
 struct onnx_run_value {
@@ -42,6 +44,10 @@ void *mmi_onnx_take_run_text(void *memory, uint64_t bytes);
 /* One holder more, one less; the last one gives it back. NULL does nothing. */
 void mmi_onnx_block_hold(struct onnx_run_block *block);
 void mmi_onnx_block_drop(struct onnx_run_memory *memory, struct onnx_run_block *block);
+
+/* Memory for text that an operator makes: elements of strings may be moved to other tensors, so it
+ * stays until the end of the run, whatever is dropped. NULL: no room. */
+char *mmi_onnx_take_text_memory(struct onnx_run_memory *memory, uint64_t bytes);
 
 /* A tensor with memory of its own, contents undefined. MM_INVALID_MODEL: no tensor has the shape;
  * MM_NO_ROOM_FOR_ACTIVATIONS. */

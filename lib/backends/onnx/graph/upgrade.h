@@ -11,7 +11,7 @@
 /* A node of ai.onnx that is not resolved yet; constants before it are known. */
 mm_status mmi_onnx_upgrade(struct onnx_model *model, struct onnx_node *node, mm_error *err);
 
-/* The number, the numbers or the tensor of an attribute as a constant. */
+/* The number, text, numbers, texts or tensor of an attribute as a constant. */
 mm_status mmi_onnx_attribute_tensor(const struct onnx_attribute *attribute,
                                     struct onnx_tensor *tensor, mm_error *err);
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/each.h>
 #include <backends/onnx/operators/elementwise.h>
+#include <backends/onnx/operators/lookup.h>
 #include <backends/onnx/operators/move.h>
 #include <base/checked.h>
 #include <base/status.h>
 
 #include <math.h>
+#include <string.h>
 
 /* What gives bool, and what takes it. */
 
@@ -15,22 +18,48 @@ static mm_status infer_bool(struct onnx_inference *x, uint32_t types, mm_error *
     return mmi_onnx_infer_broadcast(x, MM_BOOL, err);
 }
 
-#define RELATION(name, types, expression)                                                          \
+#define RELATION_LOOPS(name, expression)                                                           \
     ONNX_BINARY_LOOP(name##_f32, float, uint8_t, expression)                                       \
     ONNX_BINARY_LOOP(name##_f64, double, uint8_t, expression)                                      \
     ONNX_BINARY_LOOP(name##_i64, int64_t, uint8_t, expression)                                     \
     ONNX_BINARY_LOOP(name##_u64, uint64_t, uint8_t, expression)                                    \
     static const onnx_binary_loop loops_##name[ONNX_NUMBERS] = {name##_f32, name##_f64,            \
-                                                                name##_i64, name##_u64};           \
+                                                                name##_i64, name##_u64};
+#define RELATION(name, types, expression)                                                          \
+    RELATION_LOOPS(name, expression)                                                               \
     ONNX_INFER(name, infer_bool(x, types, err))                                                    \
     ONNX_RUN(name,                                                                                 \
              mmi_onnx_run_binary(call, loops_##name, mmi_onnx_number(call->inputs[0].dtype)))      \
     ONNX_ELEMENTWISE(name, 2, .facts = {MM_BOOL, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0})
-RELATION(Equal, ONNX_REALS | ONNX_BOOL, x == y)
 RELATION(Greater, ONNX_REALS, x > y)
 RELATION(GreaterOrEqual, ONNX_REALS, x >= y)
 RELATION(Less, ONNX_REALS, x < y)
 RELATION(LessOrEqual, ONNX_REALS, x <= y)
+
+/* Also of texts. */
+RELATION_LOOPS(Equal, x == y)
+ONNX_INFER(Equal, infer_bool(x, ONNX_REALS | ONNX_BOOL | ONNX_TYPE(MM_STRING), err))
+
+static void equal_strings(const struct onnx_call *call) {
+    const struct onnx_string *a = call->in[0], *b = call->in[1];
+    uint8_t *out = call->out[0];
+    struct onnx_each each;
+    mmi_onnx_each_set(&each, &call->outputs[0], call->inputs, 2);
+    for (uint64_t i = 0; out && i < call->outputs[0].elements; i++, mmi_onnx_each_next(&each)) {
+        out[i] = mmi_onnx_compare(MM_STRING, &a[each.at[0]], &b[each.at[1]]) == 0;
+    }
+}
+
+static mm_status run_Equal(const struct onnx_call *call, mm_error *err) {
+    (void)err;
+    if (call->inputs[0].dtype == MM_STRING) {
+        equal_strings(call);
+    } else {
+        mmi_onnx_run_binary(call, loops_Equal, mmi_onnx_number(call->inputs[0].dtype));
+    }
+    return MM_OK;
+}
+ONNX_ELEMENTWISE(Equal, 2, .facts = {MM_BOOL, ONNX_RANK_BROADCAST, ONNX_SIZE_ALIKE, 0})
 
 #define LOGIC(name, expression)                                                                    \
     ONNX_BINARY_LOOP(name##_i64, int64_t, uint8_t, expression)                                     \
@@ -84,9 +113,6 @@ static mm_status infer_Where(struct onnx_inference *x, mm_error *err) {
     int32_t dtype = x->inputs[1].dtype;
     MMI_TRY(mmi_onnx_check_type(x, 0, ONNX_BOOL, err));
     MMI_TRY(mmi_onnx_check_movable(x, 1, err));
-    if (mmi_onnx_element_bytes(dtype) > sizeof(uint64_t)) {
-        return mmi_fail(err, MM_UNSUPPORTED, "its input 1 is %s", mm_dtype_text(dtype));
-    }
     if (x->inputs[2].dtype != dtype) {
         return mmi_fail(err, MM_INVALID_MODEL, "its input 2 is %s, its input 1 %s",
                         mm_dtype_text(x->inputs[2].dtype), mm_dtype_text(dtype));
@@ -124,11 +150,30 @@ static void choose(const struct onnx_stretch from[3], uint64_t count, uint32_t w
     }
 }
 
+/* Of 16 bytes: texts, complex numbers. An input that the output lies on has its shape, so that an
+ * element is read before it is written over. */
+static void choose_wide(const struct onnx_call *call) {
+    const uint8_t *truth = call->in[0], *yes = call->in[1], *no = call->in[2];
+    uint32_t width = mmi_onnx_element_bytes(call->outputs[0].dtype);
+    uint8_t *to = call->out[0];
+    struct onnx_each each;
+    mmi_onnx_each_set(&each, &call->outputs[0], call->inputs, 3);
+    for (uint64_t i = 0; to && i < call->outputs[0].elements; i++, mmi_onnx_each_next(&each)) {
+        const uint8_t *from =
+            truth[each.at[0]] ? yes + each.at[1] * width : no + each.at[2] * width;
+        memmove(to + i * width, from, width);
+    }
+}
+
 static mm_status run_Where(const struct onnx_call *call, mm_error *err) {
     uint64_t elements = call->out[0] ? call->outputs[0].elements : 0;
     uint32_t width = mmi_onnx_element_bytes(call->outputs[0].dtype);
     struct onnx_operand operands[3];
     (void)err;
+    if (width > sizeof(uint64_t)) {
+        choose_wide(call);
+        return MM_OK;
+    }
     for (uint32_t i = 0; i < 3; i++) {
         mmi_onnx_operand_set(&operands[i], &call->outputs[0], &call->inputs[i], call->in[i]);
     }

@@ -7,7 +7,9 @@ const uint64_t mmi_onnx_nothing[1] = {0};
 
 mm_status mmi_onnx_infer(const struct onnx_operator *op, struct onnx_inference *x, mm_error *err) {
     uint32_t given = 0;
-    for (uint32_t i = 0; i < x->input_count; i++) {
+    bool lists = op->lists && op->max_inputs != ONNX_ANY_NUMBER; /* behind its own */
+    uint32_t own = lists && x->input_count > op->max_inputs ? op->max_inputs : x->input_count;
+    for (uint32_t i = 0; i < own; i++) {
         given = mmi_onnx_has(x, i) ? i + 1 : given;
     }
     if (given < op->min_inputs || given > op->max_inputs) {

@@ -42,6 +42,25 @@ mm_status mmi_onnx_read_ints(const struct onnx_attributes *a, const char *name, 
 mm_status mmi_onnx_read_choice(const struct onnx_attributes *a, const char *name,
                                const char *const *choices, int32_t *out, mm_error *err);
 
+/* ---- Attributes as constants ----------------------------------------------------------------- */
+
+/* Texts and long lists are no parameters: they become constants, which the node reads as inputs
+ * behind its own. Large ones lie among the weights. */
+struct onnx_list {
+    const char *name;      /* NULL ends them */
+    int32_t dtype;         /* MM_I64, MM_F32, MM_STRING: a list of these; MM_DTYPE_NONE: a tensor */
+    int64_t since, before; /* opsets that have it; 0: no limit */
+    bool single;           /* one text, no list of them */
+};
+#define ONNX_MAX_LISTS 20
+/* Those of one node, in the order of op->lists. Without elements is as if left out: dtype
+ * MM_DTYPE_NONE. */
+struct onnx_lists {
+    struct onnx_arena *arena;
+    uint32_t count;
+    struct onnx_tensor at[ONNX_MAX_LISTS]; /* known, with 0 or 1 axes as the file has them */
+};
+
 /* ---- Inferring shapes ------------------------------------------------------------------------ */
 
 /* One node with the shapes of its inputs at hand. The elements of an input are there only where
@@ -146,8 +165,8 @@ struct onnx_execution;
 
 struct onnx_operator {
     const char *name;
-    const char *domain;              /* NULL: ai.onnx; ONNX_OURS: made by passes, not for files */
-    uint32_t flags;                  /* ONNX_OP_* */
+    const char *domain; /* NULL: ai.onnx; ONNX_ML; ONNX_OURS: made by passes, not for files */
+    uint32_t flags;     /* ONNX_OP_* */
     uint32_t min_inputs, max_inputs; /* ONNX_ANY_NUMBER: no limit */
     uint32_t min_outputs, max_outputs;
     uint32_t params_bytes;
@@ -158,6 +177,13 @@ struct onnx_operator {
     uint32_t activation_at; /* see ONNX_OP_ACTIVATES */
     /* Attributes to zeroed params: defaults, ranges. NULL: there are none. */
     mm_status (*read)(const struct onnx_attributes *a, void *params, mm_error *err);
+    /* Attributes that become constants: list i is input max_inputs + i, left out where the file
+     * does not have it, whatever the node's own inputs are; ONNX_ANY_NUMBER: behind the last one.
+     * NULL: there are none. min_inputs and max_inputs are those of the file. */
+    const struct onnx_list *lists;
+    /* Once, when a model is prepared: put other constants in place of these, more or fewer, that a
+     * run reads faster (sorted, linked); check them. After `read`. NULL: as they are. */
+    mm_status (*arrange)(struct onnx_lists *lists, void *params, mm_error *err);
     /* Check types and ranks of the inputs, set the outputs. A message says what was wrong with
      * which input, got and wanted; the caller puts the node before it. */
     mm_status (*infer)(struct onnx_inference *x, mm_error *err);
@@ -181,6 +207,9 @@ struct onnx_operator {
 };
 #define ONNX_OURS "mmi"
 #define ONNX_MICROSOFT "com.microsoft"
+/* The lists of a node with these attributes: what the constants behind its inputs will be. */
+mm_status mmi_onnx_read_lists(const struct onnx_operator *op, const struct onnx_attributes *a,
+                              void *params, struct onnx_lists *lists, mm_error *err);
 
 /* Its results cannot be planned, whatever is known. */
 static inline bool mmi_onnx_is_dynamic(const struct onnx_operator *op) {
