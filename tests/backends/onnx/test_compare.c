@@ -76,7 +76,7 @@ static void test_where(void **state) {
 
 static void test_bad(void **state) {
     (void)state;
-    one_refuse("Equal", "", "string[1] a | string[1] b", MM_UNSUPPORTED, "its input 0 is string");
+    one_refuse("Less", "", "string[1] a | string[1] b", MM_UNSUPPORTED, "its input 0 is string");
     one_refuse("Greater", "", "bool[1] 1 | bool[1] 0", MM_UNSUPPORTED, "its input 0 is bool");
     one_refuse("Equal", "", "f32[1] 1 | i32[1] 0", MM_INVALID_MODEL,
                "its input 1 is i32, its input 0 f32");

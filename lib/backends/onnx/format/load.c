@@ -67,10 +67,6 @@ static mm_status load_opset(struct onnx_loading *loading, struct onnx_message mo
         }
     }
     int64_t opset = loading->model->opset, ml = loading->model->ml_opset;
-    if (ml < 0 || ml > ONNX_NEWEST_ML_OPSET) {
-        return mmi_fail(err, MM_UNSUPPORTED, "opset %" PRId64 " of ai.onnx.ml, 1 to %d wanted", ml,
-                        ONNX_NEWEST_ML_OPSET);
-    }
     loading->model->ml_opset = ml ? ml : ONNX_NEWEST_ML_OPSET;
     if (imported && (opset < ONNX_OLDEST_OPSET || opset > ONNX_NEWEST_OPSET)) {
         return mmi_fail(err, MM_UNSUPPORTED, "opset %" PRId64 " of ai.onnx, %d to %d wanted", opset,
