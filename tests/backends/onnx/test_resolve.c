@@ -414,14 +414,15 @@ static void test_no_memory(void **state) {
 
 /* ---- Lists ----------------------------------------------------------------------------------- */
 
-static void load_scaler(struct loaded *l, const char *inputs, const char *attributes) {
+static void load_scaler(struct loaded *l, int64_t opset, const char *inputs,
+                        const char *attributes) {
     struct writer w;
     writer_init(&w, 18);
     writer_input(&w, "x", MM_F32, NULL);
     writer_node(&w, "Scaler", inputs, "y", attributes);
     writer_node_domain(&w, "ai.onnx.ml");
     writer_end(&w);
-    writer_import(&w, "ai.onnx.ml", 3);
+    writer_import(&w, "ai.onnx.ml", opset);
     must_load(l, &w);
 }
 
@@ -429,19 +430,21 @@ static void test_lists_become_inputs(void **state) {
     (void)state;
     struct loaded l;
     loaded_init(&l);
-    load_scaler(&l, "x", "scale=[1.5,2.5]");
+    load_scaler(&l, 3, "x", "scale=[1.5,2.5]");
     must_resolve(&l);
     assert_int_equal(l.model.main->nodes[0]->opset, 3);
     const struct onnx_node *node = l.model.main->nodes[0];
     assert_int_equal(node->input_count, 3);
     assert_int_equal(node->inputs[1], ONNX_NO_VALUE); /* offset */
     assert_floats(mmi_onnx_constant(&l.model, node, 2), (const float[]){1.5F, 2.5F}, 2);
-    load_scaler(&l, "x x", "scale=[1.5,2.5]");
+    load_scaler(&l, 3, "x x", "scale=[1.5,2.5]");
     must_not_resolve(&l, MM_INVALID_MODEL, "2 inputs, 1 to 1 wanted");
-    load_scaler(&l, "x", "scale=[1,2]");
+    load_scaler(&l, 3, "x", "scale=[1,2]");
     must_not_resolve(&l, MM_INVALID_MODEL, "attribute scale has type 7, 6 wanted");
-    load_scaler(&l, "x", "shift=[1.5]");
+    load_scaler(&l, 3, "x", "shift=[1.5]");
     must_not_resolve(&l, MM_INVALID_MODEL, "attribute shift, which it does not have in opset 3");
+    load_scaler(&l, 6, "x", "scale=[1.5]");
+    must_not_resolve(&l, MM_UNSUPPORTED, "opset 6 of ai.onnx.ml, 1 to 5 wanted");
     loaded_fini(&l);
 }
 

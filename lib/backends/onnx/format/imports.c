@@ -4,7 +4,6 @@
 
 #include <backends/onnx/format/load.h>
 #include <backends/onnx/format/loading.h>
-#include <backends/onnx/operators/operator.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -45,10 +44,6 @@ mm_status mmi_onnx_load_imports(struct onnx_loading *loading, struct onnx_messag
         MMI_TRY(mmi_onnx_open_message(&import, field.bytes, &opset_schema, loading->file, err));
         struct onnx_span domain = mmi_onnx_bytes_of(import, 1);
         int64_t version = (int64_t)mmi_onnx_number_of(import, 2, 0);
-        if (is_domain(domain, ONNX_ML) && (version < 1 || version > ONNX_NEWEST_ML_OPSET)) {
-            return mmi_fail(err, MM_UNSUPPORTED, "opset %" PRId64 " of ai.onnx.ml, 1 to %d wanted",
-                            version, ONNX_NEWEST_ML_OPSET);
-        }
         if (!is_standard(domain)) {
             all[imports->count++] = (struct onnx_import){domain, version};
             continue;

@@ -9,7 +9,6 @@
 
 #define ONNX_OLDEST_OPSET 1 /* of ai.onnx */
 #define ONNX_NEWEST_OPSET 27
-#define ONNX_NEWEST_ML_OPSET 5 /* of ai.onnx.ml */
 
 /* Reads all of the source into model->arena, which is set up; weights stay there, in place where
  * they are aligned to their elements. Branches may be nested services->limits_nesting deep.

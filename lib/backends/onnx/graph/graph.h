@@ -15,6 +15,7 @@
 #include <backends/onnx/graph/arena.h>
 #include <backends/onnx/graph/tensor.h>
 
+#define ONNX_NEWEST_ML_OPSET 5
 #define ONNX_ML "ai.onnx.ml"     /* the other domain of the standard */
 #define ONNX_NO_VALUE UINT32_MAX /* an optional input left out, an output that nobody wants */
 

@@ -179,6 +179,11 @@ static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, 
     if (!op) {
         return fail_missing(model, node, err);
     }
+    int64_t opset = node->opset;
+    if (strcmp(node->domain, ONNX_ML) == 0 && (opset < 1 || opset > ONNX_NEWEST_ML_OPSET)) {
+        return mmi_fail(err, MM_UNSUPPORTED, "opset %" PRId64 " of ai.onnx.ml, 1 to %d wanted",
+                        opset, ONNX_NEWEST_ML_OPSET);
+    }
     MMI_TRY(check_counts(node, op, err));
     struct onnx_attributes attributes = {.node = node, .opset = node->opset};
     node->params = mmi_onnx_take(model->arena, 1, op->params_bytes);

@@ -220,7 +220,8 @@ static mm_status run_segment(struct onnx_run *run, const struct onnx_graph *grap
 static mm_status find_and_run(struct onnx_run *run, const struct onnx_graph *graph, uint32_t *at,
                               mm_error *err) {
     const struct onnx_prepared *prepared = run->attached->prepared;
-    if (*at < graph->node_count && mmi_onnx_is_dynamic(graph->nodes[*at]->op)) {
+    bool first = graph == prepared->model.main && *at == 0; /* binds inputs that are outputs */
+    if (!first && *at < graph->node_count && mmi_onnx_is_dynamic(graph->nodes[*at]->op)) {
         return MM_OK; /* nothing to plan before it */
     }
     struct onnx_start start = {.prepared = prepared,
@@ -231,7 +232,7 @@ static mm_status find_and_run(struct onnx_run *run, const struct onnx_graph *gra
                                .values = run->values};
     const struct onnx_steps *steps = NULL;
     struct onnx_segment *own = NULL;
-    if (graph == prepared->model.main && *at == 0) {
+    if (first) {
         steps = &run->signature->first;
     } else {
         MMI_TRY(mmi_onnx_find_segment(&run->signature->later, &start, &steps, &own, err));
