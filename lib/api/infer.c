@@ -107,7 +107,7 @@ mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_opened 
     call.place = MMI_ANYWHERE;
     mm_status status = mmi_call_begin(&call, mesh, model_id, opened, request, err);
     if (status == MM_OK) {
-        status = mmi_signature_expect(&mesh->res, opened, call.inputs, err);
+        status = mmi_signature_expect(&mesh->res, model_id, opened, call.inputs, err);
         mmi_call_end(&call);
         mmi_name_failed(mesh, model_id, status, err);
     }

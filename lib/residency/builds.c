@@ -61,6 +61,17 @@ void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version) {
     mmi_list_push_back(&res->dropping, &version->dropping);
 }
 
+void mmi_builds_expect_anew(struct mmi_version *version) {
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        struct mmi_build *build = version->builds[i];
+        if (build->activation_expected && !build->activation_measured) {
+            build->activation_expected = false;
+            build->activation_bytes =
+                build->opened ? build->opened->description.activation_bytes : 0;
+        }
+    }
+}
+
 bool mmi_version_preparing(const struct mmi_version *version) {
     for (uint32_t i = 0; i < version->build_count; i++) {
         if (version->builds[i]->state == MMI_BUILD_PREPARING) {

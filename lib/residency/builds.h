@@ -16,6 +16,10 @@ void mmi_build_close(struct mmi_residency *res, struct mmi_build *build);
 void mmi_builds_trim(struct mmi_residency *res);
 void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version); /* one reference */
 
+/* What requests before the first run were going to need is forgotten: it could not be had, and the
+ * next one says what it needs. */
+void mmi_builds_expect_anew(struct mmi_version *version);
+
 /* Is a build being prepared? */
 bool mmi_version_preparing(const struct mmi_version *version);
 /* A remembered failure of the last load that still holds. */

@@ -116,7 +116,8 @@ static mm_status check_claims(struct mmi_instance *instance, mm_status status, m
 
 /* ---- 4: under the lock ----------------------------------------------------------------------- */
 
-/* What its backend took beyond the estimate must fit as well. false: it does not. */
+/* What its backend took beyond the estimate must fit as well. false: it does not; the next attempt
+ * plans with what was measured. */
 static bool charge_own(struct mmi_instance *instance) {
     uint64_t weights = instance->opened->description.weights_bytes;
     uint64_t bytes = mmi_max_u64(instance->own_bytes, weights);
@@ -125,6 +126,10 @@ static bool charge_own(struct mmi_instance *instance) {
         return true;
     }
     struct mmi_arena *arena = instance->dev->device->arena;
+    bool weights_in_it = weights > 0 && instance->dev->device->pub.kind != MM_DEVICE_HOST;
+    if (weights_in_it) { /* they cannot move: the block stays, as large as it is */
+        return mmi_arena_rounded(arena, bytes) <= mmi_arena_rounded(arena, instance->block.bytes);
+    }
     struct mmi_block block = {0};
     mmi_arena_give(arena, &instance->block);
     if (mmi_arena_take(arena, bytes, &block) == MMI_TAKE_OK) {

@@ -58,6 +58,7 @@ static void refuse_load(struct mmi_residency *res, struct mmi_instance *instance
     } else {
         refuse_there(res, instance, devices, chosen, &error);
     }
+    mmi_builds_expect_anew(instance->version);
     mmi_claim_drop(res, &instance->claim);
     mmi_load_refused(res, instance, &error);
 }

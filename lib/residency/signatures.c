@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <residency/signatures.h>
 
+#include <residency/decisions.h>
 #include <residency/lock.h>
 
 #include <base/checked.h>
+#include <base/status.h>
 #include <catalog/warm.h>
 
+#include <inttypes.h>
 #include <string.h>
 
 mm_status mmi_signature_get(struct mmi_residency *res, struct mmi_opened *opened, int32_t kind,
@@ -55,22 +58,73 @@ mm_status mmi_signature_sizes(struct mmi_residency *res, struct mmi_opened *open
     return MM_OK;
 }
 
-mm_status mmi_signature_expect(struct mmi_residency *res, struct mmi_opened *opened,
-                               const mm_value *inputs, mm_error *err) {
+/* The device that has most for this model; NULL = none is left. */
+static const struct mmi_devstate *largest_device(const struct mmi_residency *res,
+                                                 const struct mmi_version *version) {
+    const struct mmi_devstate *largest = NULL;
+    uint64_t most = 0;
+    for (size_t i = 0; i < res->device_count; i++) {
+        const struct mmi_device *device = res->devices[i].device;
+        const char *wanted = version->spec->device;
+        uint64_t capacity = mmi_arena_capacity(device->arena);
+        bool fits = !atomic_load(&device->lost) && (!wanted || strcmp(wanted, device->name) == 0);
+        if (fits && capacity > most) {
+            most = capacity;
+            largest = &res->devices[i];
+        }
+    }
+    return largest;
+}
+
+/* A request for which there is no room on any device is refused before its model is loaded, and
+ * says nothing about the next one. */
+static mm_status check_room(const struct mmi_residency *res, const struct mmi_build *build,
+                            uint64_t need, mm_error *err) {
+    const struct mmi_devstate *dev = largest_device(res, build->version);
+    uint64_t weights = mmi_max_u64(build->weights_bytes, build->own_bytes);
+    if (!dev || need == 0) {
+        return MM_OK; /* the load says it */
+    }
+    const struct mmi_arena *arena = dev->device->arena;
+    uint64_t capacity = mmi_arena_capacity(arena);
+    uint64_t bytes = weights ? mmi_arena_rounded(arena, weights) : 0;
+    bytes = mmi_add_cap(bytes, mmi_arena_rounded(arena, need));
+    return bytes <= capacity ? MM_OK
+                             : mmi_fail_room(err, MM_TOO_LARGE, bytes, capacity,
+                                             "needs %" PRIu64 " bytes of weights and %" PRIu64
+                                             " of activations, device %s has %" PRIu64,
+                                             weights, need, dev->device->name, capacity);
+}
+
+static void refuse(struct mmi_residency *res, uint64_t model_id, mm_status status) {
+    const struct mmi_model *model = mmi_catalog_get(&res->catalog, model_id);
+    if (model) {
+        mmi_decided(res, MMI_EVENT_REFUSE, mmi_model_name(model),
+                    &(struct mmi_event){.status = status}, NULL);
+        mmi_count(&res->counters, MMI_COUNT_REFUSALS, 1);
+    }
+}
+
+mm_status mmi_signature_expect(struct mmi_residency *res, uint64_t model_id,
+                               struct mmi_opened *opened, const mm_value *inputs, mm_error *err) {
     int32_t kind = mmi_signatures_kind(res, opened);
     struct mmi_signature *signature;
     MMI_TRY(mmi_signature_get(res, opened, kind, inputs, &signature, err));
     uint64_t need = signature->size.activation_bytes;
     mmi_res_lock(res);
     struct mmi_build *build = opened->build;
-    if (!build->activation_measured) {
+    mm_status status = check_room(res, build, need, err);
+    if (status == MM_OK && !build->activation_measured) {
         build->activation_bytes =
             build->activation_expected ? mmi_max_u64(build->activation_bytes, need) : need;
         build->activation_expected = true;
     }
+    if (status != MM_OK) {
+        refuse(res, model_id, status);
+    }
     mmi_res_unlock(res);
     done(res, opened, kind, signature);
-    return MM_OK;
+    return status;
 }
 
 void mmi_signatures_warm(struct mmi_instance *instance) {

@@ -52,6 +52,33 @@ static void test_own_memory_is_estimated_then_reported(void **state) {
     fixture_close(&f);
 }
 
+/* Weights that lie in a device's memory stay where they are when the backend says what it took: the
+ * answers go on to be those of the model's own weights. */
+static void test_own_memory_does_not_move_weights(void **state) {
+    (void)state;
+    struct fixture f;
+    weather_open(&f, "sim", 8 * MIB);
+    mm_model models[3];
+    for (unsigned i = 0; i < 3; i++) {
+        char name[8], script[96];
+        snprintf(name, sizeof(name), "m%u", i);
+        snprintf(script, sizeof(script), "weights_bytes %u\nown_bytes 50k\nseed %u\n",
+                 i == 1 ? 900 : 1000, i + 1);
+        mm_model_spec spec = fixture_spec(&f, name, "echo-own", script);
+        models[i] = fixture_register(&f, &spec);
+    }
+    uint64_t random = 1;
+    for (unsigned round = 0; round < 300; round++) {
+        mm_model model = models[test_random_below(&random, 3)];
+        if (test_random_below(&random, 3) == 0) {
+            assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
+        } else {
+            assert_ok(&f, fixture_infer(&f, model));
+        }
+    }
+    fixture_close(&f);
+}
+
 /* "... obeys the budget": others leave for it, and it leaves for others; too large is too large */
 static void test_own_memory_obeys_the_budget(void **state) {
     (void)state;
@@ -295,6 +322,7 @@ static void test_failed_loads_leave_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own_memory_is_estimated_then_reported),
+        cmocka_unit_test(test_own_memory_does_not_move_weights),
         cmocka_unit_test(test_own_memory_obeys_the_budget),
         cmocka_unit_test(test_own_memory_beyond_its_estimate_is_retried_once),
         cmocka_unit_test(test_own_memory_beyond_the_device_is_too_large),

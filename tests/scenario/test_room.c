@@ -62,6 +62,28 @@ static void test_wide_input_beside_pinned_weights_is_refused(void **state) {
     fixture_close(&f);
 }
 
+/* A request that no device has room for is refused before the model is loaded, and is nothing to the
+ * next one. So is one for which there is no room for now. */
+static void test_a_wide_first_request_spoils_nothing(void **state) {
+    (void)state;
+    struct fixture f;
+    weather_open(&f, "host", 16 * MIB);
+    mm_model a = fixture_echo(&f, "a", "weights_bytes 4m\n" WIDE_MODEL);
+    mm_model b = weather_model(&f, "b", 8, 2);
+    assert_status(&f, weather_infer_wide(&f, a, 40 * 1024), MM_TOO_LARGE);
+    assert_int_equal(f.err.available_bytes, 16 * MIB);
+    assert_true(f.err.needed_bytes >= 44 * MIB);
+    assert_int_equal(fixture_info(&f, a).loads, 0);
+    assert_ok(&f, fixture_infer(&f, a));
+    assert_ok(&f, mm_evict(f.mesh, a, MM_NO_WAIT, &f.err));
+    mm_model c = fixture_echo(&f, "c", "weights_bytes 4m\n" WIDE_MODEL);
+    assert_int_equal(mm_pin(f.mesh, b), MM_OK);
+    assert_ok(&f, fixture_infer(&f, b));
+    assert_status(&f, weather_infer_wide(&f, c, 8 * 1024), MM_ALL_PINNED);
+    assert_ok(&f, fixture_infer(&f, c));
+    fixture_close(&f);
+}
+
 /* "... with an idle victim it succeeds at once" */
 static void test_wide_input_displaces_an_idle_model(void **state) {
     (void)state;
@@ -249,6 +271,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_too_large_for_every_device_evicts_nobody),
         cmocka_unit_test(test_wide_input_beside_pinned_weights_is_refused),
+        cmocka_unit_test(test_a_wide_first_request_spoils_nothing),
         cmocka_unit_test(test_wide_input_displaces_an_idle_model),
         cmocka_unit_test(test_reserve_follows_the_residents),
         cmocka_unit_test(test_scratch_is_shared_and_trimmed_first),

@@ -236,6 +236,27 @@ static void test_the_run_chooses_the_branch(void **state) {
     stage_fini(&stage);
 }
 
+/* Inputs and constants are outputs, too, where the first node is one of which only the run knows. */
+static void test_outputs_that_no_node_makes(void **state) {
+    (void)state;
+    struct stage stage;
+    stage_init(&stage, seed);
+    struct bench *b = &stage.bench;
+    uint32_t x = bench_input(b, MM_F32, "?");
+    bench_output(b, BENCH_NODE(b, "NonZero", "", x));
+    bench_output(b, x);
+    bench_output(b, bench_ints(b, "3 4 5"));
+    bench_output(b, x);
+    stage_prepare(&stage);
+    struct onnx_tensor in = bench_tensor(b, MM_F32, "9"), got[8];
+    assert_int_equal(stage_infer(&stage, &in, got, 0, &b->err), MM_OK);
+    const int64_t numbers[3] = {3, 4, 5};
+    assert_memory_equal(got[1].data, in.data, in.bytes);
+    assert_memory_equal(got[3].data, in.data, in.bytes);
+    assert_memory_equal(got[2].data, numbers, sizeof(numbers));
+    stage_fini(&stage);
+}
+
 /* ---- What is known all the same -------------------------------------------------------------- */
 
 /* Of constants, and of small values that follow from shapes, there is nothing left for the run. */
@@ -350,6 +371,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_more_shapes_than_plans_are_kept),
         cmocka_unit_test(test_random_graphs_answer_as_without_segments),
         cmocka_unit_test(test_the_run_chooses_the_branch),
+        cmocka_unit_test(test_outputs_that_no_node_makes),
         cmocka_unit_test(test_known_before_the_run),
         cmocka_unit_test(test_a_run_can_be_ended_in_a_loop),
         cmocka_unit_test(test_no_memory),
