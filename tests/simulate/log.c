@@ -65,9 +65,12 @@ static void check_backoff(struct sim *sim, const mm_event *event, uint32_t model
     bool prepares = event->kind == MM_EVENT_PREPARE_BEGIN || event->kind == MM_EVENT_PREPARE_END;
     bool fails = event->kind == MM_EVENT_LOAD_FAILED ||
                  (event->kind == MM_EVENT_PREPARE_END && event->status != MM_OK);
-    bool wider = event->status == MM_NO_MEMORY || /* it may be tried once more */
-                 event->status == MM_BUSY;        /* others took the room */
-    if (fails && !wider && event->status != MM_DEVICE_LOST && event->status != MM_CANCELLED) {
+    bool wider = event->status == MM_NO_MEMORY ||         /* it may be tried once more */
+                 event->status == MM_BUSY;                /* others took the room */
+    bool followed = event->status == MM_SOURCE_CHANGED && /* by a version of its own */
+                    s->models[model].source_changes == MM_CHANGES_FOLLOW;
+    if (fails && !wider && !followed && event->status != MM_DEVICE_LOST &&
+        event->status != MM_CANCELLED) {
         tally->failed_ns = event->time_ns;
         tally->prepare_failed = prepares;
     }
