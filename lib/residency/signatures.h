@@ -19,8 +19,8 @@ static inline struct mmi_signatures *mmi_signatures_of(const struct mmi_opened *
 int32_t mmi_signatures_kind(const struct mmi_residency *res, const struct mmi_opened *opened);
 
 /* Before a first run: what this request will need takes the place of the backend's estimate, so
- * that the load is planned for it. MM_TOO_LARGE: no device has room for it; then the next request is
- * asked anew. */
+ * that the load is planned for it. MM_TOO_LARGE: no device has room for it; that is nothing to the
+ * next request. */
 mm_status mmi_signature_expect(struct mmi_residency *res, uint64_t model_id,
                                struct mmi_opened *opened, const mm_value *inputs, mm_error *err);
 /* Sizes for given inputs without a run; the result is copied into values and exactness. */

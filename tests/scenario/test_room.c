@@ -62,8 +62,8 @@ static void test_wide_input_beside_pinned_weights_is_refused(void **state) {
     fixture_close(&f);
 }
 
-/* A request that no device has room for is refused before the model is loaded, and is nothing to the
- * next one. So is one for which there is no room for now. */
+/* A request that no device has room for is refused before the model is loaded, and is nothing to
+ * the next one. So is one for which there is no room for now. */
 static void test_a_wide_first_request_spoils_nothing(void **state) {
     (void)state;
     struct fixture f;

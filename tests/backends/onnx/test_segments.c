@@ -236,7 +236,7 @@ static void test_the_run_chooses_the_branch(void **state) {
     stage_fini(&stage);
 }
 
-/* Inputs and constants are outputs, too, where the first node is one of which only the run knows. */
+/* Inputs and constants are outputs, too, where the first node is one that only the run knows. */
 static void test_outputs_that_no_node_makes(void **state) {
     (void)state;
     struct stage stage;
