@@ -292,8 +292,9 @@ enum {
  * values, and priority and RETRY are not looked at. The handle stays valid. Cold: only re-pointed.
  * Resident: the new version loads beside the old, then takes over; queued requests use the new,
  * running ones finish on the old. If both do not fit: MM_TOO_LARGE and the old stays in service,
- * unless MM_UPDATE_REPLACE. If the new one fails in any way, the old stays in service. op NULL:
- * (blocks) until it is decided; else *op completes then. */
+ * unless MM_UPDATE_REPLACE. If the new one fails in any way, the old stays in service. Another
+ * update before it is decided takes its place: MM_CANCELLED. op NULL: (blocks) until it is decided;
+ * else *op completes then. */
 MM_API mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, uint32_t flags,
                            const mm_async *async, mm_op **op, mm_error *err);
 

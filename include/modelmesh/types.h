@@ -187,7 +187,7 @@ typedef struct mm_value {
     int32_t kind;               /* mm_kind */
     int32_t dtype;              /* mm_dtype: a tensor's elements; else 0 */
     uint32_t rank;              /* tensor: 0 .. MM_MAX_RANK */
-    uint32_t flags;             /* MM_VALUE_*; in inputs 0 or MM_ON_DEVICE */
+    uint32_t flags;             /* MM_VALUE_*; of inputs the location alone is looked at */
     int64_t shape[MM_MAX_RANK]; /* tensor: [rank] */
     void *data;                 /* tensor: elements; may be NULL where bytes is 0 */
     uint64_t bytes;             /* tensor: size of data */

@@ -65,7 +65,7 @@ static mm_status too_small(const struct mmi_sink *sink, uint32_t k, mm_error *er
     const struct mmi_call *call = sink->call;
     mm_value *buffers = sink->response->outputs;
     uint64_t need = call->values[call->order[k]].bytes;
-    uint64_t had = buffers[k].bytes;
+    uint64_t had = buffers[k].bytes, entries = buffers[k].item_count;
     for (uint32_t i = 0; i < call->wanted_count; i++) {
         const mm_value *value = &call->values[call->order[i]];
         buffers[i].bytes = value->bytes;
@@ -73,10 +73,16 @@ static mm_status too_small(const struct mmi_sink *sink, uint32_t k, mm_error *er
             buffers[i].item_count = mm_shape_elements(value->rank, value->shape) + 1;
         }
     }
+    const char *what = "bytes";
+    if (had >= need) { /* of text: there are too few offsets */
+        what = "bytes of offsets";
+        need = buffers[k].item_count * sizeof(uint64_t);
+        had = mmi_min_u64(entries, UINT64_MAX / sizeof(uint64_t)) * sizeof(uint64_t);
+    }
     return mmi_fail_room(err, MM_BUFFER_TOO_SMALL, need, had,
-                         "output %s: needs %llu bytes, the buffer has %llu",
+                         "output %s: needs %llu %s, the buffer has %llu",
                          call->opened->description.outputs[call->order[k]].name,
-                         (unsigned long long)need, (unsigned long long)had);
+                         (unsigned long long)need, what, (unsigned long long)had);
 }
 
 static mm_status direct_buffers(struct mmi_sink *sink, mm_value *values, mm_error *err) {

@@ -97,7 +97,7 @@ static mm_status not_found(struct mmi_registry *registry, const struct mmi_forma
         return mmi_fail(err, MM_NOT_FOUND, "%s %s the format %s", who, verb, query->format);
     }
     return mmi_fail(err, MM_NOT_FOUND, "%s %s the format of %s, by its name or its first bytes",
-                    who, verb, query->name ? query->name : "the data");
+                    who, verb, query->name && query->name[0] ? query->name : "the data");
 }
 
 /* In this order: the format's name and nothing else; or suffix, the only format of a named backend,

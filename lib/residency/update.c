@@ -167,8 +167,11 @@ bool mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
     version->number = ++model->versions;
     bool was_replacing = model->update == MMI_UPDATE_REPLACE;
     if (model->next) {
+        mm_error error;
         drop_next(res, model);
-        mmi_waiters_end(res, &model->updating, MM_CANCELLED, NULL);
+        mmi_fail(&error, MM_CANCELLED, "model %s: another update took the place of this one",
+                 mmi_model_name(model));
+        mmi_waiters_end(res, &model->updating, MM_CANCELLED, &error);
     }
     mmi_mark_model(res, model);
     if (!any_ready(model->current) && !was_replacing) {

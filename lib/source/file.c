@@ -32,10 +32,9 @@ static bool may_change_unseen(int64_t changed_ns) {
     return age_ns > -TICK_NS && age_ns < TICK_NS;
 }
 
-/* Found by device and inode: it may be renamed. */
-static struct mmi_identity identity_of(const struct stat *stat) {
+/* Found by device and inode: it may be renamed. changed_ns: when the inode changed last. */
+static struct mmi_identity identity_of(const struct stat *stat, int64_t changed_ns) {
     uint64_t place[2] = {stat->st_dev, stat->st_ino};
-    int64_t changed_ns = time_ns(stat->st_ctim);
     int64_t state[3] = {stat->st_size, time_ns(stat->st_mtim), changed_ns};
     return mmi_identity_make(&mmi_source_file_kind, place, sizeof(place), state, sizeof(state),
                              !may_change_unseen(changed_ns));
@@ -46,7 +45,10 @@ static bool identify(const struct mmi_opened_file *file, struct mmi_identity *id
     if (fstat(file->own.fd, &stat) != 0) {
         return false;
     }
-    *identity = identity_of(&stat);
+    /* Without a name any more, because another file was renamed over it: that changed the inode,
+     * and nobody can open it to write. */
+    bool replaced = stat.st_nlink == 0;
+    *identity = identity_of(&stat, replaced ? file->own.changed_ns : time_ns(stat.st_ctim));
     return true;
 }
 
@@ -78,7 +80,8 @@ static mm_status add_file(struct mmi_source *source, int fd, const char *path, s
         return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", path);
     }
     file->own.fd = fd;
-    file->identity = identity_of(&stat);
+    file->own.changed_ns = time_ns(stat.st_ctim);
+    file->identity = identity_of(&stat, file->own.changed_ns);
     return MM_OK;
 }
 

@@ -44,7 +44,10 @@ struct mmi_opened_file {
     struct mmi_identity identity; /* at the opening */
     mm_source reader;
     union { /* the kind's */
-        int fd;
+        struct {
+            int fd;
+            int64_t changed_ns; /* at the opening */
+        };
         const uint8_t *data;
         void *state;
     } own;

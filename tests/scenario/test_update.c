@@ -479,6 +479,7 @@ static void test_the_later_of_two_updates_supersedes(void **state) {
         gate_wait(&f, slots[i], 2);
         mm_op *second = update_async(&f, model, 0, "echo", "weights_bytes 1m\nseed 3\n");
         assert_int_equal(finish(first, &f.err), MM_CANCELLED);
+        assert_non_null(strstr(f.err.text, "model m: another update took the place of this one"));
         if (slots[i] == MMI_ECHO_ATTACH) { /* the only thread that prepares is still at it */
             assert_int_equal(finish(second, &f.err), MM_OK);
             assert_int_equal(scene_hit(&f, model), 3);

@@ -299,6 +299,7 @@ static void test_source_changes_while_reading(void **state) {
     char from[SCRATCH_ROOM], to[SCRATCH_ROOM];
     assert_int_equal(
         rename(scratch_path(&scratch, "w.bin", from), scratch_path(&scratch, "m.onnx", to)), 0);
+    assert_true(mmi_source_unchanged(source));
     expect_content(mmi_source_reader(source), "01234");
     mmi_source_close(source);
 }
