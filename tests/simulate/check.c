@@ -78,8 +78,9 @@ void check_overtaken(struct sim *sim, const struct call *call) {
             other->registration != call->registration ||
             other->act->elements != call->act->elements ||
             other->act->shape_elements != call->act->shape_elements ||
-            other->act->number % 4 != call->act->number % 4) {
-            continue;
+            other->act->number % 4 != call->act->number % 4 ||
+            values_wanted_count[other->wanted] != values_wanted_count[call->wanted]) {
+            continue; /* for outputs that a request does not name, the library has room ready */
         }
         int32_t more = other->act->priority - call->act->priority;
         uint64_t since = other->thread->since_step;
