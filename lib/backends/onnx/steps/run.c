@@ -120,7 +120,7 @@ static mm_status place_memory(struct onnx_run *run, const struct onnx_steps *ste
 }
 
 static mm_status run_all(struct onnx_run *run, const struct onnx_steps *steps, mm_error *err) {
-    void **pointers = (void **)(run->scratch + steps->pointers_offset);
+    void **pointers = steps->count ? (void **)(run->scratch + steps->pointers_offset) : NULL;
     for (uint32_t i = 0; i < steps->count; i++) {
         if (run->exec->stopped(run->exec)) {
             return mmi_fail(err, MM_CANCELLED, "onnx: the run was ended before step %u of %u", i,
