@@ -372,6 +372,17 @@ static void test_every_copy_is_shown(void **state) {
     fixture_close(&f);
 }
 
+struct loads {
+    struct fixture *f;
+    mm_model model;
+    uint64_t wanted;
+};
+
+static bool is_cold(void *ctx) {
+    const struct loads *loads = ctx;
+    return fixture_info(loads->f, loads->model).state == MM_STATE_COLD;
+}
+
 /* Idle time is the model's: without requests all of its copies leave, and none comes again for the
  * least number of them. One that was never asked stays as long as the others are. */
 static void test_idle_copies_leave_for_good(void **state) {
@@ -392,7 +403,7 @@ static void test_idle_copies_leave_for_good(void **state) {
     for (int i = 0; i < 20; i++) {
         fixture_advance(&f, S_NS / 4);
     }
-    fixture_until_state(&f, model, MM_STATE_COLD);
+    fixture_pass_time_until(&f, is_cold, &(struct loads){.f = &f, .model = model});
     for (int i = 0; i < 20; i++) {
         fixture_advance(&f, S_NS / 4);
     }
@@ -402,12 +413,6 @@ static void test_idle_copies_leave_for_good(void **state) {
     assert_ok(&f, fixture_infer(&f, model));
     fixture_close(&f);
 }
-
-struct loads {
-    struct fixture *f;
-    mm_model model;
-    uint64_t wanted;
-};
 
 static bool has_loaded(void *ctx) {
     const struct loads *loads = ctx;
@@ -436,7 +441,7 @@ static void test_idle_copies_leave_though_loads_are_slow(void **state) {
     for (int i = 0; i < 20; i++) {
         fixture_advance(&f, MS_NS);
     }
-    fixture_until_state(&f, model, MM_STATE_COLD);
+    fixture_pass_time_until(&f, is_cold, &(struct loads){.f = &f, .model = model});
     for (int i = 0; i < 20; i++) {
         fixture_advance(&f, MS_NS);
     }
