@@ -171,16 +171,16 @@ MUTATIONS = {
         '    if (false) {\n'),
     'other content is taken for the version\'s': (
         'lib/catalog/prepare.c',
-        '    return p->version->content_known && !same_hash(',
-        '    return false && !same_hash('),
+        '    return p->version->content_known && !mmi_hash_equal(',
+        '    return false && !mmi_hash_equal('),
     'the times of a file are not looked at': (
         'lib/source/source.c',
-        'a->modified_ns == b->modified_ns && a->changed_ns == b->changed_ns',
-        'true'),
+        ' && mmi_hash_equal(a->state, b->state)',
+        ''),
     'an artifact is dropped while it is held': (
         'lib/artifact/memory_cache.c',
-        '        if (artifact->holds == 0) {\n',
-        '        if (true) {\n'),
+        '        if (artifact->holds == 0 && same) {\n',
+        '        if (same) {\n'),
     'weights that were dropped are not prepared again': (
         'lib/residency/load.c',
         '        if (instance->build->opened == instance->opened) {\n',
