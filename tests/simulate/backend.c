@@ -6,6 +6,7 @@
 #include <base/status.h>
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PAGE_BYTES UINT64_C(4096)
@@ -116,11 +117,8 @@ static uint64_t group_end(const struct content *content, uint32_t group) {
                                         : pages * (group + 1) / content->groups * PAGE_BYTES;
 }
 
-static mm_status write_weights(const struct content *content, const mm_sink *sink, mm_error *err) {
-    static char buffer[WRITE_BYTES]; /* all but the marks stays 0 */
-    if (content->weights_bytes == 0) {
-        return MM_OK;
-    }
+static mm_status write_all(const struct content *content, const mm_sink *sink, char *buffer,
+                           mm_error *err) {
     MMI_TRY(sink->expect(sink->ctx, content->weights_bytes, err));
     uint64_t at = 0;
     for (uint32_t group = 0; group < content->groups; group++) {
@@ -140,6 +138,18 @@ static mm_status write_weights(const struct content *content, const mm_sink *sin
         }
     }
     return MM_OK;
+}
+
+/* Another preparation may go on in the middle of a write: each has a buffer of its own. */
+static mm_status write_weights(const struct content *content, const mm_sink *sink, mm_error *err) {
+    if (content->weights_bytes == 0) {
+        return MM_OK;
+    }
+    char *buffer = calloc(1, WRITE_BYTES); /* all but the marks stays 0 */
+    mm_status status = buffer ? write_all(content, sink, buffer, err)
+                              : mmi_fail(err, MM_NO_MEMORY, "no memory for a buffer");
+    free(buffer);
+    return status;
 }
 
 /* ---- The slots ------------------------------------------------------------------------------- */
