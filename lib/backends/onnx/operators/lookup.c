@@ -9,7 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int compare_strings(const struct onnx_string *a, const struct onnx_string *b) {
+int mmi_onnx_compare_floats(double a, double b) {
+    if (isnan(a) || isnan(b)) {
+        return isnan(a) - isnan(b);
+    }
+    return (a > b) - (a < b);
+}
+
+int mmi_onnx_compare_strings(const struct onnx_string *a, const struct onnx_string *b) {
     uint64_t common = mmi_min_u64(a->bytes, b->bytes);
     int order = common ? memcmp(a->at, b->at, common) : 0;
     return order ? order : (a->bytes > b->bytes) - (a->bytes < b->bytes);
@@ -17,12 +24,11 @@ static int compare_strings(const struct onnx_string *a, const struct onnx_string
 
 int mmi_onnx_compare(int32_t dtype, const void *a, const void *b) {
     if (dtype == MM_STRING) {
-        return compare_strings(a, b);
+        return mmi_onnx_compare_strings(a, b);
     }
     const struct onnx_tensor one = {.dtype = dtype, .data = a}, two = {.dtype = dtype, .data = b};
     if (ONNX_FLOATS >> dtype & 1) {
-        double x = mmi_onnx_float_at(&one, 0), y = mmi_onnx_float_at(&two, 0);
-        return isnan(x) || isnan(y) ? isnan(x) - isnan(y) : (x > y) - (x < y);
+        return mmi_onnx_compare_floats(mmi_onnx_float_at(&one, 0), mmi_onnx_float_at(&two, 0));
     }
     int64_t x = mmi_onnx_int_at(&one, 0), y = mmi_onnx_int_at(&two, 0);
     return (x > y) - (x < y);

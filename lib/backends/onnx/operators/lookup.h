@@ -6,8 +6,11 @@
 
 #include <backends/onnx/operators/operator.h>
 
-/* Order of two elements of one type: strings by their bytes; floats with what is no number last,
- * and equal to each other. */
+/* Order of two numbers: what is no number comes last, and equal to each other, as numpy has it. */
+int mmi_onnx_compare_floats(double a, double b);
+/* Order of two strings, by their bytes. */
+int mmi_onnx_compare_strings(const struct onnx_string *a, const struct onnx_string *b);
+/* Order of two elements of one type, floats and strings as above. */
 int mmi_onnx_compare(int32_t dtype, const void *a, const void *b);
 
 /* The different elements of `keys`, sorted, and for each its place in `keys`: the last one, where

@@ -3,11 +3,11 @@
 /* Unique: sorts the items, elements or slices along an axis, and keeps the first of equal ones. */
 
 #include <backends/onnx/operators/execution.h>
+#include <backends/onnx/operators/lookup.h>
 #include <backends/onnx/operators/number.h>
 #include <base/status.h>
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,26 +29,13 @@ struct items {
     struct onnx_split split;
 };
 
-static int compare_floats(double a, double b) {
-    if (isnan(a) || isnan(b)) { /* last, and equal to each other, as numpy has it */
-        return isnan(a) - isnan(b);
-    }
-    return (a > b) - (a < b);
-}
-
-static int compare_strings(const struct onnx_string *a, const struct onnx_string *b) {
-    uint64_t common = a->bytes < b->bytes ? a->bytes : b->bytes;
-    int order = common ? memcmp(a->at, b->at, common) : 0;
-    return order ? order : (a->bytes > b->bytes) - (a->bytes < b->bytes);
-}
-
 static int compare_elements(const struct onnx_tensor *tensor, uint64_t a, uint64_t b) {
     if (tensor->dtype == MM_STRING) {
         const struct onnx_string *strings = tensor->data;
-        return compare_strings(&strings[a], &strings[b]);
+        return mmi_onnx_compare_strings(&strings[a], &strings[b]);
     }
     if (ONNX_FLOATS >> tensor->dtype & 1) {
-        return compare_floats(mmi_onnx_float_at(tensor, a), mmi_onnx_float_at(tensor, b));
+        return mmi_onnx_compare_floats(mmi_onnx_float_at(tensor, a), mmi_onnx_float_at(tensor, b));
     }
     int64_t x = mmi_onnx_int_at(tensor, a), y = mmi_onnx_int_at(tensor, b);
     if (tensor->dtype == MM_U64) {
