@@ -114,9 +114,10 @@ typedef struct mm_mesh_options {
     const char *cache_dir;
     uint64_t cache_budget_bytes; /* of cache_dir; 0: no limit */
     /* prepared models in memory; 0: a quarter of MemAvailable or of the cgroup's limit, whichever
-     * is smaller. It says what is kept, not what may be loaded: without a cache_dir a model that
-     * is larger alone is in memory while it is loaded, dropped then, and prepared again for its
-     * next load */
+     * is smaller. Contents that no model has any more are kept too, and leave first: they are the
+     * least recently used. It says what is kept, not what may be loaded: without a cache_dir a
+     * model that is larger alone is in memory while it is loaded, dropped then, and prepared again
+     * for its next load */
     uint64_t artifact_budget_bytes;
     /* open descriptions and signatures of models that are not resident; 0: 64 MiB */
     uint64_t description_budget_bytes;
@@ -289,12 +290,14 @@ enum {
  * the spec leaves 0 or NULL stays as it was: pin, class and limits too, and the source with data;
  * with MM_UPDATE_RESET the spec replaces all of the old one. PRELOAD has no meaning here. async
  * NULL: defaults; its deadline bounds the wait, the update goes on; MM_NO_WAIT is none of its
- * values, and priority and RETRY are not looked at. The handle stays valid. Cold: only re-pointed.
- * Resident: the new version loads beside the old, then takes over; queued requests use the new,
- * running ones finish on the old. If both do not fit: MM_TOO_LARGE and the old stays in service,
- * unless MM_UPDATE_REPLACE. If the new one fails in any way, the old stays in service. Another
- * update before it is decided takes its place: MM_CANCELLED. op NULL: (blocks) until it is decided;
- * else *op completes then. */
+ * values, and priority and RETRY are not looked at. The handle stays valid. Cold: only re-pointed,
+ * and requests that wait take the new; but the third update in a row while they wait is held until
+ * what they wait for was loaded, or failed, so that updates do not starve them. Resident:
+ * the new version loads beside the old, then takes over; queued requests use the new, running ones
+ * finish on the old. If both do not fit: MM_TOO_LARGE and the old stays in service, unless
+ * MM_UPDATE_REPLACE. If the new one fails in any way, the old stays in service. Another update
+ * before it is decided takes its place: MM_CANCELLED. op NULL: (blocks) until it is decided; else
+ * *op completes then. */
 MM_API mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, uint32_t flags,
                            const mm_async *async, mm_op **op, mm_error *err);
 

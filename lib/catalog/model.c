@@ -194,7 +194,8 @@ static void begin_life(struct mmi_model *model) {
     atomic_store(&model->hot.slot, NULL);
     atomic_store(&model->copies, NULL);
     model->settings = (struct mmi_settings){.evict_class = 1, .replicas = 1};
-    model->preload = false;
+    model->preload = model->held = false;
+    model->superseded = 0;
     model->versions = 0;
     model->current = model->next = NULL;
     model->update = MMI_UPDATE_NONE;

@@ -54,7 +54,9 @@ struct mmi_model {
     uint32_t next_free;
     uint32_t queued; /* waiters in its lists, or for scratch */
     enum mmi_update_state update;
-    bool preload; /* load it although nobody waits */
+    bool preload;       /* load it although nobody waits */
+    bool held;          /* the update waits until the current version is there, or failed */
+    uint8_t superseded; /* versions in a row that were given up while requests waited for them */
     struct mmi_settings settings;
     uint64_t versions; /* numbers given so far */
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <device/driver.h>
 
+#include <base/checked.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -176,4 +178,22 @@ void mmi_region_check(const struct mmi_region *region, uint64_t offset, uint64_t
     (void)region, (void)offset, (void)bytes;
     assert(!region->file_mapped);
     assert(offset <= region->bytes && bytes <= region->bytes - offset);
+}
+
+static uint64_t rounded(const struct mmi_device *device, uint64_t bytes) {
+    return bytes ? mmi_arena_rounded(device->arena, bytes) : 0;
+}
+
+uint64_t mmi_device_rounded(const struct mmi_device *device, uint64_t weights_bytes,
+                            uint64_t activation_bytes) {
+    return mmi_add_cap(rounded(device, weights_bytes), rounded(device, activation_bytes));
+}
+
+mm_status mmi_fail_too_large(const struct mmi_device *device, uint64_t weights_bytes,
+                             uint64_t activation_bytes, mm_error *err) {
+    uint64_t capacity = mmi_arena_capacity(device->arena);
+    return mmi_fail_room(
+        err, MM_TOO_LARGE, mmi_device_rounded(device, weights_bytes, activation_bytes), capacity,
+        "needs %" PRIu64 " bytes of weights and %" PRIu64 " of activations, device %s has %" PRIu64,
+        rounded(device, weights_bytes), rounded(device, activation_bytes), device->name, capacity);
 }

@@ -169,6 +169,13 @@ mm_status mmi_device_open(const struct mmi_env *env, const struct mmi_device_con
                           struct mmi_device **device, mm_error *err);
 void mmi_device_close(struct mmi_device *device); /* NULL is fine; see ops->close */
 
+/* What a model and its runs take there, as the device rounds. Under the residency lock. */
+uint64_t mmi_device_rounded(const struct mmi_device *device, uint64_t weights_bytes,
+                            uint64_t activation_bytes);
+/* That is more than it has: MM_TOO_LARGE, with all numbers as they were compared. */
+mm_status mmi_fail_too_large(const struct mmi_device *device, uint64_t weights_bytes,
+                             uint64_t activation_bytes, mm_error *err);
+
 /* Half of the smaller of MemAvailable and the cgroup's limit: see memory_info.h. */
 uint64_t mmi_host_default_budget(void);
 

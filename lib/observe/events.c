@@ -23,6 +23,13 @@ void mmi_events_push(struct mmi_events *events, const struct mmi_event *event) {
     mmi_unlock(&events->lock);
 }
 
+bool mmi_events_behind(struct mmi_events *events, const uint64_t *cursor) {
+    mmi_lock(&events->lock);
+    bool behind = *cursor < events->last;
+    mmi_unlock(&events->lock);
+    return behind;
+}
+
 bool mmi_events_next(struct mmi_events *events, uint64_t *cursor, struct mmi_event *event,
                      uint64_t *lost) {
     *lost = 0;

@@ -101,6 +101,9 @@ void mmi_events_fini(struct mmi_events *events);
 /* event->sequence is ignored. */
 void mmi_events_push(struct mmi_events *events, const struct mmi_event *event);
 
+/* Is there one after *cursor? For a cursor that another thread may be moving. */
+bool mmi_events_behind(struct mmi_events *events, const uint64_t *cursor);
+
 /* The next event at *cursor, the sequence last seen; 0 starts with the oldest kept. *lost is how
  * many were overwritten in between (0 on false). false = none yet. */
 bool mmi_events_next(struct mmi_events *events, uint64_t *cursor, struct mmi_event *event,

@@ -54,7 +54,7 @@ void mmi_cleanup_once(struct mmi_residency *res) {
     }
 }
 
-bool mmi_cleanup_due(const struct mmi_residency *res) {
+bool mmi_cleanup_due(struct mmi_residency *res) {
     return !mmi_list_empty(&res->detaching) || !mmi_list_empty(&res->closing) ||
            !mmi_list_empty(&res->dropping) || !mmi_list_empty(&res->trimmed) ||
            mmi_decisions_to_log(res);

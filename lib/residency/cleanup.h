@@ -9,7 +9,7 @@
 #include <residency/state.h>
 
 void mmi_cleanup_init(struct mmi_residency *res);
-bool mmi_cleanup_due(const struct mmi_residency *res);
+bool mmi_cleanup_due(struct mmi_residency *res);
 /* Give it to the executor, if that is not at it already. false: the caller must do it. */
 bool mmi_cleanup_submit(struct mmi_residency *res);
 /* One thing; unlocks meanwhile. */

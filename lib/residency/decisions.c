@@ -5,7 +5,7 @@ void mmi_decided(struct mmi_residency *res, enum mmi_event_kind kind, const char
                  const struct mmi_event *fields, const struct mmi_devstate *dev) {
     struct mmi_event event = *fields;
     event.kind = kind;
-    event.time_ns = mmi_res_now(res);
+    event.time_ns = fields->time_ns ? fields->time_ns : mmi_res_now(res);
     mmi_event_name(event.model, sizeof(event.model), model);
     mmi_event_name(event.device, sizeof(event.device), dev ? dev->device->name : "");
     mmi_events_push(&res->events, &event);
@@ -22,8 +22,8 @@ static mm_log_level level_of(const struct mmi_event *event) {
     }
 }
 
-bool mmi_decisions_to_log(const struct mmi_residency *res) {
-    return res->env->log.line && res->events.last > res->log_cursor;
+bool mmi_decisions_to_log(struct mmi_residency *res) {
+    return res->env->log.line && mmi_events_behind(&res->events, &res->log_cursor);
 }
 
 void mmi_decisions_log(struct mmi_residency *res) {

@@ -293,11 +293,8 @@ static bool fit_fits(void *ctx) {
 
 bool mmi_fit_empty(const struct mmi_devstate *dev, const struct mmi_need *need) {
     const struct mmi_arena *arena = dev->device->arena;
-    uint64_t bytes = need->bytes ? mmi_arena_rounded(arena, need->bytes) : 0;
-    uint64_t activations =
-        need->activation_bytes ? mmi_arena_rounded(arena, need->activation_bytes) : 0;
-    uint64_t all = mmi_add_cap(mmi_add_cap(bytes, activations), need->shrink_bytes);
-    return all <= mmi_arena_capacity(arena);
+    uint64_t all = mmi_device_rounded(dev->device, need->bytes, need->activation_bytes);
+    return mmi_add_cap(all, need->shrink_bytes) <= mmi_arena_capacity(arena);
 }
 
 uint64_t mmi_fit_reserve(const struct mmi_devstate *dev) {

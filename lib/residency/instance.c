@@ -211,8 +211,8 @@ static void serve(struct mmi_residency *res, struct mmi_instance *instance) {
     mmi_mark_instance(res, instance);
 }
 
-static void measure_load(struct mmi_residency *res, struct mmi_instance *instance) {
-    uint64_t now_ns = mmi_res_now(res);
+static void measure_load(struct mmi_residency *res, struct mmi_instance *instance,
+                         uint64_t now_ns) {
     instance->load_ns = now_ns - instance->begun_ns;
     instance->version->load_ns = instance->load_ns;
     uint64_t stay_ns = instance->version->settings.min_residency_ns;
@@ -227,7 +227,7 @@ static void measure_load(struct mmi_residency *res, struct mmi_instance *instanc
 
 void mmi_instance_ready(struct mmi_residency *res, struct mmi_instance *instance) {
     instance->ready_ns = mmi_res_now(res);
-    measure_load(res, instance);
+    measure_load(res, instance, instance->ready_ns);
     mmi_failure_clear(&res->env->alloc, &instance->version->failure);
     instance->dev->loads++;
     if (instance->model) {
@@ -235,17 +235,19 @@ void mmi_instance_ready(struct mmi_residency *res, struct mmi_instance *instance
     }
     mmi_count(&res->counters, MMI_COUNT_LOADS, 1);
     mmi_count(&res->counters, MMI_COUNT_LOADED_BYTES, instance->region.bytes);
-    mmi_decided(res, MMI_EVENT_LOAD_END, instance->label,
-                &(struct mmi_event){.bytes = instance->block.charged_bytes,
-                                    .duration_ns = instance->load_ns},
-                instance->dev);
+    mmi_decided(
+        res, MMI_EVENT_LOAD_END, instance->label,
+        &(struct mmi_event){.time_ns = instance->ready_ns, /* what stay_until_ns counts from */
+                            .bytes = instance->block.charged_bytes,
+                            .duration_ns = instance->load_ns},
+        instance->dev);
     instance->word = mmi_slot_ready(instance->slot, mmi_ticks(&res->env->clock));
     serve(res, instance);
 }
 
 void mmi_instance_complete(struct mmi_residency *res, struct mmi_instance *instance) {
     if (instance->load_lease.slot) { /* it served before */
-        measure_load(res, instance);
+        measure_load(res, instance, mmi_res_now(res));
     }
     mmi_histogram_add(&res->load_time, instance->load_ns);
 }

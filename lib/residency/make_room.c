@@ -34,15 +34,11 @@ static void refuse_there(struct mmi_residency *res, struct mmi_instance *instanc
     }
     const struct mmi_devstate *dev = &res->devices[chosen];
     struct mmi_need need = mmi_instance_need(instance, dev);
-    uint64_t bytes = mmi_add_cap(need.bytes, need.activation_bytes);
-    uint64_t capacity = mmi_arena_capacity(dev->device->arena);
     if (too_large) {
-        mmi_fail_room(error, MM_TOO_LARGE, bytes, capacity,
-                      "model %s: needs %" PRIu64 " bytes of weights and %" PRIu64
-                      " of activations, device %s has %" PRIu64,
-                      instance->label, need.bytes, need.activation_bytes, dev->device->name,
-                      capacity);
+        mmi_fail_too_large(dev->device, need.bytes, need.activation_bytes, error);
+        mmi_error_prefix(error, "model %s", instance->label);
     } else {
+        uint64_t bytes = mmi_device_rounded(dev->device, need.bytes, need.activation_bytes);
         mmi_fail_room(error, MM_ALL_PINNED, bytes, devices[chosen].free_bytes,
                       "model %s: needs %" PRIu64 " bytes on device %s, %" PRIu64
                       " are free and the rest is pinned, promised or of a higher class",

@@ -8,7 +8,6 @@
 #include <base/status.h>
 #include <catalog/warm.h>
 
-#include <inttypes.h>
 #include <string.h>
 
 mm_status mmi_signature_get(struct mmi_residency *res, struct mmi_opened *opened, int32_t kind,
@@ -85,15 +84,9 @@ static mm_status check_room(const struct mmi_residency *res, const struct mmi_bu
     if (!dev || need == 0) {
         return MM_OK; /* the load says it */
     }
-    const struct mmi_arena *arena = dev->device->arena;
-    uint64_t capacity = mmi_arena_capacity(arena);
-    uint64_t bytes = weights ? mmi_arena_rounded(arena, weights) : 0;
-    bytes = mmi_add_cap(bytes, mmi_arena_rounded(arena, need));
-    return bytes <= capacity ? MM_OK
-                             : mmi_fail_room(err, MM_TOO_LARGE, bytes, capacity,
-                                             "needs %" PRIu64 " bytes of weights and %" PRIu64
-                                             " of activations, device %s has %" PRIu64,
-                                             weights, need, dev->device->name, capacity);
+    const struct mmi_device *device = dev->device;
+    bool fits = mmi_device_rounded(device, weights, need) <= mmi_arena_capacity(device->arena);
+    return fits ? MM_OK : mmi_fail_too_large(device, weights, need, err);
 }
 
 static void refuse(struct mmi_residency *res, uint64_t model_id, mm_status status) {

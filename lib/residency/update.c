@@ -9,6 +9,8 @@
 #include <residency/preparing.h>
 #include <residency/waiters.h>
 
+#define MOST_SUPERSEDED 2u
+
 /* Those that serve as soon as they can, those that load are cancelled. */
 static void leave_copies(struct mmi_residency *res, struct mmi_version *version,
                          enum mmi_reason reason, const char *for_whom) {
@@ -37,6 +39,7 @@ static void switch_version(struct mmi_residency *res, struct mmi_model *model,
     model->current = version;
     model->next = NULL;
     model->update = MMI_UPDATE_NONE;
+    model->held = false;
     model->settings = version->settings;
     model->copy_until_ns = 0;
     atomic_store(&model->copies, model->settings.replicas > 1 ? model->copies_memory : NULL);
@@ -57,6 +60,7 @@ static void drop_next(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_version *next = model->next;
     model->next = NULL;
     model->update = MMI_UPDATE_NONE;
+    model->held = false;
     mmi_version_abandon(res, next, MMI_REASON_UPDATE);
     mmi_mark_model(res, model);
 }
@@ -121,9 +125,43 @@ static bool any_ready(const struct mmi_version *version) {
     return mmi_copies_count(version).ready > 0;
 }
 
+/* Neither there nor failed. */
+static bool to_come(const struct mmi_residency *res, const struct mmi_version *version) {
+    bool failed = version->refusal.status != MM_OK ||
+                  mmi_failure_holds(&version->failure, mmi_res_now(res)) ||
+                  mmi_version_bad_build(res, version, UINT32_MAX);
+    return !failed && !any_ready(version);
+}
+
+/* Where updates come faster than versions can be loaded, requests would wait for ever: what they
+ * wait for is given up a few times, then it is loaded first. */
+static bool must_be_held(const struct mmi_residency *res, struct mmi_model *model) {
+    if (mmi_list_empty(&model->waiters) || !to_come(res, model->current)) {
+        model->superseded = 0;
+    } else if (model->superseded == MOST_SUPERSEDED) {
+        model->preload = true; /* a request that has its description waits for nothing right now */
+        return true;
+    } else {
+        model->superseded++;
+    }
+    return false;
+}
+
+/* true = it waits on, or is over. */
+static bool step_held(struct mmi_residency *res, struct mmi_model *model) {
+    if (model->held && !to_come(res, model->current)) {
+        model->held = false;
+        if (!any_ready(model->current)) {
+            switch_version(res, model, model->next);
+            return true;
+        }
+    }
+    return model->held;
+}
+
 void mmi_update_step(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_version *next = model->next;
-    if (!next) {
+    if (!next || step_held(res, model)) {
         return;
     }
     struct mmi_copies_count copies = mmi_copies_count(next);
@@ -174,11 +212,14 @@ bool mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
         mmi_waiters_end(res, &model->updating, MM_CANCELLED, &error);
     }
     mmi_mark_model(res, model);
-    if (!any_ready(model->current) && !was_replacing) {
+    bool cold = !any_ready(model->current) && !was_replacing;
+    bool held = cold && must_be_held(res, model);
+    if (cold && !held) {
         switch_version(res, model, version);
         return false;
     }
     model->next = version;
+    model->held = held;
     model->update = was_replacing ? MMI_UPDATE_REPLACE
                     : replace     ? MMI_UPDATE_BESIDE_OR_REPLACE
                                   : MMI_UPDATE_BESIDE;

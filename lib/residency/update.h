@@ -7,7 +7,10 @@
  * An update: (1) nothing is resident: point to the new version. (2) Else prepare the new one beside
  * the old, (3) load a first copy beside the old ones, (4) switch: new leases are of the new one,
  * the old copies leave. A failure in 2 or 3 drops the new one. With `replace` an impossible 3 makes
- * the old ones leave first. */
+ * the old ones leave first.
+ *
+ * Of a cold model that requests wait for, the third update in a row is held until they got the
+ * version that is on its way, or until it failed; further ones take its place. */
 
 #include <residency/state.h>
 

@@ -133,6 +133,39 @@ static void test_requests_that_wait_for_a_load_take_the_new(void **state) {
     }
 }
 
+/* Updates in quick succession: a request sees the version that it waits for given up twice. The
+ * third update waits, and so does the fourth, in its place. */
+static void test_requests_do_not_wait_for_ever_for_updates(void **state) {
+    (void)state;
+    for (int fails = 0; fails < 2; fails++) {
+        struct fixture f;
+        fixture_open(&f, NULL);
+        mm_model model = fixture_add_gated(&f, "m", "weights_bytes 1m\nseed 1\n");
+        gate_close(&f, MMI_ECHO_PREPARE);
+        struct ask ask;
+        struct call call;
+        ask_init(&ask, &f, model);
+        call_ask(&call, &ask);
+        gate_wait(&f, MMI_ECHO_PREPARE, 1);
+        assert_int_equal(update(&f, model, 0, "gated", "weights_bytes 1m\nseed 2\n"), MM_OK);
+        const char *third = fails ? "weights_bytes 1m\nfail_attach internal\nseed 3\n"
+                                  : "weights_bytes 1m\nseed 3\n";
+        assert_int_equal(update(&f, model, 0, "gated", third), MM_OK);
+        mm_op *given_up = update_async(&f, model, 0, "gated", "weights_bytes 1m\nseed 4\n");
+        mm_op *last = update_async(&f, model, 0, "gated", "weights_bytes 1m\nseed 5\n");
+        assert_int_equal(finish(given_up, &f.err), MM_CANCELLED);
+        assert_int_equal(mm_op_poll(last, NULL), MM_PENDING);
+        assert_int_equal(fixture_info(&f, model).updating, 1);
+        gate_open(&f, MMI_ECHO_PREPARE);
+        assert_int_equal(call_join(&call), MM_OK);
+        assert_int_equal(ask_seed(&ask), fails ? 5 : 3);
+        assert_int_equal(finish(last, &f.err), MM_OK);
+        assert_int_equal(scene_hit(&f, model), 5);
+        ask_done(&ask);
+        fixture_close(&f);
+    }
+}
+
 /* "queued requests take the new": those that wait for their turn on a serial model, blocked callers
  * and operations alike. The one that runs finishes on the old. */
 static void test_requests_that_wait_for_their_turn_take_the_new(void **state) {
@@ -549,6 +582,7 @@ int main(void) {
         cmocka_unit_test(test_update_loads_beside_the_old),
         cmocka_unit_test(test_running_requests_finish_on_the_old),
         cmocka_unit_test(test_requests_that_wait_for_a_load_take_the_new),
+        cmocka_unit_test(test_requests_do_not_wait_for_ever_for_updates),
         cmocka_unit_test(test_requests_that_wait_for_their_turn_take_the_new),
         cmocka_unit_test(test_both_do_not_fit_and_the_old_serves),
         cmocka_unit_test(test_replace_unloads_the_old_first),
