@@ -89,6 +89,9 @@ void mmi_trial_begin(struct mmi_arena *arena);
 void mmi_trial_release(struct mmi_arena *arena, const struct mmi_block *block);
 /* Undo the release of a block in this trial (to drop a victim that proved unnecessary). */
 void mmi_trial_keep(struct mmi_arena *arena, const struct mmi_block *block);
+/* The same of a block that is not small, by its charged_bytes alone. */
+void mmi_trial_release_bytes(struct mmi_arena *arena, uint64_t charged_bytes);
+void mmi_trial_keep_bytes(struct mmi_arena *arena, uint64_t charged_bytes);
 /* O(1) for PAGED and large. Small: O(released blocks), and O(blocks in it) for each chunk in which
  * one was released or kept since the last such call. */
 bool mmi_trial_fits(const struct mmi_arena *arena, uint64_t bytes, uint64_t reserve_bytes);

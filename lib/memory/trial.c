@@ -43,12 +43,22 @@ static uint32_t longest_gap(const struct mmi_arena *arena, const struct mmi_shar
     return longest;
 }
 
-void mmi_trial_release(struct mmi_arena *arena, const struct mmi_block *block) {
+void mmi_trial_release_bytes(struct mmi_arena *arena, uint64_t charged_bytes) {
     assert(arena->in_trial);
+    arena->trial_freed += charged_bytes / arena->unit_bytes;
+}
+
+void mmi_trial_keep_bytes(struct mmi_arena *arena, uint64_t charged_bytes) {
+    assert(arena->in_trial);
+    arena->trial_freed -= charged_bytes / arena->unit_bytes;
+}
+
+void mmi_trial_release(struct mmi_arena *arena, const struct mmi_block *block) {
     if (!block->small) {
-        arena->trial_freed += block->charged_bytes / arena->unit_bytes;
+        mmi_trial_release_bytes(arena, block->charged_bytes);
         return;
     }
+    assert(arena->in_trial);
     struct mmi_shared *shared = block->span->home;
     assert(block->span->trial != arena->trial);
     join(arena, shared);
@@ -58,11 +68,11 @@ void mmi_trial_release(struct mmi_arena *arena, const struct mmi_block *block) {
 }
 
 void mmi_trial_keep(struct mmi_arena *arena, const struct mmi_block *block) {
-    assert(arena->in_trial);
     if (!block->small) {
-        arena->trial_freed -= block->charged_bytes / arena->unit_bytes;
+        mmi_trial_keep_bytes(arena, block->charged_bytes);
         return;
     }
+    assert(arena->in_trial);
     struct mmi_shared *shared = block->span->home;
     assert(block->span->trial == arena->trial);
     block->span->trial = 0;

@@ -425,11 +425,13 @@ bool mmi_refuse_nested(struct mmi_residency *res) {
     MMI_LIST_EACH(node, &res->nested) {
         struct mmi_waiter *waiter = MMI_CONTAINER(node, struct mmi_waiter, nested_node);
         if (!surely_ends(waiter)) {
+            struct mmi_model *model = waiter->model;
             mm_error error;
             mmi_fail(&error, MM_BUSY,
                      "model %s: a nested request would have to wait for others to leave",
-                     mmi_model_name(waiter->model));
+                     mmi_model_name(model));
             mmi_waiter_end(res, waiter, MM_BUSY, &error);
+            mmi_load_unwanted(res, model); /* nobody is to leave for it afterwards */
             return true;
         }
     }

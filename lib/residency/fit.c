@@ -83,8 +83,8 @@ static double heat_of_share(const struct mmi_residency *res, const struct mmi_ve
 /* Its model is served without it. */
 static bool is_spare(const struct mmi_instance *instance) {
     uint32_t ready = 0;
-    if (instance->copy.next == instance->copy.prev) {
-        return false; /* the only one: both lead to the head */
+    if (!instance->model || instance->model->settings.replicas <= 1) {
+        return false;
     }
     const struct mmi_list *copies = &instance->version->copies;
     MMI_LIST_EACH(node, copies) {
@@ -153,10 +153,11 @@ static void rise(struct query *query, size_t child) {
 /* What is read of it for a candidate lies far apart: it is asked for some candidates before. */
 #define AHEAD 12u
 
-static void ask_for(const struct mmi_instance *instance) {
+static void ask_for(const struct mmi_residency *res, const struct mmi_instance *instance) {
+    __builtin_prefetch(instance->ahead); /* else each step of the walk waits for memory */
     __builtin_prefetch(&instance->block);
     __builtin_prefetch(instance->slot);
-    for (unsigned i = 0; i < instance->slot->table->shard_count; i++) {
+    for (unsigned i = 0; i < res->slots.shard_count; i++) {
         __builtin_prefetch(&instance->slot->shards[i]);
     }
     if (instance->model) {
@@ -174,6 +175,7 @@ static void add_candidate(struct query *query, uint32_t index) {
     query->most_activation_bytes = mmi_max_u64(query->most_activation_bytes, bytes);
     candidate_of(res, instance, query->need, &res->candidates[index]);
     res->candidates[index].index = index;
+    res->planned[index].small = instance->block.small;
 }
 
 static struct query take_snapshot(struct mmi_residency *res, struct mmi_devstate *dev,
@@ -183,9 +185,10 @@ static struct query take_snapshot(struct mmi_residency *res, struct mmi_devstate
     uint32_t done = 0;
     MMI_LIST_EACH(node, &dev->instances) {
         struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
-        ask_for(instance);
+        ask_for(res, instance);
         res->planned[query.count++] = (struct mmi_planned){.instance = instance};
         if (query.count > AHEAD) {
+            res->planned[done].instance->ahead = instance;
             add_candidate(&query, done++);
         }
     }
@@ -217,8 +220,10 @@ static void fit_release(void *ctx, const struct mmi_candidate *candidate) {
         return;
     }
     planned->state = MMI_PLANNED_RELEASED;
-    if (planned->instance->block.bytes) {
+    if (planned->small) {
         mmi_trial_release(arena, &planned->instance->block);
+    } else { /* the instance is not touched again: with thousands of victims that is what counts */
+        mmi_trial_release_bytes(arena, candidate->bytes);
     }
 }
 
@@ -239,8 +244,10 @@ static void fit_keep(void *ctx, const struct mmi_candidate *candidate) {
         rise(query, query->heap_count++);
     }
     planned->state = MMI_PLANNED_KEPT;
-    if (planned->instance->block.bytes) {
+    if (planned->small) {
         mmi_trial_keep(arena, &planned->instance->block);
+    } else {
+        mmi_trial_keep_bytes(arena, candidate->bytes);
     }
 }
 
@@ -314,6 +321,10 @@ void mmi_fit_activation(struct mmi_instance *instance, uint64_t bytes) {
 
 struct mmi_instance *mmi_fit_victim(const struct mmi_residency *res, uint32_t index) {
     return res->planned[index].instance;
+}
+
+bool mmi_fit_was_leased(const struct mmi_residency *res, uint32_t index) {
+    return res->candidates[index].state == MMI_CANDIDATE_LEASED;
 }
 
 /* Room for everything, whatever is to be kept free: most loads need no snapshot of who is there. */

@@ -27,6 +27,8 @@ void mmi_fit_plan(struct mmi_residency *res, struct mmi_devstate *dev, const str
                   struct mmi_plan_output *plan);
 /* The instance that a victim's index means. */
 struct mmi_instance *mmi_fit_victim(const struct mmi_residency *res, uint32_t index);
+/* It was leased when the plan was made. */
+bool mmi_fit_was_leased(const struct mmi_residency *res, uint32_t index);
 /* Would it fit if the device were empty? */
 bool mmi_fit_empty(const struct mmi_devstate *dev, const struct mmi_need *need);
 /* The largest execution high-water mark among those present. */

@@ -312,6 +312,10 @@ static void settled(struct mmi_residency *res, struct mmi_instance *instance,
     if (settled == MMI_UNSETTLED) {
         return;
     }
+    if (settled == MMI_SETTLED_IDLE) {
+        mmi_mark_memory(res);
+        return;
+    }
     if (!was_lost) {
         count_eviction(res, instance);
     }

@@ -89,6 +89,7 @@ struct mmi_slot *mmi_slots_alloc(struct mmi_slots *slots, void *owner) {
     slots->free = slot->next_free;
     slot->next_free = NULL;
     slot->owner = owner;
+    atomic_store_explicit(&slot->wanted, 0, memory_order_relaxed);
     /* Not the counts: a stale reader may have an add under way. */
     for (unsigned i = 0; i < slots->shard_count; i++) {
         atomic_store_explicit(&slot->shards[i].last_used, 0, memory_order_relaxed);
@@ -125,7 +126,7 @@ void mmi_lease_grant(struct mmi_slot *slot, unsigned shard, struct mmi_lease *le
     atomic_fetch_add_explicit(&lease->shard->count, 1, memory_order_seq_cst);
 }
 
-static bool all_shards_zero(const struct mmi_slot *slot) {
+bool mmi_slot_is_idle(const struct mmi_slot *slot) {
     for (unsigned i = 0; i < slot->table->shard_count; i++) {
         uint64_t count = atomic_load_explicit(&slot->shards[i].count, memory_order_seq_cst);
         if (count & MMI_COUNT_LEASES) {
@@ -139,11 +140,22 @@ enum mmi_settled mmi_slot_settle(struct mmi_slot *slot) {
     mmi_assert_held(slot->table->lock);
     enum mmi_instance_state state = mmi_slot_state(slot);
     bool leaving = state == MMI_LEAVING || state == MMI_LOST;
-    if ((state != MMI_DRAINING && !leaving) || !all_shards_zero(slot)) {
+    bool wanted = state == MMI_READY && atomic_load_explicit(&slot->wanted, memory_order_seq_cst);
+    if ((state != MMI_DRAINING && !leaving && !wanted) || !mmi_slot_is_idle(slot)) {
         return MMI_UNSETTLED;
+    }
+    if (wanted) {
+        atomic_store_explicit(&slot->wanted, 0, memory_order_seq_cst);
+        return MMI_SETTLED_IDLE;
     }
     store_state(slot, leaving ? MMI_DETACHING : MMI_RECLAIMABLE);
     return leaving ? MMI_SETTLED_DETACHING : MMI_SETTLED_RECLAIMABLE;
+}
+
+bool mmi_slot_want(struct mmi_slot *slot) {
+    assert(mmi_slot_state(slot) == MMI_READY);
+    atomic_store_explicit(&slot->wanted, 1, memory_order_seq_cst);
+    return mmi_slot_settle(slot) == MMI_SETTLED_IDLE;
 }
 
 enum mmi_settled mmi_slot_drain(struct mmi_slot *slot) {

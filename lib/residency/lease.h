@@ -8,10 +8,12 @@
  * use their own shard, so two that use the same model share no line that either of them writes.
  *
  *   acquire  add 1 to a shard; if the word is {READY, generation}: leased. Else undo like a release
- *   release  subtract 1 from that shard; if the word says DRAINING, LEAVING or LOST: lock, settle
+ *   release  subtract 1 from that shard; if the word says DRAINING, LEAVING or LOST, or if the slot
+ *            is wanted and no lease is out: lock, settle
  *   drain    locked: store DRAINING, settle     (for good: LEAVING; a lost device: LOST)
  *   settle   locked: if one of the three, and every shard, read one by one, is 0: store what's next
  *   revive   locked: if DRAINING or RECLAIMABLE: store READY
+ *   want     locked: of a READY one: store that, scan. A settle that finds no lease says so, once
  *
  * Why it holds. Every access to a word or a count is seq_cst, so all of them lie in one order.
  *   1. No lease outlives its bytes. Let a scan find a shard at 0. An add before that was undone
@@ -21,7 +23,8 @@
  *   2. No wake-up is lost. After its subtraction a thread loads the word. READY, or any state but
  *      the three: the next DRAINING is stored later, so the scan behind it finds the subtraction.
  *      One of the three: the thread scans itself. The lock orders the scans, so the last one finds
- *      all zeros, and only one of them stores what is next.
+ *      all zeros, and only one of them stores what is next. The same holds of a slot that is
+ *      wanted, with that flag in place of the word.
  *   3. No lease on a stranger. A word holds the slot's number and generation, so no two lives of
  *      any slots ever share one, and a word kept too long is refused. Until it is undone, its add
  *      may hold up a drain of the slot's new tenant: hence a refused acquire may have to settle as
@@ -67,7 +70,8 @@ struct mmi_shard {
 
 struct mmi_slot {
     _Alignas(MMI_LINE_BYTES) _Atomic uint64_t st; /* written under the residency lock */
-    void *owner; /* who holds a lease may read it; written before READY is stored */
+    _Atomic uint64_t wanted; /* somebody waits until no lease is out, though it stays READY */
+    void *owner;             /* who holds a lease may read it; written before READY is stored */
     struct mmi_slots *table;
     struct mmi_slot *next_free;
     struct mmi_shard shards[]; /* [table->shard_count] */
@@ -117,10 +121,18 @@ static inline unsigned mmi_lease_shard(const struct mmi_slots *slots) {
     return mmi_thread_shard(slots->shard_count);
 }
 
+/* No lease is out: the scan. */
+bool mmi_slot_is_idle(const struct mmi_slot *slot);
+
 /* Is somebody waiting for this slot to become idle? true = lock and settle. */
 static inline bool mmi_lease_watched(struct mmi_slot *slot) {
     uint64_t state = atomic_load_explicit(&slot->st, memory_order_seq_cst) & MMI_WORD_STATE;
-    return state == MMI_DRAINING || state == MMI_LEAVING || state == MMI_LOST;
+    if (state == MMI_DRAINING || state == MMI_LEAVING || state == MMI_LOST) {
+        return true;
+    }
+    /* Who finds others at work leaves it to them: a busy model is no reason for the lock. */
+    return __builtin_expect(atomic_load_explicit(&slot->wanted, memory_order_seq_cst) != 0, 0) &&
+           mmi_slot_is_idle(slot);
 }
 
 /* Undo one add. true = take the residency lock and call mmi_slot_settle. */
@@ -152,9 +164,10 @@ static inline bool mmi_lease_release(const struct mmi_lease *lease, uint64_t tic
 
 /* ---- Locked --------------------------------------------------------------------------------- */
 
-/* What a scan brought about. Who gets one of the last two has the next step to do. */
+/* What a scan brought about. Who gets one but the first has the next step to do. */
 enum mmi_settled {
     MMI_UNSETTLED,           /* nothing: in use still, or no drain going on */
+    MMI_SETTLED_IDLE,        /* it is READY, was wanted, and is not any more */
     MMI_SETTLED_RECLAIMABLE, /* it was DRAINING, is RECLAIMABLE */
     MMI_SETTLED_DETACHING    /* it was LEAVING or LOST, is DETACHING: the caller takes its bytes */
 };
@@ -165,6 +178,8 @@ void mmi_lease_grant(struct mmi_slot *slot, unsigned shard, struct mmi_lease *le
 
 /* From LOADING. last_used becomes `ticks`. Returns the word that acquires from now on. */
 uint64_t mmi_slot_ready(struct mmi_slot *slot, uint64_t ticks);
+/* READY and leased: whose release leaves no lease is to settle. true = none is out already. */
+bool mmi_slot_want(struct mmi_slot *slot);
 /* From READY. */
 enum mmi_settled mmi_slot_drain(struct mmi_slot *slot);
 /* To LEAVING, from READY, DRAINING, RECLAIMABLE. */

@@ -214,9 +214,9 @@ mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t deadline_ns, bo
     mmi_residency_close(res);
     atomic_store(&res->stopping, true);
     mmi_res_lock(res);
+    leave_all(res); /* a load that ends after this leaves by itself */
     mm_status status = MM_PENDING;
     while (status == MM_PENDING) {
-        leave_all(res);
         mmi_schedule(res);
         if (run_a_task(res)) {
             continue;

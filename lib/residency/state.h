@@ -118,7 +118,9 @@ struct mmi_claim {
 struct mmi_instance {
     /* What a plan reads of each of thousands: two lines. */
     _Alignas(64) struct mmi_list on_device;
-    struct mmi_list copy; /* in version->copies */
+    const void
+        *ahead; /* where a plan's walk along the device's list was some steps further on, last
+                          time; only ever prefetched, so it may be gone */
     struct mmi_slot *slot;
     struct mmi_model *model; /* that it counts for, also when the version is not current any more;
                                 NULL: unregistered */
@@ -127,6 +129,7 @@ struct mmi_instance {
     struct mmi_block block;
     uint64_t load_ns;
 
+    struct mmi_list copy; /* in version->copies */
     struct mmi_residency *res;
     uint64_t word;             /* grants leases while READY */
     _Atomic uint64_t model_id; /* read under a lease; 0 = its model is gone */
@@ -214,6 +217,7 @@ struct mmi_devstate {
 /* Whom a candidate stands for. */
 struct mmi_planned {
     struct mmi_instance *instance; /* NULL: the scratch of runs */
+    bool small;                    /* its block is: what it frees depends on its neighbours */
     enum {
         MMI_PLANNED_KEPT,
         MMI_PLANNED_RELEASED,

@@ -21,12 +21,18 @@ MUTATIONS = {
     'c': ('scan before the DRAINING store', [(
         '    store_state(slot, MMI_DRAINING);\n'
         '    return mmi_slot_settle(slot);\n',
-        '    bool zero = all_shards_zero(slot);\n'
+        '    bool zero = mmi_slot_is_idle(slot);\n'
         '    store_state(slot, MMI_DRAINING);\n'
         '    if (zero) {\n'
         '        store_state(slot, MMI_RECLAIMABLE);\n'
         '    }\n'
         '    return zero ? MMI_SETTLED_RECLAIMABLE : MMI_UNSETTLED;\n')]),
+    'd': ('wanted only after a look at the leases', [(
+        '    atomic_store_explicit(&slot->wanted, 1, memory_order_seq_cst);\n'
+        '    return mmi_slot_settle(slot) == MMI_SETTLED_IDLE;\n',
+        '    bool idle = mmi_slot_is_idle(slot);\n'
+        '    atomic_store_explicit(&slot->wanted, !idle, memory_order_seq_cst);\n'
+        '    return idle;\n')]),
 }
 
 

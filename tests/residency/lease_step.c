@@ -67,7 +67,7 @@ static uint64_t step_fetch_sub(_Atomic uint64_t *object, uint64_t value, memory_
 #include <sanitizer/tsan_interface.h>
 #define MAX_SCENES 1
 #else
-#define MAX_SCENES 8
+#define MAX_SCENES (sizeof(scenes) / sizeof(scenes[0]))
 #endif
 
 struct thread {
@@ -193,9 +193,13 @@ static void step_assert_held(const struct mmi_lock *held) {
     must(!running || held == lock_owner, "a locked call without the lock");
 }
 
+static bool wanting; /* somebody waits for no lease, or for another state */
+
 static void settle(void) {
     lock();
-    mmi_slot_settle(slot);
+    if (mmi_slot_settle(slot) == MMI_SETTLED_IDLE) {
+        wanting = false;
+    }
     unlock();
 }
 
@@ -233,8 +237,24 @@ static void drainer(unsigned self) {
     lock();
     if (is_ready()) {
         mmi_slot_drain(slot);
+        wanting = false; /* who waits is told of that */
     }
     unlock();
+}
+
+/* Waits until it is idle. */
+static void wanter(unsigned self) {
+    (void)self;
+    lock();
+    if (is_ready()) {
+        wanting = !mmi_slot_want(slot);
+    }
+    unlock();
+}
+/* As plans do: it may be wanted more than once. */
+static void wanter_again(unsigned self) {
+    wanter(self);
+    wanter(self);
 }
 
 static bool may_revive(void) {
@@ -324,6 +344,7 @@ typedef void run_fn(unsigned self);
 static void scene_begin(run_fn *const runs[MAX_THREADS]) {
     broken = NULL;
     valid = 0;
+    wanting = false;
     lock_owner = NULL;
     mmi_slots_init(&slots, &mmi_malloc_allocator, &residency_lock, 2, 0);
     slot = mmi_slots_alloc(&slots, &models[FIRST]);
@@ -351,6 +372,7 @@ static void scene_end(void) {
     must(mmi_slot_leases(slot) == 0, "a count that was not undone");
     must(state != MMI_DRAINING && state != MMI_LEAVING && state != MMI_LOST,
          "nobody settled: a wake-up was lost");
+    must(state != MMI_READY || !wanting, "nobody was told that it is idle");
     mmi_slots_fini(&slots);
 #if defined(__SANITIZE_THREAD__)
     for (unsigned i = 0; i < thread_count; i++) {
@@ -390,7 +412,7 @@ static bool run_all(run_fn *const runs[MAX_THREADS]) {
     return !broken;
 }
 
-static run_fn *const scenes[8][MAX_THREADS] = {
+static run_fn *const scenes[][MAX_THREADS] = {
     {reader, drainer, loader},
     {reader, reader_again, drainer, loader},
     {reader, reader, reader, drainer},
@@ -399,6 +421,9 @@ static run_fn *const scenes[8][MAX_THREADS] = {
     {reader, drainer, device, loader},
     {reader, reader_again, leaver, loader},
     {reader, drainer, leaver, loader},
+    {reader, reader_again, wanter},
+    {reader, reader, reader, wanter_again},
+    {reader, wanter, drainer, reviver},
 };
 
 static void test_every_schedule(void **state) {

@@ -303,7 +303,8 @@ static void test_grace_then_the_cheapest_set_drains(void **state) {
     fixture_close(&f);
 }
 
-/* "grace": a lease that ends within it makes a drain needless. */
+/* "grace": a lease that ends within it makes a drain needless, and the load goes on at once: no
+ * time passes. */
 static void test_a_lease_that_ends_in_time_is_not_drained(void **state) {
     (void)state;
     struct fixture f;
@@ -321,7 +322,7 @@ static void test_a_lease_that_ends_in_time_is_not_drained(void **state) {
     fixture_advance(&f, 5 * MS_NS);
     gate_open(&gate);
     assert_int_equal(asker_join(&on_a.asker), MM_OK);
-    assert_int_equal(caller_join(&on_b), MM_OK);
+    assert_int_equal(asker_join(&on_b.asker), MM_OK);
     assert_int_equal(fixture_events_of(&f, "drain", "a"), 0);
     assert_int_equal(fixture_events_of(&f, "evict", "a"), 1);
     fixture_close(&f);
