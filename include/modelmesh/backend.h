@@ -93,6 +93,8 @@ typedef struct mm_services {
     /* deepest nesting that a parser may follow; 64 by default */
     uint32_t limits_nesting;
     uint64_t cpu_features; /* MM_CPU_*: what kernels may use */
+    /* most iterations of one loop in one run; 0: no limit (and what a shorter struct means) */
+    uint64_t limits_iterations;
 } mm_services;
 
 /* Features that choose a kernel at run time. The host may mask them for tests. */

@@ -231,10 +231,11 @@ static mm_status open_parts(mm_mesh *mesh, const mm_mesh_options *options, mm_er
                    options->prepare_threads != MM_THREADS_NONE;
     uint32_t compute = (uint32_t)or_default(options->compute_threads, cpus);
     MMI_TRY(mmi_pool_new(&mesh->env, threads ? compute : 1, options->parallel, &mesh->pool, err));
-    struct mmi_registry_config registry = {.pool = mesh->pool,
-                                           .cpu_features_mask = options->cpu_features,
-                                           .max_nesting =
-                                               (uint32_t)or_default(options->max_nesting, 64)};
+    struct mmi_registry_config registry = {
+        .pool = mesh->pool,
+        .cpu_features_mask = options->cpu_features,
+        .max_nesting = (uint32_t)or_default(options->max_nesting, 64),
+        .max_iterations = or_default(options->max_iterations, UINT64_C(1) << 24)};
     MMI_TRY(mmi_registry_new(&mesh->env, &registry, &mesh->registry, err));
     for (size_t i = 0; mmi_builtin_backends[i]; i++) {
         MMI_TRY(mmi_registry_add(mesh->registry, mmi_builtin_backends[i], err));

@@ -54,6 +54,7 @@ static mm_services services_for(struct mmi_registry_entry *entry) {
         .threads = mmi_pool_threads(registry->config.pool),
         .limits_nesting = nesting > 0 ? nesting : DEFAULT_NESTING,
         .cpu_features = registry->cpu_features,
+        .limits_iterations = registry->config.max_iterations,
     };
 }
 

@@ -26,6 +26,7 @@ struct mmi_registry_config {
     struct mmi_pool *pool;
     uint64_t cpu_features_mask; /* 0 = no mask */
     uint32_t max_nesting;
+    uint64_t max_iterations; /* 0 = no limit */
 };
 
 mm_status mmi_registry_new(const struct mmi_env *env, const struct mmi_registry_config *config,

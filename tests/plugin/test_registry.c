@@ -167,14 +167,17 @@ static void test_config(void **state) {
     struct fixture fixture;
     fixture_init(&fixture);
     mmi_registry_free(fixture.registry);
-    const struct mmi_registry_config config = {
-        .pool = fixture.pool, .cpu_features_mask = UINT64_C(1) << 63, .max_nesting = 3};
+    const struct mmi_registry_config config = {.pool = fixture.pool,
+                                               .cpu_features_mask = UINT64_C(1) << 63,
+                                               .max_nesting = 3,
+                                               .max_iterations = 7};
     assert_int_equal(mmi_registry_new(&fixture.world.env, &config, &fixture.registry, NULL), MM_OK);
     tale = (struct tale){0};
     const mm_backend one = told_table(true);
     assert_int_equal(mmi_registry_add(fixture.registry, &one, NULL), MM_OK);
     assert_int_equal(find(&fixture, "a.one")->services.cpu_features, 0);
     assert_int_equal(find(&fixture, "a.one")->services.limits_nesting, 3);
+    assert_int_equal(find(&fixture, "a.one")->services.limits_iterations, 7);
     fixture_fini(&fixture);
 }
 

@@ -363,10 +363,47 @@ static void test_bad_graphs(void **state) {
     stage_fini(&stage);
 }
 
+/* One that would never end is ended by the limit, and the next run is none the worse for it. */
+static void test_a_loop_without_an_end(void **state) {
+    (void)state;
+    struct stage stage;
+    struct onnx_tensor got[8];
+    stage_init(&stage, seed);
+    struct bench *b = &stage.bench;
+    uint32_t count = bench_input(b, MM_I64, "1 1");
+    uint32_t x = bench_input(b, MM_F32, "4");
+    struct onnx_graph *body = bench_branch(b);
+    bench_graph_input(b, body);
+    uint32_t going = bench_graph_input(b, body);
+    uint32_t carried = bench_graph_input(b, body);
+    uint32_t next = BENCH_NODE(b, "Neg", "", carried);
+    body->outputs[body->output_count++] = going;
+    body->outputs[body->output_count++] = next;
+    bench_branch_end(b, body, next);
+    const uint32_t inputs[] = {count, ONNX_NO_VALUE, x};
+    bench_output(b, bench_loop(b, inputs, 3, body));
+    stage_prepare(&stage);
+    b->services.limits_iterations = 1000;
+    struct onnx_tensor in[2] = {bench_tensor(b, MM_I64, "1 1"), bench_tensor(b, MM_F32, "4")};
+    const int64_t counts[] = {INT64_MAX, 1001, 1000, 0};
+    for (int i = 0; i < 4; i++) {
+        set_int(&in[0], counts[i]);
+        bool ends = counts[i] <= 1000;
+        assert_int_equal(stage_infer(&stage, in, got, 0, &b->err), ends ? MM_OK : MM_UNSUPPORTED);
+        if (!ends) {
+            assert_non_null(strstr(b->err.text, "Loop node"));
+            assert_non_null(strstr(b->err.text, "more than 1000 iterations"));
+        }
+    }
+    assert_true(floats_of(&got[0])[0] == floats_of(&in[1])[0]);
+    stage_fini(&stage);
+}
+
 int main(int argc, char **argv) {
     seed = test_seed(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_loop),
+        cmocka_unit_test(test_a_loop_without_an_end),
         cmocka_unit_test(test_a_long_loop_needs_no_more_memory),
         cmocka_unit_test(test_more_shapes_than_plans_are_kept),
         cmocka_unit_test(test_random_graphs_answer_as_without_segments),

@@ -107,7 +107,12 @@ static mm_status execute_loop(struct onnx_execution *x, mm_error *err) {
     for (uint32_t j = 0; j < carried; j++) {
         x->outputs[j] = mmi_onnx_share_value(&x->inputs[2 + j]);
     }
+    uint64_t limit = x->services->limits_iterations;
     for (int64_t i = 0; i < most && going; i++) {
+        if (limit && (uint64_t)i == limit) {
+            return mmi_fail(err, MM_UNSUPPORTED,
+                            "more than %" PRIu64 " iterations (max_iterations)", limit);
+        }
         MMI_TRY(iterate(x, &it, i, most, &going, err));
     }
     for (uint32_t j = 1 + carried; j < graph->output_count; j++) {
