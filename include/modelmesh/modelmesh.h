@@ -137,7 +137,7 @@ typedef struct mm_mesh_options {
     uint32_t flags;            /* 0 */
     uint64_t cpu_features;     /* mask of MM_CPU_*; 0: all that this CPU has (tests) */
     const char *boot_id;       /* NULL: the kernel's (tests) */
-    /* of one loop in one run: a model whose loop has more fails with MM_UNSUPPORTED; 0: 16,777,216 */
+    /* of one loop in one run; one that goes on is MM_UNSUPPORTED; 0: 16,777,216 */
     uint64_t max_iterations;
 } mm_mesh_options;
 #define MM_MESH_OPTIONS_INIT MM_INIT(mm_mesh_options)
