@@ -50,13 +50,6 @@ struct mmi_request mmi_request_of(mm_model model, const mm_request *request, boo
     return core_request;
 }
 
-/* Its own, if that is where the run takes values. */
-static struct mmi_stream *stream_of(const struct mmi_call *call) {
-    const mm_request *request = call->request;
-    uint32_t location = request->stream_location & MM_VALUE_LOCATION;
-    return call->place && call->place == location ? request->stream : NULL;
-}
-
 /* Its inputs are mapped. */
 static mm_status run_call(mm_mesh *mesh, struct mmi_request *core_request,
                           struct mmi_admission *admission, struct mmi_call *call,
@@ -67,7 +60,7 @@ static mm_status run_call(mm_mesh *mesh, struct mmi_request *core_request,
         return mmi_name_failed(mesh, core_request->id, status, err);
     }
     struct mmi_work work = {call->inputs, call->values, &sink.outputs, core_request,
-                            stream_of(call)};
+                            call->place ? mmi_location_stream(call, call->place) : NULL};
     status = mmi_execute(&mesh->res, admission, &work, err);
     bool named = status != MM_OK; /* by the core */
     if (status != MM_OK && sink.no_memory) {

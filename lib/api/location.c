@@ -81,7 +81,7 @@ mm_status mmi_location_copy(mm_mesh *mesh, const struct mmi_transfer *transfer, 
     return status;
 }
 
-static struct mmi_stream *stream_of(const struct mmi_call *call, uint32_t location) {
+struct mmi_stream *mmi_location_stream(const struct mmi_call *call, uint32_t location) {
     const mm_request *request = call->request;
     bool its = mmi_location(request->stream_location) == mmi_location(location);
     return its ? request->stream : NULL;
@@ -103,7 +103,7 @@ mm_status mmi_location_fetch(struct mmi_call *call, mm_value *input, mm_error *e
     fetched->bytes = bytes;
     call->fetched = fetched;
     struct mmi_transfer transfer = {.location = input->flags,
-                                    .stream = stream_of(call, input->flags),
+                                    .stream = mmi_location_stream(call, input->flags),
                                     .to = fetched->memory,
                                     .from = input->data,
                                     .bytes = input->bytes,
@@ -125,7 +125,7 @@ void mmi_location_fini(struct mmi_call *call) {
 mm_status mmi_location_put(const struct mmi_call *call, const mm_value *buffer, const void *from,
                            uint64_t bytes, mm_error *err) {
     struct mmi_transfer transfer = {.location = buffer->flags,
-                                    .stream = stream_of(call, buffer->flags),
+                                    .stream = mmi_location_stream(call, buffer->flags),
                                     .to = buffer->data,
                                     .from = from,
                                     .bytes = bytes,

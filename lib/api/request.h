@@ -86,6 +86,8 @@ mm_status mmi_location_copy(mm_mesh *mesh, const struct mmi_transfer *transfer, 
 /* The input becomes one in host memory, which is the call's. */
 mm_status mmi_location_fetch(struct mmi_call *call, mm_value *input, mm_error *err);
 void mmi_location_fini(struct mmi_call *call);
+/* The request's stream, if it is one of the device at this location; NULL = none. */
+struct mmi_stream *mmi_location_stream(const struct mmi_call *call, uint32_t location);
 /* Host memory to where the caller's buffer lies; is there when this returns. */
 mm_status mmi_location_put(const struct mmi_call *call, const mm_value *buffer, const void *from,
                            uint64_t bytes, mm_error *err);

@@ -96,8 +96,12 @@ MUTATIONS = {
     # Leases and who leaves.
     'a drain does not wait for leases': (
         'lib/residency/lease.c',
-        '(state != MMI_DRAINING && !leaving) || !all_shards_zero(slot)',
-        '(state != MMI_DRAINING && !leaving)'),
+        '(state != MMI_DRAINING && !leaving && !wanted) || !mmi_slot_is_idle(slot)',
+        '(state != MMI_DRAINING && !leaving && !wanted)'),
+    'a held update is not looked at again': (
+        'lib/residency/update.c',
+        '    if (model->held && !to_come(res, model->current)) {\n',
+        '    if (model->held && !res) {\n'),
     'a lease is given back twice': (
         'lib/residency/admission.c',
         '    lease_back(res, &admission->lease);\n}\n',

@@ -339,6 +339,29 @@ static void test_no_memory(void **state) {
     stage_fini(&stage);
 }
 
+/* Elements that share bytes go through a sequence as any others do. */
+static void test_a_sequence_of_nibbles(void **state) {
+    (void)state;
+    for (int axis = 0; axis < 2; axis++) {
+        struct stage stage;
+        struct onnx_tensor got[8];
+        stage_init(&stage, seed);
+        struct bench *b = &stage.bench;
+        uint32_t x = bench_input(b, MM_I64, "3 5");
+        uint32_t narrow = BENCH_NODE(b, "Cast", "to=21", x);
+        const char *along = axis ? "axis=1" : "axis=0";
+        uint32_t sequence = BENCH_NODE(b, "SplitToSequence", along, narrow);
+        uint32_t joined = BENCH_NODE(b, "ConcatFromSequence", along, sequence);
+        bench_output(b, BENCH_NODE(b, "Cast", "to=7", joined));
+        stage_prepare(&stage);
+        struct onnx_tensor in = bench_tensor(b, MM_I64, "3 5");
+        assert_int_equal(stage_infer(&stage, &in, got, 0, &b->err), MM_OK);
+        assert_int_equal(got[0].bytes, in.bytes);
+        assert_memory_equal(got[0].data, in.data, in.bytes);
+        stage_fini(&stage);
+    }
+}
+
 /* A graph that gives back less than it should, and a condition that is none. */
 static void test_bad_graphs(void **state) {
     (void)state;
@@ -404,6 +427,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_loop),
         cmocka_unit_test(test_a_loop_without_an_end),
+        cmocka_unit_test(test_a_sequence_of_nibbles),
         cmocka_unit_test(test_a_long_loop_needs_no_more_memory),
         cmocka_unit_test(test_more_shapes_than_plans_are_kept),
         cmocka_unit_test(test_random_graphs_answer_as_without_segments),

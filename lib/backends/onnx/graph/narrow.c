@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/graph/narrow.h>
+#include <backends/onnx/graph/tensor.h>
 
 #include <math.h>
 #include <string.h>
@@ -59,6 +60,19 @@ void mmi_onnx_move_bits(int32_t dtype, const void *from, uint64_t from_element, 
         uint32_t element = ((const uint8_t *)from)[source / per_byte] >> from_bit & mask;
         uint8_t *byte = &((uint8_t *)to)[target / per_byte];
         *byte = (uint8_t)((*byte & ~(mask << to_bit)) | element << to_bit);
+    }
+}
+
+void mmi_onnx_copy_elements(int32_t dtype, const void *from, uint64_t from_element, void *to,
+                            uint64_t to_element, uint64_t count) {
+    if (mmi_onnx_packed_bits(dtype)) {
+        mmi_onnx_move_bits(dtype, from, from_element, to, to_element, count);
+        return;
+    }
+    uint64_t bytes = mmi_onnx_element_bytes(dtype);
+    if (count > 0) { /* else there may be no memory */
+        memcpy((uint8_t *)to + to_element * bytes, (const uint8_t *)from + from_element * bytes,
+               count * bytes);
     }
 }
 

@@ -21,6 +21,9 @@ void mmi_onnx_pack_bits(int32_t dtype, const uint8_t *from, uint64_t count, void
 /* Packed elements from one place to another, each counted in elements; the bits of others stay. */
 void mmi_onnx_move_bits(int32_t dtype, const void *from, uint64_t from_element, void *to,
                         uint64_t to_element, uint64_t count);
+/* The same of any type, packed or not. */
+void mmi_onnx_copy_elements(int32_t dtype, const void *from, uint64_t from_element, void *to,
+                            uint64_t to_element, uint64_t count);
 
 /* How a float becomes a narrow one. Of all but f8e8m0: to nearest, ties to even. */
 enum onnx_round { ONNX_ROUND_UP = 0, ONNX_ROUND_DOWN, ONNX_ROUND_NEAREST }; /* f8e8m0 alone */

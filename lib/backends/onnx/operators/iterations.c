@@ -58,15 +58,10 @@ mm_status mmi_onnx_push(const struct onnx_execution *x, struct onnx_stack *stack
     if (stack->count == stack->capacity) {
         MMI_TRY(grow(x, stack, &slice->tensor, expected, err));
     }
-    uint8_t *to = mmi_onnx_value_data(&stack->slices);
-    if (mmi_onnx_packed_bits(slice->tensor.dtype)) {
-        uint64_t elements = slice->tensor.elements;
-        mmi_onnx_move_bits(slice->tensor.dtype, slice->tensor.data, 0, to,
-                           (uint64_t)stack->count * elements, elements);
-    } else if (slice->tensor.bytes > 0) {
-        memcpy(to + (uint64_t)stack->count * slice->tensor.bytes, slice->tensor.data,
-               slice->tensor.bytes);
-    }
+    uint64_t elements = slice->tensor.elements;
+    mmi_onnx_copy_elements(slice->tensor.dtype, slice->tensor.data, 0,
+                           mmi_onnx_value_data(&stack->slices), (uint64_t)stack->count * elements,
+                           elements);
     stack->count++;
     return MM_OK;
 }
@@ -75,23 +70,16 @@ mm_status mmi_onnx_push(const struct onnx_execution *x, struct onnx_stack *stack
 static void interleave(const struct onnx_stack *stack, const struct onnx_tensor *to,
                        uint32_t axis) {
     struct onnx_split split = mmi_onnx_split_at(to, axis);
-    uint64_t inner = mmi_onnx_tensor_bytes(to->dtype, split.inner);
-    const uint8_t *from = stack->slices.tensor.data;
-    uint8_t *at = (uint8_t *)(uintptr_t)to->data;
-    bool packed = mmi_onnx_packed_bits(to->dtype) > 0;
-    if (packed && to->bytes > 0) {
+    void *at = (void *)(uintptr_t)to->data;
+    if (mmi_onnx_packed_bits(to->dtype) && to->bytes > 0) {
         memset(at, 0, to->bytes);
     }
     for (uint64_t outer = 0; outer < split.outer; outer++) {
         for (uint64_t i = 0; i < split.length; i++) {
             uint64_t slice = stack->reverse ? split.length - 1 - i : i;
             uint64_t source = slice * split.outer + outer, target = outer * split.length + i;
-            if (packed) {
-                mmi_onnx_move_bits(to->dtype, from, source * split.inner, at, target * split.inner,
-                                   split.inner);
-            } else {
-                memcpy(at + target * inner, from + source * inner, inner);
-            }
+            mmi_onnx_copy_elements(to->dtype, stack->slices.tensor.data, source * split.inner, at,
+                                   target * split.inner, split.inner);
         }
     }
 }

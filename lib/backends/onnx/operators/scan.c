@@ -70,21 +70,16 @@ static mm_status take_slice(const struct onnx_execution *x, const struct onnx_te
                             mm_error *err) {
     int64_t shape[MM_MAX_RANK];
     struct onnx_split split = mmi_onnx_split_at(from, axis);
-    uint64_t inner = mmi_onnx_tensor_bytes(from->dtype, split.inner);
     memcpy(shape, from->shape, sizeof(shape));
     memmove(shape + axis, shape + axis + 1, (from->rank - 1 - axis) * sizeof(int64_t));
     MMI_TRY(mmi_onnx_make_tensor(x->memory, from->dtype, from->rank - 1, shape, slice, err));
     uint8_t *to = mmi_onnx_value_data(slice);
-    bool packed = mmi_onnx_packed_bits(from->dtype) > 0;
-    if (packed && slice->tensor.bytes > 0) {
+    if (mmi_onnx_packed_bits(from->dtype) && slice->tensor.bytes > 0) { /* filled bit by bit */
         memset(to, 0, slice->tensor.bytes);
     }
-    for (uint64_t outer = 0; packed && outer < split.outer; outer++) {
-        mmi_onnx_move_bits(from->dtype, from->data, (outer * split.length + at) * split.inner, to,
-                           outer * split.inner, split.inner);
-    }
-    for (uint64_t outer = 0; !packed && outer < split.outer; outer++, to += inner) {
-        memcpy(to, (const uint8_t *)from->data + (outer * split.length + at) * inner, inner);
+    for (uint64_t outer = 0; outer < split.outer; outer++) {
+        mmi_onnx_copy_elements(from->dtype, from->data, (outer * split.length + at) * split.inner,
+                               to, outer * split.inner, split.inner);
     }
     return MM_OK;
 }

@@ -2,6 +2,7 @@
 
 /* Operators on sequences. */
 
+#include <backends/onnx/graph/narrow.h>
 #include <backends/onnx/operators/execution.h>
 #include <base/status.h>
 
@@ -143,11 +144,13 @@ static mm_status bad_axis(int64_t axis, uint32_t rank, mm_error *err) {
 static void copy_rows(const struct onnx_tensor *from, uint32_t axis, uint64_t at,
                       const struct onnx_tensor *to, uint64_t count) {
     struct onnx_split split = mmi_onnx_split_at(from, axis);
-    uint64_t inner = split.inner * mmi_onnx_element_bytes(from->dtype);
-    uint8_t *bytes = (uint8_t *)(uintptr_t)to->data;
-    for (uint64_t outer = 0; outer < split.outer && count > 0; outer++, bytes += count * inner) {
-        memcpy(bytes, (const uint8_t *)from->data + (outer * split.length + at) * inner,
-               count * inner);
+    void *rows = (void *)(uintptr_t)to->data;
+    if (mmi_onnx_packed_bits(from->dtype) && to->bytes > 0) {
+        memset(rows, 0, to->bytes);
+    }
+    for (uint64_t outer = 0; outer < split.outer; outer++) {
+        mmi_onnx_copy_elements(from->dtype, from->data, (outer * split.length + at) * split.inner,
+                               rows, outer * count * split.inner, count * split.inner);
     }
 }
 
@@ -195,9 +198,6 @@ static mm_status execute_split(struct onnx_execution *x, mm_error *err) {
     if (!mmi_onnx_axis(p->axis, input->rank, &axis)) {
         return bad_axis(p->axis, input->rank, err);
     }
-    if (mmi_onnx_element_bytes(input->dtype) == 0) {
-        return mmi_fail(err, MM_UNSUPPORTED, "its input is %s", mm_dtype_text(input->dtype));
-    }
     uint64_t left = (uint64_t)input->shape[axis], at = 0, count;
     bool drop = !p->keepdims && !mmi_onnx_is_given(x, 1);
     MMI_TRY(count_parts(x, left, &count, err));
@@ -228,13 +228,31 @@ static mm_status check_item(const struct onnx_execution *x, uint64_t i, uint32_t
                             mm_error *err) {
     const struct onnx_run_value *items = x->inputs[0].items;
     const struct onnx_tensor *a = &items[0].tensor, *b = &items[i].tensor;
-    bool same = items[i].kind == MM_TENSOR && a->dtype == b->dtype && a->rank == b->rank &&
-                mmi_onnx_element_bytes(a->dtype) > 0;
+    bool same = items[i].kind == MM_TENSOR && a->dtype == b->dtype && a->rank == b->rank;
     for (uint32_t j = 0; j < a->rank && same; j++) {
         same = a->shape[j] == b->shape[j] || (j == axis && !new);
     }
     return same ? MM_OK
                 : mmi_fail(err, MM_INVALID_ARGUMENT, "item %" PRIu64 " does not fit the first", i);
+}
+
+static void join(const struct onnx_run_value *from, uint32_t axis, struct onnx_run_value *made) {
+    const struct onnx_tensor *to = &made->tensor;
+    struct onnx_split split = mmi_onnx_split_at(to, axis);
+    if (mmi_onnx_packed_bits(to->dtype) && to->bytes > 0) {
+        memset(mmi_onnx_value_data(made), 0, to->bytes);
+    }
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < from->item_count; i++) {
+        const struct onnx_tensor *item = &from->items[i].tensor;
+        uint64_t elements = split.outer > 0 ? item->elements / split.outer : 0;
+        for (uint64_t outer = 0; outer < split.outer; outer++) {
+            mmi_onnx_copy_elements(to->dtype, item->data, outer * elements,
+                                   mmi_onnx_value_data(made),
+                                   outer * split.length * split.inner + at, elements);
+        }
+        at += elements;
+    }
 }
 
 static mm_status execute_concat(struct onnx_execution *x, mm_error *err) {
@@ -261,18 +279,7 @@ static mm_status execute_concat(struct onnx_execution *x, mm_error *err) {
     }
     struct onnx_run_value *made = &x->outputs[0];
     MMI_TRY(mmi_onnx_make_tensor(x->memory, from->items[0].tensor.dtype, rank, shape, made, err));
-    struct onnx_split split = mmi_onnx_split_at(&made->tensor, axis);
-    uint64_t inner = split.inner * mmi_onnx_element_bytes(made->tensor.dtype), at = 0;
-    for (uint64_t i = 0; i < from->item_count; i++) {
-        const struct onnx_tensor *item = &from->items[i].tensor;
-        uint64_t bytes = split.outer > 0 ? item->bytes / split.outer : 0;
-        uint8_t *to = (uint8_t *)mmi_onnx_value_data(made) + at;
-        for (uint64_t outer = 0; outer < split.outer && bytes > 0; outer++) {
-            memcpy(to + outer * split.length * inner, (const uint8_t *)item->data + outer * bytes,
-                   bytes);
-        }
-        at += bytes;
-    }
+    join(from, axis, made);
     return MM_OK;
 }
 
