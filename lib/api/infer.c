@@ -47,6 +47,7 @@ struct mmi_request mmi_request_of(mm_model model, const mm_request *request, boo
     core_request.near = near_of(request);
     core_request.priority = request->priority;
     core_request.nested = nested;
+    core_request.to_run = true;
     return core_request;
 }
 
@@ -227,6 +228,7 @@ mm_status mm_output_bytes(mm_mesh *mesh, mm_model model, const mm_request *from,
     bool nested;
     MMI_TRY(mmi_check_frame(mesh, &nested, err));
     struct mmi_request core_request = mmi_request_of(model, &request, nested);
+    core_request.to_run = false;
     struct mmi_opened *opened;
     MMI_TRY(mmi_request_prepared(&mesh->res, &core_request, false, &opened, err));
     struct sizes to = {outputs, exactness, capacity, count};

@@ -11,6 +11,7 @@ enum step {
     STEP_IDLE,
     STEP_STAYING,
     STEP_RUNNING,
+    STEP_LINGERING,
     STEP_LEASED,
     STEP_LOADING,
     STEP_STALLED,
@@ -19,11 +20,12 @@ enum step {
 };
 
 static const enum mmi_verdict verdicts[STEP_COUNT] = {
-    [STEP_AS_IT_IS] = MMI_PLAN_FITS,   [STEP_RECLAIMABLE] = MMI_PLAN_FITS,
-    [STEP_DRAINING] = MMI_PLAN_WAIT,   [STEP_IDLE] = MMI_PLAN_EVICT,
-    [STEP_STAYING] = MMI_PLAN_STAY,    [STEP_RUNNING] = MMI_PLAN_RUNS,
-    [STEP_LEASED] = MMI_PLAN_LEASED,   [STEP_LOADING] = MMI_PLAN_WAIT,
-    [STEP_STALLED] = MMI_PLAN_STALLED, [STEP_BARRED] = MMI_PLAN_BARRED,
+    [STEP_AS_IT_IS] = MMI_PLAN_FITS,  [STEP_RECLAIMABLE] = MMI_PLAN_FITS,
+    [STEP_DRAINING] = MMI_PLAN_WAIT,  [STEP_IDLE] = MMI_PLAN_EVICT,
+    [STEP_STAYING] = MMI_PLAN_STAY,   [STEP_RUNNING] = MMI_PLAN_RUNS,
+    [STEP_LINGERING] = MMI_PLAN_WAIT, [STEP_LEASED] = MMI_PLAN_LEASED,
+    [STEP_LOADING] = MMI_PLAN_WAIT,   [STEP_STALLED] = MMI_PLAN_STALLED,
+    [STEP_BARRED] = MMI_PLAN_BARRED,
 };
 
 static enum step step_of(const struct mmi_plan_input *in, const struct mmi_candidate *c) {
@@ -32,6 +34,9 @@ static enum step step_of(const struct mmi_plan_input *in, const struct mmi_candi
     }
     if (c->state == MMI_CANDIDATE_DRAINING) {
         return STEP_DRAINING;
+    }
+    if (c->state == MMI_CANDIDATE_LINGERING) {
+        return STEP_LINGERING;
     }
     if (c->barred || c->self) {
         return STEP_BARRED;
@@ -235,7 +240,8 @@ static void name_victims(const struct mmi_plan_input *in, const struct queue *q,
             continue;
         }
         fit->release(fit->ctx, c);
-        if (c->state == MMI_CANDIDATE_DRAINING || c->state == MMI_CANDIDATE_RUNNING) {
+        if (c->state == MMI_CANDIDATE_DRAINING || c->state == MMI_CANDIDATE_RUNNING ||
+            c->state == MMI_CANDIDATE_LINGERING) {
             out->draining = true;
         } else {
             count_victim(out, c);

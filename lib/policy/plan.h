@@ -17,15 +17,16 @@
  *   4   + idle                                         EVICT
  *   5   + idle that must stay a while yet              STAY
  *   6   + scratch of runs that go on                   RUNS
- *   7   + leased                                       LEASED
- *   8   + loading                                      WAIT
- *   9   + stalled: whose runs wait for memory too      STALLED
- *   10  + barred, the asker's own, of a higher class   BARRED
+ *   7   + lingering, whoever they are                  WAIT
+ *   8   + leased                                       LEASED
+ *   9   + loading                                      WAIT
+ *   10  + stalled: whose runs wait for memory too      STALLED
+ *   11  + barred, the asker's own, of a higher class   BARRED
  *   -   not even then                                  HELD
  *
- * A stalled candidate counts in step 9 in whatever state it is. From step 2 on a candidate that is
- * barred or the asker's own counts in step 10 (but for DRAINING); from step 4 on one of a higher
- * class than the asker's does too.
+ * A stalled candidate counts in step 10 in whatever state it is. From step 2 on a candidate that is
+ * barred or the asker's own counts in step 11 (but for DRAINING and lingering ones); from step 4 on
+ * one of a higher class than the asker's does too.
  *
  * Within a step: spare copies first, then lower class, then the least recently used, then the
  * smaller index. (To learn how long to wait, step 5 goes by stay_until_ns.) Those that prove

@@ -13,8 +13,9 @@ enum mmi_candidate_state {
     MMI_CANDIDATE_DRAINING,    /* on its way out: its bytes come without asking */
     MMI_CANDIDATE_RECLAIMABLE, /* its bytes count as free */
     MMI_CANDIDATE_LOADING,     /* cannot leave now, but will be READY later */
-    MMI_CANDIDATE_RUNNING      /* no instance: the scratch of runs that go on. It comes back when
+    MMI_CANDIDATE_RUNNING,     /* no instance: the scratch of runs that go on. It comes back when
                                   they end, and cannot be a victim */
+    MMI_CANDIDATE_LINGERING /* DRAINING, but a long run holds it: better than to drain one more */
 };
 
 /* One instance on one device, as the residency core sees it at `now`. */

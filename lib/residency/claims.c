@@ -48,16 +48,6 @@ static void look_again_at(struct mmi_residency *res, struct mmi_claim *claim, ui
     mmi_timer_set(&res->timers, &claim->timer, at_ns);
 }
 
-/* One whose last lease comes back is as good as any that is idle. */
-static void want_leased(struct mmi_residency *res, const struct mmi_plan_output *plan) {
-    for (size_t i = 0; i < plan->victim_count; i++) {
-        if (mmi_fit_was_leased(res, plan->victims[i]) &&
-            mmi_slot_want(mmi_fit_victim(res, plan->victims[i])->slot)) {
-            mmi_mark_memory(res);
-        }
-    }
-}
-
 /* Only leased ones would do: after a grace they drain, so that the claim comes to its turn. */
 static void starve(struct mmi_residency *res, struct mmi_claim *claim,
                    const struct mmi_plan_output *plan, enum mmi_reason reason, const char *name) {
@@ -69,7 +59,6 @@ static void starve(struct mmi_residency *res, struct mmi_claim *claim,
     until_ns = mmi_max_u64(until_ns, plan->wait_until_ns);
     if (now_ns < until_ns) {
         look_again_at(res, claim, until_ns);
-        want_leased(res, plan);
         return;
     }
     for (size_t i = 0; i < plan->victim_count; i++) {
@@ -84,6 +73,9 @@ enum mmi_outcome mmi_claim_wait(struct mmi_residency *res, struct mmi_claim *cla
                                 enum mmi_reason reason, const char *name) {
     if (plan->verdict == MMI_PLAN_STAY) {
         look_again_at(res, claim, plan->wait_until_ns);
+    } else if (plan->verdict == MMI_PLAN_WAIT && !mmi_timer_is_set(&claim->timer)) {
+        /* What drains may linger: then another will do. */
+        look_again_at(res, claim, mmi_add_cap(mmi_res_now(res), res->config.drain_grace_ns));
     } else if (plan->verdict == MMI_PLAN_LEASED) {
         starve(res, claim, plan, reason, name);
     }

@@ -53,6 +53,7 @@ static void give_copies(struct mmi_residency *res, struct mmi_model *model) {
     }
     if (mmi_copies_count(model->current).ready > 0) {
         model->preload = false;
+        model->superseded = 0;
         while ((waiter = first_of(model, MMI_WAIT_RESIDENT))) {
             mmi_waiter_end(res, waiter, MM_OK, NULL);
         }
@@ -93,7 +94,8 @@ static void evict(struct mmi_residency *res, struct mmi_model *model) {
 /* ---- 4. Who still waits ---------------------------------------------------------------------- */
 
 static bool wants_copy(struct mmi_model *model) {
-    return model->preload || first_of(model, MMI_WAIT_RUN) || first_of(model, MMI_WAIT_RESIDENT);
+    return model->preload || model->held || first_of(model, MMI_WAIT_RUN) ||
+           first_of(model, MMI_WAIT_RESIDENT);
 }
 
 /* An eviction that gave up lets them serve on; otherwise only who is waited for comes back. */
@@ -238,16 +240,29 @@ static void raise_loads(struct mmi_residency *res, struct mmi_model *model) {
     }
 }
 
+/* Nobody waits any more for loads that wait for memory: others may have it. */
+static void give_up_claims(struct mmi_residency *res, struct mmi_model *model) {
+    MMI_LIST_EACH(node, &model->current->copies) {
+        struct mmi_instance *instance = mmi_copy_of(node);
+        if (mmi_instance_state(instance) == MMI_LOADING && !instance->dev) {
+            mmi_load_cancel(res, instance);
+        }
+    }
+}
+
 /* Somebody waits for a copy, or for a description. */
 static void pursue(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_version *version = model->current;
     struct mmi_copies_count copies = mmi_copies_count(version);
     mm_error error;
-    if (copies.loading > 0) {
+    if (copies.loading > 0 && copies.ready == 0 && !wants_copy(model)) {
+        give_up_claims(res, model);
+    } else if (copies.loading > 0) {
         raise_loads(res, model);
     } else if (copies.ready == 0 && copies.leaving == 0 && wants_copy(model) &&
                mmi_failure_recall(res, &version->failure, &error)) {
         mmi_loads_refused(res, model, &error); /* before anything is prepared for it */
+        mmi_update_go_on(res, model);
     }
     /* A load that waits for memory asks for what it needs when its turn comes. */
     bool wanted = wants_copy(model) && copies.ready == 0 && copies.loading == 0;
@@ -366,6 +381,7 @@ static void tell_refused(struct mmi_residency *res, struct mmi_model *model) {
     if (mmi_list_empty(&model->current->copies)) {
         model->failures++;
         mmi_loads_refused(res, model, &error);
+        mmi_update_go_on(res, model);
     } else {
         copy_later(res, model, 0);
     }
@@ -391,6 +407,9 @@ static void advance(struct mmi_residency *res, struct mmi_model *model) {
     }
     prepare_wanted(res, model);
     pursue(res, model);
+    if (!mmi_update_waits(res, model)) {
+        mmi_update_go_on(res, model);
+    }
     add_copies(res, model);
     mmi_waiters_progress(model);
 }
@@ -425,13 +444,11 @@ bool mmi_refuse_nested(struct mmi_residency *res) {
     MMI_LIST_EACH(node, &res->nested) {
         struct mmi_waiter *waiter = MMI_CONTAINER(node, struct mmi_waiter, nested_node);
         if (!surely_ends(waiter)) {
-            struct mmi_model *model = waiter->model;
             mm_error error;
             mmi_fail(&error, MM_BUSY,
                      "model %s: a nested request would have to wait for others to leave",
-                     mmi_model_name(model));
+                     mmi_model_name(waiter->model));
             mmi_waiter_end(res, waiter, MM_BUSY, &error);
-            mmi_load_unwanted(res, model); /* nobody is to leave for it afterwards */
             return true;
         }
     }

@@ -56,15 +56,22 @@ uint64_t mmi_instance_idle_ns(const struct mmi_residency *res,
     return mmi_sub_floor(mmi_res_now(res), used_ns);
 }
 
-static enum mmi_candidate_state candidate_state(const struct mmi_instance *instance) {
+static enum mmi_candidate_state candidate_state(const struct mmi_residency *res,
+                                                const struct mmi_instance *instance, bool asks) {
     switch (mmi_instance_state(instance)) {
     case MMI_READY:
-        return mmi_slot_leases(instance->slot) ? MMI_CANDIDATE_LEASED : MMI_CANDIDATE_IDLE;
+        return mmi_slot_leases(instance->slot) == 0 || (asks && mmi_slot_want(instance->slot))
+                   ? MMI_CANDIDATE_IDLE
+                   : MMI_CANDIDATE_LEASED;
+    case MMI_DRAINING:
+        return mmi_res_now(res) >= mmi_add_cap(instance->drained_ns, res->config.drain_grace_ns)
+                   ? MMI_CANDIDATE_LINGERING
+                   : MMI_CANDIDATE_DRAINING;
     case MMI_RECLAIMABLE:
         return MMI_CANDIDATE_RECLAIMABLE;
     case MMI_LOADING:
         return atomic_load(&instance->cancelled) ? MMI_CANDIDATE_DRAINING : MMI_CANDIDATE_LOADING;
-    default: /* DRAINING, LEAVING, LOST, DETACHING: its bytes come by themselves */
+    default: /* LEAVING, LOST, DETACHING: its bytes come by themselves */
         return MMI_CANDIDATE_DRAINING;
     }
 }
@@ -103,7 +110,7 @@ static void candidate_of(const struct mmi_residency *res, const struct mmi_insta
                                .self = need->self && model == need->self,
                                .stalled = need->scratch && instance->stalled > 0,
                                .spare = is_spare(instance),
-                               .state = (uint8_t)candidate_state(instance),
+                               .state = (uint8_t)candidate_state(res, instance, need->asks),
                                .last_used = mmi_slot_last_used(instance->slot),
                                .bytes = instance->block.charged_bytes,
                                .load_cost_ns = instance->load_ns,
@@ -321,10 +328,6 @@ void mmi_fit_activation(struct mmi_instance *instance, uint64_t bytes) {
 
 struct mmi_instance *mmi_fit_victim(const struct mmi_residency *res, uint32_t index) {
     return res->planned[index].instance;
-}
-
-bool mmi_fit_was_leased(const struct mmi_residency *res, uint32_t index) {
-    return res->candidates[index].state == MMI_CANDIDATE_LEASED;
 }
 
 /* Room for everything, whatever is to be kept free: most loads need no snapshot of who is there. */

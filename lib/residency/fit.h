@@ -13,6 +13,7 @@ struct mmi_need {
     uint64_t shrink_bytes;     /* how far the used bytes must come down */
     bool scratch;              /* the block is scratch: the reserve need not stay free besides */
     uint8_t evict_class;
+    bool asks;   /* who waits is told when the last lease of one that is leased now comes back */
     double heat; /* nobody who is used as often leaves for it; 0 = does not matter */
     const struct mmi_model *self; /* never its own victim; NULL = nobody */
 };
@@ -27,8 +28,6 @@ void mmi_fit_plan(struct mmi_residency *res, struct mmi_devstate *dev, const str
                   struct mmi_plan_output *plan);
 /* The instance that a victim's index means. */
 struct mmi_instance *mmi_fit_victim(const struct mmi_residency *res, uint32_t index);
-/* It was leased when the plan was made. */
-bool mmi_fit_was_leased(const struct mmi_residency *res, uint32_t index);
 /* Would it fit if the device were empty? */
 bool mmi_fit_empty(const struct mmi_devstate *dev, const struct mmi_need *need);
 /* The largest execution high-water mark among those present. */

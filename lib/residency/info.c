@@ -281,10 +281,6 @@ static void visit_victims(struct mmi_residency *res, const struct mmi_plan_outpu
     info->victim_count = plan->victim_count;
 }
 
-static uint64_t rounded(const struct mmi_device *device, uint64_t bytes) {
-    return bytes ? mmi_arena_rounded(device->arena, bytes) : 0;
-}
-
 static void fill_plan(struct mmi_residency *res, const struct mmi_load_query *query,
                       struct mmi_plan_info *info, const struct mmi_victim_visitor *visitor) {
     struct mmi_placement placements[MMI_MAX_DEVICES];
@@ -309,8 +305,7 @@ static void fill_plan(struct mmi_residency *res, const struct mmi_load_query *qu
         return;
     }
     info->free_bytes = mmi_arena_free_bytes(device->arena);
-    info->needed_bytes =
-        mmi_add_cap(rounded(device, need.bytes), rounded(device, need.activation_bytes));
+    info->needed_bytes = mmi_device_rounded(device, need.bytes, need.activation_bytes);
     if (info->status == MM_OK || info->status == MM_BUSY) {
         info->device = device->name;
     }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define IDLE_LOOK_NS UINT64_C(1000000)
 #define STAY_MAX_NS UINT64_C(100000000) /* min residency, unless told otherwise */
 
 static struct mmi_slot *reserve(struct mmi_residency *res, struct mmi_instance *instance) {
@@ -306,6 +307,24 @@ static void detach_later(struct mmi_residency *res, struct mmi_instance *instanc
     mmi_mark_instance(res, instance);
 }
 
+static void look_now(void *ctx, struct mmi_timer *timer) {
+    (void)timer;
+    mmi_mark_memory(ctx);
+}
+
+/* Who waits for memory may take one that became idle. Where models become idle all the time that is
+ * not looked at each time: a look goes through all of them. */
+static void look_soon(struct mmi_residency *res) {
+    uint64_t now_ns = mmi_res_now(res);
+    if (now_ns >= res->idle_look_ns) {
+        res->idle_look_ns = mmi_add_cap(now_ns, IDLE_LOOK_NS);
+        mmi_mark_memory(res);
+    } else if (!mmi_timer_is_set(&res->idle_timer)) {
+        res->idle_timer.fire = look_now;
+        mmi_timer_set(&res->timers, &res->idle_timer, res->idle_look_ns);
+    }
+}
+
 /* What a settle of its slot brought about. */
 static void settled(struct mmi_residency *res, struct mmi_instance *instance,
                     enum mmi_settled settled, bool was_lost) {
@@ -313,7 +332,7 @@ static void settled(struct mmi_residency *res, struct mmi_instance *instance,
         return;
     }
     if (settled == MMI_SETTLED_IDLE) {
-        mmi_mark_memory(res);
+        look_soon(res);
         return;
     }
     if (!was_lost) {
@@ -360,6 +379,7 @@ void mmi_instance_drain(struct mmi_residency *res, struct mmi_instance *instance
         return;
     }
     stop_serving(res, instance, reason, for_whom);
+    instance->drained_ns = mmi_res_now(res);
     begun_to_leave(res, instance, mmi_slot_drain(instance->slot));
 }
 

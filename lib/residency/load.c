@@ -417,8 +417,8 @@ void mmi_load_cancel(struct mmi_residency *res, struct mmi_instance *instance) {
 }
 
 void mmi_load_unwanted(struct mmi_residency *res, struct mmi_model *model) {
-    bool wanted =
-        model->preload || !mmi_list_empty(&model->waiters) || model->settings.min_replicas > 1;
+    bool wanted = model->preload || model->held || !mmi_list_empty(&model->waiters) ||
+                  model->settings.min_replicas > 1;
     if (wanted || !model->current) {
         return;
     }

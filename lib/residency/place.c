@@ -47,6 +47,7 @@ struct mmi_need mmi_load_need(const struct mmi_load_query *query, const struct m
     return (struct mmi_need){.bytes = mmi_max_u64(1, mmi_add_cap(bytes, query->extra_bytes)),
                              .activation_bytes = build ? build->activation_bytes : 0,
                              .evict_class = model ? (uint8_t)model->settings.evict_class : 0,
+                             .asks = query->asks,
                              .heat = query->heat,
                              .self = model};
 }
@@ -84,7 +85,8 @@ static double heat_of_each(const struct mmi_version *version, uint32_t count) {
 struct mmi_load_query mmi_load_query_of(const struct mmi_instance *instance) {
     const struct mmi_version *version = instance->version;
     struct mmi_copies_count copies = mmi_copies_count(version);
-    struct mmi_load_query query = {.model = instance->model,
+    struct mmi_load_query query = {.asks = true,
+                                   .model = instance->model,
                                    .version = instance->version,
                                    .further = copies.ready > 0,
                                    .extra_bytes = instance->extra_bytes};

@@ -13,6 +13,7 @@ bool mmi_device_usable(const struct mmi_residency *res, const struct mmi_devstat
 struct mmi_load_query {
     struct mmi_model *model; /* NULL: unregistered */
     struct mmi_version *version;
+    bool asks;            /* as in mmi_need */
     bool further;         /* another copy serves, and nobody waits for this one */
     double heat;          /* as in mmi_need: of a further one */
     uint64_t guess_bytes; /* of weights that were never prepared; 0 = no idea */

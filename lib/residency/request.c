@@ -70,6 +70,7 @@ static struct mmi_waiter *start(struct mmi_pending *pending, enum mmi_wait_kind 
     pending->opened = NULL;
     pending->waiter = (struct mmi_waiter){.kind = kind,
                                           .priority = request->priority,
+                                          .to_run = request->to_run,
                                           .ended = waiter_ended,
                                           .blocked = pending->blocked,
                                           .op = pending->op};

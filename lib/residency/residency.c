@@ -94,7 +94,7 @@ static mm_status init_parts(struct mmi_residency *res, mm_error *err) {
                                          .generation_bits = config->generation_bits,
                                          .salt = config->salt};
     MMI_TRY(mmi_catalog_init(&res->catalog, &env->alloc, &catalog, err));
-    if (!mmi_timer_promise(&res->timers)) {
+    if (!mmi_timer_promise(&res->timers) || !mmi_timer_promise(&res->timers)) {
         return mmi_fail(err, MM_NO_MEMORY, "timers: out of memory");
     }
     if (!mmi_events_init(&res->events, &env->alloc, config->event_capacity)) {

@@ -22,13 +22,15 @@ static enum mmi_reason run_reason(const struct mmi_scratch_claim *run) {
 
 static struct mmi_need run_need(const struct mmi_scratch_claim *run) {
     if (!run->instance) {
-        return (struct mmi_need){.bytes = run->bytes, .scratch = true, .evict_class = NORMAL};
+        return (struct mmi_need){
+            .bytes = run->bytes, .scratch = true, .asks = true, .evict_class = NORMAL};
     }
     const struct mmi_model *model = run->instance->model;
     /* A run that outlives its model keeps the class it came with. */
     const struct mmi_settings *settings =
         model ? &model->settings : &run->instance->version->settings;
     return (struct mmi_need){.bytes = run->bytes,
+                             .asks = true,
                              .scratch = true,
                              .evict_class = (uint8_t)settings->evict_class,
                              .self = model};

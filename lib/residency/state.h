@@ -52,6 +52,7 @@ struct mmi_request {
     uint32_t near;             /* a hit: 1 + the device where its values lie; 0 = none */
     uint32_t losses;           /* runs of it so far whose device was lost meanwhile */
     bool missed;               /* one of these was counted as a miss */
+    bool to_run;               /* asks for a description because a run needs it */
 };
 
 /* The right to run. */
@@ -74,7 +75,7 @@ struct mmi_waiter {
     int32_t priority;
     uint64_t until; /* GONE: instances whose claims are up to this one; later ones may stay */
     bool waiting;
-    bool counts_as_miss;
+    bool counts_as_miss, to_run;
     mm_status status;
     mm_error error;
     struct mmi_opened *opened;      /* PREPARED: the result, held */
@@ -150,6 +151,7 @@ struct mmi_instance {
     _Atomic bool contended;   /* somebody waits for one of them to end */
     uint32_t stalled;         /* runs on it that wait for scratch */
     struct mmi_timer idle;    /* idle_ttl */
+    uint64_t drained_ns;      /* DRAINING: since when */
     enum mmi_reason reason;   /* DRAINING, LEAVING, RECLAIMABLE: why it leaves ... */
     char other[64];           /* ... and for whom */
     bool for_claim; /* it drains so that a claim comes to its turn: while one waits, no way back */
@@ -270,8 +272,10 @@ struct mmi_residency {
     struct mmi_list marked;  /* models to look at */
     struct mmi_list wanting; /* models with a copy that found no place */
     struct mmi_timer wanting_timer;
-    bool memory_marked; /* look at the claims */
-    bool scheduling;    /* without threads: a caller cleans up */
+    struct mmi_timer idle_timer; /* a wanted instance became idle: memory is looked at, but ... */
+    uint64_t idle_look_ns;       /* ... not before this time */
+    bool memory_marked;          /* look at the claims */
+    bool scheduling;             /* without threads: a caller cleans up */
 
     struct mmi_timers timers;
     struct mmi_list loads;    /* claims of loads, in order */

@@ -66,7 +66,7 @@ static void drop_next(struct mmi_residency *res, struct mmi_model *model) {
 }
 
 void mmi_update_failed(struct mmi_residency *res, struct mmi_model *model, const mm_error *error) {
-    bool crowded = error->status == MM_ALL_PINNED || error->status == MM_TOO_LARGE;
+    bool crowded = error->status == MM_ALL_PINNED; /* MM_TOO_LARGE: not even alone */
     if (crowded && model->update == MMI_UPDATE_BESIDE_OR_REPLACE &&
         !mmi_list_empty(&model->current->copies)) {
         model->update = MMI_UPDATE_REPLACE;
@@ -133,35 +133,24 @@ static bool to_come(const struct mmi_residency *res, const struct mmi_version *v
     return !failed && !any_ready(version);
 }
 
-/* Where updates come faster than versions can be loaded, requests would wait for ever: what they
- * wait for is given up a few times, then it is loaded first. */
-static bool must_be_held(const struct mmi_residency *res, struct mmi_model *model) {
-    if (mmi_list_empty(&model->waiters) || !to_come(res, model->current)) {
+/* Where updates come faster than versions can be loaded, requests would wait for ever: the version
+ * that they wait for is given up a few times, then it is loaded first. */
+static bool must_be_held(const struct mmi_residency *res, struct mmi_model *model,
+                         const struct mmi_version *awaited) {
+    if (!mmi_waiters_to_run(model) || !to_come(res, awaited)) {
         model->superseded = 0;
-    } else if (model->superseded == MOST_SUPERSEDED) {
-        model->preload = true; /* a request that has its description waits for nothing right now */
+        return false;
+    }
+    if (model->superseded == MOST_SUPERSEDED) {
         return true;
-    } else {
-        model->superseded++;
     }
+    model->superseded++;
     return false;
-}
-
-/* true = it waits on, or is over. */
-static bool step_held(struct mmi_residency *res, struct mmi_model *model) {
-    if (model->held && !to_come(res, model->current)) {
-        model->held = false;
-        if (!any_ready(model->current)) {
-            switch_version(res, model, model->next);
-            return true;
-        }
-    }
-    return model->held;
 }
 
 void mmi_update_step(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_version *next = model->next;
-    if (!next || step_held(res, model)) {
+    if (!next || model->held) {
         return;
     }
     struct mmi_copies_count copies = mmi_copies_count(next);
@@ -199,21 +188,48 @@ void mmi_update_step(struct mmi_residency *res, struct mmi_model *model) {
     }
 }
 
+bool mmi_update_waits(const struct mmi_residency *res, const struct mmi_model *model) {
+    return model->held && to_come(res, model->current);
+}
+
+void mmi_update_go_on(struct mmi_residency *res, struct mmi_model *model) {
+    if (!model->held) {
+        return;
+    }
+    model->held = false;
+    model->superseded = 0;
+    mmi_mark_model(res, model);
+    if (!any_ready(model->current)) { /* who waited was told why */
+        switch_version(res, model, model->next);
+    }
+}
+
+/* An update that goes on gives way to another. */
+static void give_up_next(struct mmi_residency *res, struct mmi_model *model) {
+    mm_error error;
+    mmi_fail(&error, MM_CANCELLED, "model %s: another update took the place of this one",
+             mmi_model_name(model));
+    mmi_waiters_end(res, &model->updating, MM_CANCELLED, &error);
+}
+
 bool mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
                       struct mmi_version *version, bool replace) {
     mmi_decided(res, MMI_EVENT_UPDATE, mmi_model_name(model), &(struct mmi_event){0}, NULL);
     version->number = ++model->versions;
-    bool was_replacing = model->update == MMI_UPDATE_REPLACE;
+    bool was_replacing = model->update == MMI_UPDATE_REPLACE && !model->held;
+    bool held = was_replacing && must_be_held(res, model, model->next);
     if (model->next) {
-        mm_error error;
-        drop_next(res, model);
-        mmi_fail(&error, MM_CANCELLED, "model %s: another update took the place of this one",
-                 mmi_model_name(model));
-        mmi_waiters_end(res, &model->updating, MM_CANCELLED, &error);
+        give_up_next(res, model);
+        if (held) { /* the old one is gone: what requests wait for is the current one now */
+            switch_version(res, model, model->next);
+        } else {
+            drop_next(res, model);
+        }
     }
     mmi_mark_model(res, model);
+    was_replacing = was_replacing && !held;
     bool cold = !any_ready(model->current) && !was_replacing;
-    bool held = cold && must_be_held(res, model);
+    held = held || (cold && must_be_held(res, model, model->current));
     if (cold && !held) {
         switch_version(res, model, version);
         return false;

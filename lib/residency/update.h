@@ -25,6 +25,10 @@ bool mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
 mm_status mmi_update_follow(struct mmi_residency *res, struct mmi_model *model, mm_error *err);
 /* The next step of an update that goes on; by mmi_demand. */
 void mmi_update_step(struct mmi_residency *res, struct mmi_model *model);
+/* What a held update waits for is still to come. */
+bool mmi_update_waits(const struct mmi_residency *res, const struct mmi_model *model);
+/* It is there, or failed and those who waited were told: if an update is held, it goes on. */
+void mmi_update_go_on(struct mmi_residency *res, struct mmi_model *model);
 /* The new version cannot be prepared or loaded. */
 void mmi_update_failed(struct mmi_residency *res, struct mmi_model *model, const mm_error *error);
 /* No model points to it any more: its copies go when their leases do; the reference is given up. */

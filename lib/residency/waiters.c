@@ -31,6 +31,11 @@ static void insert(struct mmi_list *list, struct mmi_waiter *waiter) {
     mmi_list_insert(at, &waiter->node);
 }
 
+/* An eviction and an update are no requests. */
+static bool is_queued(const struct mmi_waiter *waiter) {
+    return waiter->model && waiter->kind != MMI_WAIT_SWITCH && waiter->kind != MMI_WAIT_GONE;
+}
+
 /* Requests are limited; who waits for an eviction, an update or with a lease in hand is not. */
 static mm_status check_limits(struct mmi_residency *res, const struct mmi_waiter *waiter,
                               mm_error *err) {
@@ -59,10 +64,10 @@ mm_status mmi_waiter_add(struct mmi_residency *res, struct mmi_waiter *waiter,
     waiter->waiting = true;
     mmi_list_init(&waiter->nested_node);
     insert(list, waiter);
-    if (waiter->model) {
+    if (is_queued(waiter)) {
+        res->queued++;
         waiter->model->queued++;
     }
-    res->queued++;
     atomic_fetch_add(&res->watched, waiter->op != NULL);
     if (deadline_ns) {
         mmi_timer_set(&res->timers, &waiter->timer, deadline_ns);
@@ -75,10 +80,10 @@ void mmi_waiter_end(struct mmi_residency *res, struct mmi_waiter *waiter, mm_sta
     mmi_list_remove(&waiter->node);
     mmi_list_remove(&waiter->nested_node);
     mmi_timer_forget(&res->timers, &waiter->timer);
-    if (waiter->model) {
+    if (is_queued(waiter)) {
+        res->queued--;
         waiter->model->queued--;
     }
-    res->queued--;
     atomic_fetch_sub(&res->watched, waiter->op != NULL);
     waiter->waiting = false;
     waiter->status = status;
@@ -126,6 +131,15 @@ void mmi_loads_refused(struct mmi_residency *res, struct mmi_model *model, const
         }
     }
     end_all(res, &ending, (mm_status)error->status, error);
+}
+
+bool mmi_waiters_to_run(const struct mmi_model *model) {
+    bool any = false;
+    MMI_LIST_EACH(node, &model->waiters) {
+        const struct mmi_waiter *waiter = mmi_waiter_of(node);
+        any |= waiter->kind != MMI_WAIT_PREPARED || waiter->to_run;
+    }
+    return any;
 }
 
 int32_t mmi_waiters_priority(const struct mmi_list *list, int32_t fallback) {

@@ -18,6 +18,8 @@ void mmi_waiters_end(struct mmi_residency *res, struct mmi_list *list, mm_status
                      const mm_error *error);
 /* End those of a model that wait for a copy of it; who waits for its description goes on. */
 void mmi_loads_refused(struct mmi_residency *res, struct mmi_model *model, const mm_error *error);
+/* Some wait for a copy, or for the description that their run needs. */
+bool mmi_waiters_to_run(const struct mmi_model *model);
 /* The highest priority in a list, or `fallback`. */
 int32_t mmi_waiters_priority(const struct mmi_list *list, int32_t fallback);
 /* Show the ops among a model's waiters where it stands. */

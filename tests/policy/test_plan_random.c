@@ -34,7 +34,7 @@ static void scene_random(struct scene *scene, uint64_t *random) {
         scene->fit.own_bytes[i] = bytes;
         scene->candidates[i] = (struct mmi_candidate){
             .index = i,
-            .state = (uint8_t)test_random_below(random, MMI_CANDIDATE_RUNNING + 1),
+            .state = (uint8_t)test_random_below(random, MMI_CANDIDATE_LINGERING + 1),
             .evict_class = (uint8_t)test_random_below(random, 3),
             .barred = test_random_below(random, 8) == 0,
             .self = test_random_below(random, 10) == 0,
@@ -61,14 +61,15 @@ static void scene_random(struct scene *scene, uint64_t *random) {
 /* The header's list of steps, once more. */
 static int step_of(const struct scene *scene, const struct mmi_candidate *c) {
     static const int steps[] = {
-        [MMI_CANDIDATE_RECLAIMABLE] = 2, [MMI_CANDIDATE_DRAINING] = 3, [MMI_CANDIDATE_IDLE] = 4,
-        [MMI_CANDIDATE_RUNNING] = 6,     [MMI_CANDIDATE_LEASED] = 7,   [MMI_CANDIDATE_LOADING] = 8};
+        [MMI_CANDIDATE_RECLAIMABLE] = 2, [MMI_CANDIDATE_DRAINING] = 3,  [MMI_CANDIDATE_IDLE] = 4,
+        [MMI_CANDIDATE_RUNNING] = 6,     [MMI_CANDIDATE_LINGERING] = 7, [MMI_CANDIDATE_LEASED] = 8,
+        [MMI_CANDIDATE_LOADING] = 9};
     int step = steps[c->state];
     bool stays = step == 4 && c->stay_until_ns > NOW_NS;
-    bool asks_class = step == 4 || step >= 7;
-    bool barred = (step != 3 && (c->barred || c->self)) ||
+    bool asks_class = step == 4 || step >= 8;
+    bool barred = (step != 3 && step != 7 && (c->barred || c->self)) ||
                   (asks_class && c->evict_class > scene->evict_class);
-    return c->stalled ? 9 : barred ? 10 : stays ? 5 : step;
+    return c->stalled ? 10 : barred ? 11 : stays ? 5 : step;
 }
 
 /* How many of the others leave before candidate i. */
