@@ -544,7 +544,7 @@ typedef struct mm_model_info {
     uint32_t pinned, updating, prepared;
     int32_t evict_class;
     uint32_t leases;            /* requests running on it */
-    uint32_t queued;            /* requests waiting for it */
+    uint32_t queued;            /* requests, evictions and updates that wait for it */
     uint64_t version;           /* counts updates from 1 */
     uint64_t weights_bytes;     /* as charged on the device; before a load: as prepared, else 0 */
     uint64_t activation_bytes;  /* high-water mark of one run, or the estimate */
@@ -592,7 +592,7 @@ typedef struct mm_mesh_stats {
     uint64_t requests, hits, misses, joins, failed;
     uint64_t loads, load_failures, evictions, revivals, refusals, prepares;
     uint64_t bytes_loaded;
-    uint64_t queued; /* requests waiting now */
+    uint64_t queued; /* requests, evictions and updates that wait now */
     /* through the allocator, except what may outlive the mesh: outputs, descriptions, ops. Kept
      * memory of freed responses (at most 64 MiB) counts */
     uint64_t metadata_bytes;

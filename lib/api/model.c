@@ -146,16 +146,16 @@ static mm_status read_registration(const mm_model_spec *spec, struct mmi_registr
     if (spec->warm_up) {
         MMI_TRY(mmi_warm_check(spec->warm_up, err));
     }
-    *registration = (struct mmi_registration){.name = spec->name,
-                                              .spec = {.source = spec->source,
-                                                       .data = spec->data,
-                                                       .data_bytes = spec->data_bytes,
-                                                       .format = spec->format,
-                                                       .backend = spec->backend,
-                                                       .device = spec->device,
-                                                       .config = spec->config,
-                                                       .warm_up = spec->warm_up},
-                                              .preload = spec->flags & MM_MODEL_PRELOAD};
+    *registration = (struct mmi_registration){
+        .name = spec->name,
+        .spec = {.source = spec->source,
+                 .memory = {.data = spec->data, .bytes = spec->data_bytes},
+                 .format = spec->format,
+                 .backend = spec->backend,
+                 .device = spec->device,
+                 .config = spec->config,
+                 .warm_up = spec->warm_up},
+        .preload = spec->flags & MM_MODEL_PRELOAD};
     return read_settings(spec, &registration->settings, err);
 }
 
@@ -204,8 +204,8 @@ static void complete_spec(mm_model_spec *spec, const struct mmi_spec *old,
                           const struct mmi_settings *settings) {
     if (!spec->source && !spec->data) {
         spec->source = old->source;
-        spec->data = old->data;
-        spec->data_bytes = old->data_bytes;
+        spec->data = old->memory.data;
+        spec->data_bytes = old->memory.bytes;
     }
     spec->format = spec->format ? spec->format : old->format;
     spec->backend = spec->backend ? spec->backend : old->backend;

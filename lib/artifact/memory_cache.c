@@ -2,22 +2,18 @@
 /* Weights in memory, under their own budget. The list memory_lru is the policy: least recently used
  * first, skipping what is held.
  *
- * The budget limits what is kept, not who may be loaded: an artifact that is larger than all of it
- * is there from prepare to the end of its load and counts for itself, so that nobody leaves for it.
- * Prepared and not yet loaded there is one such at a time. */
+ * The budget limits what is kept, not who may be loaded: an artifact that is larger than all of it,
+ * or than what is not held just now, passes. It is there from prepare to the end of its load and
+ * counts for itself, so that nobody leaves for it. Prepared and not yet loaded there is one such at
+ * a time. With a cache directory nothing passes: it is on disk, or refused when that is full. */
 #include <artifact/state.h>
 
 #include <base/checked.h>
 
 #include <string.h>
 
-/* Not kept. With a cache directory such is kept on disk, or refused when that is full. */
-static bool is_passing(const struct mmi_store *store, uint64_t bytes) {
-    return !store->cache.path && bytes > store->memory_budget_bytes;
-}
-
-static uint64_t *count_of(struct mmi_store *store, uint64_t bytes) {
-    return is_passing(store, bytes) ? &store->passing_bytes : &store->memory_bytes;
+static uint64_t *count_of(struct mmi_store *store, bool passing) {
+    return passing ? &store->passing_bytes : &store->memory_bytes;
 }
 
 static struct mmi_list *bucket_of(struct mmi_store *store, const struct mmi_key *key) {
@@ -42,7 +38,7 @@ static uint64_t unheld_bytes(struct mmi_store *store) {
     MMI_LIST_EACH(node, &store->memory_lru) {
         const struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
         uint64_t stored = artifact->layout.stored_bytes;
-        bytes += artifact->holds == 0 && !is_passing(store, stored) ? stored : 0;
+        bytes += artifact->holds == 0 && !artifact->passing ? stored : 0;
     }
     return bytes;
 }
@@ -53,20 +49,19 @@ static void leave(struct mmi_store *store, struct mmi_artifact *artifact,
     mmi_list_remove(&artifact->used);
     mmi_list_remove(&artifact->same_bucket);
     mmi_list_push_back(leaving, &artifact->used);
-    *count_of(store, artifact->layout.stored_bytes) -= artifact->layout.stored_bytes;
+    *count_of(store, artifact->passing) -= artifact->layout.stored_bytes;
 }
 
 /* Move the first unheld ones of the same kind to `leaving` until `bytes` fit; of those that are not
  * kept, all. */
-static void choose(struct mmi_store *store, uint64_t bytes, struct mmi_list *leaving) {
-    bool passing = is_passing(store, bytes);
+static void choose(struct mmi_store *store, uint64_t bytes, bool passing,
+                   struct mmi_list *leaving) {
     MMI_LIST_EACH(node, &store->memory_lru) {
-        if (mmi_add_cap(store->memory_bytes, bytes) <= store->memory_budget_bytes) {
+        if (!passing && mmi_add_cap(store->memory_bytes, bytes) <= store->memory_budget_bytes) {
             return;
         }
         struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
-        bool same = is_passing(store, artifact->layout.stored_bytes) == passing;
-        if (artifact->holds == 0 && same) {
+        if (artifact->holds == 0 && artifact->passing == passing) {
             leave(store, artifact, leaving);
         }
     }
@@ -84,19 +79,21 @@ static void drop(struct mmi_store *store, struct mmi_list *leaving) {
     }
 }
 
-mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, mm_error *err) {
+mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, bool *passing,
+                                   mm_error *err) {
     struct mmi_list leaving;
     mmi_list_init(&leaving);
     mmi_lock(&store->lock);
     uint64_t stays = store->memory_bytes - unheld_bytes(store);
-    bool fits = is_passing(store, bytes) || mmi_add_cap(stays, bytes) <= store->memory_budget_bytes;
-    if (fits) {
-        choose(store, bytes, &leaving);
-        *count_of(store, bytes) += bytes;
+    bool fits = mmi_add_cap(stays, bytes) <= store->memory_budget_bytes;
+    *passing = !fits && !store->cache.path;
+    if (fits || *passing) {
+        choose(store, bytes, *passing, &leaving);
+        *count_of(store, *passing) += bytes;
     }
     mmi_unlock(&store->lock);
     drop(store, &leaving);
-    if (fits) {
+    if (fits || *passing) {
         return MM_OK;
     }
     uint64_t available = mmi_sub_floor(store->memory_budget_bytes, stays);
@@ -107,9 +104,9 @@ mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, mm_e
                          (unsigned long long)store->memory_budget_bytes);
 }
 
-void mmi_memory_cache_unreserve(struct mmi_store *store, uint64_t bytes) {
+void mmi_memory_cache_unreserve(struct mmi_store *store, uint64_t bytes, bool passing) {
     mmi_lock(&store->lock);
-    *count_of(store, bytes) -= bytes;
+    *count_of(store, passing) -= bytes;
     mmi_unlock(&store->lock);
 }
 
@@ -119,8 +116,7 @@ void mmi_memory_cache_unhold(struct mmi_artifact *artifact) {
     mmi_list_init(&leaving);
     mmi_lock(&store->lock);
     artifact->holds--;
-    if (artifact->holds == 0 && !artifact->gone &&
-        is_passing(store, artifact->layout.stored_bytes)) {
+    if (artifact->holds == 0 && !artifact->gone && artifact->passing) {
         leave(store, artifact, &leaving);
     }
     mmi_unlock(&store->lock);
@@ -138,7 +134,7 @@ struct mmi_artifact *mmi_memory_cache_add(struct mmi_store *store, struct mmi_ar
     mmi_lock(&store->lock);
     struct mmi_artifact *first = find_locked(store, &artifact->header.key);
     if (first) {
-        *count_of(store, artifact->layout.stored_bytes) -= artifact->layout.stored_bytes;
+        *count_of(store, artifact->passing) -= artifact->layout.stored_bytes;
     } else {
         mmi_list_push_back(&store->memory_lru, &artifact->used);
         mmi_list_push_back(bucket_of(store, &artifact->header.key), &artifact->same_bucket);

@@ -29,7 +29,7 @@ struct mmi_store {
 
     struct mmi_lock lock;   /* guards all below, and what says so in an artifact */
     uint64_t memory_bytes;  /* weights kept, and bytes reserved by writers */
-    uint64_t passing_bytes; /* the same of what is larger than the budget and is not kept */
+    uint64_t passing_bytes; /* the same of what found no room and is not kept */
     struct mmi_list
         memory_lru; /* artifacts in memory, least recently used first; one reference each */
     struct mmi_list memory_by_key[MMI_STORE_BUCKETS];
@@ -47,6 +47,7 @@ struct mmi_artifact {
     struct mmi_entry_layout layout;
     uint8_t *tail; /* as in struct mmi_entry */
     bool in_memory;
+    bool passing;     /* in memory, but not kept there */
     uint8_t *weights; /* in memory: [layout.stored_bytes], to be read while held */
 
     /* Under the store's lock; fd stays while held and may be read without it. */
@@ -77,10 +78,11 @@ int mmi_store_make_room(struct mmi_store *store, uint64_t need_bytes, uint64_t *
 /* ---- Weights in memory (memory_cache.c) ----------------------------------------------------- */
 
 /* Reserve bytes of the memory budget, dropping the least recently used unheld artifacts if that
- * suffices. MM_NO_SPACE with both numbers. Without a directory what is larger than the whole budget
- * always may come, and leaves when it is held no more. */
-mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, mm_error *err);
-void mmi_memory_cache_unreserve(struct mmi_store *store, uint64_t bytes);
+ * suffices. MM_NO_SPACE with both numbers. Without a directory what does not fit may come all the
+ * same, *passing, and leaves when it is held no more. */
+mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, bool *passing,
+                                   mm_error *err);
+void mmi_memory_cache_unreserve(struct mmi_store *store, uint64_t bytes, bool passing);
 void mmi_memory_cache_unhold(struct mmi_artifact *artifact);
 /* With a reference; NULL: not there. */
 struct mmi_artifact *mmi_memory_cache_find(struct mmi_store *store, const struct mmi_key *key);

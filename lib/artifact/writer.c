@@ -11,12 +11,12 @@
 static mm_status begin_memory(struct mmi_writer *writer, mm_error *err) {
     struct mmi_store *store = writer->store;
     uint64_t bytes = writer->layout.stored_bytes;
-    MMI_TRY(mmi_memory_cache_reserve(store, bytes, err));
+    MMI_TRY(mmi_memory_cache_reserve(store, bytes, &writer->passing, err));
     /* Not zeroed: all of it is written. */
     writer->weights =
         store->env->alloc.alloc(store->env->alloc.user, mmi_max_u64(1, bytes), MMI_ENTRY_ALIGN);
     if (!writer->weights) {
-        mmi_memory_cache_unreserve(store, bytes);
+        mmi_memory_cache_unreserve(store, bytes, writer->passing);
         return mmi_fail(err, MM_NO_MEMORY, "prepared weights: out of memory");
     }
     return MM_OK;
@@ -26,7 +26,7 @@ static void end_memory(struct mmi_writer *writer) {
     if (writer->weights) {
         uint64_t bytes = writer->layout.stored_bytes;
         mmi_free(&writer->store->env->alloc, writer->weights, mmi_max_u64(1, bytes));
-        mmi_memory_cache_unreserve(writer->store, bytes);
+        mmi_memory_cache_unreserve(writer->store, bytes, writer->passing);
         writer->weights = NULL;
     }
 }
@@ -282,6 +282,7 @@ static mm_status commit(struct mmi_writer *writer, struct mmi_artifact **out, mm
     writer->tail = NULL;
     if (writer->weights) {
         artifact->in_memory = true;
+        artifact->passing = writer->passing;
         artifact->weights = writer->weights;
         writer->weights = NULL;
         artifact = mmi_memory_cache_add(store, artifact);

@@ -20,6 +20,7 @@ struct mmi_writer {
     uint8_t *tail; /* from the commit on */
 
     uint8_t *weights; /* in memory: [layout.stored_bytes]; else NULL */
+    bool passing;     /* they will not be kept there */
 
     int fd; /* on disk; else -1 */
     char path[PATH_MAX];

@@ -73,10 +73,9 @@ static mm_status compare(struct mmi_preparer *preparer, const struct mmi_version
 
 mm_status mmi_version_compare(struct mmi_preparer *preparer, const struct mmi_version *version,
                               const struct mmi_prepare_watch *watch, mm_error *err) {
-    const struct mmi_spec *spec = version->spec;
+    struct mmi_spec *spec = version->spec;
     struct mmi_source *source;
-    MMI_TRY(
-        mmi_source_open(preparer->env, spec->source, spec->data, spec->data_bytes, &source, err));
+    MMI_TRY(mmi_source_open(preparer->env, spec->source, &spec->memory, &source, err));
     struct mmi_source_watch source_watch = {watch->cancelled, watch->read, watch->user};
     mmi_source_watch(source, &source_watch);
     mm_status status = compare(preparer, version, source, err);

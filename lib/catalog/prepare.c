@@ -67,9 +67,8 @@ static mm_status need_source(struct preparation *p, mm_error *err) {
     if (p->source) {
         return MM_OK;
     }
-    const struct mmi_spec *spec = p->version->spec;
-    MMI_TRY(mmi_source_open(p->preparer->env, spec->source, spec->data, spec->data_bytes,
-                            &p->source, err));
+    struct mmi_spec *spec = p->version->spec;
+    MMI_TRY(mmi_source_open(p->preparer->env, spec->source, &spec->memory, &p->source, err));
     p->source_watch =
         (struct mmi_source_watch){p->watch->cancelled, p->watch->read, p->watch->user};
     mmi_source_watch(p->source, &p->source_watch);

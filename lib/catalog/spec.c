@@ -33,8 +33,8 @@ struct mmi_spec *mmi_spec_copy(const mm_allocator *alloc, const struct mmi_spec 
     spec->device = place(&at, from->device);
     spec->config = place(&at, config);
     spec->warm_up = place(&at, from->warm_up);
-    spec->data = from->data;
-    spec->data_bytes = from->data_bytes;
+    spec->memory.data = from->memory.data;
+    spec->memory.bytes = from->memory.bytes;
     spec->block_bytes = bytes;
     return spec;
 }

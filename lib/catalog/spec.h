@@ -5,12 +5,11 @@
 /* What a version is made from: the part of a model's spec that decides its content, copied into one
  * block of memory. */
 
-#include <base/alloc.h>
+#include <source/source.h>
 
 struct mmi_spec {
-    const char *source; /* NULL: data */
-    const void *data;   /* the caller's */
-    uint64_t data_bytes;
+    const char *source;                    /* NULL: memory */
+    struct mmi_memory memory;              /* .data, .bytes: the caller's */
     const char *format, *backend, *device; /* NULL: not said */
     const char *config;                    /* "" when not said */
     const char *warm_up;                   /* NULL: nothing; was checked */

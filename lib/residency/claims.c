@@ -71,11 +71,9 @@ static void starve(struct mmi_residency *res, struct mmi_claim *claim,
 enum mmi_outcome mmi_claim_wait(struct mmi_residency *res, struct mmi_claim *claim,
                                 struct mmi_devstate *dev, const struct mmi_plan_output *plan,
                                 enum mmi_reason reason, const char *name) {
-    if (plan->verdict == MMI_PLAN_STAY) {
+    bool waits = plan->verdict == MMI_PLAN_STAY || plan->verdict == MMI_PLAN_WAIT;
+    if (waits && plan->wait_until_ns) {
         look_again_at(res, claim, plan->wait_until_ns);
-    } else if (plan->verdict == MMI_PLAN_WAIT && !mmi_timer_is_set(&claim->timer)) {
-        /* What drains may linger: then another will do. */
-        look_again_at(res, claim, mmi_add_cap(mmi_res_now(res), res->config.drain_grace_ns));
     } else if (plan->verdict == MMI_PLAN_LEASED) {
         starve(res, claim, plan, reason, name);
     }

@@ -56,6 +56,11 @@ uint64_t mmi_instance_idle_ns(const struct mmi_residency *res,
     return mmi_sub_floor(mmi_res_now(res), used_ns);
 }
 
+/* When a run that holds one on its way out is a long one. */
+static uint64_t lingers_from(const struct mmi_residency *res, const struct mmi_instance *instance) {
+    return mmi_add_cap(instance->drained_ns, res->config.drain_grace_ns);
+}
+
 static enum mmi_candidate_state candidate_state(const struct mmi_residency *res,
                                                 const struct mmi_instance *instance, bool asks) {
     switch (mmi_instance_state(instance)) {
@@ -64,14 +69,14 @@ static enum mmi_candidate_state candidate_state(const struct mmi_residency *res,
                    ? MMI_CANDIDATE_IDLE
                    : MMI_CANDIDATE_LEASED;
     case MMI_DRAINING:
-        return mmi_res_now(res) >= mmi_add_cap(instance->drained_ns, res->config.drain_grace_ns)
-                   ? MMI_CANDIDATE_LINGERING
-                   : MMI_CANDIDATE_DRAINING;
+    case MMI_LEAVING:
+        return mmi_res_now(res) >= lingers_from(res, instance) ? MMI_CANDIDATE_LINGERING
+                                                               : MMI_CANDIDATE_DRAINING;
     case MMI_RECLAIMABLE:
         return MMI_CANDIDATE_RECLAIMABLE;
     case MMI_LOADING:
         return atomic_load(&instance->cancelled) ? MMI_CANDIDATE_DRAINING : MMI_CANDIDATE_LOADING;
-    default: /* LEAVING, LOST, DETACHING: its bytes come by themselves */
+    default: /* LOST, DETACHING: its bytes come by themselves */
         return MMI_CANDIDATE_DRAINING;
     }
 }
@@ -125,6 +130,7 @@ struct query {
     size_t heap_count; /* of res->largest */
     uint64_t scratch_bytes;
     uint64_t most_activation_bytes; /* of all of them */
+    uint64_t lingers_ns; /* when the first of those that drain lingers; 0 = none drains */
 };
 
 static void sink(struct query *query, size_t parent) {
@@ -181,6 +187,12 @@ static void add_candidate(struct query *query, uint32_t index) {
     }
     query->most_activation_bytes = mmi_max_u64(query->most_activation_bytes, bytes);
     candidate_of(res, instance, query->need, &res->candidates[index]);
+    enum mmi_instance_state state = mmi_instance_state(instance);
+    bool drains = state == MMI_DRAINING || state == MMI_LEAVING;
+    if (drains && res->candidates[index].state == MMI_CANDIDATE_DRAINING) {
+        uint64_t at_ns = lingers_from(res, instance);
+        query->lingers_ns = query->lingers_ns ? mmi_min_u64(query->lingers_ns, at_ns) : at_ns;
+    }
     res->candidates[index].index = index;
     res->planned[index].small = instance->block.small;
 }
@@ -362,4 +374,7 @@ void mmi_fit_plan(struct mmi_residency *res, struct mmi_devstate *dev, const str
     mmi_trial_begin(dev->device->arena);
     mmi_plan(&input, plan);
     mmi_trial_end(dev->device->arena);
+    if (plan->verdict == MMI_PLAN_WAIT) {
+        plan->wait_until_ns = query.lingers_ns; /* another may do then */
+    }
 }

@@ -347,9 +347,8 @@ static mm_status guess_bytes(struct mmi_residency *res, uint64_t id, uint64_t *b
         return model ? MM_OK : mmi_catalog_no_model(id, err);
     }
     struct mmi_source *source = NULL;
-    const struct mmi_spec *spec = version->spec;
-    mm_status status =
-        mmi_source_open(res->env, spec->source, spec->data, spec->data_bytes, &source, err);
+    struct mmi_spec *spec = version->spec;
+    mm_status status = mmi_source_open(res->env, spec->source, &spec->memory, &source, err);
     if (status == MM_OK) {
         *bytes = mmi_source_reader(source)->bytes;
     }

@@ -359,6 +359,7 @@ static void stop_serving(struct mmi_residency *res, struct mmi_instance *instanc
     mmi_timer_unset(&res->timers, &instance->idle);
     instance->reason = reason;
     instance->for_claim = false;
+    instance->drained_ns = mmi_res_now(res);
     mmi_event_name(instance->other, sizeof(instance->other), for_whom);
 }
 
@@ -379,7 +380,6 @@ void mmi_instance_drain(struct mmi_residency *res, struct mmi_instance *instance
         return;
     }
     stop_serving(res, instance, reason, for_whom);
-    instance->drained_ns = mmi_res_now(res);
     begun_to_leave(res, instance, mmi_slot_drain(instance->slot));
 }
 

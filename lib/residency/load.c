@@ -50,9 +50,8 @@ static mm_status open_source(struct mmi_instance *instance, struct mmi_source **
     if (instance->opened->backend->table->prepare) {
         return MM_OK;
     }
-    const struct mmi_spec *spec = instance->version->spec;
-    MMI_TRY(mmi_source_open(instance->res->env, spec->source, spec->data, spec->data_bytes, source,
-                            err));
+    struct mmi_spec *spec = instance->version->spec;
+    MMI_TRY(mmi_source_open(instance->res->env, spec->source, &spec->memory, source, err));
     instance->opened->view.source = mmi_source_reader(*source);
     return MM_OK;
 }

@@ -39,10 +39,14 @@ static void refuse_there(struct mmi_residency *res, struct mmi_instance *instanc
         mmi_error_prefix(error, "model %s", instance->label);
     } else {
         uint64_t bytes = mmi_device_rounded(dev->device, need.bytes, need.activation_bytes);
-        mmi_fail_room(error, MM_ALL_PINNED, bytes, devices[chosen].free_bytes,
+        uint64_t free_bytes = devices[chosen].free_bytes;
+        uint64_t kept = mmi_device_rounded(dev->device, 0, mmi_fit_reserve(dev));
+        kept = mmi_sub_floor(kept, mmi_device_rounded(dev->device, 0, need.activation_bytes));
+        mmi_fail_room(error, MM_ALL_PINNED, bytes, mmi_sub_floor(free_bytes, kept),
                       "model %s: needs %" PRIu64 " bytes on device %s, %" PRIu64
-                      " are free and the rest is pinned, promised or of a higher class",
-                      instance->label, bytes, dev->device->name, devices[chosen].free_bytes);
+                      " are free, of which others' activations need %" PRIu64
+                      ", and the rest is pinned, promised, its own or of a higher class",
+                      instance->label, bytes, dev->device->name, free_bytes, kept);
     }
 }
 

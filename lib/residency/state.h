@@ -284,7 +284,8 @@ struct mmi_residency {
     struct mmi_list stalled;  /* waiters of runs that wait for scratch */
     struct mmi_list blocked;  /* callers that sleep */
     struct mmi_list requests; /* operations that are not complete */
-    uint32_t queued;          /* waiters */
+    uint32_t queued;          /* waiters ... */
+    uint32_t exempt;          /* ... that no limit counts: evictions, updates */
     _Atomic uint32_t watched; /* of these have an op, which shows progress */
     uint64_t sequence;        /* claims so far */
     uint64_t round;           /* passes over the claims so far */

@@ -32,8 +32,16 @@ static void insert(struct mmi_list *list, struct mmi_waiter *waiter) {
 }
 
 /* An eviction and an update are no requests. */
-static bool is_queued(const struct mmi_waiter *waiter) {
-    return waiter->model && waiter->kind != MMI_WAIT_SWITCH && waiter->kind != MMI_WAIT_GONE;
+static bool is_exempt(const struct mmi_waiter *waiter) {
+    return waiter->kind == MMI_WAIT_SWITCH || waiter->kind == MMI_WAIT_GONE;
+}
+
+static uint32_t count(const struct mmi_list *list) {
+    uint32_t members = 0;
+    MMI_LIST_EACH(node, list) {
+        members++;
+    }
+    return members;
 }
 
 /* Requests are limited; who waits for an eviction, an update or with a lease in hand is not. */
@@ -45,13 +53,17 @@ static mm_status check_limits(struct mmi_residency *res, const struct mmi_waiter
     }
     uint32_t most = res->config.max_queued;
     uint32_t limit = model->settings.max_queued ? model->settings.max_queued : most;
-    if (model->queued < limit && res->queued < most) {
+    uint32_t waiting = model->queued, all = res->queued - res->exempt;
+    if (waiting >= limit) {
+        waiting -= count(&model->updating) + count(&model->evicting);
+    }
+    if (waiting < limit && all < most) {
         return MM_OK;
     }
     mmi_count(&res->counters, MMI_COUNT_OVERLOADED, 1);
     return mmi_fail(err, MM_OVERLOADED,
                     "model %s: %u requests wait for it and %u in all; the limits are %u and %u",
-                    mmi_model_name(model), model->queued, res->queued, limit, most);
+                    mmi_model_name(model), waiting, all, limit, most);
 }
 
 mm_status mmi_waiter_add(struct mmi_residency *res, struct mmi_waiter *waiter,
@@ -64,10 +76,11 @@ mm_status mmi_waiter_add(struct mmi_residency *res, struct mmi_waiter *waiter,
     waiter->waiting = true;
     mmi_list_init(&waiter->nested_node);
     insert(list, waiter);
-    if (is_queued(waiter)) {
-        res->queued++;
+    if (waiter->model) {
         waiter->model->queued++;
     }
+    res->queued++;
+    res->exempt += is_exempt(waiter);
     atomic_fetch_add(&res->watched, waiter->op != NULL);
     if (deadline_ns) {
         mmi_timer_set(&res->timers, &waiter->timer, deadline_ns);
@@ -80,10 +93,11 @@ void mmi_waiter_end(struct mmi_residency *res, struct mmi_waiter *waiter, mm_sta
     mmi_list_remove(&waiter->node);
     mmi_list_remove(&waiter->nested_node);
     mmi_timer_forget(&res->timers, &waiter->timer);
-    if (is_queued(waiter)) {
-        res->queued--;
+    if (waiter->model) {
         waiter->model->queued--;
     }
+    res->queued--;
+    res->exempt -= is_exempt(waiter);
     atomic_fetch_sub(&res->watched, waiter->op != NULL);
     waiter->waiting = false;
     waiter->status = status;

@@ -10,9 +10,8 @@ struct mmi_opened_file;
 
 /* Where a model is, as its spec says. */
 struct mmi_location {
-    const char *text; /* NULL: data */
-    const void *data;
-    uint64_t data_bytes;
+    const char *text; /* NULL: memory */
+    struct mmi_memory *memory;
 };
 
 /* One kind of source: a constant table in a file of its own, and a line in source.c's list. Nobody
@@ -48,7 +47,7 @@ struct mmi_opened_file {
             int fd;
             int64_t changed_ns; /* at the opening */
         };
-        const uint8_t *data;
+        struct mmi_memory *memory;
         void *state;
     } own;
 };

@@ -110,9 +110,9 @@ mm_status mmi_source_open_as(const struct mmi_env *env, const struct mmi_source_
     return MM_OK;
 }
 
-mm_status mmi_source_open(const struct mmi_env *env, const char *text, const void *data,
-                          uint64_t data_bytes, struct mmi_source **source, mm_error *err) {
-    struct mmi_location location = {text, data, data_bytes};
+mm_status mmi_source_open(const struct mmi_env *env, const char *text, struct mmi_memory *memory,
+                          struct mmi_source **source, mm_error *err) {
+    struct mmi_location location = {text, memory};
     size_t i = 0;
     while (!kinds[i]->takes(&location)) {
         i++; /* a path is whatever nobody else takes */

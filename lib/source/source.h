@@ -23,12 +23,26 @@
 
 #include <modelmesh/backend.h>
 
+#include <stdatomic.h>
+
 struct mmi_source;
 
-/* Opens the main file. location: a path; NULL: data[0 .. data_bytes), which must stay until close.
+/* Bytes of the caller's, who may take them back while sources read. There is one for each version
+ * of a model: it is no lock, which would be larger than the rest. */
+struct mmi_memory {
+    const void *data;
+    uint64_t bytes;
+    _Atomic uint32_t readers; /* copies that go on ... */
+    _Atomic bool gone;        /* ... and may no longer begin */
+};
+/* From the return on nobody reads them: reads are MM_CANCELLED. Waits for the copy of a piece at
+ * most. Any lock may be held. */
+void mmi_memory_end(struct mmi_memory *memory);
+
+/* Opens the main file. location: a path; NULL: memory, which must stay until close.
  * MM_NOT_FOUND, MM_IO (also what is no regular file), MM_NO_FDS, MM_NO_MEMORY, named. */
-mm_status mmi_source_open(const struct mmi_env *env, const char *location, const void *data,
-                          uint64_t data_bytes, struct mmi_source **source, mm_error *err);
+mm_status mmi_source_open(const struct mmi_env *env, const char *location,
+                          struct mmi_memory *memory, struct mmi_source **source, mm_error *err);
 void mmi_source_close(struct mmi_source *source); /* and every sibling; NULL is fine */
 
 /* Asked and told between pieces of every read, on the thread that reads. */

@@ -15,6 +15,7 @@ struct kept {
     uint64_t life; /* which making of it */
     uint64_t bytes, use;
     unsigned holds;
+    bool passing; /* in memory, found no room: not kept */
 };
 
 struct handle {
@@ -28,15 +29,10 @@ static struct handle handles[HANDLES];
 static uint64_t lives, uses;
 static struct model models[NUMBERS];
 
-/* Larger than the memory budget, and no directory: there while it is needed, beside the budget. */
-static bool is_passing(const struct kept *kept) {
-    return !g.config.cache_dir && kept->bytes > g.config.memory_budget_bytes;
-}
-
 static uint64_t total(const struct kept *kept, bool unheld_only) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < NUMBERS; i++) {
-        bool counts = kept[i].life && !is_passing(&kept[i]);
+        bool counts = kept[i].life && !kept[i].passing;
         bytes += counts && !(unheld_only && kept[i].holds) ? kept[i].bytes : 0;
     }
     return bytes;
@@ -45,7 +41,7 @@ static uint64_t total(const struct kept *kept, bool unheld_only) {
 static uint64_t total_passing(void) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < NUMBERS; i++) {
-        bytes += memory[i].life && is_passing(&memory[i]) ? memory[i].bytes : 0;
+        bytes += memory[i].life && memory[i].passing ? memory[i].bytes : 0;
     }
     return bytes;
 }
@@ -58,7 +54,7 @@ static bool make_room(struct kept *kept, uint64_t more, uint64_t need, uint64_t 
     while (total(kept, false) + more + need > budget) {
         struct kept *oldest = NULL;
         for (size_t i = 0; i < NUMBERS; i++) {
-            if (kept[i].life && !kept[i].holds && !is_passing(&kept[i]) &&
+            if (kept[i].life && !kept[i].holds && !kept[i].passing &&
                 (!oldest || kept[i].use < oldest->use)) {
                 oldest = &kept[i];
             }
@@ -71,7 +67,7 @@ static bool make_room(struct kept *kept, uint64_t more, uint64_t need, uint64_t 
 /* Prepared and not held there is one at a time. */
 static void drop_passing(void) {
     for (size_t i = 0; i < NUMBERS; i++) {
-        memory[i].life = memory[i].holds || !is_passing(&memory[i]) ? memory[i].life : 0;
+        memory[i].life = memory[i].holds || !memory[i].passing ? memory[i].life : 0;
     }
 }
 
@@ -84,13 +80,15 @@ static mm_status expect_commit(uint64_t number, bool *in_memory) {
                  !make_room(disk, most, rest, g.config.cache_budget_bytes);
     struct kept *kept = *in_memory ? &memory[number] : &disk[number];
     uint64_t bytes = *in_memory ? stored_bytes(model) : file_bytes(model);
-    if (is_passing(&(struct kept){.bytes = bytes})) {
-        drop_passing();
-    } else if (*in_memory && !make_room(memory, 0, bytes, g.config.memory_budget_bytes)) {
+    bool fits = !*in_memory || make_room(memory, 0, bytes, g.config.memory_budget_bytes);
+    if (!fits && g.config.cache_dir) {
         return MM_NO_SPACE;
     }
+    if (!fits) { /* beside the budget, while it is needed */
+        drop_passing();
+    }
     if (!kept->life) {
-        *kept = (struct kept){.life = ++lives, .bytes = bytes};
+        *kept = (struct kept){.life = ++lives, .bytes = bytes, .passing = !fits};
     }
     kept->use = ++uses;
     return MM_OK;
@@ -142,7 +140,7 @@ static void unhold(struct handle *handle) {
     mmi_artifact_unhold(handle->artifact);
     memory[handle->number].holds -= handle->in_memory;
     handle->held = false;
-    if (handle->in_memory && is_passing(&memory[handle->number]) && !memory[handle->number].holds) {
+    if (handle->in_memory && memory[handle->number].passing && !memory[handle->number].holds) {
         memory[handle->number].life = 0;
     }
 }

@@ -27,7 +27,7 @@ static struct mmi_source *open_aged(const char *first, const char *second) {
     scratch_path(&g.scratch, "m.onnx", path);
     for (;;) {
         struct mmi_source *source;
-        assert_int_equal(mmi_source_open(&g.world.env, path, NULL, 0, &source, &g.err), MM_OK);
+        assert_int_equal(mmi_source_open(&g.world.env, path, NULL, &source, &g.err), MM_OK);
         const mm_source *reader = mmi_source_reader(source);
         mm_source sibling;
         if (first) {
@@ -128,7 +128,8 @@ static void test_what_is_not_remembered(void **state) {
     fixture_open(&g);
     struct mmi_source *source;
     struct mmi_hash found;
-    assert_int_equal(mmi_source_open(&g.world.env, NULL, "x", 1, &source, &g.err), MM_OK);
+    struct mmi_memory memory = {.data = "x", .bytes = 1};
+    assert_int_equal(mmi_source_open(&g.world.env, NULL, &memory, &source, &g.err), MM_OK);
     mmi_store_remember(g.store, source, content);
     assert_false(mmi_store_recall(g.store, source, &found));
     mmi_source_close(source);
@@ -138,7 +139,7 @@ static void test_what_is_not_remembered(void **state) {
     scratch_path(&g.scratch, "m.onnx", path);
     do {
         scratch_text(&g.scratch, "m.onnx", "young");
-        assert_int_equal(mmi_source_open(&g.world.env, path, NULL, 0, &source, &g.err), MM_OK);
+        assert_int_equal(mmi_source_open(&g.world.env, path, NULL, &source, &g.err), MM_OK);
         identity = mmi_source_identity(source);
         if (!identity.strong) {
             mmi_store_remember(g.store, source, content);

@@ -197,7 +197,7 @@ static void test_equal_content_is_prepared_once(void **state) {
 
     char text[64];
     snprintf(text, sizeof(text), "echo1\nweights_bytes 100k\nseed 3\n");
-    struct mmi_spec spec = {.data = text, .data_bytes = strlen(text)};
+    struct mmi_spec spec = {.memory = {.data = text, .bytes = strlen(text)}};
     struct mmi_version *third = mmi_version_new(&fixture.world.env.alloc, &spec, 1);
     assert_false(prepare_ok(&fixture, third)); /* from memory, by its first bytes */
     free_version(&fixture, first);

@@ -87,8 +87,7 @@ static void test_a_spec_is_copied(void **state) {
     char source[] = "a/b.onnx", format[] = "onnx", backend[] = "x", device[] = "host",
          config[] = "k=v";
     struct mmi_spec from = {.source = source,
-                            .data = &world,
-                            .data_bytes = 3,
+                            .memory = {.data = &world, .bytes = 3},
                             .format = format,
                             .backend = backend,
                             .device = device,
@@ -103,13 +102,13 @@ static void test_a_spec_is_copied(void **state) {
     assert_string_equal(spec->backend, "x");
     assert_string_equal(spec->device, "host");
     assert_string_equal(spec->config, "k=v");
-    assert_ptr_equal(spec->data, &world);
-    assert_int_equal(spec->data_bytes, 3);
+    assert_ptr_equal(spec->memory.data, &world);
+    assert_int_equal(spec->memory.bytes, 3);
     assert_int_equal(version->number, 7);
     assert_int_equal(version->refs, 1);
     assert_int_equal(version->builds[0]->state, MMI_BUILD_UNPREPARED);
     mmi_version_free(&world.env.alloc, version);
-    version = mmi_version_new(&world.env.alloc, &(struct mmi_spec){.data = source}, 1);
+    version = mmi_version_new(&world.env.alloc, &(struct mmi_spec){.memory = {.data = source}}, 1);
     assert_null(version->spec->source);
     assert_null(version->spec->format);
     assert_string_equal(version->spec->config, "");

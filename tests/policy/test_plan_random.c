@@ -56,7 +56,7 @@ static void scene_random(struct scene *scene, uint64_t *random) {
     scene->fit.need_bytes = test_random_below(random, 8 + 5 * (scene->count + 1));
 }
 
-#define STEP_HELD 11
+#define STEP_HELD 12
 
 /* The header's list of steps, once more. */
 static int step_of(const struct scene *scene, const struct mmi_candidate *c) {
@@ -152,7 +152,7 @@ static void check_victims(const struct scene *scene, int step, const struct mmi_
     uint32_t draining = 0; /* and runs: they are awaited, not chosen */
     for (uint32_t i = 0; i < scene->count; i++) {
         int of = step_of(scene, &scene->candidates[i]);
-        draining |= of == 3 || of == 6 ? expected & UINT32_C(1) << i : 0;
+        draining |= of == 3 || of == 6 || of == 7 ? expected & UINT32_C(1) << i : 0;
     }
     assert_int_equal(out->draining, draining != 0);
     assert_int_equal(named, expected & ~draining);
@@ -170,6 +170,7 @@ static enum mmi_verdict check_scene(const struct scene *scene, const struct mmi_
                                                 MMI_PLAN_EVICT,
                                                 MMI_PLAN_STAY,
                                                 MMI_PLAN_RUNS,
+                                                MMI_PLAN_WAIT,
                                                 MMI_PLAN_LEASED,
                                                 MMI_PLAN_WAIT,
                                                 MMI_PLAN_STALLED,
@@ -180,7 +181,7 @@ static enum mmi_verdict check_scene(const struct scene *scene, const struct mmi_
         step++;
     }
     assert_int_equal(out->verdict, verdicts[step]);
-    if (step == 2 || step == 4 || step == 7) {
+    if (step == 2 || step == 4 || step == 8) {
         check_victims(scene, step, out);
         return out->verdict;
     }

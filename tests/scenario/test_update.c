@@ -148,7 +148,7 @@ static void test_requests_do_not_wait_for_ever_for_updates(void **state) {
         call_ask(&call, &ask);
         gate_wait(&f, MMI_ECHO_PREPARE, 1);
         assert_int_equal(update(&f, model, 0, "gated", "weights_bytes 1m\nseed 2\n"), MM_OK);
-        const char *third = fails ? "weights_bytes 1m\nfail_attach internal\nseed 3\n"
+        const char *third = fails ? "weights_bytes 1m\nfail_attach -1 MM_IO\nseed 3\n"
                                   : "weights_bytes 1m\nseed 3\n";
         assert_int_equal(update(&f, model, 0, "gated", third), MM_OK);
         mm_op *given_up = update_async(&f, model, 0, "gated", "weights_bytes 1m\nseed 4\n");
@@ -157,13 +157,77 @@ static void test_requests_do_not_wait_for_ever_for_updates(void **state) {
         assert_int_equal(mm_op_poll(last, NULL), MM_PENDING);
         assert_int_equal(fixture_info(&f, model).updating, 1);
         gate_open(&f, MMI_ECHO_PREPARE);
-        assert_int_equal(call_join(&call), MM_OK);
-        assert_int_equal(ask_seed(&ask), fails ? 5 : 3);
+        mm_status status = call_join(&call);
+        if (fails && status != MM_OK) {
+            assert_int_equal(status, MM_IO);
+        } else { /* of one that fails it may come too late to be told: between two waits */
+            assert_int_equal(status, MM_OK);
+            assert_int_equal(ask_seed(&ask), fails ? 5 : 3);
+        }
         assert_int_equal(finish(last, &f.err), MM_OK);
-        assert_int_equal(scene_hit(&f, model), 5);
+        assert_int_equal(scene_seed(&f, model), 5);
+        assert_int_equal(fixture_info(&f, model).version, 5);
         ask_done(&ask);
         fixture_close(&f);
     }
+}
+
+/* The same where the old one left first, because both do not fit. */
+static void test_requests_do_not_wait_for_ever_for_replacements(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_add_gated(&f, "m", "weights_bytes 9m\ncheck 0\nseed 1\n");
+    assert_int_equal(scene_seed(&f, model), 1);
+    fixture_advance(&f, 1000 * MS);
+    gate_close(&f, MMI_ECHO_ATTACH);
+    mm_op *ops[4];
+    struct ask ask;
+    struct call call;
+    for (int i = 0; i < 4; i++) {
+        char lines[64];
+        snprintf(lines, sizeof(lines), "weights_bytes 9m\ncheck 0\nseed %d\n", i + 2);
+        ops[i] = update_async(&f, model, MM_UPDATE_REPLACE, "gated", lines);
+        if (i == 0) { /* the old one is gone before anybody waits */
+            gate_wait(&f, MMI_ECHO_ATTACH, 2);
+            ask_init(&ask, &f, model);
+            call_ask(&call, &ask);
+            wait_queued(&f, 2); /* the update and the request */
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(finish(ops[i], &f.err), MM_CANCELLED);
+    }
+    assert_int_equal(mm_op_poll(ops[3], NULL), MM_PENDING);
+    gate_open(&f, MMI_ECHO_ATTACH);
+    assert_int_equal(call_join(&call), MM_OK);
+    assert_int_equal(ask_seed(&ask), 4);
+    fixture_advance(&f, 1000 * MS);
+    assert_int_equal(finish(ops[3], &f.err), MM_OK);
+    assert_int_equal(scene_seed(&f, model), 5);
+    ask_done(&ask);
+    fixture_close(&f);
+}
+
+/* Who asks what a model takes waits for no copy: nothing is loaded for it, no update is held. */
+static void test_descriptions_hold_no_update(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_add_gated(&f, "m", "weights_bytes 1m\nseed 1\n");
+    gate_close(&f, MMI_ECHO_PREPARE);
+    mm_op *prepared = NULL;
+    assert_int_equal(mm_prepare(f.mesh, model, NULL, &prepared, &f.err), MM_OK);
+    gate_wait(&f, MMI_ECHO_PREPARE, 1);
+    for (int i = 0; i < 5; i++) {
+        char lines[64];
+        snprintf(lines, sizeof(lines), "weights_bytes 1m\nseed %d\n", i + 2);
+        assert_int_equal(update(&f, model, 0, "gated", lines), MM_OK);
+    }
+    gate_open(&f, MMI_ECHO_PREPARE);
+    assert_int_equal(finish(prepared, &f.err), MM_OK);
+    assert_int_equal(fixture_events(&f, "load_begin", NULL), 0);
+    fixture_close(&f);
 }
 
 /* "queued requests take the new": those that wait for their turn on a serial model, blocked callers
@@ -255,6 +319,22 @@ static void test_replace_unloads_the_old_first(void **state) {
     assert_int_equal(ask_seed(&queued), 2);
     ask_done(&running);
     ask_done(&queued);
+    fixture_close(&f);
+}
+
+/* ... unless the new one could not be loaded even then. */
+static void test_nothing_is_unloaded_for_one_that_never_fits(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_add(&f, "m", "weights_bytes 9m\ncheck 0\nseed 1\n");
+    assert_int_equal(scene_seed(&f, model), 1);
+    fixture_advance(&f, 1000 * MS);
+    assert_int_equal(
+        update(&f, model, MM_UPDATE_REPLACE, "echo", "weights_bytes 99m\ncheck 0\nseed 2\n"),
+        MM_TOO_LARGE);
+    assert_int_equal(scene_hit(&f, model), 1);
+    assert_int_equal(fixture_stats(&f).evictions, 0);
     fixture_close(&f);
 }
 
@@ -583,9 +663,12 @@ int main(void) {
         cmocka_unit_test(test_running_requests_finish_on_the_old),
         cmocka_unit_test(test_requests_that_wait_for_a_load_take_the_new),
         cmocka_unit_test(test_requests_do_not_wait_for_ever_for_updates),
+        cmocka_unit_test(test_requests_do_not_wait_for_ever_for_replacements),
+        cmocka_unit_test(test_descriptions_hold_no_update),
         cmocka_unit_test(test_requests_that_wait_for_their_turn_take_the_new),
         cmocka_unit_test(test_both_do_not_fit_and_the_old_serves),
         cmocka_unit_test(test_replace_unloads_the_old_first),
+        cmocka_unit_test(test_nothing_is_unloaded_for_one_that_never_fits),
         cmocka_unit_test(test_replace_loads_beside_where_both_fit),
         cmocka_unit_test(test_failure_of_the_new_leaves_the_old),
         cmocka_unit_test(test_failure_after_a_replace_brings_the_old_back),

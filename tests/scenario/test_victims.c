@@ -328,6 +328,70 @@ static void test_a_lease_that_ends_in_time_is_not_drained(void **state) {
     fixture_close(&f);
 }
 
+/* The one that becomes idle first will do, wherever it is and whoever was chosen to drain. */
+static void test_the_first_that_becomes_idle_leaves(void **state) {
+    (void)state;
+    for (int devices = 1; devices < 3; devices++) {
+        struct fixture f;
+        mm_device_options device[2] = {fixture_host("sim/pod1", 16 * MIB / (uint64_t)devices),
+                                       fixture_host("sim/pod2", 8 * MIB)};
+        mm_mesh_options options = MM_MESH_OPTIONS_INIT;
+        options.devices = device;
+        options.device_count = (uint32_t)devices;
+        options.min_residency_ns = 1;
+        fixture_open(&f, &options);
+        mm_model leased[2] = {weather_gated(&f, "long", 7, 1), weather_gated(&f, "short", 7, 2)};
+        mm_model wanted = weather_model(&f, "wanted", 7, 3);
+        struct gate gates[2];
+        struct caller running[2], on_wanted;
+        for (int i = 0; i < 2; i++) {
+            gate_shut(&f, &gates[i], MMI_ECHO_INFER, i ? "short" : "long");
+            caller_start(&running[i], &f, leased[i]);
+            gate_wait_arrived(&gates[i], 1);
+            fixture_advance(&f, MS_NS);
+        }
+        assert_ok(&f, mm_prepare(f.mesh, wanted, NULL, NULL, &f.err));
+        caller_start(&on_wanted, &f, wanted);
+        fixture_until_state(&f, wanted, MM_STATE_LOADING);
+        for (int i = 0; i < 40; i++) { /* the grace is over: one drains, for as long as it runs */
+            fixture_advance(&f, MS_NS);
+        }
+        gate_open(&gates[1]);
+        assert_int_equal(asker_join(&running[1].asker), MM_OK);
+        assert_int_equal(caller_join(&on_wanted), MM_OK);
+        gate_open(&gates[0]);
+        assert_int_equal(asker_join(&running[0].asker), MM_OK);
+        assert_int_equal(fixture_info(&f, leased[1]).evictions, 1);
+        assert_ok(&f, fixture_infer(&f, leased[0])); /* its bytes are still there */
+        assert_int_equal(fixture_info(&f, leased[0]).loads, 1);
+        fixture_close(&f);
+    }
+}
+
+/* A load that waits for memory, and for which nobody waits any more, is in nobody's way. */
+static void test_a_load_that_nobody_waits_for_gives_way(void **state) {
+    (void)state;
+    struct fixture f;
+    weather_open(&f, "host", 16 * MIB);
+    mm_model busy = weather_gated(&f, "busy", 9, 1), large = weather_model(&f, "large", 9, 2),
+             small = weather_model(&f, "small", 1, 3);
+    struct gate gate;
+    gate_shut(&f, &gate, MMI_ECHO_INFER, "busy");
+    struct caller on_busy;
+    caller_start(&on_busy, &f, busy);
+    gate_wait_arrived(&gate, 1);
+    struct asker late = {.f = &f, .model = large, .deadline_ns = fixture_after(&f, 5 * MS_NS)};
+    asker_start(&late);
+    fixture_until_state(&f, large, MM_STATE_LOADING);
+    fixture_advance(&f, 5 * MS_NS);
+    assert_int_equal(asker_join(&late), MM_DEADLINE);
+    assert_ok(&f, fixture_infer(&f, small)); /* no time passes, and busy is not done */
+    assert_int_equal(weather_state(&f, busy), MM_STATE_READY);
+    gate_open(&gate);
+    assert_int_equal(asker_join(&on_busy.asker), MM_OK);
+    fixture_close(&f);
+}
+
 int main(int argc, char **argv) {
     seed = test_seed(argc, argv);
     const struct CMUnitTest tests[] = {
@@ -338,6 +402,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_a_miss_waits_out_min_residency),
         cmocka_unit_test(test_grace_then_the_cheapest_set_drains),
         cmocka_unit_test(test_a_lease_that_ends_in_time_is_not_drained),
+        cmocka_unit_test(test_the_first_that_becomes_idle_leaves),
+        cmocka_unit_test(test_a_load_that_nobody_waits_for_gives_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

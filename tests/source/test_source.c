@@ -30,7 +30,7 @@ static int teardown(void **state) {
 static mm_status open_named(const char *name, struct mmi_source **source) {
     char path[SCRATCH_ROOM];
     memset(&err, 0, sizeof(err));
-    return mmi_source_open(&world.env, scratch_path(&scratch, name, path), NULL, 0, source, &err);
+    return mmi_source_open(&world.env, scratch_path(&scratch, name, path), NULL, source, &err);
 }
 
 static void expect_content(const mm_source *reader, const char *text) {
@@ -79,7 +79,8 @@ static void test_file(void **state) {
 static void test_memory(void **state) {
     (void)state;
     struct mmi_source *source;
-    assert_int_equal(mmi_source_open(&world.env, NULL, "abc", 3, &source, &err), MM_OK);
+    struct mmi_memory memory = {.data = "abc", .bytes = 3}, nothing = {0};
+    assert_int_equal(mmi_source_open(&world.env, NULL, &memory, &source, &err), MM_OK);
     expect_content(mmi_source_reader(source), "abc");
     assert_string_equal(mmi_source_path(source), "");
     char byte;
@@ -89,8 +90,10 @@ static void test_memory(void **state) {
     assert_int_equal(open_sibling(source, "other", &sibling), MM_NOT_FOUND);
     assert_true(mmi_source_unchanged(source));
     assert_false(mmi_source_identity(source).strong);
+    mmi_memory_end(&memory); /* the caller's again */
+    assert_int_equal(reader->read(reader->ctx, 0, &byte, 1, &err), MM_CANCELLED);
     mmi_source_close(source);
-    assert_int_equal(mmi_source_open(&world.env, NULL, NULL, 0, &source, &err), MM_OK);
+    assert_int_equal(mmi_source_open(&world.env, NULL, &nothing, &source, &err), MM_OK);
     expect_content(mmi_source_reader(source), "");
     mmi_source_close(source);
 }
@@ -130,7 +133,7 @@ static void test_main_file_errors(void **state) {
     assert_int_equal(open_named("file", &source), MM_IO);
     char *long_path = calloc(1, 8192);
     memset(long_path, 'a', 8191);
-    assert_int_equal(mmi_source_open(&world.env, long_path, NULL, 0, &source, &err), MM_NOT_FOUND);
+    assert_int_equal(mmi_source_open(&world.env, long_path, NULL, &source, &err), MM_NOT_FOUND);
     free(long_path);
 }
 
@@ -168,7 +171,7 @@ static void test_bare_name(void **state) {
     assert_int_equal(chdir(scratch.path), 0);
     struct mmi_source *source;
     mm_source sibling;
-    assert_int_equal(mmi_source_open(&world.env, "model.onnx", NULL, 0, &source, &err), MM_OK);
+    assert_int_equal(mmi_source_open(&world.env, "model.onnx", NULL, &source, &err), MM_OK);
     assert_int_equal(open_sibling(source, "w.bin", &sibling), MM_OK);
     assert_string_equal(sibling.name, "w.bin");
     mmi_source_close(source);
@@ -327,7 +330,8 @@ static void test_a_watch_is_told_and_asked(void **state) {
     scratch_text(&scratch, "large", text);
     for (int in_memory = 0; in_memory < 2; in_memory++) {
         struct mmi_source *source;
-        mm_status status = in_memory ? mmi_source_open(&world.env, NULL, text, BYTES, &source, &err)
+        struct mmi_memory memory = {.data = text, .bytes = BYTES};
+        mm_status status = in_memory ? mmi_source_open(&world.env, NULL, &memory, &source, &err)
                                      : open_named("large", &source);
         assert_int_equal(status, MM_OK);
         struct watched watched = {.cancel_at = UINT64_MAX};

@@ -368,8 +368,8 @@ static void check_timers(struct walk *walk) {
         expect(walk, i == 0 || heap->nodes[(i - 1) / 2]->key <= node->key, "timers out of order");
         expect(walk, MMI_CONTAINER(node, struct mmi_timer, node)->fire != NULL, "an empty timer");
     }
-    /* One for each waiter's deadline, each instance's idle time, each claim; the core's own. */
-    size_t known = 1 + 2 * (size_t)walk->res->instances + walk->res->queued;
+    /* One for each waiter's deadline, each instance's idle time, each claim; the core's own two. */
+    size_t known = 2 + 2 * (size_t)walk->res->instances + walk->res->queued;
     MMI_LIST_EACH(stalled, &walk->res->stalled) {
         known++;
     }

@@ -17,10 +17,10 @@ static struct mmi_identity identity_of(const struct served *served) {
                              (size_t)length, served->tag != NULL);
 }
 
-/* The script comes as the data of the location. */
+/* The script comes as the memory of the location. */
 static mm_status open_main(struct mmi_source *source, const struct mmi_location *location,
                            mm_error *err) {
-    struct served *served = (struct served *)location->data;
+    struct served *served = (struct served *)location->memory->data;
     struct mmi_opened_file *file = mmi_source_add(source, served->address, 0, served->count);
     if (!file) {
         return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", served->address);
@@ -81,6 +81,7 @@ const struct mmi_source_kind served_kind = {.name = "served",
 
 mm_status served_open(const struct mmi_env *env, struct served *served, struct mmi_source **source,
                       mm_error *err) {
-    struct mmi_location location = {served->address, served, 0};
+    struct mmi_memory script = {.data = served};
+    struct mmi_location location = {served->address, &script};
     return mmi_source_open_as(env, &served_kind, &location, source, err);
 }
