@@ -357,11 +357,7 @@ mm_status mmi_onnx_arrange_old_trees(struct onnx_lists *lists, void *params, mm_
     MMI_TRY(read_roots(&r, err));
     MMI_TRY(read_votes(&r, made, err));
     MMI_TRY(read_base(&r, made, err));
-    MMI_TRY(mmi_onnx_bytes_list(r.file.nodes, r.file.count, sizeof(*r.file.nodes),
-                                &made[ONNX_TREE_NODES], err));
-    int64_t trees = r.file.trees;
-    MMI_TRY(mmi_onnx_tensor_set(&made[ONNX_TREE_ROOTS], MM_U32, 1, &trees, err));
-    made[ONNX_TREE_ROOTS].data = r.file.roots;
+    MMI_TRY(mmi_onnx_pack_trees(lists->arena, &r.file, params, made, err));
     memcpy(lists->at, made + 1, (ONNX_TREE_INPUTS - 1) * sizeof(*made));
     lists->count = ONNX_TREE_INPUTS - 1;
     return MM_OK;
