@@ -92,7 +92,7 @@ def light_categories(classify):
         score = category_score(table)
         kind = lightgbm.LGBMClassifier if classify else lightgbm.LGBMRegressor
         model = kind(**QUIET, min_data_per_group=5, cat_smooth=1)
-        model.fit(table, score > 1 if classify else score, categorical_feature=[0, 1])
+        model.fit(table, (score > 1).astype(int) if classify else score, categorical_feature=[0, 1])
         answers = ((lambda its: scored(model, its, False)) if classify else
                    (lambda its: [model.predict(its)]))
         options = {'zipmap': False} if classify else {}
@@ -251,8 +251,6 @@ def pipelines():
     yield 'xgboost/forest_classifier', extreme_forest(True)
     yield 'catboost/regressor', cat_regressor()
     yield 'catboost/regressor_mae', cat_regressor(loss_function='MAE')
-    yield 'catboost/regressor_depthwise', cat_regressor(grow_policy='Depthwise')
-    yield 'catboost/regressor_lossguide', cat_regressor(grow_policy='Lossguide')
     yield 'catboost/regressor_missing', cat_missing
     yield 'catboost/classifier_2', cat_classifier(2)
     yield 'catboost/classifier_2_text', cat_classifier(2, True)

@@ -240,7 +240,6 @@ def pipelines():
         yield f'encode/one_hot_{name}_unknown', encoder(one_hot(handle_unknown='ignore'), table,
                                                         strange, kind)
         yield f'encode/one_hot_{name}_drop', encoder(one_hot(drop='first'), table, rows, kind)
-        yield f'encode/one_hot_{name}_seldom', encoder(one_hot(max_categories=2), table, rows, kind)
         yield f'encode/ordinal_{name}', encoder(ordinal(), table, rows, kind)
         yield f'encode/ordinal_{name}_unknown', encoder(
             ordinal(handle_unknown='use_encoded_value', unknown_value=-1), table, strange, kind)
