@@ -16,7 +16,8 @@ from case import BATCHES, Case
 def make_node(*arguments, its=_container.make_node, **attributes):
     """skl2onnx has booleans where a list of integers belongs, which the newest onnx refuses."""
     for name, value in attributes.items():
-        if isinstance(value, list) and value and isinstance(value[0], (bool, numpy.bool_)):
+        kinds = {type(each) for each in value} if isinstance(value, list) else set()
+        if kinds & {bool, numpy.bool_}:
             attributes[name] = [int(each) for each in value]
     return its(*arguments, **attributes)
 
