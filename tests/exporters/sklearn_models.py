@@ -65,6 +65,7 @@ def dense(answer):
     return answer.toarray() if hasattr(answer, 'toarray') else answer
 
 
+BRIEF = {'max_iter': 150, 'random_state': 1}
 REGRESSORS = {
     'linear': lambda: linear_model.LinearRegression(),
     'ridge': lambda: linear_model.Ridge(alpha=0.5),
@@ -103,9 +104,9 @@ REGRESSORS = {
         weights=numpy.array([0.3, 0.7])),
     'stacking': lambda: ensemble.StackingRegressor(
         [('a', linear_model.Ridge()), ('b', tree.DecisionTreeRegressor(max_depth=3))]),
-    'mlp': lambda: neural_network.MLPRegressor(hidden_layer_sizes=(12, 7), max_iter=150, random_state=1),
-    'mlp_tanh': lambda: neural_network.MLPRegressor(hidden_layer_sizes=(9,), activation='tanh', max_iter=150,
-                                                    random_state=1),
+    'mlp': lambda: neural_network.MLPRegressor(hidden_layer_sizes=(12, 7), **BRIEF),
+    'mlp_tanh': lambda: neural_network.MLPRegressor(hidden_layer_sizes=(9,), activation='tanh',
+                                                    **BRIEF),
     'gaussian_process': lambda: gaussian_process.GaussianProcessRegressor(
         gaussian_process.kernels.RBF(2.0) + gaussian_process.kernels.DotProduct(1.0), alpha=1.0,
         optimizer=None),
@@ -128,7 +129,7 @@ MANY_TARGETS = {
     'tree': lambda: tree.DecisionTreeRegressor(max_depth=5, random_state=1),
     'forest': lambda: ensemble.RandomForestRegressor(10, max_depth=5, random_state=1),
     'knn': lambda: neighbors.KNeighborsRegressor(4),
-    'mlp': lambda: neural_network.MLPRegressor(hidden_layer_sizes=(9,), max_iter=100, random_state=1),
+    'mlp': lambda: neural_network.MLPRegressor(hidden_layer_sizes=(9,), **BRIEF),
     'multi_output': lambda: multioutput.MultiOutputRegressor(linear_model.Ridge()),
 }
 LOOSE = {'gaussian_process': {'rtol': 1e-2, 'atol': 1e-2},
@@ -232,9 +233,9 @@ CLASSIFIERS = {
         voting='soft', flatten_transform=False),
     'stacking': lambda: ensemble.StackingClassifier(
         [('a', linear_model.LogisticRegression()), ('b', naive_bayes.GaussianNB())]),
-    'mlp': lambda: neural_network.MLPClassifier(hidden_layer_sizes=(12, 7), max_iter=150, random_state=1),
-    'mlp_logistic': lambda: neural_network.MLPClassifier(hidden_layer_sizes=(9,), activation='logistic', max_iter=150,
-                                                         random_state=1),
+    'mlp': lambda: neural_network.MLPClassifier(hidden_layer_sizes=(12, 7), **BRIEF),
+    'mlp_logistic': lambda: neural_network.MLPClassifier(
+        hidden_layer_sizes=(9,), activation='logistic', **BRIEF),
     'calibrated_sigmoid': lambda: calibration.CalibratedClassifierCV(
         linear_model.LogisticRegression(), cv=3),
     'calibrated_isotonic': lambda: calibration.CalibratedClassifierCV(
@@ -400,7 +401,7 @@ def pipelines():
     yield 'sklearn/multi_label_one_vs_rest', multi_label(
         multiclass.OneVsRestClassifier(linear_model.LogisticRegression()))
     yield 'sklearn/multi_label_mlp', multi_label(
-        neural_network.MLPClassifier(hidden_layer_sizes=(9,), max_iter=150, random_state=1))
+        neural_network.MLPClassifier(hidden_layer_sizes=(9,), **BRIEF))
     yield 'sklearn/multi_label_knn', multi_label(neighbors.KNeighborsClassifier(5))
     yield 'sklearn/kmeans', clusters(
         cluster.KMeans(4, n_init=2, random_state=1),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Packed trees. What a step costs is waiting: for the node, which may be far away in memory, and for
- * the comparison. So several walks go on at once, one row down several trees or several rows down
- * one, without a branch that depends on the data. */
+/* Packed trees. What a step costs is waiting: for the node, which may be far away in memory, and
+ * for the comparison. So several walks go on at once, one row down several trees or several rows
+ * down one, without a branch that depends on the data. */
 
 #include <backends/onnx/operators/ml_trees.h>
 #include <base/checked.h>

@@ -95,8 +95,8 @@ struct onnx_tree_file {
     bool shared; /* once linked: several lead to one node */
 };
 mm_status mmi_onnx_link_trees(struct onnx_arena *arena, struct onnx_tree_file *file, mm_error *err);
-/* Linked trees as the lists NODES and ROOTS: packed, if they can be; then LEAVES and VOTES of `made`,
- * which are there, may become others, too. */
+/* Linked trees as the lists NODES and ROOTS: packed, if they can be; then LEAVES and VOTES of
+ * `made`, which are there, may become others, too. */
 mm_status mmi_onnx_pack_trees(struct onnx_arena *arena, const struct onnx_tree_file *file,
                               struct onnx_trees *trees, struct onnx_tensor *made, mm_error *err);
 /* Plain data as a list of bytes. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* MurmurHash3, of com.microsoft: the 32-bit hash of that name of each element's bytes. The exporters
- * of scikit-learn write it for FeatureHasher. */
+/* MurmurHash3, of com.microsoft: the 32-bit hash of that name of each element's bytes. The
+ * exporter of scikit-learn writes it for FeatureHasher. */
 
 #include <backends/onnx/operators/number.h>
 #include <base/status.h>
