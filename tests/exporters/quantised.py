@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models as onnxruntime.quantization makes them from small seeded ones; ONNX Runtime is what they are
-held against. Where a sum lies between two steps, a rounding may fall either way: few elements in a
-thousand may be off by a step. int8 weights have 7 bits (reduce_range): with 8 of them sums in ONNX
-Runtime overflow on many processors, and its answers are others."""
+"""Models as onnxruntime.quantization makes them from small seeded ones; ONNX Runtime is what they
+are held against. Where a sum lies between two steps, a rounding may fall either way: few elements
+in a thousand may be off by a step. int8 weights have 7 bits (reduce_range): with 8 of them sums in
+ONNX Runtime overflow on many processors, and its answers are others."""
 
 import os
 import tempfile

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Trains models with scikit-learn, LightGBM, XGBoost and CatBoost, exports them, and holds our answers
-# against theirs, over a build that exists:
+# Trains models with scikit-learn, LightGBM, XGBoost and CatBoost, exports them, and holds our
+# answers against theirs, over a build that exists:
 #
 #   tests/exporters/run.sh [BUILD] [NAME ...]        default: build/release
 #
 # NAME: what the names of pipelines begin with; none: all. The first run puts the exporters into
-# build/exporters (needs python3-venv, a network and 1.5 GB). The last line is the result, "N passed,
-# N failed"; exit code: 1 if any failed, 2 if there is no build, or no exporters.
+# build/exporters (needs python3-venv, a network and 1.5 GB). The last line is the result, "N
+# passed, N failed"; exit code: 1 if any failed, 2 if there is no build, or no exporters.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 here=tests/exporters
