@@ -28,7 +28,7 @@ import venv
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ZOO = os.path.join(ROOT, 'examples/zoo')
 PACKAGES = ['onnxruntime==1.31.1', 'numpy==2.4.6', 'flatbuffers==25.12.19', 'packaging==26.4',
-            'protobuf==7.36.2']
+            'protobuf==7.36.2', 'onnx==1.22.0', 'ml_dtypes==0.6.0', 'typing_extensions==4.16.0']
 STEADY_TARGET, COLD_TARGET = 3, 0.3
 
 STATE = {'state': (2, 1, 128)}

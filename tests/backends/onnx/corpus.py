@@ -410,6 +410,16 @@ MODELS = {
             max_skip_count = 1, ngram_counts = [0, 1], ngram_indexes = [6, 2],
             pool_strings = ["a", "a", "b"], weights = [1.0, 1.0, 2.0, 1.0, 1.0, 1.0, 3.0]> (x)
     }'''),
+    'tokens': (18, '''(string[N] x) => (string[N, A] a, string[N, B] b, string[N, C] c,
+        uint32[N] d) {
+        a = com.microsoft.Tokenizer <mark = 1, mincharnum = 1, pad_value = "#",
+            separators = ["[ ,]+", "x*"]> (x)
+        b = com.microsoft.Tokenizer <mark = 0, mincharnum = 2, pad_value = "",
+            tokenexp = "(?i)[a-f\\\\d]+|x{2,3}(?:y|\\\\b)"> (x)
+        c = com.microsoft.Tokenizer <mark = 0, mincharnum = 1, pad_value = "",
+            separators = [""]> (x)
+        d = com.microsoft.MurmurHash3 <seed = 7, positive = 1> (x)
+    }'''),
     'trees': ('18, "ai.onnx.ml": 3', '''(float[N, 2] x) => (string[N] label, float[N, 2] p,
         int64[N] q, float[N, 1] r, float[N, 3] o) {
         s = ai.onnx.ml.Scaler <offset = [0.5, 1.0], scale = [2.0, 1.0]> (x)

@@ -12,7 +12,6 @@
 
 #define MAX_NODES 512
 #define MAX_OUTPUTS 8
-#define MAX_LIST 16
 #define OPSET 20
 
 /* ---- Building */
@@ -172,10 +171,14 @@ uint32_t bench_bool(struct bench *bench, bool value) {
 
 /* "1,2]", "0.5,2.0]" or "Tanh,Relu]". */
 static void read_list(struct bench *bench, char *text, struct onnx_attribute *attribute) {
-    int64_t *ints = take(bench, MAX_LIST, sizeof(*ints));
-    float *floats = take(bench, MAX_LIST, sizeof(*floats));
-    const char **texts = take(bench, MAX_LIST, sizeof(*texts));
-    struct onnx_string *strings = take(bench, MAX_LIST, sizeof(*strings));
+    uint64_t most = 1;
+    for (const char *comma = text; (comma = strchr(comma, ',')); comma++) {
+        most++;
+    }
+    int64_t *ints = take(bench, most, sizeof(*ints));
+    float *floats = take(bench, most, sizeof(*floats));
+    const char **texts = take(bench, most, sizeof(*texts));
+    struct onnx_string *strings = take(bench, most, sizeof(*strings));
     bool number = strchr("-.0123456789", *text), whole = !strpbrk(text, ".e");
     attribute->type = !number ? ONNX_ATTRIBUTE_STRINGS
                       : whole ? ONNX_ATTRIBUTE_INTS
@@ -187,7 +190,7 @@ static void read_list(struct bench *bench, char *text, struct onnx_attribute *at
     for (char *next; (next = strpbrk(text, ",]")); text = next + 1) {
         uint64_t i = attribute->count++;
         *next = '\0';
-        assert_true(i < MAX_LIST);
+        assert_true(i < most);
         ints[i] = strtoll(text, NULL, 10);
         floats[i] = strtof(text, NULL);
         texts[i] = text;

@@ -33,6 +33,16 @@ static const struct one_case cases[] = {
      "f32[2,2,1] .. | f32[2,2,2] ..", "f32[2,1,2] 2 2.5 11 13.5", 1e-4},
     {"com.microsoft/FusedGemm", "activation=LeakyRelu activation_alpha=0.5 transB=1",
      "f32[1,2] 1 -1 | f32[2,2] 0 3 4 1 | f32[2] 1 1", "f32[1,2] -1 4", 1e-4},
+    {"com.microsoft/MatMulNBits", "K=16 N=1 bits=4 block_size=16",
+     "f32[1,16] .. | u8[1,1,8] 152 152 152 152 152 152 152 152 | f32[1] 0.5", "f32[1,1] 32", 0},
+    {"com.microsoft/MatMulNBits", "K=16 N=1 bits=4 block_size=16",
+     "f32[2,16] .. | u8[1,1,8] 152 152 152 152 152 152 152 152 | f32[1,1] 0.5 | u8[1,1] 7 | - | "
+     "f32[1] 3",
+     "f32[2,1] 95 287", 0},
+    {"com.microsoft/MatMulNBits", "K=16 N=1 bits=8 block_size=16",
+     "f32[16] .. | u8[1,1,16] .. | f32[1] 0.5", "f32[1] -7060", 0},
+    {"com.microsoft/MatMulNBits", "K=4 N=2 bits=2 block_size=16", /* a part of a block */
+     "f32[1,4] .. | u8[2,1,4] 228 0 0 0 27 0 0 0 | f32[2] 1 2 | f32[2,1] 0 1", "f32[1,2] 14 -4", 0},
     {"com.microsoft/FusedConv", "activation=Relu",
      "f32[1,1,1,3] 1 -2 3 | f32[1,1,1,1] 2 | f32[1] 1 | f32[1,1,1,3] 0 1 2", "f32[1,1,1,3] 3 0 9",
      1e-4},

@@ -34,6 +34,16 @@ static void test_regressor(void **state) {
         one_expect("TreeEnsembleRegressor", attributes, ROWS, cases[i].wanted);
     }
     one_expect("TreeEnsembleRegressor", NODES VOTES, "i64[1,2] 1 1", "f32[1,2] 6 0");
+    one_expect("TreeEnsembleRegressor", /* of several votes for a single target the first counts */
+               NODES "target_treeids=[0,0,0,0] target_nodeids=[2,2,3,4] target_ids=[0,0,0,0] "
+                     "target_weights=[1.0,7.0,2.0,3.0]",
+               ROWS, "f32[3,1] 2 3 1");
+    one_expect("TreeEnsembleRegressor", /* x = 1 or x = 3, as categories are exported */
+               "nodes_treeids=[0,0,0,0] nodes_nodeids=[0,1,2,3] nodes_featureids=[0,0,0,0] "
+               "nodes_values=[1.0,3.0,0.0,0.0] nodes_modes=[BRANCH_EQ,BRANCH_EQ,LEAF,LEAF] "
+               "nodes_truenodeids=[2,2,0,0] nodes_falsenodeids=[1,3,0,0] target_treeids=[0,0] "
+               "target_nodeids=[2,3] target_ids=[0,0] target_weights=[5.0,6.0]",
+               "f32[4,1] 1 2 3 4", "f32[4,1] 5 6 5 6");
     one_expect("TreeEnsembleRegressor",
                NODES VOTES "nodes_missing_value_tracks_true=[1,0,0,0,0,0,0,0]",
                "f32[2,2] nan 1 1 nan", "f32[2,2] 6 0 0 2");
@@ -136,18 +146,18 @@ static void test_ensemble(void **state) {
     expect_ensemble("f32", "f32[4,1] 1 3 4 5", "f32[4,2] 5 0 20 0 0 10 0 30");
     expect_ensemble("f64", "f64[3,1] 2 4 nan", "f64[3,2] 5 0 0 10 0 30");
     one_refuse("TreeEnsemble", ENSEMBLE, "f32[1,1] 1", MM_INVALID_MODEL, "0 nodes and 4 leaves");
-    one_refuse(
+    one_expect(
         "TreeEnsemble",
         "tree_roots=[0,0] nodes_featureids=[0] nodes_truenodeids=[0] nodes_trueleafs=[1] "
         "nodes_falsenodeids=[0] nodes_falseleafs=[1] leaf_targetids=[0]; nodes_modes u8[1] 0; "
         "nodes_splits f32[1] 1; leaf_weights f32[1] 1",
-        "f32[1,1] 1", MM_INVALID_MODEL, "node 0 is reached twice");
+        "f32[1,1] 1", "f32[1,1] 2");
     one_refuse(
         "TreeEnsemble",
         "tree_roots=[0] nodes_featureids=[0] nodes_truenodeids=[0] nodes_trueleafs=[0] "
         "nodes_falsenodeids=[0] nodes_falseleafs=[1] leaf_targetids=[0]; nodes_modes u8[1] 0; "
         "nodes_splits f32[1] 1; leaf_weights f32[1] 1",
-        "f32[1,1] 1", MM_INVALID_MODEL, "node 0 is reached twice");
+        "f32[1,1] 1", MM_INVALID_MODEL, "node 0 is in a circle");
     one_refuse(
         "TreeEnsemble",
         "tree_roots=[0] nodes_featureids=[0] nodes_truenodeids=[2] nodes_trueleafs=[1] "

@@ -248,6 +248,116 @@ static void test_regex_refused(void **state) {
     one_refuse("RegexFullMatch", "pattern=a", "i64[1] 1", MM_UNSUPPORTED, "its input 0 is i64");
 }
 
+/* Where it is found from a byte on: "begin-end", or "-". */
+static const char *found(const char *pattern, const char *text, uint64_t from) {
+    static char said[48];
+    struct bench bench;
+    bench_init(&bench, 1);
+    struct onnx_string expression = {pattern, strlen(pattern)}, subject = {text, strlen(text)};
+    struct onnx_regex regex = {0};
+    struct onnx_regex_span span;
+    assert_int_equal(mmi_onnx_regex_compile(&bench.arena, &expression, &regex, &bench.err), MM_OK);
+    void *scratch = mmi_onnx_take_data(&bench.arena, mmi_onnx_regex_scratch(regex.count));
+    if (mmi_onnx_regex_find(&regex, &subject, from, scratch, &span)) {
+        snprintf(said, sizeof(said), "%d-%d", (int)span.begin, (int)span.end);
+    } else {
+        strcpy(said, "-");
+    }
+    bench_fini(&bench);
+    return said;
+}
+
+static void test_regex_find(void **state) {
+    (void)state;
+    static const struct {
+        const char *pattern, *text;
+        uint64_t from;
+        const char *wanted;
+    } cases[] = {
+        {"a|ab|aba", "xabab", 0, "1-4"}, /* the longest of those that begin first */
+        {"bcd|ab", "abcd", 0, "0-2"},    /* though a later one is longer */
+        {"b+", "abbcbbb", 3, "4-7"},
+        {"x*", "ab", 1, "1-1"},
+        {"x*", "ab", 2, "2-2"},
+        {"", "", 0, "0-0"},
+        {"b", "a", 0, "-"},
+        {"^a", "aa", 1, "-"}, /* what is before is looked at */
+        {"\\ba", "aa a", 1, "3-4"},
+        {"(?m)^a", "b\na", 1, "2-3"},
+        {"[^a]", "a\xc3\xa4", 0, "1-3"},
+        {"(a*b)|a", "aaac", 1, "1-2"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_string_equal(found(cases[i].pattern, cases[i].text, cases[i].from), cases[i].wanted);
+    }
+}
+
+/* ---- Of com.microsoft ------------------------------------------------------------------------ */
+
+#define TOKENIZER "com.microsoft/Tokenizer"
+
+static void test_tokenizer(void **state) {
+    (void)state;
+    static const struct {
+        const char *attributes, *input, *wanted;
+    } cases[] = {
+        {"pad_value=# mincharnum=1 separators=[_]", "string[3] a_bc__d __ xyz_",
+         "string[3,3] a bc d # # # xyz # #"},
+        {"pad_value=# mincharnum=2 separators=[_,c]", "string[2] abcde_f_gh f",
+         "string[2,3] ab de gh # # #"},
+        {"pad_value=# mincharnum=1 mark=1 separators=[_]", "string[2] a_bc __",
+         "string[2,4] \2 a bc \3 \2 \3 # #"},
+        {"pad_value=# mincharnum=1 mark=1 separators=[_]", "string[1] _", "string[1,0]"},
+        {"pad_value=# mincharnum=1 separators=[XY,X]", "string[2] abXXcYd aXYb",
+         "string[2,2] ab cYd a b"},
+        {"pad_value=# mincharnum=1 separators=[a*]", "string[1] xay", "string[1,0]"},
+        {"pad_value=# mincharnum=1 separators=[]", "string[2] ab\xc3\xa4 c",
+         "string[2,3] a b \xc3\xa4 c # #"},
+        {"pad_value=# mincharnum=1 tokenexp=\\d+|[a-z]", "string[1,2] a1b22 c",
+         "string[1,2,4] a 1 b 22 c # # #"},
+        {"pad_value=# mincharnum=3 tokenexp=ab|bcd", "string[1] abcd", "string[1,1] bcd"},
+        {"pad_value=# mincharnum=1 tokenexp=a*", "string[1] xaay", "string[1,1] aa"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        one_expect(TOKENIZER, cases[i].attributes, cases[i].input, cases[i].wanted);
+    }
+}
+
+static void test_tokenizer_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *attributes, *input;
+        mm_status status;
+        const char *why;
+    } cases[] = {
+        {"pad_value=# separators=[_]", "string[1] a", MM_INVALID_MODEL, "mincharnum is 0"},
+        {"mincharnum=1 separators=[_]", "string[1] a", MM_INVALID_MODEL, "it has no pad_value"},
+        {"pad_value=# mincharnum=1", "string[1] a", MM_INVALID_MODEL, "no separators"},
+        {"pad_value=# mincharnum=2 separators=[]", "string[1] a", MM_INVALID_MODEL,
+         "mincharnum is 2, where letters are tokens"},
+        {"pad_value=# mincharnum=1 tokenexp=a(", "string[1] a", MM_INVALID_MODEL, ""},
+        {"pad_value=# mincharnum=1 tokenexp=a", "string[1,1,1] a", MM_INVALID_ARGUMENT, "3 axes"},
+        {"pad_value=# mincharnum=1 tokenexp=a", "i64[1] 1", MM_INVALID_MODEL, "its input is i64"},
+        {"pad_value=# mincharnum=1 tokenexp=a", "string[2] a \xff", MM_INVALID_ARGUMENT,
+         "text 1 of its input is no UTF-8"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        one_refuse(TOKENIZER, cases[i].attributes, cases[i].input, cases[i].status, cases[i].why);
+    }
+}
+
+/* The hashes of the texts are those that scikit-learn's murmurhash3_32 tells. */
+static void test_murmur_hash(void **state) {
+    (void)state;
+    one_expect("com.microsoft/MurmurHash3", "", "string[3] foo abc abcdefg",
+               "u32[3] 4138058784 3017643002 2285673222");
+    one_expect("com.microsoft/MurmurHash3", "positive=0 seed=42", "string[1] foo",
+               "i32[1] -1322301282");
+    one_expect("com.microsoft/MurmurHash3", "positive=0", "i32[2] 3 4",
+               "i32[2] 847579505 1889779975");
+    one_refuse("com.microsoft/MurmurHash3", "", "bool[1] 1", MM_UNSUPPORTED, "its input 0 is bool");
+}
+
 /* ---- TfIdfVectorizer ------------------------------------------------------------------------- */
 
 #define BIGRAMS                                                                                    \
@@ -300,7 +410,9 @@ int main(void) {
         cmocka_unit_test(test_normalizer),      cmocka_unit_test(test_normalizer_words),
         cmocka_unit_test(test_letters),         cmocka_unit_test(test_regex),
         cmocka_unit_test(test_regex_refused),   cmocka_unit_test(test_tfidf),
-        cmocka_unit_test(test_tfidf_refused),
+        cmocka_unit_test(test_tfidf_refused),   cmocka_unit_test(test_regex_find),
+        cmocka_unit_test(test_tokenizer),       cmocka_unit_test(test_tokenizer_refused),
+        cmocka_unit_test(test_murmur_hash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,11 +197,7 @@ mm_status mmi_onnx_arrange_trees(struct onnx_lists *lists, void *params, mm_erro
     MMI_TRY(read_members(lists, file.nodes, count, &made[ONNX_TREE_MEMBERS], err));
     MMI_TRY(read_leaves(lists, trees, &made[ONNX_TREE_LEAVES], &made[ONNX_TREE_VOTES], err));
     MMI_TRY(mmi_onnx_link_trees(lists->arena, &file, err));
-    MMI_TRY(mmi_onnx_bytes_list(file.nodes, file.count, sizeof(*file.nodes), &made[ONNX_TREE_NODES],
-                                err));
-    int64_t length = file.trees;
-    MMI_TRY(mmi_onnx_tensor_set(&made[ONNX_TREE_ROOTS], MM_U32, 1, &length, err));
-    made[ONNX_TREE_ROOTS].data = file.roots;
+    MMI_TRY(mmi_onnx_pack_trees(lists->arena, &file, trees, made, err));
     memcpy(lists->at, made + 1, (ONNX_TREE_INPUTS - 1) * sizeof(*made));
     lists->count = ONNX_TREE_INPUTS - 1;
     return MM_OK;

@@ -270,6 +270,12 @@ static const struct name *leaf_of(const struct reading *r, uint64_t i) {
     return name && name->is_leaf ? name : NULL;
 }
 
+/* One vote more for this leaf does not count: of several for a single target, as the exporter of
+ * scikit-learn writes them (decision_leaf), other runtimes take the first. */
+static bool is_repeated(const struct reading *r, uint32_t votes) {
+    return r->trees->targets == 1 && votes > 0;
+}
+
 static mm_status count_votes(const struct reading *r, uint32_t *begins, mm_error *err) {
     struct onnx_trees *trees = r->trees;
     trees->only = -1;
@@ -284,7 +290,8 @@ static mm_status count_votes(const struct reading *r, uint32_t *begins, mm_error
         }
         trees->only = i == 0 || trees->only == target ? (int32_t)target : INT32_MAX;
         trees->all_positive &= mmi_onnx_float_at(&r->lists->at[WEIGHTS], i) >= 0;
-        begins[leaf ? leaf->leaf + 1 : 0]++;
+        uint32_t *count = &begins[leaf ? leaf->leaf + 1 : 0];
+        *count += is_repeated(r, *count) ? 0 : 1;
     }
     trees->only = trees->only == INT32_MAX ? -1 : trees->only;
     begins[0] = 0;
@@ -307,7 +314,7 @@ static mm_status read_votes(const struct reading *r, struct onnx_tensor *made, m
     memcpy(next, begins, (uint64_t)count * sizeof(*next));
     for (uint64_t i = 0; i < length(r, VOTE_TARGETS); i++) {
         const struct name *leaf = leaf_of(r, i);
-        if (leaf) {
+        if (leaf && !is_repeated(r, next[leaf->leaf] - begins[leaf->leaf])) {
             struct onnx_tree_vote *vote = &votes[next[leaf->leaf]++];
             vote->target = (uint32_t)number(r, VOTE_TARGETS, i);
             vote->weight = mmi_onnx_float_at(&r->lists->at[WEIGHTS], i);
@@ -357,11 +364,7 @@ mm_status mmi_onnx_arrange_old_trees(struct onnx_lists *lists, void *params, mm_
     MMI_TRY(read_roots(&r, err));
     MMI_TRY(read_votes(&r, made, err));
     MMI_TRY(read_base(&r, made, err));
-    MMI_TRY(mmi_onnx_bytes_list(r.file.nodes, r.file.count, sizeof(*r.file.nodes),
-                                &made[ONNX_TREE_NODES], err));
-    int64_t trees = r.file.trees;
-    MMI_TRY(mmi_onnx_tensor_set(&made[ONNX_TREE_ROOTS], MM_U32, 1, &trees, err));
-    made[ONNX_TREE_ROOTS].data = r.file.roots;
+    MMI_TRY(mmi_onnx_pack_trees(lists->arena, &r.file, params, made, err));
     memcpy(lists->at, made + 1, (ONNX_TREE_INPUTS - 1) * sizeof(*made));
     lists->count = ONNX_TREE_INPUTS - 1;
     return MM_OK;

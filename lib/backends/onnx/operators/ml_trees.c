@@ -3,6 +3,7 @@
 /* TreeEnsemble, TreeEnsembleRegressor and TreeEnsembleClassifier. */
 
 #include <backends/onnx/operators/ml_trees.h>
+#include <base/checked.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -61,6 +62,15 @@ static mm_status read_classifier(const struct onnx_attributes *a, void *params, 
 
 /* ---- Shapes ---------------------------------------------------------------------------------- */
 
+/* Rows that are walked together: as many as stay in a near cache with a tree. */
+static uint64_t block_rows(uint64_t rows, uint64_t length) {
+    uint64_t most = 64;
+    while (most > ONNX_TREE_LANES && most > (32 * 1024) / ((length + 1) * sizeof(float))) {
+        most /= 2;
+    }
+    return rows < ONNX_TREE_LANES ? 1 : mmi_min_u64(most, rows - rows % ONNX_TREE_LANES);
+}
+
 static mm_status infer(struct onnx_inference *x, uint32_t types, uint64_t *rows, mm_error *err) {
     const struct onnx_trees *p = x->params;
     struct onnx_ml_rows its = {0};
@@ -70,7 +80,10 @@ static mm_status infer(struct onnx_inference *x, uint32_t types, uint64_t *rows,
                         its.length, p->features);
     }
     *rows = its.count;
-    return mmi_onnx_ml_scratch(x, its.length) && mmi_onnx_ml_scratch(x, (uint64_t)p->targets)
+    uint64_t block = block_rows(its.count, its.length), wide, numbers;
+    return mmi_mul(block, its.length + 1, &wide) &&
+                   mmi_mul(block, (uint64_t)p->targets, &numbers) && mmi_onnx_ml_scratch(x, wide) &&
+                   mmi_onnx_ml_scratch(x, numbers)
                ? MM_OK
                : mmi_fail(err, MM_TOO_LARGE, "rows of %" PRIu64 " features", its.length);
 }
@@ -101,10 +114,9 @@ static mm_status infer_classifier(struct onnx_inference *x, mm_error *err) {
 
 struct forest {
     const struct onnx_tree_node *nodes;
-    const uint32_t *roots, *begins;
-    const struct onnx_tree_vote *votes;
+    const uint32_t *roots;
     const double *members;
-    uint64_t count, trees, leaves, vote_count, member_count, features;
+    uint64_t count, trees, member_count, features;
 };
 
 static struct forest forest_of(const struct onnx_call *call) {
@@ -112,13 +124,9 @@ static struct forest forest_of(const struct onnx_call *call) {
     struct onnx_tensor members = mmi_onnx_list(call, ONNX_TREE_MEMBERS);
     return (struct forest){.nodes = call->in[ONNX_TREE_NODES],
                            .roots = call->in[ONNX_TREE_ROOTS],
-                           .begins = call->in[ONNX_TREE_LEAVES],
-                           .votes = call->in[ONNX_TREE_VOTES],
                            .members = members.data,
                            .count = in[ONNX_TREE_NODES].bytes / sizeof(struct onnx_tree_node),
                            .trees = in[ONNX_TREE_ROOTS].elements,
-                           .leaves = in[ONNX_TREE_LEAVES].elements - 1,
-                           .vote_count = in[ONNX_TREE_VOTES].bytes / sizeof(struct onnx_tree_vote),
                            .member_count = members.dtype == MM_DTYPE_NONE ? 0 : members.elements,
                            .features = mmi_onnx_ml_rows_of(&in[0]).length};
 }
@@ -171,56 +179,90 @@ static uint64_t find_leaf(const struct forest *f, uint32_t at, const double *row
     return at & ~ONNX_TREE_IS_LEAF;
 }
 
-static void vote(const struct onnx_trees *p, const struct onnx_tree_vote *vote, double *scores) {
-    double *score = &scores[vote->target];
-    if (p->aggregate == ONNX_TREE_MIN || p->aggregate == ONNX_TREE_MAX) {
-        bool better = p->aggregate == ONNX_TREE_MIN ? vote->weight < *score : vote->weight > *score;
-        *score = isnan(*score) || better ? vote->weight : *score;
-    } else {
-        *score += vote->weight;
-    }
-}
-
-/* What all trees say of a row, with the base values. */
-static mm_status compute(const struct onnx_call *call, const struct forest *f, const double *row,
-                         double *scores, mm_error *err) {
+mm_status mmi_onnx_tree_leaf_votes(const struct onnx_call *call, uint64_t leaf, double *scores,
+                                   mm_error *err) {
     const struct onnx_trees *p = call->params;
-    uint64_t targets = (uint64_t)p->targets;
-    bool extreme = p->aggregate == ONNX_TREE_MIN || p->aggregate == ONNX_TREE_MAX;
-    for (uint64_t i = 0; i < targets; i++) {
-        scores[i] = extreme ? NAN : 0; /* until there is a vote */
-    }
-    for (uint64_t tree = 0; tree < f->trees; tree++) {
-        uint64_t leaf = find_leaf(f, f->roots[tree], row);
-        uint64_t end = leaf < f->leaves ? f->begins[leaf + 1] : UINT64_MAX;
-        for (uint64_t i = leaf < f->leaves ? f->begins[leaf] : 0; i < end; i++) {
-            if (i >= f->vote_count || f->votes[i].target >= targets) {
-                return mmi_fail(err, MM_CORRUPT, "the trees are damaged");
-            }
-            vote(p, &f->votes[i], scores);
+    const uint32_t *begins = call->in[ONNX_TREE_LEAVES];
+    const struct onnx_tree_vote *votes = call->in[ONNX_TREE_VOTES];
+    uint64_t count = call->inputs[ONNX_TREE_VOTES].bytes / sizeof(*votes);
+    bool there = leaf + 1 < call->inputs[ONNX_TREE_LEAVES].elements;
+    uint64_t end = there ? begins[leaf + 1] : UINT64_MAX;
+    for (uint64_t i = there ? begins[leaf] : 0; i < end; i++) {
+        if (i >= count || !there || votes[i].target >= p->targets) {
+            return mmi_fail(err, MM_CORRUPT, "the trees are damaged");
         }
-    }
-    struct onnx_tensor base = mmi_onnx_list(call, ONNX_TREE_BASE);
-    for (uint64_t i = 0; i < targets; i++) {
-        scores[i] = extreme && isnan(scores[i]) ? 0 : scores[i];
-        scores[i] /= p->aggregate == ONNX_TREE_AVERAGE ? (double)f->trees : 1;
-        scores[i] += base.data ? mmi_onnx_float_at(&base, base.elements > 1 ? i : 0) : 0;
+        mmi_onnx_tree_vote(p, votes[i].target, votes[i].weight, scores);
     }
     return MM_OK;
+}
+
+/* What all trees say of the rows of a block. */
+static mm_status walk(const struct onnx_call *call, const struct onnx_tree_block *block,
+                      mm_error *err) {
+    const struct onnx_trees *p = call->params;
+    if (p->offset_bits > 0) {
+        return mmi_onnx_walk_trees(call, block, err);
+    }
+    struct forest forest = forest_of(call);
+    for (uint64_t row = 0; row < block->count; row++) {
+        double *scores = block->scores + row * (uint64_t)p->targets;
+        mmi_onnx_ml_row(call, block->first + row, block->rows);
+        for (uint64_t tree = 0; tree < forest.trees; tree++) {
+            uint64_t leaf = find_leaf(&forest, forest.roots[tree], block->rows);
+            MMI_TRY(mmi_onnx_tree_leaf_votes(call, leaf, scores, err));
+        }
+    }
+    return MM_OK;
+}
+
+/* The scores of a block, with the base values. */
+static mm_status compute(const struct onnx_call *call, const struct onnx_tree_block *block,
+                         mm_error *err) {
+    const struct onnx_trees *p = call->params;
+    uint64_t targets = (uint64_t)p->targets, trees = call->inputs[ONNX_TREE_ROOTS].elements;
+    bool extreme = p->aggregate == ONNX_TREE_MIN || p->aggregate == ONNX_TREE_MAX;
+    for (uint64_t i = 0; i < block->count * targets; i++) {
+        block->scores[i] = extreme ? NAN : 0; /* until there is a vote */
+    }
+    MMI_TRY(walk(call, block, err));
+    struct onnx_tensor base = mmi_onnx_list(call, ONNX_TREE_BASE);
+    for (uint64_t i = 0; i < block->count * targets; i++) {
+        double *score = &block->scores[i];
+        *score = extreme && isnan(*score) ? 0 : *score;
+        *score /= p->aggregate == ONNX_TREE_AVERAGE ? (double)trees : 1;
+        *score += base.data ? mmi_onnx_float_at(&base, base.elements > 1 ? i % targets : 0) : 0;
+    }
+    return MM_OK;
+}
+
+/* All rows, a block at a time; `finish` gets the scores of each. */
+static mm_status run_blocks(const struct onnx_call *call,
+                            void (*finish)(const struct onnx_call *call, uint64_t row,
+                                           double *scores),
+                            mm_error *err) {
+    struct onnx_ml_rows rows = mmi_onnx_ml_rows_of(&call->inputs[0]);
+    uint64_t targets = (uint64_t)((const struct onnx_trees *)call->params)->targets;
+    uint64_t most = block_rows(rows.count, rows.length);
+    struct onnx_tree_block block = {.rows = call->scratch,
+                                    .scores = (double *)call->scratch + most * (rows.length + 1)};
+    for (; block.first < rows.count; block.first += block.count) {
+        block.count = mmi_min_u64(most, block_rows(rows.count - block.first, rows.length));
+        MMI_TRY(compute(call, &block, err));
+        for (uint64_t i = 0; i < block.count; i++) {
+            finish(call, block.first + i, block.scores + i * targets);
+        }
+    }
+    return MM_OK;
+}
+
+static void finish_regression(const struct onnx_call *call, uint64_t row, double *scores) {
+    const struct onnx_trees *p = call->params;
+    mmi_onnx_post_transform(p->post_transform, scores, (uint64_t)p->targets);
+    mmi_onnx_ml_put(call, 0, row, scores, (uint64_t)p->targets);
 }
 
 static mm_status run_regressor(const struct onnx_call *call, mm_error *err) {
-    const struct onnx_trees *p = call->params;
-    struct onnx_ml_rows rows = mmi_onnx_ml_rows_of(&call->inputs[0]);
-    struct forest forest = forest_of(call);
-    double *row = call->scratch, *scores = row + rows.length;
-    for (uint64_t i = 0; i < rows.count; i++) {
-        mmi_onnx_ml_row(call, i, row);
-        MMI_TRY(compute(call, &forest, row, scores, err));
-        mmi_onnx_post_transform(p->post_transform, scores, (uint64_t)p->targets);
-        mmi_onnx_ml_put(call, 0, i, scores, (uint64_t)p->targets);
-    }
-    return MM_OK;
+    return run_blocks(call, finish_regression, err);
 }
 
 /* Scores to what is written of them; the class. All votes for one of two classes are those of the
@@ -238,18 +280,14 @@ static uint64_t decide(const struct onnx_trees *p, double *scores) {
     return label;
 }
 
-static mm_status run_classifier(const struct onnx_call *call, mm_error *err) {
+static void finish_class(const struct onnx_call *call, uint64_t row, double *scores) {
     const struct onnx_trees *p = call->params;
-    struct onnx_ml_rows rows = mmi_onnx_ml_rows_of(&call->inputs[0]);
-    struct forest forest = forest_of(call);
-    double *row = call->scratch, *scores = row + rows.length;
-    for (uint64_t i = 0; i < rows.count; i++) {
-        mmi_onnx_ml_row(call, i, row);
-        MMI_TRY(compute(call, &forest, row, scores, err));
-        mmi_onnx_ml_put_label(call, ONNX_TREE_LABELS, i, decide(p, scores));
-        mmi_onnx_ml_put(call, 1, i, scores, (uint64_t)p->targets);
-    }
-    return MM_OK;
+    mmi_onnx_ml_put_label(call, ONNX_TREE_LABELS, row, decide(p, scores));
+    mmi_onnx_ml_put(call, 1, row, scores, (uint64_t)p->targets);
+}
+
+static mm_status run_classifier(const struct onnx_call *call, mm_error *err) {
+    return run_blocks(call, finish_class, err);
 }
 
 #define TREES(name_, outputs_, read_, lists_, arrange_, infer_, run_, ...)                         \

@@ -2,8 +2,9 @@
 #ifndef MMI_BACKENDS_ONNX_OPERATORS_REGEX_H
 #define MMI_BACKENDS_ONNX_OPERATORS_REGEX_H
 
-/* Regular expressions in RE2's syntax that match whole texts: compiled to a program of a machine
- * that is in many places at once, so that a match takes time in proportion to the text.
+/* Regular expressions in RE2's syntax, that match whole texts or are found in them: compiled to a
+ * program of a machine that is in many places at once, so that a match takes time in proportion to
+ * the text.
  *
  * Not covered, and refused by name: classes of Unicode (\p{Greek}), single bytes (\C). Case is
  * ignored as letters.h has it. */
@@ -47,5 +48,12 @@ bool mmi_onnx_regex_is_sound(const struct onnx_regex *regex);
 uint64_t mmi_onnx_regex_scratch(uint64_t count);
 bool mmi_onnx_regex_matches(const struct onnx_regex *regex, const struct onnx_string *text,
                             void *scratch);
+/* The first match that begins at byte `from` or later; of several there the longest. What is before
+ * `from` is looked at, too, by what asks where it is. */
+struct onnx_regex_span {
+    uint64_t begin, end; /* bytes */
+};
+bool mmi_onnx_regex_find(const struct onnx_regex *regex, const struct onnx_string *text,
+                         uint64_t from, void *scratch, struct onnx_regex_span *best);
 
 #endif

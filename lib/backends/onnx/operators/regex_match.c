@@ -21,14 +21,30 @@ bool mmi_onnx_regex_is_sound(const struct onnx_regex *regex) {
     return sound;
 }
 
-/* Places in the program; `mark` says in which round one was met last. */
+/* Places in the program, each with where in the text its match began; the earliest comes first.
+ * `mark` says in which round one was met last. */
 struct places {
+    uint64_t *began, *next_began;
     uint32_t *now, *next, *stack, *mark;
     uint32_t now_count, next_count, round;
 };
 
 uint64_t mmi_onnx_regex_scratch(uint64_t count) {
-    return (5 * count + 8) * sizeof(uint32_t); /* the stack holds both ways of each split */
+    return 2 * count * sizeof(uint64_t) +
+           (5 * count + 8) * sizeof(uint32_t); /* the stack holds both ways of each split */
+}
+
+static struct places places_in(void *scratch, uint32_t count) {
+    uint64_t *began = scratch;
+    uint32_t *room = (uint32_t *)(began + 2 * count);
+    memset(room + 2 * count, 0, count * sizeof(*room));
+    return (struct places){.began = began,
+                           .next_began = began + count,
+                           .now = room,
+                           .next = room + count,
+                           .mark = room + 2 * count,
+                           .stack = room + 3 * count,
+                           .round = 1};
 }
 
 /* Where the text is: the letters around. ONNX_NO_LETTER + 1: none. */
@@ -60,9 +76,10 @@ static bool is_at(int32_t place, struct around around) {
     }
 }
 
-/* All places that lead from `at` without a letter, to `next`. */
+/* All places that lead from `at` without a letter, to `next`; those that are there already stay as
+ * they are. */
 static void reach(const struct onnx_regex *regex, struct places *p, uint32_t at,
-                  struct around around) {
+                  struct around around, uint64_t began) {
     uint32_t height = 0;
     p->stack[height++] = at;
     while (height > 0) {
@@ -86,6 +103,7 @@ static void reach(const struct onnx_regex *regex, struct places *p, uint32_t at,
             }
             break;
         default:
+            p->next_began[p->next_count] = began;
             p->next[p->next_count++] = at;
         }
     }
@@ -108,6 +126,9 @@ static bool takes(const struct onnx_regex *regex, const struct onnx_regex_step *
 
 static void swap(struct places *p) {
     uint32_t *now = p->now;
+    uint64_t *began = p->began;
+    p->began = p->next_began;
+    p->next_began = began;
     p->now = p->next;
     p->now_count = p->next_count;
     p->next = now;
@@ -115,35 +136,70 @@ static void swap(struct places *p) {
     p->round++;
 }
 
+/* The letter ahead is read: from `now` to `next`. `ahead`: behind it. */
+static void step(const struct onnx_regex *regex, struct places *p, struct around *around,
+                 const char **ahead, const char *end) {
+    uint32_t letter = around->after;
+    around->before = letter;
+    around->after = *ahead != end ? mmi_onnx_next_letter(ahead, end) : NOTHING;
+    for (uint32_t i = 0; i < p->now_count; i++) {
+        const struct onnx_regex_step *its = &regex->steps[p->now[i]];
+        if (its->op == ONNX_REGEX_LETTERS && takes(regex, its, letter)) {
+            reach(regex, p, p->now[i] + 1, *around, p->began[i]);
+        }
+    }
+}
+
 bool mmi_onnx_regex_matches(const struct onnx_regex *regex, const struct onnx_string *text,
                             void *scratch) {
-    uint32_t *room = scratch;
-    uint32_t count = (uint32_t)regex->count;
-    struct places p = {.now = room,
-                       .next = room + count,
-                       .mark = room + 2 * count,
-                       .stack = room + 3 * count,
-                       .round = 1};
-    const char *at = text->at, *end = text->bytes > 0 ? at + text->bytes : at;
+    struct places p = places_in(scratch, (uint32_t)regex->count);
+    const char *ahead = text->at, *end = text->bytes > 0 ? ahead + text->bytes : ahead;
     struct around around = {.before = NOTHING, .after = NOTHING};
-    memset(p.mark, 0, count * sizeof(*p.mark));
-    const char *ahead = at;
-    around.after = at != end ? mmi_onnx_next_letter(&ahead, end) : NOTHING;
-    reach(regex, &p, 0, around);
+    around.after = ahead != end ? mmi_onnx_next_letter(&ahead, end) : NOTHING;
+    reach(regex, &p, 0, around, 0);
     for (swap(&p); around.after != NOTHING && p.now_count > 0; swap(&p)) {
-        uint32_t letter = around.after;
-        around.before = letter;
-        around.after = ahead != end ? mmi_onnx_next_letter(&ahead, end) : NOTHING;
-        for (uint32_t i = 0; i < p.now_count; i++) {
-            const struct onnx_regex_step *step = &regex->steps[p.now[i]];
-            if (step->op == ONNX_REGEX_LETTERS && takes(regex, step, letter)) {
-                reach(regex, &p, p.now[i] + 1, around);
-            }
-        }
+        step(regex, &p, &around, &ahead, end);
     }
     bool matches = false;
     for (uint32_t i = 0; i < p.now_count && around.after == NOTHING; i++) {
         matches |= regex->steps[p.now[i]].op == ONNX_REGEX_MATCH;
     }
     return matches;
+}
+
+/* A match that ends here is the better one if none began before it; what began later than the best
+ * is given up. */
+static void note_match(const struct onnx_regex *regex, struct places *p, uint64_t at,
+                       struct onnx_regex_span *best, bool *found) {
+    for (uint32_t i = 0; i < p->now_count; i++) {
+        if (regex->steps[p->now[i]].op == ONNX_REGEX_MATCH) {
+            *best = (struct onnx_regex_span){p->began[i], at};
+            *found = true;
+        }
+    }
+    while (*found && p->now_count > 0 && p->began[p->now_count - 1] > best->begin) {
+        p->now_count--;
+    }
+}
+
+bool mmi_onnx_regex_find(const struct onnx_regex *regex, const struct onnx_string *text,
+                         uint64_t from, void *scratch, struct onnx_regex_span *best) {
+    struct places p = places_in(scratch, (uint32_t)regex->count);
+    const char *end = text->bytes > 0 ? text->at + text->bytes : text->at;
+    const char *at = from > 0 ? text->at + from : text->at, *ahead = at;
+    struct around around = {.before = from > 0 ? (uint8_t)at[-1] : NOTHING, .after = NOTHING};
+    bool found = false;
+    around.after = ahead != end ? mmi_onnx_next_letter(&ahead, end) : NOTHING;
+    for (;;) {
+        if (!found) {
+            reach(regex, &p, 0, around, (uint64_t)(at - text->at));
+        }
+        swap(&p);
+        note_match(regex, &p, (uint64_t)(at - text->at), best, &found);
+        if (around.after == NOTHING || (found && p.now_count == 0)) {
+            return found;
+        }
+        at = ahead;
+        step(regex, &p, &around, &ahead, end);
+    }
 }
