@@ -34,7 +34,7 @@ static uint32_t file_count;
 struct run {
     struct onnx_run_memory memory;
     void *taken[64];
-    uint32_t count;
+    uint32_t count, most; /* `most`: how many times there is room; 0: always */
     uint64_t bytes;
     struct onnx_picture picture;
     mm_error err;
@@ -42,7 +42,8 @@ struct run {
 
 static void *more_memory(void *ctx, uint64_t bytes) {
     struct run *run = ctx;
-    if (run->count == 64 || bytes > MOST_MEMORY - run->bytes) {
+    if (run->count == 64 || (run->most && run->count == run->most - 1) ||
+        bytes > MOST_MEMORY - run->bytes) {
         return NULL;
     }
     run->bytes += bytes;
@@ -51,14 +52,19 @@ static void *more_memory(void *ctx, uint64_t bytes) {
 }
 
 /* The bytes are copied to memory of just their size, so that one read too many is found. */
-static mm_status decode(struct run *run, const uint8_t *bytes, uint64_t count) {
-    *run = (struct run){.memory = {.more = more_memory, .ctx = run}};
+static mm_status decode_within(struct run *run, const uint8_t *bytes, uint64_t count,
+                               uint32_t most) {
+    *run = (struct run){.memory = {.more = more_memory, .ctx = run}, .most = most};
     uint8_t *copy = malloc(count + !count);
     memcpy(copy, bytes, count);
     run->picture = (struct onnx_picture){.bytes = copy, .count = count, .memory = &run->memory};
     mm_status status = mmi_onnx_read_picture(&run->picture, &run->err);
     free(copy);
     return status;
+}
+
+static mm_status decode(struct run *run, const uint8_t *bytes, uint64_t count) {
+    return decode_within(run, bytes, count, 0);
 }
 
 static void end(struct run *run) {
@@ -219,6 +225,23 @@ static void test_damaged(void **state) {
     }
 }
 
+static void test_no_room(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < file_count; i++) {
+        mm_status status = MM_NO_ROOM_FOR_ACTIVATIONS;
+        for (uint32_t most = 1; status == MM_NO_ROOM_FOR_ACTIVATIONS; most++) {
+            struct run run;
+            status = decode_within(&run, files[i].bytes, files[i].count, most);
+            assert_true(status != MM_NO_ROOM_FOR_ACTIVATIONS ||
+                        strstr(run.err.text, "no room for"));
+            assert_true(most > 1 || status == MM_NO_ROOM_FOR_ACTIVATIONS ||
+                        !is_built_in(files[i].name));
+            end(&run);
+        }
+        assert_int_equal(status, is_built_in(files[i].name) ? MM_OK : MM_UNSUPPORTED);
+    }
+}
+
 static void *decode_all(void *failed) {
     for (uint32_t i = 0; i < file_count; i++) {
         struct run first, again;
@@ -306,7 +329,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pixels),    cmocka_unit_test(test_cut_short),
         cmocka_unit_test(test_damaged),   cmocka_unit_test(test_on_threads),
-        cmocka_unit_test(test_libraries),
+        cmocka_unit_test(test_libraries), cmocka_unit_test(test_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { FILE_HEADER = 14, CORE_HEADER = 12, INFO_HEADER = 40, MASKS_HEADER = 52 };
+enum { FILE_HEADER = 14, CORE_HEADER = 12, INFO_HEADER = 40, MASKS_HEADER = 52, OS2_HEADER = 64 };
 enum { PLAIN = 0, RLE8 = 1, RLE4 = 2, MASKS = 3, MASKS_AND_ALPHA = 6 };
 
 struct bmp {
@@ -45,7 +45,8 @@ static mm_status read_info(struct bmp *bmp, mm_error *err) {
     bmp->bits = u16_at(bmp, 28);
     bmp->compression = u32_at(bmp, 30);
     bmp->colors = u32_at(bmp, 46);
-    bool of_windows = bmp->header == INFO_HEADER || bmp->header >= MASKS_HEADER;
+    bool of_windows =
+        bmp->header == INFO_HEADER || (bmp->header >= MASKS_HEADER && bmp->header != OS2_HEADER);
     bool known = bmp->compression <= RLE4 ||
                  (of_windows && (bmp->compression == MASKS || bmp->compression == MASKS_AND_ALPHA));
     return known ? MM_OK
