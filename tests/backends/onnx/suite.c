@@ -8,9 +8,9 @@
  * a test: model.onnx, test_data_set_0/input_N.pb and output_N.pb; or the one named light, with
  * NAME.onnx and NAME_output_0.pb. A test that needs an operator, an opset or a type that is not
  * there is skipped, and, with a line that says so, one with a picture whose library is not there;
- * every other one must give the expected outputs. KNOWN lists tests that do not, a line each, "name:
- * why"; one of them that passes is a failure too, so that the list shrinks. NAME: only this one,
- * with its reason; "all": all of them. */
+ * every other one must give the expected outputs. KNOWN lists tests that do not, a line each,
+ * "name: why"; one of them that passes is a failure too, so that the list shrinks. NAME: only this
+ * one, with its reason; "all": all of them. */
 
 #include <backends/onnx/format/load.h>
 #include <backends/onnx/graph/upgrade.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* JPEG, by libjpeg: its usual decoding, in which chroma is interpolated and the transform is that of
- * integers. */
+/* JPEG, by libjpeg: its usual decoding, which interpolates chroma and transforms in integers. */
 
 #include <backends/onnx/images/library.h>
 #include <backends/onnx/images/picture.h>
@@ -128,7 +127,7 @@ static void begin(struct decoder *decoder) {
     decoder->f.jpeg_read_header(info, TRUE);
 }
 
-/* Of the library: a few rows, and where a picture comes in several scans all of its coefficients. */
+/* Of the library: a few rows, and all coefficients where a picture comes in several scans. */
 static uint64_t working_bytes(struct decoder *decoder) {
     struct jpeg_decompress_struct *info = &decoder->info;
     uint64_t bytes = ((uint64_t)1 << 20) + (uint64_t)info->image_width * 256;

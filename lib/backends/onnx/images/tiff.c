@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* TIFF, by libtiff: the first picture of a file. Releases before 4.5 have only handlers of the whole
- * process, which are not ours to set, so they are not used. */
+/* TIFF, by libtiff: the first picture of a file. Releases before 4.5 are not used: they have one
+ * handler of errors for the whole process, which is not ours to set. */
 
 #include <backends/onnx/images/library.h>
 #include <backends/onnx/images/picture.h>
