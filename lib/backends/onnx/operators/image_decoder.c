@@ -69,6 +69,7 @@ static void learn_image_decoder(const struct onnx_learning *l, uint32_t output,
 
 const struct onnx_operator mmi_onnx_op_ImageDecoder = {
     .name = "ImageDecoder",
+    .flags = ONNX_OP_RANDOM, /* of a picture in the model, too: it is decoded in a run's memory */
     .min_inputs = 1,
     .max_inputs = 1,
     .min_outputs = 1,
