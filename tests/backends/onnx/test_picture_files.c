@@ -315,15 +315,16 @@ static bool read_file(const char *folder, const char *name) {
 int main(int argc, char **argv) {
     struct dirent **entries;
     int count = argc > 1 ? scandir(argv[1], &entries, NULL, alphasort) : -1;
+    bool good = count > 0;
     for (int i = 0; i < count; i++) {
-        if (entries[i]->d_name[0] != '.' && !read_file(argv[1], entries[i]->d_name)) {
-            count = -1;
-        }
+        good = good && (entries[i]->d_name[0] == '.' || read_file(argv[1], entries[i]->d_name));
+        free(entries[i]);
     }
-    if (count <= 0) {
+    if (!good) {
         printf("test-onnx-picture-files FOLDER [SEED [ROUNDS]]\n");
         return 2;
     }
+    free(entries);
     seed = argc > 2 ? strtoull(argv[2], NULL, 0) : seed;
     rounds = argc > 3 ? strtoull(argv[3], NULL, 0) : rounds;
     const struct CMUnitTest tests[] = {
@@ -331,5 +332,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_damaged),   cmocka_unit_test(test_on_threads),
         cmocka_unit_test(test_libraries), cmocka_unit_test(test_no_room),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    for (uint32_t i = 0; i < file_count; i++) {
+        free(files[i].bytes);
+    }
+    return failures;
 }
