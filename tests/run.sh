@@ -22,7 +22,8 @@ missing_packages() {
         command -v "${need%%:*}" >/dev/null || echo "${need#*:}"
     done
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
-    for need in cmocka:libcmocka-dev libxxhash:libxxhash-dev; do
+    for need in cmocka:libcmocka-dev libxxhash:libxxhash-dev libjpeg:libjpeg-dev libpng:libpng-dev \
+        libwebp:libwebp-dev libtiff-4:libtiff-dev libopenjp2:libopenjp2-7-dev; do
         pkg-config --exists "${need%%:*}" 2>/dev/null || echo "${need#*:}"
     done
     [ -e /usr/include/stdio.h ] || echo libc6-dev
@@ -105,7 +106,7 @@ setarch "$(uname -m)" -R true 2>/dev/null && fixed_addresses=(setarch "$(uname -
 check "lint" python3 tests/lint
 check "lint: its own test" python3 tests/lint_test.py
 
-if build release gcc -Dbuildtype=release; then
+if build release gcc -Dbuildtype=release -Dimages=enabled; then
     test_build release 2
     check "ONNX: its own tests" tests/backends/onnx/suite.sh build/release
     check "ONNX: public models answer as ONNX Runtime" python3 bench/peers/onnx.py --rounds 0

@@ -7,9 +7,10 @@
  * FOLDER is one below onnx/backend/test/data of the package onnx, up to version 1.22, with a folder
  * a test: model.onnx, test_data_set_0/input_N.pb and output_N.pb; or the one named light, with
  * NAME.onnx and NAME_output_0.pb. A test that needs an operator, an opset or a type that is not
- * there is skipped; every other one must give the expected outputs. KNOWN lists tests that do not,
- * a line each, "name: why"; one of them that passes is a failure too, so that the list shrinks.
- * NAME: only this one, with its reason; "all": all of them. */
+ * there is skipped, and, with a line that says so, one with a picture whose library is not there;
+ * every other one must give the expected outputs. KNOWN lists tests that do not, a line each,
+ * "name: why"; one of them that passes is a failure too, so that the list shrinks. NAME: only this
+ * one, with its reason; "all": all of them. */
 
 #include <backends/onnx/format/load.h>
 #include <backends/onnx/graph/upgrade.h>
@@ -41,6 +42,7 @@ struct file {
 struct test {
     const char *folder, *name; /* "<...>/node", "test_abs" */
     bool light;                /* one of NAME.onnx */
+    bool lacks;                /* skipped for want of a library */
     mm_mesh *mesh;
     struct onnx_arena arena;
     struct file file; /* the model */
@@ -185,6 +187,13 @@ static bool has_other_types(const struct test *test) {
     return has;
 }
 
+/* ImageDecoder, without the library of this format: the message says what to install. */
+static bool lacks_library(const struct test *test, mm_status status) {
+    const struct onnx_graph *main = test->model.main;
+    return status == MM_UNSUPPORTED && main->node_count > 0 &&
+           strcmp(main->nodes[0]->type, "ImageDecoder") == 0 && strstr(test->err.text, "(Debian: ");
+}
+
 /* ---- Comparing ------------------------------------------------------------------------------- */
 
 static mm_status compare_all(struct test *test, const mm_response *response) {
@@ -236,7 +245,9 @@ static enum verdict run_test(struct test *test) {
     if (status == MM_OK) {
         status = infer(test);
         bool refused = status == MM_UNSUPPORTED || status == MM_INVALID_MODEL;
-        verdict = status == MM_OK ? PASSED : refused && has_other_types(test) ? SKIPPED : FAILED;
+        bool skipped = (refused && has_other_types(test)) || lacks_library(test, status);
+        verdict = status == MM_OK ? PASSED : skipped ? SKIPPED : FAILED;
+        test->lacks = lacks_library(test, status);
     }
     mmi_onnx_arena_free(&test->arena);
     return verdict;
@@ -296,7 +307,7 @@ static void count_test(struct test *test, const char *list, bool tell, struct co
     counts->skipped += verdict == SKIPPED;
     counts->known += known;
     counts->failed += wrong;
-    if (wrong || tell) {
+    if (wrong || tell || test->lacks) {
         printf("%s: %s%s\n", test->name, verdict == SKIPPED ? "skipped: " : "",
                verdict == PASSED ? "passed" : test->err.text);
     }

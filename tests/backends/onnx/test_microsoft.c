@@ -67,7 +67,51 @@ static const struct one_case cases[] = {
      "f32[2,2,3] 0 1 2 0 1 4 0 1 6 0 0 0 | - | - | - | - | i32[2] 1 0 | i32[] 2 | - | - | - | - | "
      "f32[1] 0",
      "f32[2,2,1] 1 2 3 0 | f32[2,1,2,1] 1 1 1 0 | f32[2,1,2,1] 2 4 6 0", 1e-4},
+    /* T5's buckets, as its public code has them; the table lies head by head */
+    {"com.microsoft/RelativePositionBias", "is_bidirectional=1 max_distance=5",
+     "f32[8,2] .. | i64[1] 7 | i64[1] 7",
+     "f32[1,2,7,7] 0 5 6 6 7 7 7 1 0 5 6 6 7 7 2 1 0 5 6 6 7 2 2 1 0 5 6 6 3 2 2 1 0 5 6 3 3 2 2 1 "
+     "0 5 "
+     "3 3 3 2 2 1 0 8 13 14 14 15 15 15 9 8 13 14 14 15 15 10 9 8 13 14 14 15 10 10 9 8 13 14 14 "
+     "11 10 10 9 8 13 14 11 11 10 10 9 8 13 11 11 11 10 10 9 8",
+     0},
+    {"com.microsoft/RelativePositionBias", "max_distance=4", "f16[4,1] .. | i64[] 6 | i64[] 6",
+     "f16[1,1,6,6] 0 0 0 0 0 0 1 0 0 0 0 0 2 1 0 0 0 0 3 2 1 0 0 0 3 3 2 1 0 0 3 3 3 2 1 0", 0},
+    {"com.microsoft/RelativePositionBias", "max_distance=4", "f32[4,1] .. | i64[] 0 | i64[] 0",
+     "f32[1,1,0,0]", 0},
+    /* numbers from the formula in its description, by numpy */
+    {"com.microsoft/GatedRelativePositionBias", "num_heads=2",
+     "f32[2,2,2] .. | f32[2] -1 -3 | f32[1,2,2,2] 1 2 3 4 5 6 7 8 | f32[1,4] 0.25 -0.5 1 0.5 | "
+     "f32[4] 0.5 0 -0.25 0.75 | f32[1,2,1,1] 1 -2",
+     "f32[2,2,2,2] 1.50348 3.00696 5.79896 7.73195 5.79014 6.94817 4.21841 4.82104 1.99707 3.99414 "
+     "5.99968 7.99957 2.64656 3.17587 6.07958 6.94809",
+     1e-5},
 };
+
+/* Of 32 buckets 16 for each direction: 8 are one distance, the last one begins at 8 * 16^(7/8). */
+static void test_far_positions(void **state) {
+    static const int64_t lengths[] = {200}, buckets[] = {32, 1};
+    static const int32_t at[][2] = {{7, 23},  {8, 24},  {12, 25}, {16, 26},  {31, 27},
+                                    {33, 28}, {90, 30}, {91, 31}, {128, 31}, {199, 31}};
+    static struct one_node one;
+    float table[32];
+    (void)state;
+    for (int i = 0; i < 32; i++) {
+        table[i] = (float)i;
+    }
+    one_init(&one, "com.microsoft/RelativePositionBias", "is_bidirectional=1 max_distance=128");
+    one_input(&one, MM_F32, 2, buckets, table);
+    one_input(&one, MM_I64, 0, NULL, lengths);
+    one_input(&one, MM_I64, 0, NULL, lengths);
+    assert_int_equal(one_run(&one, 1), MM_OK);
+    const float *got = one.outputs[0].data;
+    for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+        int32_t distance = at[i][0];
+        assert_int_equal((int)got[distance], at[i][1]);
+        assert_int_equal((int)got[distance * 200], at[i][1] - 16);
+    }
+    one_fini(&one);
+}
 
 static void test_cases(void **state) {
     (void)state;
@@ -112,6 +156,29 @@ static void test_refusals(void **state) {
                "its left matrix has 2 columns, its right one 3 rows");
     one_refuse("com.microsoft/FusedGemm", "activation=Elu", "f32[1,1] 1 | f32[1,1] 1",
                MM_UNSUPPORTED, "activation is 'Elu'");
+    one_refuse("com.microsoft/RelativePositionBias", "", "f32[4,1] .. | i64[] 6 | i64[] 6",
+               MM_INVALID_MODEL, "max_distance is 0");
+    one_refuse("com.microsoft/RelativePositionBias", "max_distance=4",
+               "f32[4,1] .. | i64[] 6 | i64[] 5", MM_UNSUPPORTED, "key_length 5 are not the same");
+    one_refuse("com.microsoft/RelativePositionBias", "max_distance=4",
+               "f32[4,1] .. | ?i64[] 6 | i64[] 6", MM_UNSUPPORTED,
+               "its query_length is not known before the run");
+    one_refuse("com.microsoft/RelativePositionBias", "max_distance=4 is_bidirectional=1",
+               "f32[3,1] .. | i64[] 6 | i64[] 6", MM_INVALID_MODEL, "3 buckets");
+    one_refuse("com.microsoft/RelativePositionBias", "max_distance=4",
+               "f32[4] .. | i64[] 6 | i64[] 6", MM_INVALID_MODEL, "its bias_table has 1 axes");
+    one_refuse("com.microsoft/GatedRelativePositionBias", "num_heads=1",
+               "f32[1,1,1] 1 | f32[1] 1 | f32[1,1,1,1] 1 | f32[1,2] 1 1 | f32[3] .. | "
+               "f32[1,1,1,1] 1",
+               MM_INVALID_MODEL, "its input 4 is [3], [2] wanted");
+    one_refuse("com.microsoft/GatedRelativePositionBias", "num_heads=1",
+               "f32[1,1,1] 1 | f32[1] 1 | f32[1,1,1,1] 1 | f32[1,3] .. | f32[3] .. | "
+               "f32[1,1,1,1] 1",
+               MM_INVALID_MODEL, "two gates wanted");
+    one_refuse("com.microsoft/GatedRelativePositionBias", "num_heads=1",
+               "f32[1,1] 1 | f32[1] 1 | f32[1,1,1,1] 1 | f32[1,2] .. | f32[2] .. | "
+               "f32[1,1,1,1] 1 | i32[1,1] 0",
+               MM_UNSUPPORTED, "token_offset");
     one_refuse("com.microsoft/FusedConv", "", "f32[1,1,2] .. | f32[1,1,1] 1 | - | f32[1,1,3] ..",
                MM_INVALID_MODEL, "its input 3 has 3 axes");
 }
@@ -119,6 +186,7 @@ static void test_refusals(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_far_positions),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,7 +130,8 @@ enum {
     /* makes something wider of what is narrow to take less memory: a large constant is left as it
      * is, also where kernels want it constant */
     ONNX_OP_WIDENS = 1u << 5,
-    /* its results may be others in each run: it is never computed before one */
+    /* its results may be others in each run, or a few bytes become many: it is never computed
+     * before one */
     ONNX_OP_RANDOM = 1u << 6,
     /* node->graphs has only those of `graphs` that are there; `read` says which */
     ONNX_OP_GRAPHS_OPTIONAL = 1u << 7
