@@ -8,6 +8,7 @@ import time
 
 import compare
 import shrink
+from engines import ENGINES, Refused
 from generate import Statistics, generate
 from ours import Failed, Ours
 
@@ -39,6 +40,21 @@ def check(ours, graph):
     return ''
 
 
+def others(graph):
+    """What each engine says to a graph of one node."""
+    node = graph.nodes[0]
+    for name, engine in ENGINES:
+        try:
+            answers = engine(node, graph.values, graph.opsets())(
+                {n: graph.values[n].data for n in node.needs()})
+            for output, answer in zip([n for n in node.outputs if n], answers):
+                value = graph.values[output]
+                wrong = compare.difference(answer, value.data, value.slack) or 'agrees'
+                print(f'{name}: {output}: {wrong}')
+        except Refused as refused:
+            print(f'{name}: {refused}')
+
+
 def tell(build, seed, only):
     ours, statistics = Ours(build), Statistics()
     graph = generate(seed, statistics, only)
@@ -50,6 +66,8 @@ def tell(build, seed, only):
     if wrong:
         graph, wrong = shrink.shrink(graph, lambda g: check(ours, g))
         print('\nmade small:\n' + graph.tell() + '\n' + wrong)
+        if len(graph.nodes) == 1:
+            others(graph)
     return 1 if wrong else 0
 
 

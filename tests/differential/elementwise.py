@@ -14,7 +14,10 @@ from values import FLOATS, INTEGERS, MILD, limits
 @operator('Floor', 'Ceil', 'Round', 'Neg', 'Abs', 'Sign', 'Relu', 'BitwiseNot', 'Not', 'IsNaN',
           exact=True, weight=0.5)
 def unary(d, op):
-    return d.node(op, [d.value(d.types(op, schema_type(d, op)))], 1)
+    types = d.types(op, schema_type(d, op))
+    if op == 'Erf':  # how a fraction becomes an integer is not said
+        types = [t for t in types if t in FLOATS]
+    return d.node(op, [d.value(types)], 1)
 
 
 def schema_type(d, op):
@@ -198,6 +201,8 @@ def clip(d, op):
         low, _ = limits(d.dtype(x))
         bounds = sorted(max(low, round(b)) for b in bounds)
     names = [d.scalar(b, d.dtype(x)) if d.chance(0.7) else '' for b in bounds]
+    if '' in names and np.isinf(d.data(x).astype(np.float64)).any():
+        raise NotNow('no bound by the body of the function, the largest number by the text')
     while names and not names[-1]:
         names.pop()
     return d.node(op, [x, *names], 1)
@@ -265,7 +270,7 @@ def identity(d, op):
 def dropout(d, op):
     """Not training: it is the identity, with a mask of ones."""
     x = d.value(only_floats(d.types(op)))
-    count = d.choice([1, 1, 2]) if d.since(op) >= 10 else 1
+    count = d.choice([1, 1, 2]) if d.since(op) >= 12 else 1  # before, the mask of a test is not said
     if d.since(op) < 12:
         return d.node(op, [x], count, d.some(ratio=lambda: d.number(0, 0.9)))
     names = [x]

@@ -6,7 +6,7 @@ import numpy as np
 
 import compare
 import known
-from draw import TABLE, Draw, NotNow, schema
+from draw import CODES, TABLE, Draw, NotNow, schema
 from engines import ENGINES, Refused
 from graph import Value
 import families  # noqa: F401 (fills the table)
@@ -52,8 +52,24 @@ def run_node(d, node, statistics):
     raise NotNow('nobody runs it')
 
 
+def check_types(d, node):
+    """What the operator does not take is not for any engine to answer."""
+    found, bound = schema(node.op, d.opset, node.domain), {}
+    allowed = {c.type_param_str: c.allowed_type_strs for c in found.type_constraints}
+    for i, name in enumerate(node.inputs):
+        if not name or not d.graph.values[name].is_tensor:
+            continue
+        formal = found.inputs[min(i, len(found.inputs) - 1)]
+        mixed = formal.option == formal.option.Variadic and not formal.is_homogeneous
+        dtype = d.graph.values[name].dtype
+        if dtype not in [CODES.get(t) for t in allowed.get(formal.type_str, [formal.type_str])] or \
+                not mixed and bound.setdefault(formal.type_str, dtype) != dtype:
+            raise NotNow('a type that the operator does not take')
+
+
 def add_node(d, node, exact, statistics):
     node.exact = exact
+    check_types(d, node)
     if known.is_wrong('ours', node, d.graph.values, d.opset):
         raise NotNow('ours is known to be wrong')
     run_node(d, node, statistics)

@@ -5,6 +5,7 @@ import numpy as np
 from onnx import TensorProto as T
 
 from draw import NotNow, operator
+from reductions import nan
 from values import FLOATS, INTEGERS, numpy_type
 
 
@@ -321,7 +322,13 @@ def gather_nd(d, op):
     batch = d.integer(0, min(2, rank - 1)) if d.since(op) >= 12 else 0
     depth = d.integer(1, rank - batch)
     return d.node(op, [x, tuples(d, d.shape_of(x), depth, batch)], 1,
-                  {'batch_dims': batch} if batch or d.chance(0.3) else {})
+                  {'batch_dims': batch} if batch or d.since(op) >= 12 and d.chance(0.3) else {})
+
+
+def refuse_nan(d, reduction, *names):
+    """NaN has no place in an order."""
+    if reduction in ('max', 'min') and any(nan(d.data(n)) for n in names):
+        raise NotNow('the largest of NaN and others')
 
 
 @operator('ScatterElements', exact=True)
@@ -341,6 +348,7 @@ def scatter_elements(d, op):
     else:
         index = places(d, counts, n, True)
     updates = d.like(d.dtype(x), counts, mild=reduction != 'none')
+    refuse_nan(d, reduction, x, updates)
     attributes = {'axis': axis} if axis or d.chance(0.5) else {}
     if reduction != 'none':
         attributes['reduction'] = reduction
@@ -358,6 +366,7 @@ def scatter_nd(d, op):
     index = tuples(d, d.shape_of(x), depth, 0, reduction == 'none')
     updates = d.like(d.dtype(x), d.shape_of(index)[:-1] + d.shape_of(x)[depth:],
                      mild=reduction != 'none')
+    refuse_nan(d, reduction, x, updates)
     return d.node(op, [x, index, updates], 1,
                   {'reduction': reduction} if reduction != 'none' else {})
 

@@ -5,6 +5,7 @@ import numpy as np
 from onnx import TensorProto as T
 
 from draw import NotNow, only_floats, operator
+from values import FLOATS
 
 
 def weight(d):
@@ -28,6 +29,10 @@ def windows(d, spatial, kernel, most_pad=None):
         attributes['auto_pad'] = d.choice(['SAME_UPPER', 'SAME_LOWER', 'VALID', 'NOTSET'])
     if attributes.get('auto_pad', 'NOTSET').startswith('SAME'):
         attributes.pop('dilations', None)  # engines read the two together in different ways
+        strides = attributes.get('strides', [1] * n)
+        for i in range(n):  # there padding would be less than none, which is not said
+            if (-(-spatial[i] // strides[i]) - 1) * strides[i] + kernel[i] < spatial[i]:
+                raise NotNow('elements that no window reaches')
     else:
         pads = attributes.get('pads', [0] * 2 * n)
         for i in range(n):
@@ -64,7 +69,7 @@ def conv(d, op):
 
 
 def refuse_infinite(d, names):
-    """Infinity times a zero of the padding: whether there is a product is not said."""
+    """Infinity times a zero of the padding: whether there is a product is not said. NaN too."""
     for name in names:
         if not np.isfinite(d.data(name).astype(np.float64)).all():
             raise NotNow('infinities beside padding')
@@ -90,6 +95,14 @@ def conv_transpose(d, op):
         attributes['output_padding'] = [d.integer(0, s - 1) for s in strides]
     if group != 1:
         attributes['group'] = group
+    for i, n in enumerate(spatial):
+        pads = attributes.get('pads', [0] * 10)
+        reach = strides[i] * (n - 1) + (kernel[i] - 1) * attributes.get('dilations', [1] * 3)[i] + 1
+        if reach - pads[i] - pads[i + len(spatial)] < 1:
+            raise NotNow('a result with nothing in it, which not all engines make')
+        if attributes.get('auto_pad', '').startswith('SAME') and \
+                (kernel[i] - 1) * attributes.get('dilations', [1] * 3)[i] + 1 < strides[i]:
+            raise NotNow('padding less than none: on which side is not said')
     out = group * d.integer(1, 3)
     names = [x, d.leaf(d.dtype(x), [channels, out // group, *kernel], weight(d), mild=True)]
     if d.chance(0.5):
@@ -151,6 +164,7 @@ def batch_normalization(d, op):
         t1, t2 = d.type(only_floats(d.types(op, 'T1'))), d.type(only_floats(d.types(op, 'T2')))
     names = [x, d.leaf(t1, c, kind, mild=True), d.leaf(t1, c, kind, mild=True),
              d.leaf(t2, c, kind, mild=True), d.leaf(t2, c, kind, low=0, high=3)]
+    refuse_infinite(d, names[1:])  # in other orders they make NaN
     return d.node(op, names, 1, d.some(epsilon=lambda: d.choice([1e-5, 1e-3, 0.1]),
                                        momentum=lambda: d.number(0, 1)))
 
@@ -203,7 +217,12 @@ def lrn(d, op):
 @operator('MeanVarianceNormalization', weight=0.5)
 def mean_variance(d, op):
     x = d.value(d.types(op), rank=4, mild=True, accept=lambda a: a.size > 0)
-    return d.node(op, [x], 1, {'axes': d.axes(4, False) or [1]} if d.chance(0.5) else {})
+    axes = d.axes(4, False) or [1] if d.chance(0.5) else None
+    with np.errstate(all='ignore'):
+        deviation = d.data(x).astype(np.float64).std(axis=tuple(axes or (0, 2, 3)))
+    if not (deviation > 1e-3).all():
+        raise NotNow('0 by 0, or what the function body adds to it')
+    return d.node(op, [x], 1, {'axes': axes} if axes else {})
 
 
 @operator('Resize', weight=2)
@@ -214,6 +233,8 @@ def resize(d, op):
                 accept=lambda a: a.size > 0)
     rank, shape = d.rank(x), d.shape_of(x)
     mode = d.choice(['nearest', 'linear'] + (['cubic'] if since >= 11 else []))
+    if d.dtype(x) not in FLOATS:
+        mode = 'nearest'  # how a fraction becomes an integer is not said
     attributes = {'mode': mode} if mode != 'nearest' or d.chance(0.5) else {}
     spatial = range(max(0, rank - 2), rank)
     scales = [d.choice([0.5, 0.6, 1.0, 1.5, 2.0, 3.0, 0.34, 2.5]) if a in spatial else 1.0
@@ -295,6 +316,7 @@ def roi_align(d, op):
 @operator('MaxRoiPool', weight=0.3)
 def max_roi_pool(d, op):
     x = d.leaf(T.FLOAT, [d.integer(1, 2), d.integer(1, 3), 6, 7], mild=True)
+    refuse_infinite(d, [x])
     count = d.integer(1, 3)
     start = d.rng.integers(0, 4, (count, 2))
     rois = np.concatenate([d.rng.integers(0, d.shape_of(x)[0], (count, 1)), start,

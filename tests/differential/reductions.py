@@ -5,19 +5,26 @@ import numpy as np
 from onnx import TensorProto as T
 
 from draw import NotNow, operator
-from values import FLOATS, INTEGERS
+from values import FLOATS, INTEGERS, MILD
 
 
 @operator('ReduceSum', 'ReduceMean', 'ReduceProd', 'ReduceL1', 'ReduceL2', 'ReduceSumSquare',
           'ReduceLogSum', 'ReduceLogSumExp', weight=0.7)
 @operator('ReduceMax', 'ReduceMin', exact=True, weight=0.7)
 def reduction(d, op):
-    x = d.value(d.types(op), mild=True)
+    # NaN has no place in an order, so what the largest is beside it is not said.
+    x = d.value(d.types(op), mild=True,
+                accept=lambda a: op not in ('ReduceMax', 'ReduceMin') or not nan(a))
     if d.dtype(x) in INTEGERS:
         if op in ('ReduceL2', 'ReduceLogSum', 'ReduceLogSumExp', 'ReduceMean'):
             raise NotNow('how a fraction becomes an integer is not said')
         if d.data(x).size and np.abs(d.data(x).astype(np.float64)).max() > 11:
             raise NotNow('an overflow')
+    if op == 'ReduceProd' and d.dtype(x) in FLOATS:
+        with np.errstate(all='ignore'):
+            most = np.prod(np.maximum(np.abs(d.data(x).astype(np.float64)), 1))
+        if most > MILD[d.dtype(x)] * 1000:
+            raise NotNow('an overflow, in some orders')
     attributes = d.some(keepdims=[0, 1])
     axes = d.axes(d.rank(x), d.since(op) >= 11)
     as_input = d.since(op) >= (13 if op == 'ReduceSum' else 18)
@@ -59,7 +66,10 @@ def cumulation(d, op):
 @operator('Hardmax', exact=True, weight=0.5)
 def softmax(d, op):
     x = d.value(d.types(op), rank=range(1, 5), mild=True, accept=lambda a: not nan(a))
-    return d.node(op, [x], 1, d.some(axis=lambda: d.axis(d.rank(x), d.since(op) >= 11)))
+    attributes = d.some(axis=lambda: d.axis(d.rank(x), d.since(op) >= 11))
+    if d.since(op) < 13 and d.rank(x) == 1:
+        attributes['axis'] = 0  # the default, 1, is an axis that it does not have
+    return d.node(op, [x], 1, attributes)
 
 
 @operator('TopK', exact=True)
@@ -83,7 +93,8 @@ def top_k(d, op):
 
 @operator('NonZero', exact=True)
 def non_zero(d, op):
-    return d.node(op, [d.value(d.types(op), rank=range(1, 5))], 1)
+    # When a text is zero is not said.
+    return d.node(op, [d.value([t for t in d.types(op) if t != T.STRING], rank=range(1, 5))], 1)
 
 
 @operator('Unique', exact=True)
@@ -139,6 +150,9 @@ def gemm(d, op):
     if d.since(op) < 11 or d.chance(0.7):
         bias = d.choice([[], [1], [n], [1, n], [rows, 1], [rows, n], [1, 1]])
         names.append(d.leaf(dtype, bias, kind='const' if d.chance(0.5) else None, mild=True))
+    if attributes.get('beta') == 0 and len(names) > 2 and not np.isfinite(
+            d.data(names[2]).astype(np.float64)).all():
+        raise NotNow('0 times infinity: BLAS leaves the product out, the formula does not')
     if dtype in INTEGERS and any(d.data(m).size and np.abs(d.data(m).astype(np.float64)).max() > 11
                                  for m in names):
         raise NotNow('an overflow')
