@@ -4,12 +4,13 @@
 import numpy as np
 
 from engines import Refused
-from values import F32, RELATIVE, STEP, as_wide, is_float, type_of
+from values import F32, FLOATS, RELATIVE, STEP, as_wide, is_float, type_of
 
 # What the engines may be off by anywhere, in parts of the largest result or of 1: f32 approximations with a
 # bound that is absolute (Sigmoid, Tanh, Erf), and sums by factors that were rounded (DFT, STFT).
 ABSOLUTE = {'Sigmoid': 1e-6, 'Tanh': 1e-6, 'Erf': 1e-6, 'Gelu': 1e-6, 'DFT': 1e-6, 'STFT': 1e-6,
             'HannWindow': 1e-6, 'HammingWindow': 1e-6, 'BlackmanWindow': 1e-6, 'Swish': 1e-6, 'Selu': 1e-6, 'Elu': 1e-6, 'Celu': 1e-6, 'LogSoftmax': 1e-6, 'Resize': 1e-5, 'GridSample': 1e-5,
+            'SoftmaxCrossEntropyLoss': 1e-6,
             'RoiAlign': 1e-5, 'RNN': 1e-6, 'GRU': 1e-6, 'LSTM': 1e-6, 'Mish': 1e-6, 'HardSwish': 1e-6}
 # Whose arithmetic is that of f32 whatever the elements are: by stash_type, or as the engines do it.
 SINGLE = {'GroupNormalization', 'LayerNormalization', 'RMSNormalization', 'HannWindow',
@@ -21,7 +22,7 @@ TINY = 1e-36
 def nearby(rng, value, direction, relative):
     """The value as far off as it may be, and by the rounding of its own elements.
 
-    direction: 1 or -1 for all elements, 0: drawn for each from between.
+    direction: 1 or -1 for all elements, 0: drawn for each from between, 2: to 0 where that is near.
     """
     if value.data.dtype == object:
         raise Refused('a text that depends on rounding')
@@ -37,9 +38,10 @@ def nearby(rng, value, direction, relative):
         if value.kind == 'made' and direction < 0:
             moved = np.where(moved == 0, -moved, moved)  # whose sign is nobody's promise
         if value.slack is not None:
-            if direction > 0:
-                moved = np.where(np.abs(wide) <= off, 0, moved)
-            moved = np.where(np.isinf(value.slack), sign, moved)  # it may be anything
+            if direction > 1:
+                moved = np.where(np.abs(wide) <= off, 0, wide)
+            anything = np.nan if direction == 1 and value.dtype in FLOATS else sign
+            moved = np.where(np.isinf(value.slack), anything, moved)
         return np.asarray(moved).astype(value.data.dtype)
 
 
@@ -83,7 +85,7 @@ def slack_of(rng, node, values, run, outputs):
                   if not isinstance(o, list) and is_float(type_of(o))), default=0)
     narrow = max(narrow, RELATIVE[F32]) if node.op in SINGLE else narrow
     whole = any(not isinstance(o, list) and not is_float(type_of(o)) for o in outputs)
-    for direction in (1, -1, 0, 0) + (0,) * 4 * whole:  # a choice among equals is easily missed
+    for direction in (1, -1, 0, 0, 2) + (0,) * 4 * whole:  # a choice among equals is easily missed
         inputs = {v.name: v.data for v in needed}
         for value in moves:
             step = 0 if node.exact or not is_float(value.dtype) else \

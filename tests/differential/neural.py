@@ -172,6 +172,7 @@ def batch_normalization(d, op):
 @operator('InstanceNormalization')
 def instance_normalization(d, op):
     x = image(d, d.types(op))
+    refuse_infinite(d, [x])
     c = [d.shape_of(x)[1]]
     return d.node(op, [x, d.leaf(d.dtype(x), c, weight(d), mild=True),
                        d.leaf(d.dtype(x), c, weight(d), mild=True)], 1, epsilon(d))
@@ -208,7 +209,9 @@ def layer_normalization(d, op):
 
 @operator('LRN', weight=0.5)
 def lrn(d, op):
-    return d.node(op, [image(d, d.types(op))], 1,
+    x = image(d, d.types(op))
+    refuse_infinite(d, [x])  # sums that run along the channels keep what they leave
+    return d.node(op, [x], 1,
                   {'size': d.choice([1, 2, 3, 4, 5, 9]),
                    **d.some(alpha=lambda: d.number(0, 1), beta=lambda: d.number(0, 1),
                             bias=lambda: d.number(0.5, 2))})
@@ -232,6 +235,7 @@ def resize(d, op):
                 rank=d.choice([(4,), (4,), (3,), (2,), (5,), (1,)]), mild=True,
                 accept=lambda a: a.size > 0)
     rank, shape = d.rank(x), d.shape_of(x)
+    refuse_infinite(d, [x])  # times a weight of 0
     mode = d.choice(['nearest', 'linear'] + (['cubic'] if since >= 11 else []))
     if d.dtype(x) not in FLOATS:
         mode = 'nearest'  # how a fraction becomes an integer is not said

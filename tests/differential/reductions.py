@@ -65,7 +65,9 @@ def cumulation(d, op):
 @operator('Softmax', 'LogSoftmax', weight=1.5)
 @operator('Hardmax', exact=True, weight=0.5)
 def softmax(d, op):
-    x = d.value(d.types(op), rank=range(1, 5), mild=True, accept=lambda a: not nan(a))
+    # Infinity less infinity: engines differ in what becomes of the others.
+    x = d.value(d.types(op), rank=range(1, 5), mild=True,
+                accept=lambda a: not nan(a) and not np.isposinf(a.astype(np.float64)).any())
     attributes = d.some(axis=lambda: d.axis(d.rank(x), d.since(op) >= 11))
     if d.since(op) < 13 and d.rank(x) == 1:
         attributes['axis'] = 0  # the default, 1, is an axis that it does not have

@@ -78,7 +78,7 @@ def random_array(rng, dtype, shape, low=None, high=None, special=0.0, extreme=Tr
         low, high = (-3 if low is None else low), (3 if high is None else high)
         how = rng.integers(0, 3)
         if dtype == T.FLOAT8E8M0:
-            return (2.0 ** rng.integers(-3, 4, shape)).astype(numpy_type(dtype))
+            return np.asarray(2.0 ** rng.integers(-3, 4, shape)).astype(numpy_type(dtype))
         if how == 0:  # whole numbers: ties, and sums without rounding
             wide = rng.integers(int(np.ceil(low)), max(int(np.floor(high)), int(np.ceil(low))) + 1,
                                 shape).astype(np.float64)
