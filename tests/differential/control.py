@@ -11,8 +11,9 @@ from values import numpy_type
 UNARY = ['Relu', 'Neg', 'Tanh', 'Abs', 'Exp', 'Identity', 'Sigmoid']
 
 
-def info(name, dtype):
-    return helper.make_tensor_value_info(name, dtype, None)
+def info(name, dtype, shape):
+    """With a shape: ONNX Runtime wants to know it in the graphs of Loop and Scan."""
+    return helper.make_tensor_value_info(name, dtype, shape)
 
 
 class Body:
@@ -70,7 +71,7 @@ def if_op(d, op):
         body.captured.append(x)
         out = body.chain(x)
         captured += body.captured
-        branches.append(body.graph([], [info(out, dtype)]))
+        branches.append(body.graph([], [info(out, dtype, d.shape_of(x))]))
     node = d.node(op, [condition], 1, {'then_branch': branches[0], 'else_branch': branches[1]})
     node.captured = list(dict.fromkeys(captured))
     return node
@@ -79,15 +80,16 @@ def if_op(d, op):
 @operator('Loop', weight=2)
 def loop(d, op):
     x = floats(d)
-    dtype, rank = d.dtype(x), d.rank(x)
+    dtype = d.dtype(x)
     small = d.leaf(dtype, [] if d.chance(0.7) else d.shape_of(x), mild=True, low=-1, high=1)
     body = Body(d, dtype, [small])
     step, go, carried = d.name('i'), d.name('c'), d.name('s')
     out = body.chain(carried)
-    outputs = [info(out, dtype)]
+    shape = d.shape_of(x)
+    outputs = [info(out, dtype, shape)]
     count = 1
     if d.chance(0.6):  # what is collected
-        outputs.append(info(body.chain(out), dtype))
+        outputs.append(info(body.chain(out), dtype, shape))
         count = 2
     keep = d.name('go')
     if d.chance(0.3):
@@ -97,13 +99,12 @@ def loop(d, op):
             raise NotNow('Less of integers came later')
     else:
         body.nodes.append(helper.make_node('Identity', [go], [keep]))
-    graph = body.graph([info(step, T.INT64), info(go, T.BOOL), info(carried, dtype)],
-                       [info(keep, T.BOOL), *outputs])
+    graph = body.graph([info(step, T.INT64, []), info(go, T.BOOL, []), info(carried, dtype, shape)],
+                       [info(keep, T.BOOL, []), *outputs])
     trips = d.scalar(d.integer(0 if count == 1 else 1, 4), T.INT64)
     node = d.node(op, [trips, d.scalar(True, T.BOOL) if d.chance(0.6) else '', x], count,
                   {'body': graph})
     node.captured = list(dict.fromkeys(body.captured))
-    assert rank is not None
     return node
 
 
@@ -123,8 +124,8 @@ def scan(d, op):
     body.nodes.append(helper.make_node(d.choice(['Add', 'Mul', 'Sub']), [s, item], [joined]))
     out = body.chain(joined)
     collected = body.chain(item if d.chance(0.3) else out)
-    graph = body.graph([info(s, dtype), info(item, dtype)],
-                       [info(out, dtype), info(collected, dtype)])
+    graph = body.graph([info(s, dtype, row), info(item, dtype, row)],
+                       [info(out, dtype, row), info(collected, dtype, row)])
     attributes = {'body': graph, 'num_scan_inputs': 1}
     if axis:
         attributes['scan_input_axes'] = [axis]

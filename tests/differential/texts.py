@@ -43,8 +43,11 @@ def string_split(d, op):
 @operator('StringNormalizer', exact=True)
 def string_normalizer(d, op):
     x = d.leaf(T.STRING, [d.integer(1, 6)] if d.chance(0.5) else [1, d.integer(1, 6)])
-    attributes = d.some(case_change_action=['NONE', 'LOWER', 'UPPER'],
-                        is_case_sensitive=[0, 1])
+    if not all(t.isascii() for t in d.data(x).reshape(-1)):
+        raise NotNow('letters of another locale than C')
+    attributes = {'locale': 'C'}
+    attributes.update(d.some(case_change_action=['NONE', 'LOWER', 'UPPER'],
+                             is_case_sensitive=[0, 1]))
     if d.chance(0.4):
         attributes['stopwords'] = [d.choice([w for w in WORDS if w.isascii()]) for _ in range(2)]
     return d.node(op, [x], 1, attributes)
