@@ -81,7 +81,9 @@ def run_batch(build, first, count, only, path):
         for seed in range(first, first + count):
             put(seed=seed)
             graph = generate(seed, statistics, only)
+            put(ours=seed)  # what ends the process from here on is ours
             if not graph.nodes:
+                put(done=seed)
                 continue
             wrong = check(ours, graph)
             if wrong:
@@ -110,15 +112,18 @@ class Job:
 
 class Totals:
     def __init__(self):
-        self.graphs, self.wrong, self.died = 0, [], []
+        self.graphs, self.wrong, self.died, self.theirs_died = 0, [], [], []
         self.nodes, self.engines, self.refused = {}, {}, {}
 
     def take(self, lines):
-        """What a batch has written; the seed that it did not end, or None."""
-        current = None
+        """What a batch has written; the seed that it did not end, or None, and whether it was ours
+        that ran then."""
+        current, ours = None, False
         for line in lines:
             if 'seed' in line:
-                current = line['seed']
+                current, ours = line['seed'], False
+            elif 'ours' in line:
+                ours = True
             elif 'wrong' in line:
                 self.wrong.append(line)
                 print(f'seed {line["of"]}: {line["wrong"]}\n{line["text"]}\n', flush=True)
@@ -131,7 +136,7 @@ class Totals:
                                    (self.refused, {(a, b): n for a, b, n in line['refused']})):
                     for key, n in new.items():
                         table[key] = table.get(key, 0) + n
-        return current
+        return current, ours
 
 
 def finish(job, totals):
@@ -140,11 +145,13 @@ def finish(job, totals):
     if late:
         job.process.kill()
     job.process.join()
-    current = totals.take(job.lines())
+    current, ours = totals.take(job.lines())
     if job.process.exitcode != 0:
-        totals.died.append(current)
-        print(f'seed {current}: ' + (f'no end within {PATIENCE_S} s' if late else
-                                     f'the process ended with {job.process.exitcode}'), flush=True)
+        crash = job.process.exitcode < 0 and not late
+        (totals.died if ours or not crash else totals.theirs_died).append(current)
+        why = f'no end within {PATIENCE_S} s' if late else \
+            f'the process ended with {job.process.exitcode}'
+        print(f'seed {current}: {"ours" if ours else "the other engine"}: {why}', flush=True)
         if current is not None:
             return current + 1
     return job.end
@@ -178,5 +185,6 @@ def report(options, totals):
             print(f'{n:8} not run: {op}: {why}')
         print(totals.engines)
     print(f'{totals.graphs} graphs, {sum(totals.nodes.values())} nodes of {len(totals.nodes)} '
-          f'operators: {len(totals.wrong)} differ, {len(totals.died)} ended the process')
+          f'operators: {len(totals.wrong)} differ, {len(totals.died)} ended the process; the other '
+          f'engine ended it {len(totals.theirs_died)} times')
     return 1 if totals.wrong or totals.died else 0

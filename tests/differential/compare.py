@@ -6,12 +6,12 @@ import numpy as np
 from engines import Refused
 from values import F32, FLOATS, RELATIVE, STEP, as_wide, is_float, type_of
 
-# What the engines may be off by anywhere, in parts of the largest result or of 1: f32 approximations with a
-# bound that is absolute (Sigmoid, Tanh, Erf), and sums by factors that were rounded (DFT, STFT).
-ABSOLUTE = {'Sigmoid': 1e-6, 'Tanh': 1e-6, 'Erf': 1e-6, 'Gelu': 1e-6, 'DFT': 1e-6, 'STFT': 1e-6,
-            'HannWindow': 1e-6, 'HammingWindow': 1e-6, 'BlackmanWindow': 1e-6, 'Swish': 1e-6, 'Selu': 1e-6, 'Elu': 1e-6, 'Celu': 1e-6, 'LogSoftmax': 1e-6, 'Resize': 1e-5, 'GridSample': 1e-5,
-            'SoftmaxCrossEntropyLoss': 1e-6,
-            'RoiAlign': 1e-5, 'RNN': 1e-6, 'GRU': 1e-6, 'LSTM': 1e-6, 'Mish': 1e-6, 'HardSwish': 1e-6}
+# What the engines may be off by anywhere, in parts of the largest result or of 1: f32 approximations
+# with a bound that is absolute (Sigmoid, Tanh, Erf), sums by factors that were rounded (DFT, STFT).
+ABSOLUTE = dict.fromkeys((
+    'Sigmoid Tanh Erf Gelu Swish Selu Elu Celu Mish HardSwish LogSoftmax SoftmaxCrossEntropyLoss '
+    'DFT STFT HannWindow HammingWindow BlackmanWindow RNN GRU LSTM If Loop Scan').split(), 1e-6)
+ABSOLUTE.update(dict.fromkeys(('Resize', 'GridSample', 'RoiAlign'), 1e-5))
 # Whose arithmetic is that of f32 whatever the elements are: by stash_type, or as the engines do it.
 SINGLE = {'GroupNormalization', 'LayerNormalization', 'RMSNormalization', 'HannWindow',
           'HammingWindow', 'Shrink', 'BlackmanWindow', 'MelWeightMatrix'}
@@ -22,7 +22,8 @@ TINY = 1e-36
 def nearby(rng, value, direction, relative):
     """The value as far off as it may be, and by the rounding of its own elements.
 
-    direction: 1 or -1 for all elements, 0: drawn for each from between, 2: to 0 where that is near.
+    direction: 1 or -1 for all elements, 0: drawn for each from between, 2: to 0 where that is
+    near.
     """
     if value.data.dtype == object:
         raise Refused('a text that depends on rounding')

@@ -143,7 +143,8 @@ SEQUENCE_TYPES = [T.FLOAT, T.INT64, T.DOUBLE, T.INT32]
 
 
 def sequence(d, accept=lambda data: True):
-    found = [v for v in d.graph.values.values() if not v.is_tensor and len(v.data) and accept(v.data)]
+    found = [v for v in d.graph.values.values()
+             if not v.is_tensor and len(v.data) and accept(v.data)]
     if not found:
         raise NotNow('no sequence')
     return d.choice(found[-3:])

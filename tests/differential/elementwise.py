@@ -48,7 +48,8 @@ def shrink(d, op):
     if d.dtype(x) in FLOATS:
         attributes = d.some(lambd=lambda: d.number(0, 2), bias=lambda: d.number(-1, 1))
     else:
-        attributes = d.some(lambd=lambda: float(d.integer(0, 3)), bias=lambda: float(d.integer(0, 2)))
+        attributes = d.some(lambd=lambda: float(d.integer(0, 3)),
+                            bias=lambda: float(d.integer(0, 2)))
         if d.dtype(x) not in (T.INT8, T.INT16, T.INT32, T.INT64):
             raise NotNow('what an unsigned type does below 0 is not said')
         low, high = limits(d.dtype(x))
@@ -273,7 +274,8 @@ def identity(d, op):
 def dropout(d, op):
     """Not training: it is the identity, with a mask of ones."""
     x = d.value(only_floats(d.types(op)))
-    count = d.choice([1, 1, 2]) if d.since(op) >= 12 else 1  # before, the mask of a test is not said
+    # Before opset 12 it is not said what the mask is.
+    count = d.choice([1, 1, 2]) if d.since(op) >= 12 else 1
     if d.since(op) < 12:
         return d.node(op, [x], count, d.some(ratio=lambda: d.number(0, 0.9)))
     names = [x]

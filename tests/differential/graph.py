@@ -72,7 +72,7 @@ class Graph:
     def opsets(self):
         ids = [helper.make_opsetid('', self.opset)]
         domains = {node.domain for node in self.nodes} - {''}
-        ids += [helper.make_opsetid(d, ML_OPSET if d == 'ai.onnx.ml' else 1) for d in sorted(domains)]
+        ids += [helper.make_opsetid(d, ML_OPSET) for d in sorted(domains)]
         return ids
 
     def used(self):
@@ -98,15 +98,16 @@ class Graph:
         for name in self.used():
             value = self.values[name]
             if value.kind != 'made':
-                lines.append(f'  {name} ({value.kind}{"" if not value.free else " free " + str(value.free)}) = '
-                             + tell_data(value.data))
+                free = f' free {value.free}' if value.free else ''
+                lines.append(f'  {name} ({value.kind}{free}) = {tell_data(value.data)}')
         for node in self.nodes:
             shown = {k: v if not hasattr(v, 'node') else '{' + '; '.join(
                 f'{",".join(n.output)}={n.op_type}({",".join(n.input)})' for n in v.node) + '}'
                 for k, v in node.attributes.items()}
             attributes = ' '.join(f'{k}={v}' for k, v in shown.items())
-            lines.append(f'  {", ".join(node.outputs)} = {node.domain}{"/" if node.domain else ""}{node.op}'
-                         f'({", ".join(node.inputs)}) {attributes}')
+            op = f'{node.domain}/{node.op}' if node.domain else node.op
+            lines.append(f'  {", ".join(node.outputs)} = {op}({", ".join(node.inputs)}) '
+                         f'{attributes}')
         return '\n'.join(lines)
 
 

@@ -197,6 +197,7 @@ def group_normalization(d, op):
 @operator('LayerNormalization', 'RMSNormalization', weight=1.5)
 def layer_normalization(d, op):
     x = d.value(d.types(op, 'T'), rank=range(1, 5), mild=True, accept=lambda a: a.size > 0)
+    refuse_infinite(d, [x])
     axis = d.axis(d.rank(x))
     attributes = {'axis': axis} if axis != -1 or d.chance(0.4) else {}
     shape = d.shape_of(x)[attributes.get('axis', -1):]
@@ -389,7 +390,8 @@ def loss(d, op):
 
 @operator('RotaryEmbedding', weight=0.5)
 def rotary_embedding(d, op):
-    heads, size, length, batch = d.integer(1, 3), 2 * d.integer(1, 4), d.integer(1, 4), d.integer(1, 2)
+    heads, size = d.integer(1, 3), 2 * d.integer(1, 4)
+    length, batch = d.integer(1, 4), d.integer(1, 2)
     dtype = d.type(d.types(op))
     flat = d.chance(0.5)
     x = d.leaf(dtype, [batch, length, heads * size] if flat else [batch, heads, length, size],

@@ -31,8 +31,8 @@ class Chain:
         return node.outputs[0]
 
     def constant(self, data):
-        return self.d.add(np.asarray(data, np.float32), self.d.choice(['const', 'const', 'constant',
-                                                                        'input']), free=False)
+        kind = self.d.choice(['const', 'const', 'constant', 'input'])
+        return self.d.add(np.asarray(data, np.float32), kind, free=False)
 
     def number(self):
         return self.constant(self.d.choice([0.0, 1.0, 2.0, 0.5, -1.0, 1e-3, self.d.number(-3, 3)]))
@@ -46,8 +46,8 @@ def channel_constant(c, x):
     other = [1] * len(shape)
     if shape and axis < len(shape):
         other[axis] = shape[axis]
-    other = d.choice([other, other, other, other[1:] if other and other[0] == 1 else other, [], shape,
-                      [1] * len(shape)])
+    short = other[1:] if other and other[0] == 1 else other
+    other = d.choice([other, other, other, short, [], shape, [1] * len(shape)])
     return c.constant(d.rng.normal(0, 1, other) if d.chance(0.5) else
                       d.rng.integers(-2, 3, other))
 

@@ -63,7 +63,8 @@ def quantize(d, op):
 def dequantize(d, op):
     types = d.types(op, 'T' if d.since(op) < 19 else 'T1')
     x = d.value(types)
-    if d.dtype(x) == T.INT32 and d.data(x).size and np.abs(d.data(x).astype(np.int64)).max() > 2**20:
+    data = d.data(x)
+    if d.dtype(x) == T.INT32 and data.size and np.abs(data.astype(np.int64)).max() > 2 ** 20:
         raise NotNow('whether the difference is made in floats is not said')
     shape, attributes = granularity(d, op, x)
     target = T.FLOAT if d.since(op) < 19 else d.type([t for t in d.types(op, 'T2') if t in FLOATS])

@@ -164,7 +164,8 @@ def gemm(d, op):
 @operator('Det', weight=0.5)
 def det(d, op):
     n = d.integer(1, 4)
-    return d.node(op, [d.leaf(d.type(d.types(op)), d.shape(d.integer(0, 2)) + [n, n], mild=True)], 1)
+    shape = d.shape(d.integer(0, 2)) + [n, n]
+    return d.node(op, [d.leaf(d.type(d.types(op)), shape, mild=True)], 1)
 
 
 EQUATIONS = ['ij,jk->ik', 'ij,jk', 'bij,bjk->bik', 'ii->i', 'ii', 'ij->ji', 'i,j->ij', 'ij->',

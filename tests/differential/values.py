@@ -23,7 +23,9 @@ STEP = {F16: 2.0 ** -9, BF16: 2.0 ** -6, F32: 2.0 ** -21, F64: 2.0 ** -46}
 
 
 def numpy_type(dtype):
-    return np.dtype(object) if dtype == T.STRING else np.dtype(helper.tensor_dtype_to_np_dtype(dtype))
+    if dtype == T.STRING:
+        return np.dtype(object)
+    return np.dtype(helper.tensor_dtype_to_np_dtype(dtype))
 
 
 def type_of(array):
@@ -63,7 +65,8 @@ def extreme_floats(dtype):
     return [float(info.max), float(info.min), float(info.max) / 2, float(info.eps)]
 
 
-WORDS = ['', 'a', 'b', 'ab', 'A b', 'zebra', 'Zebra', 'na\u00efve', '\u4e2d\u6587', '0', '-1.5', 'x,y']
+WORDS = ['', 'a', 'b', 'ab', 'A b', 'zebra', 'Zebra', 'na\u00efve', '\u4e2d\u6587', '0', '-1.5',
+         'x,y']
 
 
 def random_array(rng, dtype, shape, low=None, high=None, special=0.0, extreme=True):
