@@ -6,7 +6,7 @@ import numpy as np
 from engines import Refused
 from values import F32, FLOATS, RELATIVE, STEP, as_wide, is_float, type_of
 
-# What the engines may be off by anywhere, in parts of the largest result or of 1: f32 approximations
+# What engines may be off by anywhere, in parts of the largest result or of 1: f32 approximations
 # with a bound that is absolute (Sigmoid, Tanh, Erf), sums by factors that were rounded (DFT, STFT).
 ABSOLUTE = dict.fromkeys((
     'Sigmoid Tanh Erf Gelu Swish Selu Elu Celu Mish HardSwish LogSoftmax SoftmaxCrossEntropyLoss '
