@@ -20,10 +20,10 @@ def reduction(d, op):
             raise NotNow('how a fraction becomes an integer is not said')
         if d.data(x).size and np.abs(d.data(x).astype(np.float64)).max() > 11:
             raise NotNow('an overflow')
-    if op == 'ReduceProd' and d.dtype(x) in FLOATS:
+    if op == 'ReduceProd':
         with np.errstate(all='ignore'):
             most = np.prod(np.maximum(np.abs(d.data(x).astype(np.float64)), 1))
-        if most > MILD[d.dtype(x)] * 1000:
+        if not most < (MILD[d.dtype(x)] * 1000 if d.dtype(x) in FLOATS else 2.0 ** 31):
             raise NotNow('an overflow, in some orders')
     attributes = d.some(keepdims=[0, 1])
     axes = d.axes(d.rank(x), d.since(op) >= 11)
