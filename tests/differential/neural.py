@@ -8,6 +8,20 @@ from draw import NotNow, only_floats, operator
 from values import FLOATS
 
 
+def sees_nothing(spatial, kernel, attributes):
+    """A window lies in the padding alone, as dilated ones can: what comes out is not said."""
+    n = len(spatial)
+    pads, strides, dilations = (attributes.get(k, [v] * 2 * n) for k, v in
+                                (('pads', 0), ('strides', 1), ('dilations', 1)))
+    for i in range(n):
+        for first in range(-pads[i], spatial[i] + pads[i + n], strides[i]):
+            taps = [first + k * dilations[i] for k in range(kernel[i])]
+            if taps[-1] < spatial[i] + pads[i + n] + strides[i] and \
+                    not any(0 <= t < spatial[i] for t in taps):
+                return True
+    return False
+
+
 def weight(d):
     return 'const' if d.chance(0.6) else None
 
@@ -123,9 +137,11 @@ def pool(d, op):
     since = d.since(op)
     if since < {'MaxPool': 10, 'AveragePool': 19, 'LpPool': 18}[op] and 'dilations' in attributes:
         raise NotNow('dilations came later')
-    pads, dilations = attributes.get('pads', [0] * 20), attributes.get('dilations', [1] * 20)
+    pads = attributes.get('pads', [0] * 20)
     if any(p >= k for p, k in zip(pads, kernel * 2)):
         raise NotNow('a pad as wide as the window')
+    if 'dilations' in attributes and sees_nothing(spatial, kernel, attributes):
+        raise NotNow('a window that sees nothing')
     if since >= (18 if op == 'LpPool' else 10):
         attributes.update(d.some(ceil_mode=[0, 1]))
     if op == 'AveragePool':
@@ -138,7 +154,6 @@ def pool(d, op):
             raise NotNow('which of equal ones is the largest is not said')
         attributes.update(d.some(storage_order=[0, 1]))
         return d.node(op, [x], 2, attributes)
-    assert dilations
     if op == 'MaxPool' and np.isnan(d.data(x).astype(np.float64)).any():
         raise NotNow('NaN has no place in an order')
     return d.node(op, [x], 1, attributes)
