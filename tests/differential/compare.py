@@ -9,8 +9,9 @@ from values import F32, FLOATS, RELATIVE, STEP, as_wide, is_float, type_of
 # What engines may be off by anywhere, in parts of the largest result or of 1: f32 approximations
 # with a bound that is absolute (Sigmoid, Tanh, Erf), sums by factors that were rounded (DFT, STFT).
 ABSOLUTE = dict.fromkeys((
-    'Sigmoid Tanh Erf Gelu Swish Selu Elu Celu Mish HardSwish LogSoftmax SoftmaxCrossEntropyLoss '
-    'DFT STFT HannWindow HammingWindow BlackmanWindow RNN GRU LSTM If Loop Scan').split(), 1e-6)
+    'Sigmoid Tanh Erf Gelu FastGelu BiasGelu QuickGelu Swish Selu Elu Celu Mish HardSwish '
+    'LogSoftmax SoftmaxCrossEntropyLoss DFT STFT HannWindow HammingWindow BlackmanWindow '
+    'RNN GRU LSTM If Loop Scan').split(), 1e-6)
 ABSOLUTE.update(dict.fromkeys((
     'Resize GridSample RoiAlign InstanceNormalization GroupNormalization').split(), 1e-5))
 # Whose arithmetic is that of f32 whatever the elements are: by stash_type, or as the engines do it.

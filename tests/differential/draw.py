@@ -5,7 +5,7 @@ import numpy as np
 from onnx import TensorProto as T
 from onnx import defs, helper
 
-from graph import ML_OPSET, Graph, Node, Value
+from graph import DOMAINS, ML_OPSET, Graph, Node, Value
 from values import FLOATS, MILD, random_array
 
 CODES = {f'tensor({name})': code for name, code in {
@@ -223,7 +223,7 @@ class Draw:
         """The opset of the node's domain, where the graph does not name it yet."""
         if not node.domain or any(n.domain == node.domain for n in self.graph.nodes):
             return []
-        return [helper.make_opsetid(node.domain, ML_OPSET)]
+        return [helper.make_opsetid(node.domain, DOMAINS[node.domain])]
 
     def node(self, op, inputs, count, attributes=None, domain=''):
         return Node(op, list(inputs), [self.name('t') for _ in range(count)], attributes or {},

@@ -9,6 +9,7 @@ from values import type_of
 
 IR_VERSION = 10
 ML_OPSET = 3
+DOMAINS = {'ai.onnx.ml': ML_OPSET, 'com.microsoft': 1}
 
 
 class Value:
@@ -72,7 +73,7 @@ class Graph:
     def opsets(self):
         ids = [helper.make_opsetid('', self.opset)]
         domains = {node.domain for node in self.nodes} - {''}
-        ids += [helper.make_opsetid(d, ML_OPSET) for d in sorted(domains)]
+        ids += [helper.make_opsetid(d, DOMAINS[d]) for d in sorted(domains)]
         return ids
 
     def used(self):
