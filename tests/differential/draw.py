@@ -217,6 +217,8 @@ class Draw:
             other = [self.size() if n == 1 else n for n in other]
             if len(other) == len(shape) and len(shape) < 5:
                 other = self.shape(self.integer(0, 1)) + other
+        if not fits(shape, other, grow):
+            other = []
         return self.leaf(dtype, other, **limits)
 
     def extra_opsets(self, node):
