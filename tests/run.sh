@@ -110,6 +110,8 @@ if build release gcc -Dbuildtype=release -Dimages=enabled; then
     test_build release 2
     check "ONNX: its own tests" tests/backends/onnx/suite.sh build/release
     check "ONNX: public models answer as ONNX Runtime" python3 bench/peers/onnx.py --rounds 0
+    check "ONNX: random graphs answer as in other engines" \
+        python3 tests/differential/differential.py --count 2000
 fi
 check "the zoo demo" examples/run.sh --requests 3000
 if build asan clang -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false; then

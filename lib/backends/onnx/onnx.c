@@ -54,7 +54,7 @@ static mm_status onnx_init(void *state_, const mm_services *services, mm_error *
     (void)err;
     state->services = services;
     /* Artifacts hold functions by number. */
-    snprintf(state->layout, sizeof(state->layout), "4-%016" PRIx64, mmi_onnx_functions_hash());
+    snprintf(state->layout, sizeof(state->layout), "5-%016" PRIx64, mmi_onnx_functions_hash());
     return MM_OK;
 }
 
@@ -74,11 +74,12 @@ static mm_status onnx_prepare(void *state_, const mm_source *source, const char 
                               int32_t device_kind, const mm_sink *sink, mm_error *err) {
     struct onnx_state *state = state_;
     (void)device_kind;
-    if (config && config[0]) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "config: onnx has no settings, got '%.80s'",
+    bool plain = config && strcmp(config, "passes=0") == 0;
+    if (config && config[0] && !plain && strcmp(config, "passes=1") != 0) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "config: passes=0 or passes=1, got '%.80s'",
                         config);
     }
-    return mmi_onnx_prepare(source, state->services, sink, err);
+    return mmi_onnx_prepare(source, state->services, plain, sink, err);
 }
 
 static mm_status onnx_open(void *state_, void *model_, const mm_artifact *artifact,

@@ -9,7 +9,11 @@
  *   operators/  each one's shapes and plain kernel; operators.def lists them
  *   passes/     rewrite the graph: fold, clean, fuse, pack; once, when the model is prepared
  *   steps/      the artifact's description; steps per signature; running them
- *   cpu/        fast kernels */
+ *   cpu/        fast kernels
+ *
+ * spec.config: "passes=0": the graph runs as the file has it, without passes; "passes=1", or none:
+ * with them. The results are the same but for rounding: it is there to hold one against the
+ * other. */
 
 #include <modelmesh/backend.h>
 

@@ -233,6 +233,20 @@ static void test_whole_norms(void **state) {
     bench_fini(&bench);
 }
 
+/* From opset 15 on the numbers may be f32 and the data of another type. */
+static void test_mixed_norms(void **state) {
+    (void)state;
+    static const int32_t dtypes[] = {MM_F64, MM_F16};
+    for (size_t i = 0; i < 2; i++) {
+        struct bench bench;
+        bench_init(&bench, 1);
+        bench_output(&bench, norm(&bench, bench_input(&bench, dtypes[i], "2 6 3"), "6"));
+        bench_apply(&bench, split, TOLERANCE);
+        assert_int_equal(bench_count(bench.model.main, "BatchNormalization"), 1);
+        bench_fini(&bench);
+    }
+}
+
 static void test_no_memory(void **state) {
     (void)state;
     for (uint64_t nth = 1, failed = true; failed; nth++) {
@@ -261,7 +275,7 @@ int main(void) {
         cmocka_unit_test(test_used_in_branch), cmocka_unit_test(test_other_shapes),
         cmocka_unit_test(test_shared_weights), cmocka_unit_test(test_no_constant),
         cmocka_unit_test(test_split_norms),    cmocka_unit_test(test_whole_norms),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_mixed_norms),    cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,6 +149,10 @@ static void test_pad(void **state) {
     one_expect("Pad", "mode=wrap", "f32[3] .. | i64[2] 4 5", "f32[12] 2 0 1 2 0 1 2 0 1 2 0 1");
     one_expect("Pad", "mode=reflect", "f32[2,4] .. | i64[2] 2 1 | - | i64[1] 1",
                "f32[2,7] 2 1 0 1 2 3 2 6 5 4 5 6 7 6");
+    one_expect("Pad", "opset=10 value=-2.5", "f32[1] 7 | i64[2] 1 1", "f32[3] -2.5 7 -2.5");
+    one_expect("Pad", "opset=2 value=-2.5", "f64[1] 7 | i64[2] 1 1", "f64[3] -2.5 7 -2.5");
+    one_expect("Pad", "opset=10 value=-2.5", "f16[1] 15360 | i64[2] 1 1",
+               "f16[3] 49408 15360 49408");
     one_expect("Pad", "", "f32[4] .. | i64[2] -1 -2", "f32[1] 1");
     one_expect("Pad", "mode=edge", "f32[4] .. | i64[2] -2 2", "f32[4] 2 3 3 3");
     one_expect("Pad", "", "f32[0,2] | i64[4] 1 0 1 1 | f32[] 3", "f32[2,3] 3 3 3 3 3 3");

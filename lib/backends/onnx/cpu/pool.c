@@ -13,7 +13,6 @@ struct pool {
     const struct onnx_simd *simd;
     const struct onnx_call *call;
     bool average, padding_counts;
-    int64_t end[2]; /* padding at the end of rows and columns */
     struct onnx_padded_rows padded;
     uint64_t channels, taps, tasks;
     uint64_t *offsets; /* [taps] */
@@ -32,8 +31,6 @@ static bool plan(struct pool *pool, const struct onnx_pool *params, const struct
         return false;
     }
     pool->padding_counts = params->count_include_pad != 0;
-    pool->end[0] = placed.axes > 1 ? placed.end[0] : 0;
-    pool->end[1] = placed.end[placed.axes - 1];
     pool->channels = (uint64_t)(image->shape[0] * image->shape[1]);
     pool->taps = window.rows.kernel * window.columns.kernel;
     double results = (double)pool->channels * (double)(window.rows.out * window.columns.out);
@@ -43,9 +40,9 @@ static bool plan(struct pool *pool, const struct onnx_pool *params, const struct
 
 /* Elements along one axis in the divisor of output i. */
 static uint64_t count_elements(const struct pool *pool, const struct onnx_window_axis *axis,
-                               int64_t end, uint64_t i) {
+                               uint64_t i) {
     int64_t from = pool->padding_counts ? -axis->pad_begin : 0;
-    int64_t to = (int64_t)axis->in + (pool->padding_counts ? end : 0);
+    int64_t to = (int64_t)axis->in + (pool->padding_counts ? axis->pad_end : 0);
     int64_t first = (int64_t)(i * axis->stride) - axis->pad_begin;
     uint64_t count = 0;
     for (uint64_t tap = 0; tap < axis->kernel; tap++) {
@@ -58,9 +55,9 @@ static uint64_t count_elements(const struct pool *pool, const struct onnx_window
 /* Turns the sums of one output row into averages. */
 static void divide(const struct pool *pool, uint64_t row, float *sums) {
     const struct onnx_window_axis *columns = &pool->padded.window.columns;
-    uint64_t rows = count_elements(pool, &pool->padded.window.rows, pool->end[0], row);
+    uint64_t rows = count_elements(pool, &pool->padded.window.rows, row);
     for (uint64_t i = 0; i < columns->out; i++) {
-        uint64_t count = rows * count_elements(pool, columns, pool->end[1], i);
+        uint64_t count = rows * count_elements(pool, columns, i);
         sums[i] /= (float)mmi_max_u64(count, 1);
     }
 }

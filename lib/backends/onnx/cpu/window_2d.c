@@ -8,14 +8,15 @@ static struct onnx_window_axis axis_of(const struct onnx_placed *placed, uint32_
                                      .kernel = (uint64_t)placed->kernel[i],
                                      .stride = (uint64_t)placed->strides[i],
                                      .dilation = (uint64_t)placed->dilations[i],
-                                     .pad_begin = placed->begin[i]};
+                                     .pad_begin = placed->begin[i],
+                                     .pad_end = placed->end[i]};
 }
 
 bool mmi_onnx_window_2d(const struct onnx_placed *placed, struct onnx_window_2d *window) {
     if (placed->axes > 2) {
         return false;
     }
-    window->rows = (struct onnx_window_axis){1, 1, 1, 1, 1, 0};
+    window->rows = (struct onnx_window_axis){1, 1, 1, 1, 1, 0, 0};
     window->columns = axis_of(placed, placed->axes - 1);
     if (placed->axes == 2) {
         window->rows = axis_of(placed, 0);

@@ -9,7 +9,7 @@
 
 struct onnx_window_axis {
     uint64_t in, out, kernel, stride, dilation;
-    int64_t pad_begin;
+    int64_t pad_begin, pad_end;
 };
 
 struct onnx_window_2d {

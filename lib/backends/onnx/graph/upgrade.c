@@ -18,14 +18,13 @@ struct upgrade {
     mm_status (*change)(const struct upgrading *upgrading, mm_error *err);
 };
 
-static mm_status upgrade_pad(const struct upgrading *upgrading, mm_error *err);
 static mm_status upgrade_resize(const struct upgrading *upgrading, mm_error *err);
 static mm_status upgrade_dropout(const struct upgrading *upgrading, mm_error *err);
 
 static const struct upgrade upgrades[] = {
     {"Clip", 11, .moves = {{"min", 1}, {"max", 2}}},
     {"Dropout", ALWAYS, .change = upgrade_dropout},
-    {"Pad", 11, .moves = {{"pads", 1}}, .change = upgrade_pad},
+    {"Pad", 11, .moves = {{"pads", 1}}},
     {"ReduceL1", 18, .moves = {{"axes", 1}}},
     {"ReduceL2", 18, .moves = {{"axes", 1}}},
     {"ReduceLogSum", 18, .moves = {{"axes", 1}}},
@@ -124,14 +123,6 @@ mm_status mmi_onnx_move_attribute(const struct upgrading *upgrading, const char 
     uint32_t value = mmi_onnx_add_constant(upgrading->model, &tensor);
     return value == ONNX_NO_VALUE ? mmi_onnx_no_upgrade_memory(err)
                                   : mmi_onnx_set_input(upgrading, input, value, err);
-}
-
-/* A value of 0 is left out: the attribute is f32, but the input must have the type of the data. */
-static mm_status upgrade_pad(const struct upgrading *upgrading, mm_error *err) {
-    struct onnx_attributes attributes = {.node = upgrading->node};
-    const struct onnx_attribute *value = mmi_onnx_attribute(&attributes, "value");
-    bool zero = value && value->type == ONNX_ATTRIBUTE_FLOAT && value->f == 0;
-    return zero ? MM_OK : mmi_onnx_move_attribute(upgrading, "value", 2, err);
 }
 
 /* Opset 11 put the input `roi` before `scales`. */

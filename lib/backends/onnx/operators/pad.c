@@ -3,6 +3,7 @@
 /* Pad: elements around a tensor. */
 
 #include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/number.h>
 #include <backends/onnx/operators/unpacked.h>
 #include <base/checked.h>
 #include <base/status.h>
@@ -13,7 +14,7 @@ enum pad_mode { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE, PAD_WRAP };
 
 struct pad {
     int32_t mode; /* enum pad_mode */
-    uint32_t reserved;
+    float value;  /* the constant, unless input 2 says it: before opset 11 */
 };
 
 /* Of each axis: elements of the input that stay, where they begin there and in the output. */
@@ -25,6 +26,7 @@ struct placed_pad {
 static mm_status read_pad(const struct onnx_attributes *a, void *params, mm_error *err) {
     static const char *const modes[] = {"constant", "reflect", "edge", "wrap", NULL};
     struct pad *pad = params;
+    MMI_TRY(mmi_onnx_read_float(mmi_onnx_before(a, 11), "value", 0, &pad->value, err));
     return mmi_onnx_read_choice(a, "mode", modes, &pad->mode, err);
 }
 
@@ -166,7 +168,7 @@ static void move_kept(const struct onnx_call *call, const struct placed_pad *pla
 }
 
 static mm_status run_pad(const struct onnx_call *call, mm_error *err) {
-    static const uint8_t zero[16] = {0};
+    uint8_t constant[16] = {0};
     const struct pad *pad = call->params;
     const struct onnx_tensor *output = &call->outputs[0];
     struct onnx_tensor inputs[4];
@@ -182,7 +184,10 @@ static mm_status run_pad(const struct onnx_call *call, mm_error *err) {
     }
     MMI_TRY(place_pad(&x, &placed, err));
     if (pad->mode == PAD_CONSTANT) {
-        growth.constant = mmi_onnx_given(call, 2) ? call->in[2] : zero;
+        if (pad->value != 0) {
+            mmi_onnx_convert(MM_F32, &pad->value, 1, output->dtype, constant);
+        }
+        growth.constant = mmi_onnx_given(call, 2) ? call->in[2] : constant;
     }
     mmi_onnx_byte_strides(output, growth.strides);
     memcpy(growth.begin, placed.to, sizeof(growth.begin));

@@ -53,15 +53,18 @@ static struct onnx_node *add_node(struct onnx_model *model, const struct onnx_op
 }
 
 /* to[0], to[1]: Mul and Add in its place, which can be fused with other nodes. *done: false if its
- * rank or parameters are not known. */
+ * rank or parameters are not known, or x is not of f32, as these may be all the same. */
 static mm_status decompose(struct onnx_rewrite *rewrite, const struct onnx_node *norm,
                            struct onnx_node **to, bool *done, mm_error *err) {
     struct onnx_model *model = rewrite->model;
     const struct onnx_tensor *first = mmi_onnx_constant(model, norm, 1);
-    int32_t rank = norm->inputs[0] == ONNX_NO_VALUE ? -1 : rewrite->facts[norm->inputs[0]].rank;
+    struct onnx_fact x = {.rank = -1};
     uint64_t channels = first ? first->elements : 0;
+    if (norm->inputs[0] != ONNX_NO_VALUE) {
+        x = rewrite->facts[norm->inputs[0]];
+    }
     *done = false;
-    if (channels == 0 || rank < 2 || rank > MM_MAX_RANK) {
+    if (channels == 0 || x.rank < 2 || x.rank > MM_MAX_RANK || x.dtype != MM_F32) {
         return MM_OK;
     }
     double *scale = mmi_onnx_take(&rewrite->work, channels, sizeof(*scale));
@@ -74,9 +77,9 @@ static mm_status decompose(struct onnx_rewrite *rewrite, const struct onnx_node 
     }
     uint32_t product = mmi_onnx_add_value(model, "");
     to[0] = add_node(model, &mmi_onnx_op_Mul, norm->inputs[0],
-                     add_factor(model, scale, channels, (uint32_t)rank));
+                     add_factor(model, scale, channels, (uint32_t)x.rank));
     to[1] = add_node(model, &mmi_onnx_op_Add, product,
-                     add_factor(model, shift, channels, (uint32_t)rank));
+                     add_factor(model, shift, channels, (uint32_t)x.rank));
     if (!to[0] || !to[1] || product == ONNX_NO_VALUE) {
         return mmi_onnx_no_room(err);
     }

@@ -13,6 +13,7 @@ struct preparation {
     const mm_source *source;
     const mm_services *services;
     const mm_sink *sink;
+    bool plain;
     struct onnx_arena arena;
     struct onnx_model model;
     struct onnx_weights weights;
@@ -92,7 +93,9 @@ static mm_status run(struct preparation *p, mm_error *err) {
     MMI_TRY(mmi_onnx_resolve(&p->model, err));
     struct onnx_pass_context context = {
         .services = p->services, .cancelled = sink->cancelled, .cancelled_ctx = sink->ctx};
-    MMI_TRY(mmi_onnx_passes(&p->model, &context, err));
+    if (!p->plain) {
+        MMI_TRY(mmi_onnx_passes(&p->model, &context, err));
+    }
     sink->progress(sink->ctx, 500);
     MMI_TRY(mmi_onnx_mark_specialising(&p->model, err));
     MMI_TRY(mmi_onnx_place_weights(&p->model, &p->weights, err));
@@ -100,9 +103,9 @@ static mm_status run(struct preparation *p, mm_error *err) {
     return mmi_onnx_write_weights(&p->model, &p->weights, sink, err);
 }
 
-mm_status mmi_onnx_prepare(const mm_source *source, const mm_services *services,
+mm_status mmi_onnx_prepare(const mm_source *source, const mm_services *services, bool plain,
                            const mm_sink *sink, mm_error *err) {
-    struct preparation p = {.source = source, .services = services, .sink = sink};
+    struct preparation p = {.source = source, .services = services, .sink = sink, .plain = plain};
     mmi_onnx_arena_init(&p.arena, &services->allocator);
     p.model.arena = &p.arena;
     p.model.nesting = services->limits_nesting;
