@@ -94,6 +94,7 @@ struct onnx_model {
     uint32_t metadata_count;
     const char **metadata; /* [2 * metadata_count] */
     uint32_t nesting;      /* deepest branches that are followed */
+    const mm_log *log; /* told of all nodes that cannot be resolved; NULL: only the first counts */
 };
 
 /* One more value. ONNX_NO_VALUE: out of memory. Moves model->values. */

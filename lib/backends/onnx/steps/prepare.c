@@ -106,6 +106,7 @@ mm_status mmi_onnx_prepare(const mm_source *source, const mm_services *services,
     mmi_onnx_arena_init(&p.arena, &services->allocator);
     p.model.arena = &p.arena;
     p.model.nesting = services->limits_nesting;
+    p.model.log = services->log.line ? &services->log : NULL;
     mm_status status = run(&p, err);
     mmi_onnx_arena_free(&p.arena);
     return status;
