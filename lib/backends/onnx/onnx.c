@@ -2,7 +2,8 @@
 #include <backends/onnx/onnx.h>
 #include <backends/onnx/operators/functions.h>
 #include <backends/onnx/steps/prepare.h>
-#include <backends/onnx/steps/run.h>
+#include <backends/onnx/steps/profile.h>
+#include <backends/onnx/steps/report.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -47,14 +48,25 @@ struct onnx_open {
     struct onnx_prepared prepared;
     const uint64_t *group_ends;
     uint32_t group_count;
+    bool profile; /* its runs are timed */
 };
+
+/* "profile=1", or nothing. */
+static mm_status read_config(const char *config, bool *profile, mm_error *err) {
+    bool none = !config || !config[0] || strcmp(config, "profile=0") == 0;
+    *profile = !none && strcmp(config, "profile=1") == 0;
+    return none || *profile
+               ? MM_OK
+               : mmi_fail(err, MM_INVALID_ARGUMENT,
+                          "config: onnx knows profile=1 and profile=0, got '%.80s'", config);
+}
 
 static mm_status onnx_init(void *state_, const mm_services *services, mm_error *err) {
     struct onnx_state *state = state_;
     (void)err;
     state->services = services;
     /* Artifacts hold functions by number. */
-    snprintf(state->layout, sizeof(state->layout), "4-%016" PRIx64, mmi_onnx_functions_hash());
+    snprintf(state->layout, sizeof(state->layout), "5-%016" PRIx64, mmi_onnx_functions_hash());
     return MM_OK;
 }
 
@@ -74,10 +86,8 @@ static mm_status onnx_prepare(void *state_, const mm_source *source, const char 
                               int32_t device_kind, const mm_sink *sink, mm_error *err) {
     struct onnx_state *state = state_;
     (void)device_kind;
-    if (config && config[0]) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "config: onnx has no settings, got '%.80s'",
-                        config);
-    }
+    bool profile; /* nothing to what is prepared */
+    MMI_TRY(read_config(config, &profile, err));
     return mmi_onnx_prepare(source, state->services, sink, err);
 }
 
@@ -86,6 +96,7 @@ static mm_status onnx_open(void *state_, void *model_, const mm_artifact *artifa
     struct onnx_state *state = state_;
     struct onnx_open *open = model_;
     struct onnx_prepared *prepared = &open->prepared;
+    MMI_TRY(read_config(artifact->config, &open->profile, err));
     open->services = state->services;
     open->group_ends = artifact->group_ends;
     open->group_count = artifact->group_count;
@@ -142,6 +153,13 @@ static mm_status onnx_size(void *model, int32_t device_kind, void *signature_,
     mmi_onnx_arena_init(&signature->first.arena, &open->services->allocator);
     mmi_onnx_segments_init(&signature->later);
     MMI_TRY(mmi_onnx_specialise(&start, &signature->first, err));
+    if (open->profile) {
+        signature->profile = mmi_onnx_profile_new(
+            &signature->first.arena, open->prepared.model.value_count, signature->first.count);
+        if (!signature->profile) {
+            return mmi_fail(err, MM_NO_MEMORY, "onnx: no memory for the times of runs");
+        }
+    }
     out->activation_bytes = signature->first.activation_bytes;
     for (uint32_t i = 0; i < open->prepared.model.main->output_count; i++) {
         size_output(&signature->first.outputs[i], &open->prepared.model.outputs[i],
@@ -152,6 +170,7 @@ static mm_status onnx_size(void *model, int32_t device_kind, void *signature_,
 
 static void onnx_size_done(void *signature_) {
     struct onnx_signature *signature = signature_;
+    mmi_onnx_profile_fini(signature->profile);
     if (signature->first.arena.allocator) {
         mmi_onnx_arena_free(&signature->first.arena);
         mmi_onnx_segments_fini(&signature->later);
@@ -184,6 +203,11 @@ static mm_status onnx_infer(void *instance, mm_exec *exec, const mm_value *input
     return mmi_onnx_run(instance, exec, exec->signature, inputs, outputs, err);
 }
 
+static uint64_t onnx_report(void *model, void *signature, char *text, uint64_t room) {
+    const struct onnx_open *open = model;
+    return mmi_onnx_report(&open->prepared, signature, text, room);
+}
+
 const mm_backend mmi_backend_onnx = {
     .struct_size = sizeof(mm_backend),
     .abi_major = MM_BACKEND_ABI_MAJOR,
@@ -208,4 +232,5 @@ const mm_backend mmi_backend_onnx = {
     .attach = onnx_attach,
     .detach = onnx_detach,
     .infer = onnx_infer,
+    .report = onnx_report,
 };

@@ -9,7 +9,9 @@
  *   operators/  each one's shapes and plain kernel; operators.def lists them
  *   passes/     rewrite the graph: fold, clean, fuse, pack; once, when the model is prepared
  *   steps/      the artifact's description; steps per signature; running them
- *   cpu/        fast kernels */
+ *   cpu/        fast kernels
+ *
+ * spec.config: "profile=1": the steps of runs are timed, for mm_model_report. */
 
 #include <modelmesh/backend.h>
 

@@ -93,6 +93,7 @@ static mm_status run(struct preparation *p, mm_error *err) {
     struct onnx_pass_context context = {
         .services = p->services, .cancelled = sink->cancelled, .cancelled_ctx = sink->ctx};
     MMI_TRY(mmi_onnx_passes(&p->model, &context, err));
+    MMI_TRY(mmi_onnx_summarise_prepared(&p->model, err));
     sink->progress(sink->ctx, 500);
     MMI_TRY(mmi_onnx_mark_specialising(&p->model, err));
     MMI_TRY(mmi_onnx_place_weights(&p->model, &p->weights, err));
