@@ -197,8 +197,8 @@ static mm_status prepare(struct life *life, mm_error *err) {
     if (!life->table->prepare) {
         return MM_OK;
     }
-    mm_status status =
-        life->table->prepare(life->state, &life->source, "", life->subject.kind, &sink, err);
+    mm_status status = life->table->prepare(
+        life->state, &life->source, life->subject.sample->config, life->subject.kind, &sink, err);
     if (status == MM_OK) {
         assert_true(artifact->described);
         assert_int_equal(artifact->weights_bytes, artifact->expected_bytes);
@@ -274,7 +274,7 @@ static mm_status begin_model(struct life *life, mm_error *err) {
         .weights_bytes = artifact->weights_bytes,
         .group_ends = artifact->ends,
         .group_count = artifact->group_count,
-        .config = "",
+        .config = life->subject.sample->config,
         .source = life->table->prepare ? NULL : &life->source,
     };
     life->description = (mm_description){.struct_size = sizeof(mm_description)};
