@@ -30,7 +30,7 @@ void free_plan(struct plan *plan); /* zeroed is fine */
 void print_plan(const struct plan *plan);
 void print_plan_json(const struct plan *plan);
 
-/* Inputs that have free axes and no --shape and no --input, as "x is f32 [N, 24], ..."; false: there
+/* Inputs that have free axes, no --shape and no --input, as "x is f32 [N, 24], ..."; false: there
  * are none. */
 bool name_free_inputs(const mm_model_description *description, const struct input_options *options,
                       char text[1024]);
