@@ -48,7 +48,7 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
-def write_model(path, nodes, inputs, outputs):
+def graph_bytes(nodes, inputs, outputs):
     """nodes: (type, [input], [output], bytes of more fields); inputs, outputs: {name: bytes of a
     TypeProto}."""
     graph = b''
@@ -59,6 +59,12 @@ def write_model(path, nodes, inputs, outputs):
     for number, values in ((11, inputs), (12, outputs)):
         for name, kind in values.items():
             graph += field(number, field(1, name) + field(2, kind))
+    return graph
+
+
+def write_model(path, nodes, inputs, outputs, *more):
+    """more: bytes of further fields of the graph."""
+    graph = graph_bytes(nodes, inputs, outputs) + b''.join(more)
     with open(path, 'wb') as file:
         file.write(field(1, 9) + field(7, graph) + field(8, field(2, 17)))
 
@@ -354,6 +360,31 @@ class Mmctl(unittest.TestCase):
         text = self.run_it(0, 'inspect', 'm.onnx', '--shape', 'x=8x8')
         self.assertRegex(text, r'(?m)^  NonZero +1 +0 +0 +1 ')
         self.assertIn('only the run plans', text)
+
+    def test_profile_of_a_loop(self):
+        """Five turns: what is inside of the loop lies inside of its time, and is not in its own."""
+        number, flag = field(1, field(1, 7)), field(1, field(1, 9))
+        body = graph_bytes([('Identity', ['c'], ['d']), ('NonZero', ['v'], ['n']),
+                            ('Exp', ['v'], ['w'])],
+                           {'i': number, 'c': flag, 'v': F32}, {'d': flag, 'w': F32, 'n': number})
+        write_model(self.path('m.onnx'), [
+            ('Loop', ['m', '', 'x'], ['y', 's'],
+             field(5, field(1, 'body') + field(6, body) + field(20, 5)))],
+            {'x': F32}, {'y': F32}, field(5, field(2, 7) + field(7, 5) + field(8, 'm')))
+        told = json.loads(self.run_it(0, 'profile', 'm.onnx', '--shape', 'x=4', '--runs', '2',
+                                      '--json', '--trace', 'trace.json'))
+        calls = {one['operator']: one['calls'] for one in told['operators']}
+        self.assertEqual((calls['Loop'], calls['NonZero']), (1, 5))
+        with open(self.path('trace.json'), encoding='utf-8') as file:
+            events = [event for event in json.load(file)['traceEvents'] if event['ph'] == 'X']
+        self.check_nested(events)
+        loops = [event for event in events if event['name'] == 'Loop']
+        self.assertEqual(len(loops), 2)
+        for event in events:
+            if event['name'] == 'NonZero':
+                self.assertTrue(any(loop['ts'] <= event['ts'] and
+                                    event['ts'] + event['dur'] <= loop['ts'] + loop['dur'] + 1e-6
+                                    for loop in loops))
 
     def test_profile_that_cannot_be(self):
         self.assertIn('x is f32 [N, 24]: its shape is open',
