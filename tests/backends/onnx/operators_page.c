@@ -203,7 +203,9 @@ static void add_opset(struct mmi_text *page, const struct onnx_operator *op, con
     if (first == 0 && op->domain) {
         first = 1;
     }
-    mmi_text_add(page, first ? "%d" : "", first);
+    if (first > 0) {
+        mmi_text_add(page, "%d", first);
+    }
 }
 
 /* ---- The table ------------------------------------------------------------------------------- */
