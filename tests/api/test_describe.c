@@ -161,10 +161,10 @@ static void test_report(void **state) {
     assert_int_equal(mm_model_report(f.mesh, model, NULL, &again, &f.err), MM_INVALID_ARGUMENT);
     assert_int_equal(mm_model_report(f.mesh, model, &request, NULL, &f.err), MM_INVALID_ARGUMENT);
     assert_string_equal(f.err.text, "report: NULL");
-    x.shape[1] = 3;
+    x.rank = 1;
     assert_int_equal(mm_model_report(f.mesh, model, &request, &again, &f.err), MM_INVALID_ARGUMENT);
     assert_non_null(strstr(f.err.text, "input x"));
-    x.shape[1] = 4;
+    x.rank = 2;
     world_fail_alloc(&f.world, 1);
     assert_int_equal(mm_model_report(f.mesh, model, &request, &again, &f.err), MM_NO_MEMORY);
     assert_true(world_failed(&f.world));
