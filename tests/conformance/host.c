@@ -242,6 +242,13 @@ static void make_region(struct life *life) {
 
 /* ---- Life */
 
+/* Somebody listens, so backends say what they would. */
+static void hear(void *user, int32_t level, const char *text) {
+    (void)user;
+    assert_in_range(level, MM_LOG_ERROR, MM_LOG_DEBUG);
+    assert_null(strchr(text, '\n'));
+}
+
 void life_init(struct life *life, struct world *world, const struct subject *subject) {
     *life = (struct life){.world = world, .subject = *subject, .table = subject->table};
     pthread_mutex_init(&life->arrival, NULL);
@@ -250,6 +257,7 @@ void life_init(struct life *life, struct world *world, const struct subject *sub
         .abi_minor = MM_BACKEND_ABI_MINOR,
         .host = life,
         .allocator = {life, limited_alloc, limited_free},
+        .log = {.line = hear},
         .now_ns = now_ns,
         .parallel_for = parallel_for,
         .threads = 4,
