@@ -155,7 +155,9 @@ int command_bench(int argc, char **argv) {
     }
     mm_mesh *mesh;
     mm_model model;
-    code = open_model(options.path, options.format, (uint32_t)options.threads, &mesh, &model);
+    const struct opening opening = {
+        .path = options.path, .format = options.format, .threads = (uint32_t)options.threads};
+    code = open_model(&opening, &mesh, &model);
     if (code == EXIT_DONE) {
         code = bench(mesh, model, &options);
         mm_mesh_free(&mesh);

@@ -90,21 +90,22 @@ int failure(const char *name, const mm_error *err) {
     return EXIT_FAILED;
 }
 
-int open_model(const char *path, const char *format, uint32_t threads, mm_mesh **mesh,
-               mm_model *model) {
+int open_model(const struct opening *opening, mm_mesh **mesh, mm_model *model) {
     mm_error err;
     mm_mesh_options options = MM_MESH_OPTIONS_INIT;
-    options.compute_threads = threads;
+    options.compute_threads = opening->threads;
+    options.log = opening->log;
     if (mm_mesh_create(&options, mesh, &err) != MM_OK) {
         return failure("mesh", &err);
     }
     mm_model_spec spec = MM_MODEL_SPEC_INIT;
     spec.name = "model";
-    spec.source = path;
-    spec.format = format;
+    spec.source = opening->path;
+    spec.format = opening->format;
+    spec.config = opening->config;
     if (mm_register(*mesh, &spec, model, &err) != MM_OK) {
         mm_mesh_free(mesh);
-        return failure(path, &err);
+        return failure(opening->path, &err);
     }
     return EXIT_DONE;
 }

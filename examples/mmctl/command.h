@@ -14,6 +14,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 int command_inspect(int argc, char **argv);
 int command_infer(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_profile(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_verify(int argc, char **argv);
 
@@ -41,9 +42,15 @@ bool read_bytes(const char *name, const char *text, uint64_t *bytes);
 /* "mmctl: NAME: TEXT"; returns EXIT_FAILED. */
 int failure(const char *name, const mm_error *err);
 
-/* One mesh with one model from a file, "model"; format NULL: as its name or first bytes say.
- * EXIT_DONE, or what to exit with. */
-int open_model(const char *path, const char *format, uint32_t threads, mm_mesh **mesh,
-               mm_model *model);
+/* One mesh with one model from a file, "model". */
+struct opening {
+    const char *path;
+    const char *format; /* NULL: as its name or first bytes say */
+    const char *config; /* NULL: none */
+    uint32_t threads;
+    mm_log log;
+};
+/* EXIT_DONE, or what to exit with. */
+int open_model(const struct opening *opening, mm_mesh **mesh, mm_model *model);
 
 #endif

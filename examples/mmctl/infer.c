@@ -84,7 +84,8 @@ int command_infer(int argc, char **argv) {
     }
     mm_mesh *mesh;
     mm_model model;
-    code = open_model(options.path, options.format, 0, &mesh, &model);
+    const struct opening opening = {.path = options.path, .format = options.format};
+    code = open_model(&opening, &mesh, &model);
     if (code == EXIT_DONE) {
         code = infer(mesh, model, &options);
         mm_mesh_free(&mesh);

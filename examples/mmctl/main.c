@@ -9,8 +9,11 @@
 static const char usage[] =
     "usage: mmctl COMMAND ...\n"
     "\n"
-    "  inspect MODEL [--format NAME] [--json]\n"
-    "      inputs, outputs, format, bytes, what it needs in memory\n"
+    "  inspect MODEL [--format NAME] [--shape NAME=1x3x640x640 ...] [--json]\n"
+    "      inputs, outputs, format, bytes, operators, weights, what was folded and fused; with "
+    "all\n"
+    "      shapes known: steps and their kernels, memory. Of a model that cannot be run: all that\n"
+    "      is in the way\n"
     "  infer MODEL [--format NAME] [--input NAME=FILE.npy ...] [--random SEED]\n"
     "        [--output-dir DIR] [--save-inputs DIR] [--shape NAME=1x3x640x640 ...]\n"
     "      run it once and write every output as DIR/NAME.npy; what is no tensor is NAME.json,\n"
@@ -18,6 +21,11 @@ static const char usage[] =
     "  bench MODEL [--format NAME] [--threads N] [--runs N] [--input NAME=FILE.npy ...]\n"
     "        [--shape NAME=...] [--json]\n"
     "      time preparing, opening, the first answer and hot ones\n"
+    "  profile MODEL [--format NAME] [--shape NAME=... ...] [--threads N] [--runs N] [--warm-up "
+    "N]\n"
+    "        [--nodes N] [--random SEED] [--trace OUT.json] [--json]\n"
+    "      time, GFLOP/s and GB/s of each operator and of the nodes that take most; a trace for\n"
+    "      Perfetto or chrome://tracing\n"
     "  replay TRACE.csv --models DIR --device host:BYTES[,sim:BYTES...] [--policy lru]\n"
     "         [--clients N] [--shape [MODEL:]NAME=1x3x48x192 ...] [--cache-dir DIR] [--json]\n"
     "      closed-loop clients take the lines `seq,model` in turn and call DIR/MODEL.* with\n"
@@ -33,7 +41,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"inspect", command_inspect}, {"infer", command_infer},   {"bench", command_bench},
-    {"replay", command_replay},   {"verify", command_verify},
+    {"profile", command_profile}, {"replay", command_replay}, {"verify", command_verify},
 };
 
 /* What was printed is there, or it is said. */

@@ -413,6 +413,12 @@ typedef struct mm_backend {
 
     /* MM_BACKEND_OWN_MEMORY: bytes that the instance holds now. */
     uint64_t (*own_bytes)(void *instance);
+
+    /* For people and tools: what runs for this signature, and what it measured of the runs so far
+     * if the config asked for that, as one JSON object with keys of the backend's own. Returns the
+     * bytes needed, with the NUL; writes at most `room`, cut, with a NUL. 0: out of memory. While
+     * infer runs, too. (optional; since minor 2) */
+    uint64_t (*report)(void *model, void *signature, char *text, uint64_t room);
 } mm_backend;
 
 /* The one global symbol of a plugin: `const mm_backend *mm_backend_entry(void)`. */

@@ -417,6 +417,15 @@ MM_API mm_status mm_output_bytes(mm_mesh *mesh, mm_model model, const mm_request
                                  mm_value *outputs, uint8_t *exactness, uint32_t capacity,
                                  uint32_t *count, mm_error *err);
 
+/* What the backend tells of the model as it runs for this request's shapes, on the first of the
+ * mesh's devices that it can use: a JSON object, whose keys are the backend's (docs/onnx.md has
+ * those of onnx: steps and their kernels, memory, times of the runs so far). Runs nothing; prepares
+ * the model if that was never done (blocks). Memory of the mesh's allocator: free it with
+ * mm_report_free, also after the mesh is gone. MM_UNSUPPORTED: the backend has no report. */
+MM_API mm_status mm_model_report(mm_mesh *mesh, mm_model model, const mm_request *request,
+                                 char **report, mm_error *err);
+MM_API void mm_report_free(char *report);
+
 /* A binding resolves names once: requests that carry it give inputs by position and get outputs by
  * position. Names of inputs left out must be optional. Survives eviction and reloading; after an
  * update that changed inputs or outputs it is MM_STALE_BINDING. Prepares the model if needed

@@ -12,11 +12,11 @@
  * library would break. MINOR grows when something is appended. Below release 1.0 nothing is
  * frozen. */
 #define MM_ABI_MAJOR 0
-#define MM_ABI_MINOR 1
+#define MM_ABI_MINOR 2
 
 /* The ABI of backend.h, numbered apart. A backend is accepted when its major equals the library's
  * and its minor is not above the library's. */
 #define MM_BACKEND_ABI_MAJOR 1
-#define MM_BACKEND_ABI_MINOR 1
+#define MM_BACKEND_ABI_MINOR 2
 
 #endif

@@ -13,5 +13,8 @@ void mmi_log(const mm_log *log, mm_log_level level, const char *format, ...) {
     va_start(args, format);
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
+    for (char *at = line; *at; at++) { /* names of files and models may have any byte */
+        *at = (unsigned char)*at < ' ' ? '?' : *at;
+    }
     log->line(log->user, level, line);
 }

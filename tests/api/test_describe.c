@@ -102,6 +102,84 @@ static void test_description_out_of_memory(void **state) {
     fixture_close(&f);
 }
 
+/* ---- Reports -------------------------------------------------------------------------------- */
+
+static uint64_t told; /* how often */
+
+/* Longer with each call: what was asked for does not suffice at first. */
+static uint64_t report(void *model, void *signature, char *text, uint64_t room) {
+    const char *known = "{\"steps\": []}";
+    assert_non_null(model);
+    (void)signature; /* echo has no state for one */
+    told++;
+    if (room > 0) {
+        snprintf(text, room, "%s%*s", known, told < 3 ? (int)told : 3, "");
+    }
+    return strlen(known) + (told < 3 ? told : 3) + 1;
+}
+
+static uint64_t no_report(void *model, void *signature, char *text, uint64_t room) {
+    (void)model, (void)signature, (void)text, (void)room;
+    return 0;
+}
+
+static mm_model add_reporting(struct fixture *f, const char *name,
+                              uint64_t (*slot)(void *, void *, char *, uint64_t)) {
+    mm_backend table = mmi_backend_echo;
+    mm_model model;
+    table.name = name;
+    table.report = slot;
+    assert_int_equal(mm_backend_register(f->mesh, &table, &f->err), MM_OK);
+    mm_model_spec spec = fixture_spec(f, name, name, "");
+    assert_int_equal(mm_register(f->mesh, &spec, &model, &f->err), MM_OK);
+    return model;
+}
+
+static void test_report(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    float data[4] = {0};
+    mm_value x = {.name = "x", .dtype = MM_F32, .rank = 2, .shape = {1, 4}, .data = data};
+    x.bytes = sizeof(data);
+    mm_request request = MM_REQUEST_INIT;
+    request.inputs = &x;
+    request.input_count = 1;
+    char *text = NULL;
+    mm_model model = add_reporting(&f, "telling", report);
+    told = 0;
+    assert_int_equal(mm_model_report(f.mesh, model, &request, &text, &f.err), MM_OK);
+    assert_string_equal(text, "{\"steps\": []}   ");
+    assert_int_equal(told, 3); /* the second time it did not fit any more */
+    char *again = NULL;
+    assert_int_equal(mm_model_report(f.mesh, model, &request, &again, &f.err), MM_OK);
+    assert_string_equal(again, "{\"steps\": []}   ");
+    mm_report_free(again);
+    mm_report_free(NULL);
+    again = NULL;
+    assert_int_equal(mm_model_report(NULL, model, &request, &again, &f.err), MM_INVALID_ARGUMENT);
+    assert_int_equal(mm_model_report(f.mesh, model, NULL, &again, &f.err), MM_INVALID_ARGUMENT);
+    assert_int_equal(mm_model_report(f.mesh, model, &request, NULL, &f.err), MM_INVALID_ARGUMENT);
+    assert_string_equal(f.err.text, "report: NULL");
+    x.rank = 1;
+    assert_int_equal(mm_model_report(f.mesh, model, &request, &again, &f.err), MM_INVALID_ARGUMENT);
+    assert_non_null(strstr(f.err.text, "model telling: value x: bytes is 16"));
+    x.rank = 2;
+    world_fail_alloc(&f.world, 1);
+    assert_int_equal(mm_model_report(f.mesh, model, &request, &again, &f.err), MM_NO_MEMORY);
+    assert_true(world_failed(&f.world));
+    model = add_reporting(&f, "silent", no_report);
+    assert_int_equal(mm_model_report(f.mesh, model, &request, &again, &f.err), MM_NO_MEMORY);
+    model = fixture_add(&f, "m", "");
+    assert_int_equal(mm_model_report(f.mesh, model, &request, &again, &f.err), MM_UNSUPPORTED);
+    assert_non_null(strstr(f.err.text, "backend echo has no report"));
+    assert_null(again);
+    assert_int_equal(mm_mesh_close(f.mesh), MM_OK);
+    assert_int_equal(mm_model_report(f.mesh, model, &request, &again, &f.err), MM_CLOSED);
+    mm_report_free(text);
+    fixture_close(&f);
+}
+
 /* ---- Caches --------------------------------------------------------------------------------- */
 
 struct seen {
@@ -232,6 +310,7 @@ int main(void) {
         cmocka_unit_test(test_description_measured),
         cmocka_unit_test(test_description_errors),
         cmocka_unit_test(test_description_out_of_memory),
+        cmocka_unit_test(test_report),
         cmocka_unit_test(test_cache),
         cmocka_unit_test(test_backends),
     };

@@ -130,9 +130,11 @@ static void test_log(void **state) {
     mmi_log(&log, MM_LOG_DEBUG, "%2000s", "long");
     assert_int_equal(heard.lines, 2);
     assert_int_equal(strlen(heard.text), 1023);
+    mmi_log(&log, MM_LOG_ERROR, "one\nline\r\x01 \xc3\xa9");
+    assert_string_equal(heard.text, "one?line?? \xc3\xa9");
     log.line = NULL;
     mmi_log(&log, MM_LOG_ERROR, "nobody listens");
-    assert_int_equal(heard.lines, 2);
+    assert_int_equal(heard.lines, 3);
 }
 
 static void test_hash(void **state) {

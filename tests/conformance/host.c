@@ -197,8 +197,8 @@ static mm_status prepare(struct life *life, mm_error *err) {
     if (!life->table->prepare) {
         return MM_OK;
     }
-    mm_status status =
-        life->table->prepare(life->state, &life->source, "", life->subject.kind, &sink, err);
+    mm_status status = life->table->prepare(
+        life->state, &life->source, life->subject.sample->config, life->subject.kind, &sink, err);
     if (status == MM_OK) {
         assert_true(artifact->described);
         assert_int_equal(artifact->weights_bytes, artifact->expected_bytes);
@@ -242,6 +242,13 @@ static void make_region(struct life *life) {
 
 /* ---- Life */
 
+/* Somebody listens, so backends say what they would. */
+static void hear(void *user, int32_t level, const char *text) {
+    (void)user;
+    assert_in_range(level, MM_LOG_ERROR, MM_LOG_DEBUG);
+    assert_null(strchr(text, '\n'));
+}
+
 void life_init(struct life *life, struct world *world, const struct subject *subject) {
     *life = (struct life){.world = world, .subject = *subject, .table = subject->table};
     pthread_mutex_init(&life->arrival, NULL);
@@ -250,6 +257,7 @@ void life_init(struct life *life, struct world *world, const struct subject *sub
         .abi_minor = MM_BACKEND_ABI_MINOR,
         .host = life,
         .allocator = {life, limited_alloc, limited_free},
+        .log = {.line = hear},
         .now_ns = now_ns,
         .parallel_for = parallel_for,
         .threads = 4,
@@ -274,7 +282,7 @@ static mm_status begin_model(struct life *life, mm_error *err) {
         .weights_bytes = artifact->weights_bytes,
         .group_ends = artifact->ends,
         .group_count = artifact->group_count,
-        .config = "",
+        .config = life->subject.sample->config,
         .source = life->table->prepare ? NULL : &life->source,
     };
     life->description = (mm_description){.struct_size = sizeof(mm_description)};

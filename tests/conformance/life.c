@@ -5,6 +5,7 @@
 #include <conformance/suite.h>
 #include <plugin/list.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #define THREADS 4
@@ -291,6 +292,40 @@ static void test_attach_again(void **state) {
     end(&life);
 }
 
+/* A text call: the same need whatever room there is, nothing written behind it; before and after
+ * runs, of an instance that is gone, too. */
+static void check_report(const struct life *life) {
+    uint64_t need = life->table->report(life->model, life->signature, NULL, 0);
+    assert_true(need > 2);
+    char *text = malloc(need + 1);
+    assert_non_null(text);
+    memset(text, '#', need + 1);
+    assert_int_equal(life->table->report(life->model, life->signature, text, need), need);
+    assert_int_equal(strlen(text), need - 1);
+    assert_int_equal(text[need], '#');
+    assert_true(text[0] == '{' && text[need - 2] == '}');
+    memset(text, '#', need + 1);
+    assert_int_equal(life->table->report(life->model, life->signature, text, need / 2), need);
+    assert_int_equal(strlen(text), need / 2 - 1);
+    assert_int_equal(text[need / 2], '#');
+    free(text);
+}
+
+static void test_report(void **state) {
+    struct world world;
+    struct life life;
+    begin(&life, &world, state, STAGE_SIGNATURE);
+    if (life.table->report) {
+        struct run run;
+        check_report(&life);
+        lead(&life, STAGE_INSTANCE);
+        infer(&run, &life, 0);
+        check_report(&life);
+        run_fini(&run);
+    }
+    end(&life);
+}
+
 const struct conformance_test life_tests[] = {
     {"table", test_table},
     {"layout", test_layout},
@@ -302,5 +337,6 @@ const struct conformance_test life_tests[] = {
     {"values on the device", test_places},
     {"two meshes", test_two_meshes},
     {"attach again", test_attach_again},
+    {"report", test_report},
     {NULL, NULL},
 };

@@ -14,6 +14,7 @@ struct sample {
     const char *file;      /* below tests/ */
     uint32_t device_kinds; /* to run it on: MM_DEVICE_HOST, MM_DEVICE_SIM */
     int64_t free_axis;     /* what to put where an input's axis is free; 0 = 2 */
+    const char *config;
 };
 extern const struct sample samples[]; /* ends with backend NULL */
 

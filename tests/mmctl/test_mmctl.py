@@ -48,15 +48,23 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
-def write_model(path, nodes, inputs, outputs):
-    """nodes: (type, [input], [output]); inputs, outputs: {name: bytes of a TypeProto}."""
+def graph_bytes(nodes, inputs, outputs):
+    """nodes: (type, [input], [output], bytes of more fields); inputs, outputs: {name: bytes of a
+    TypeProto}."""
     graph = b''
-    for kind, takes, makes in nodes:
+    for kind, takes, makes, *more in nodes:
         graph += field(1, b''.join(field(1, name) for name in takes) +
-                       b''.join(field(2, name) for name in makes) + field(4, kind))
+                       b''.join(field(2, name) for name in makes) + field(4, kind) +
+                       b''.join(more))
     for number, values in ((11, inputs), (12, outputs)):
         for name, kind in values.items():
             graph += field(number, field(1, name) + field(2, kind))
+    return graph
+
+
+def write_model(path, nodes, inputs, outputs, *more):
+    """more: bytes of further fields of the graph."""
+    graph = graph_bytes(nodes, inputs, outputs) + b''.join(more)
     with open(path, 'wb') as file:
         file.write(field(1, 9) + field(7, graph) + field(8, field(2, 17)))
 
@@ -94,6 +102,62 @@ class Mmctl(unittest.TestCase):
         self.assertEqual(told['outputs'], [{'name': 'y', 'dtype': 'f32', 'shape': [-1, 10]}])
         self.assertEqual(told['file_bytes'], os.path.getsize(model('mlp')))
         self.assertGreaterEqual(told['weights_bytes'], 4 * (40 * 24 + 40 + 40 * 10 + 10))
+        self.assertNotIn('plan', told)
+
+    def test_inspect_says_what_became_of_nodes(self):
+        told = json.loads(self.run_it(0, 'inspect', model('image'), '--json'))['metadata']
+        self.assertEqual(told['onnx.passes'],
+                         '7 nodes, 4 left: folded into weights -1, activations fused -2')
+        self.assertEqual(told['onnx.weights'], 'f32 4 tensors 3456 bytes')
+        self.assertIn('Conv 2', told['onnx.operators'])
+
+    def test_inspect_for_shapes(self):
+        text = self.run_it(0, 'inspect', model('image'))
+        self.assertIn('with --shape NAME=1x3x224x224: x is f32 [N, 3, H, W]', text)
+        text = self.run_it(0, 'inspect', model('image'), '--shape', 'x=2x3x16x16')
+        self.assertIn('for          x=2x3x16x16', text)
+        self.assertRegex(text, r'fused +HardSwish 1, Relu 1 into the step before')
+        self.assertRegex(text, r'(?m)^  Conv +2 +2 +0 +0 ')
+        told = json.loads(self.run_it(0, 'inspect', model('image'), '--shape', 'x=2x3x16x16',
+                                      '--json'))['plan']
+        self.assertEqual([(one['operator'], one['count'], one['fast'] + one['plain'])
+                          for one in told['operators']],
+                         [('Conv', 2, 2), ('GlobalAveragePool', 1, 1)])
+        report = told['report']
+        self.assertTrue(report['whole'])
+        self.assertEqual(report['later'], [])
+        self.assertGreater(report['activation_bytes'], 0)
+        first = report['steps'][0]
+        self.assertEqual(first['inputs'][:2], ['f32 [2, 3, 16, 16]', 'f32 [16, 3, 3, 3]'])
+        self.assertEqual(first['outputs'], ['f32 [2, 16, 8, 8]'])
+        elements = 2 * 16 * 8 * 8
+        self.assertEqual(first['flops'], elements * (2 * 3 * 3 * 3 + 1))
+        self.assertEqual(sum(one['flops'] for one in report['steps']),
+                         sum(one['flops'] for one in told['operators']))
+
+    def test_inspect_with_shapes_that_do_not_fit(self):
+        self.assertIn('got f32[1, 4, 16, 16]', self.run_it(1, 'inspect', model('image'), '--shape',
+                                                           'x=1x4x16x16'))
+        self.assertIn('no such input', self.run_it(2, 'inspect', model('image'), '--shape',
+                                                   'x=1x3x16x16', '--shape', 'z=1'))
+        self.assertIn('state is f32 [N, 8]: its shape is open',
+                      self.run_it(2, 'inspect', model('rate'), '--shape', 'x=1x8'))
+
+    def test_everything_that_is_missing(self):
+        write_model(self.path('m.onnx'), [
+            ('MatMulNBits', ['x'], ['a'], field(7, 'com.microsoft')), ('Neg', ['a'], ['b']),
+            ('Gelato', ['b'], ['c']), ('MatMulNBits', ['c'], ['y'], field(7, 'com.microsoft'))],
+            {'x': F32}, {'y': F32})
+        text = self.run_it(1, 'inspect', 'm.onnx')
+        self.assertRegex(text, r'no operator MatMulNBits .*which 2 of the nodes want.*'
+                         r'DequantizeLinear')
+        self.assertRegex(text, r'no operator Gelato .*which 1 of the nodes want')
+        result = subprocess.run([MMCTL, 'inspect', 'm.onnx', '--json'], capture_output=True,
+                                text=True, check=False, cwd=self.folder)
+        self.assertEqual(result.returncode, 1)
+        told = json.loads(result.stdout)
+        self.assertEqual(told['error'], 'MM_UNSUPPORTED')
+        self.assertEqual(len(told['problems']), 2)
 
     def test_what_cannot_be_inspected(self):
         self.assertIn('absent.onnx', self.run_it(1, 'inspect', 'absent.onnx'))
@@ -241,6 +305,95 @@ class Mmctl(unittest.TestCase):
         self.assertEqual(told['file_bytes'], os.path.getsize(model('image')))
         self.assertGreater(told['resident_bytes'], 0)
         self.assertIn('hot p50', self.run_it(0, 'bench', model('mlp'), '--runs', '3'))
+
+    def check_nested(self, events):
+        """Any two of one track are apart, or one is inside of the other."""
+        open_until = []
+        for event in sorted(events, key=lambda event: (event['ts'], -event['dur'])):
+            end = event['ts'] + event['dur']
+            while open_until and open_until[-1] <= event['ts'] + 1e-6:
+                open_until.pop()
+            if open_until:
+                self.assertLessEqual(end, open_until[-1] + 1e-6)
+            open_until.append(end)
+
+    def test_profile(self):
+        arguments = ['profile', model('image'), '--shape', 'x=1x3x16x16', '--runs', '4',
+                     '--warm-up', '1', '--threads', '1']
+        told = json.loads(self.run_it(0, *arguments, '--json', '--trace', 'trace.json'))
+        self.assertEqual((told['inputs'], told['runs']), ('x=1x3x16x16', 4))
+        plan = json.loads(self.run_it(0, 'inspect', model('image'), '--shape', 'x=1x3x16x16',
+                                      '--json'))['plan']['report']
+        self.assertEqual(sorted((one['node'], one['operator'], one['flops'], one['bytes'])
+                                for one in told['nodes']),
+                         sorted((step['node'], step['operator'], step['flops'], step['bytes'])
+                                for step in plan['steps']))
+        self.assertEqual({one['calls'] for one in told['nodes']}, {1})
+        self.assertEqual({one['operator']: one['calls'] for one in told['operators']},
+                         {'Conv': 2, 'GlobalAveragePool': 1})
+        for key in ('ms', 'percent', 'flops', 'bytes'):
+            self.assertAlmostEqual(sum(one[key] for one in told['nodes']),
+                                   sum(one[key] for one in told['operators']), places=2)
+        with open(self.path('trace.json'), encoding='utf-8') as file:
+            events = [event for event in json.load(file)['traceEvents'] if event['ph'] == 'X']
+        self.check_nested(events)
+        self.assertEqual([event['name'] for event in events if event['cat'] == 'run'],
+                         ['run 1', 'run 2', 'run 3', 'run 4'])
+        steps = [event for event in events if event['cat'] == 'step']
+        self.assertEqual([event['args']['node'] for event in steps],
+                         4 * [step['node'] for step in plan['steps']])
+        text = self.run_it(0, *arguments, '--nodes', '1')
+        self.assertRegex(text, r'(?m)^Conv +2 \w+ ')
+        self.assertIn('Conv+', text)
+        self.assertIn('... and 2 more', text)
+
+    def test_profile_of_what_only_the_run_knows(self):
+        """NonZero ends the plan: it and what comes after it are timed all the same."""
+        write_model(self.path('m.onnx'), [('Relu', ['x'], ['r']), ('NonZero', ['r'], ['n']),
+                                          ('Cast', ['n'], ['c'], field(5, field(1, 'to') +
+                                                                       field(3, 1) +
+                                                                       field(20, 2))),
+                                          ('Sqrt', ['c'], ['y'])], {'x': F32}, {'y': F32})
+        told = json.loads(self.run_it(0, 'profile', 'm.onnx', '--shape', 'x=8x8', '--json'))
+        self.assertEqual({one['operator'] for one in told['operators']},
+                         {'Fused', 'NonZero', 'Cast'})
+        text = self.run_it(0, 'inspect', 'm.onnx', '--shape', 'x=8x8')
+        self.assertRegex(text, r'(?m)^  NonZero +1 +0 +0 +1 ')
+        self.assertIn('only the run plans', text)
+
+    def test_profile_of_a_loop(self):
+        """Five turns: what is inside of the loop lies inside of its time, and is not in its own."""
+        number, flag = field(1, field(1, 7)), field(1, field(1, 9))
+        body = graph_bytes([('Identity', ['c'], ['d']), ('NonZero', ['v'], ['n']),
+                            ('Exp', ['v'], ['w'])],
+                           {'i': number, 'c': flag, 'v': F32}, {'d': flag, 'w': F32, 'n': number})
+        write_model(self.path('m.onnx'), [
+            ('Loop', ['m', '', 'x'], ['y', 's'],
+             field(5, field(1, 'body') + field(6, body) + field(20, 5)))],
+            {'x': F32}, {'y': F32}, field(5, field(2, 7) + field(7, 5) + field(8, 'm')))
+        told = json.loads(self.run_it(0, 'profile', 'm.onnx', '--shape', 'x=4', '--runs', '2',
+                                      '--json', '--trace', 'trace.json'))
+        calls = {one['operator']: one['calls'] for one in told['operators']}
+        self.assertEqual((calls['Loop'], calls['NonZero']), (1, 5))
+        with open(self.path('trace.json'), encoding='utf-8') as file:
+            events = [event for event in json.load(file)['traceEvents'] if event['ph'] == 'X']
+        self.check_nested(events)
+        loops = [event for event in events if event['name'] == 'Loop']
+        self.assertEqual(len(loops), 2)
+        for event in events:
+            if event['name'] == 'NonZero':
+                self.assertTrue(any(loop['ts'] <= event['ts'] and
+                                    event['ts'] + event['dur'] <= loop['ts'] + loop['dur'] + 1e-6
+                                    for loop in loops))
+
+    def test_profile_that_cannot_be(self):
+        self.assertIn('x is f32 [N, 24]: its shape is open',
+                      self.run_it(2, 'profile', model('mlp')))
+        self.run_it(2, 'profile')
+        self.run_it(2, 'profile', model('mlp'), '--runs', '0')
+        self.run_it(1, 'profile', 'absent.onnx')
+        self.assertIn('/absent/t.json', self.run_it(1, 'profile', model('mlp'), '--shape',
+                                                    'x=1x24', '--trace', '/absent/t.json'))
 
     def write_trace(self, *names):
         with open(self.path('trace.csv'), 'w', encoding='utf-8') as file:

@@ -217,6 +217,7 @@ static void rows_of_specs(struct fixture *f, mm_error *err) {
 static void rows_of_handles(struct fixture *f, mm_mesh *mesh, mm_model no, mm_status wanted,
                             const char *word, mm_error *err) {
     mm_model_spec spec = fixture_spec(f, NULL, "echo", "");
+    char *report = NULL;
     mm_model_description *description;
     mm_model_info info = MM_MODEL_INFO_INIT;
     mm_plan plan = MM_PLAN_INIT;
@@ -233,6 +234,7 @@ static void rows_of_handles(struct fixture *f, mm_mesh *mesh, mm_model no, mm_st
     ROW(wanted, word, mm_model_describe(mesh, no, 0, &description, err));
     ROW(wanted, word, mm_infer(mesh, no, &request, &response, err));
     ROW(wanted, word, mm_output_bytes(mesh, no, &request, &value, NULL, 1, &count, err));
+    ROW(wanted, word, mm_model_report(mesh, no, &request, &report, err));
     ROW(wanted, word, mm_bind(mesh, no, NULL, 0, NULL, 0, &binding, err));
     ROW(wanted, word, mm_load(mesh, no, NULL, NULL, err));
     ROW(wanted, word, mm_prepare(mesh, no, NULL, NULL, err));
@@ -397,6 +399,10 @@ static void test_arguments_of_requests(void **state) {
     BAD("async.flags",
         mm_infer_async(f.mesh, model, &form.request, &form.response, &async, &op, err));
     assert_null(op);
+    char *report = NULL;
+    BAD("request", mm_model_report(f.mesh, model, NULL, &report, err));
+    BAD("report", mm_model_report(f.mesh, model, &form.request, NULL, err));
+    FINE(mm_report_free(NULL));
     BAD("request", mm_output_bytes(f.mesh, model, NULL, values, NULL, 2, &count, err));
     BAD("outputs", mm_output_bytes(f.mesh, model, &form.request, NULL, NULL, 2, &count, err));
     BAD("count", mm_output_bytes(f.mesh, model, &form.request, values, NULL, 2, NULL, err));

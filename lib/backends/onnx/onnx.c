@@ -2,7 +2,8 @@
 #include <backends/onnx/onnx.h>
 #include <backends/onnx/operators/functions.h>
 #include <backends/onnx/steps/prepare.h>
-#include <backends/onnx/steps/run.h>
+#include <backends/onnx/steps/profile.h>
+#include <backends/onnx/steps/report.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -47,14 +48,46 @@ struct onnx_open {
     struct onnx_prepared prepared;
     const uint64_t *group_ends;
     uint32_t group_count;
+    bool profile; /* its runs are timed */
 };
+
+struct onnx_config {
+    bool passes, profile;
+};
+
+/* "key=0" or "key=1", ',' between them, each key once at most. */
+static mm_status read_config(const char *config, struct onnx_config *out, mm_error *err) {
+    *out = (struct onnx_config){.passes = true};
+    const struct {
+        const char *name;
+        bool *value;
+    } keys[] = {{"passes=", &out->passes}, {"profile=", &out->profile}};
+    unsigned seen = 0;
+    for (const char *at = config ? config : ""; *at;) {
+        unsigned k = 0;
+        while (k < 2 && strncmp(at, keys[k].name, strlen(keys[k].name)) != 0) {
+            k++;
+        }
+        const char *value = k < 2 ? at + strlen(keys[k].name) : at;
+        bool fits = k < 2 && !(seen >> k & 1) && (*value == '0' || *value == '1');
+        if (!fits || (value[1] && (value[1] != ',' || !value[2]))) {
+            return mmi_fail(err, MM_INVALID_ARGUMENT,
+                            "config: onnx knows passes=0 or 1 and profile=0 or 1, got '%.80s'",
+                            config);
+        }
+        *keys[k].value = *value == '1';
+        seen |= 1u << k;
+        at = value + 1 + (value[1] == ',');
+    }
+    return MM_OK;
+}
 
 static mm_status onnx_init(void *state_, const mm_services *services, mm_error *err) {
     struct onnx_state *state = state_;
     (void)err;
     state->services = services;
     /* Artifacts hold functions by number. */
-    snprintf(state->layout, sizeof(state->layout), "5-%016" PRIx64, mmi_onnx_functions_hash());
+    snprintf(state->layout, sizeof(state->layout), "6-%016" PRIx64, mmi_onnx_functions_hash());
     return MM_OK;
 }
 
@@ -74,12 +107,9 @@ static mm_status onnx_prepare(void *state_, const mm_source *source, const char 
                               int32_t device_kind, const mm_sink *sink, mm_error *err) {
     struct onnx_state *state = state_;
     (void)device_kind;
-    bool plain = config && strcmp(config, "passes=0") == 0;
-    if (config && config[0] && !plain && strcmp(config, "passes=1") != 0) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "config: passes=0 or passes=1, got '%.80s'",
-                        config);
-    }
-    return mmi_onnx_prepare(source, state->services, plain, sink, err);
+    struct onnx_config read;
+    MMI_TRY(read_config(config, &read, err));
+    return mmi_onnx_prepare(source, state->services, !read.passes, sink, err);
 }
 
 static mm_status onnx_open(void *state_, void *model_, const mm_artifact *artifact,
@@ -87,6 +117,9 @@ static mm_status onnx_open(void *state_, void *model_, const mm_artifact *artifa
     struct onnx_state *state = state_;
     struct onnx_open *open = model_;
     struct onnx_prepared *prepared = &open->prepared;
+    struct onnx_config read;
+    MMI_TRY(read_config(artifact->config, &read, err));
+    open->profile = read.profile;
     open->services = state->services;
     open->group_ends = artifact->group_ends;
     open->group_count = artifact->group_count;
@@ -143,6 +176,13 @@ static mm_status onnx_size(void *model, int32_t device_kind, void *signature_,
     mmi_onnx_arena_init(&signature->first.arena, &open->services->allocator);
     mmi_onnx_segments_init(&signature->later);
     MMI_TRY(mmi_onnx_specialise(&start, &signature->first, err));
+    if (open->profile) {
+        signature->profile = mmi_onnx_profile_new(
+            &signature->first.arena, open->prepared.model.value_count, signature->first.count);
+        if (!signature->profile) {
+            return mmi_fail(err, MM_NO_MEMORY, "onnx: no memory for the times of runs");
+        }
+    }
     out->activation_bytes = signature->first.activation_bytes;
     for (uint32_t i = 0; i < open->prepared.model.main->output_count; i++) {
         size_output(&signature->first.outputs[i], &open->prepared.model.outputs[i],
@@ -153,6 +193,7 @@ static mm_status onnx_size(void *model, int32_t device_kind, void *signature_,
 
 static void onnx_size_done(void *signature_) {
     struct onnx_signature *signature = signature_;
+    mmi_onnx_profile_fini(signature->profile);
     if (signature->first.arena.allocator) {
         mmi_onnx_arena_free(&signature->first.arena);
         mmi_onnx_segments_fini(&signature->later);
@@ -185,6 +226,11 @@ static mm_status onnx_infer(void *instance, mm_exec *exec, const mm_value *input
     return mmi_onnx_run(instance, exec, exec->signature, inputs, outputs, err);
 }
 
+static uint64_t onnx_report(void *model, void *signature, char *text, uint64_t room) {
+    const struct onnx_open *open = model;
+    return mmi_onnx_report(&open->prepared, signature, text, room);
+}
+
 const mm_backend mmi_backend_onnx = {
     .struct_size = sizeof(mm_backend),
     .abi_major = MM_BACKEND_ABI_MAJOR,
@@ -209,4 +255,5 @@ const mm_backend mmi_backend_onnx = {
     .attach = onnx_attach,
     .detach = onnx_detach,
     .infer = onnx_infer,
+    .report = onnx_report,
 };

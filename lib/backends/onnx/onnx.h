@@ -11,9 +11,10 @@
  *   steps/      the artifact's description; steps per signature; running them
  *   cpu/        fast kernels
  *
- * spec.config: "passes=0": the graph runs as the file has it, without passes; "passes=1", or none:
- * with them. The results are the same but for rounding: it is there to hold one against the
- * other. */
+ * spec.config, ',' between two:
+ *   "passes=0"   the graph runs as the file has it, without passes. The results are the same but for
+ *                rounding: it is there to hold one against the other
+ *   "profile=1"  the steps of runs are timed, for mm_model_report */
 
 #include <modelmesh/backend.h>
 

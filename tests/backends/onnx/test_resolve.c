@@ -7,6 +7,7 @@
 #include <backends/onnx/graph/upgrade.h>
 #include <backends/onnx/operators/operator.h>
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- Opset upgrade --------------------------------------------------------------------------- */
@@ -287,6 +288,59 @@ static void test_bad_nodes(void **state) {
 }
 
 /* Trailing inputs that are left out are dropped, and so are nodes whose outputs have no name. */
+struct heard {
+    uint32_t lines;
+    char text[2048];
+};
+
+static void hear(void *user, int32_t level, const char *text) {
+    struct heard *heard = user;
+    assert_int_equal(level, MM_LOG_WARNING);
+    heard->lines++;
+    snprintf(heard->text + strlen(heard->text), sizeof(heard->text) - strlen(heard->text), "%s\n",
+             text);
+}
+
+/* Where somebody listens, all that is wrong with a file is said, and nothing twice; the answer is
+ * the same. */
+static void test_everything_that_is_missing(void **state) {
+    (void)state;
+    struct loaded l;
+    struct heard heard = {0};
+    const mm_log log = {.user = &heard, .line = hear};
+    loaded_init(&l);
+    for (int listens = 0; listens < 2; listens++) {
+        struct writer w;
+        writer_init(&w, 17);
+        writer_import(&w, "com.microsoft", 1);
+        writer_input(&w, "x", MM_F32, NULL);
+        writer_node(&w, "MatMulNBits", "x", "a", "K=1");
+        writer_node_domain(&w, "com.microsoft");
+        writer_node_name(&w, "first");
+        writer_node(&w, "Relu", "a", "b", "");
+        writer_node(&w, "MatMulNBits", "b", "c", "");
+        writer_node_domain(&w, "com.microsoft");
+        writer_node(&w, "Softmax", "c", "d", "depth=1");
+        writer_node(&w, "Gelato", "d", "e", "");
+        writer_end(&w);
+        must_load(&l, &w);
+        l.model.log = listens ? &log : NULL;
+        must_not_resolve(&l, MM_UNSUPPORTED,
+                         "MatMulNBits node 'first': this library does not run the operator "
+                         "MatMulNBits (domain com.microsoft, opset 1), nor Gelato yet: export the "
+                         "weights with DequantizeLinear in blocks");
+        assert_int_equal(heard.lines, listens ? 3 : 0);
+    }
+    assert_non_null(strstr(heard.text, "no operator MatMulNBits (domain com.microsoft, opset 1), "
+                                       "which 2 of the nodes want; the first is the MatMulNBits "
+                                       "node 'first': export"));
+    assert_non_null(strstr(heard.text, "no operator Gelato (domain ai.onnx, opset 17), which 1 of "
+                                       "the nodes want; the first is the Gelato node that makes "
+                                       "'e'\n"));
+    assert_non_null(strstr(heard.text, "attribute depth, which it does not have"));
+    loaded_fini(&l);
+}
+
 static void test_left_out(void **state) {
     (void)state;
     struct loaded l;
@@ -456,6 +510,7 @@ int main(void) {
         cmocka_unit_test(test_constant_strings),
         cmocka_unit_test(test_bad_constants),
         cmocka_unit_test(test_bad_nodes),
+        cmocka_unit_test(test_everything_that_is_missing),
         cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_branches),
         cmocka_unit_test(test_no_memory),

@@ -50,6 +50,15 @@ struct onnx_node *mmi_onnx_new_node(struct onnx_model *model, const struct onnx_
     return node->inputs && node->outputs && node->params ? node : NULL;
 }
 
+uint32_t mmi_onnx_first_output(const struct onnx_node *node) {
+    for (uint32_t i = 0; i < node->output_count; i++) {
+        if (node->outputs[i] != ONNX_NO_VALUE) {
+            return node->outputs[i];
+        }
+    }
+    return ONNX_NO_VALUE;
+}
+
 const char *mmi_onnx_node_text(const struct onnx_model *model, const struct onnx_node *node,
                                char text[ONNX_NODE_TEXT]) {
     if (node->name[0]) {

@@ -94,6 +94,8 @@ struct onnx_model {
     uint32_t metadata_count;
     const char **metadata; /* [2 * metadata_count] */
     uint32_t nesting;      /* deepest branches that are followed */
+    const char *passes;    /* what the passes did, for a person; NULL: none ran */
+    const mm_log *log; /* told of all nodes that cannot be resolved; NULL: only the first counts */
 };
 
 /* One more value. ONNX_NO_VALUE: out of memory. Moves model->values. */
@@ -106,6 +108,8 @@ const struct onnx_tensor *mmi_onnx_constant(const struct onnx_model *model,
 /* A node of our own making, resolved, with zeroed params. NULL: out of memory. */
 struct onnx_node *mmi_onnx_new_node(struct onnx_model *model, const struct onnx_operator *op,
                                     uint32_t input_count, uint32_t output_count);
+/* The first output that is wanted; ONNX_NO_VALUE: none is. */
+uint32_t mmi_onnx_first_output(const struct onnx_node *node);
 /* "Conv node 'backbone/conv1'", or by its first output where it has no name. Into `text`. */
 #define ONNX_NODE_TEXT 160
 const char *mmi_onnx_node_text(const struct onnx_model *model, const struct onnx_node *node,

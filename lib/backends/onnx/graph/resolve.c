@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/graph/missing.h>
 #include <backends/onnx/graph/upgrade.h>
-#include <backends/onnx/operators/operator.h>
+#include <base/log.h>
 #include <base/status.h>
-#include <base/text.h>
 
 #include <inttypes.h>
 #include <string.h>
 
-static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *graph, mm_error *err);
+/* The first node that fails decides what is answered; where somebody listens, the others are looked
+ * at as well, so that all that is wrong with a file is said at once. */
+struct resolving {
+    struct onnx_model *model;
+    mm_error first; /* status MM_OK: none has failed */
+    bool missing;   /* the last one that failed: it has no operator */
+    uint32_t told;
+};
+#define MOST_TOLD 50
+
+static mm_status resolve_graph(struct resolving *r, struct onnx_graph *graph, mm_error *err);
 
 /* Constant, by whichever attribute has its data: the node goes, the value keeps the data. */
 static mm_status make_constant(struct onnx_model *model, const struct onnx_node *node,
@@ -34,61 +44,6 @@ static mm_status make_constant(struct onnx_model *model, const struct onnx_node 
     }
     model->values[node->outputs[0]].constant = tensor;
     return mmi_onnx_attribute_tensor(&node->attributes[0], tensor, err);
-}
-
-/* ---- Operators that are missing -------------------------------------------------------------- */
-
-static const struct onnx_operator *find(const struct onnx_node *node) {
-    bool ours = strcmp(node->domain, ONNX_OURS) == 0; /* not for files */
-    return ours ? NULL : mmi_onnx_find_operator(node->domain, node->type);
-}
-
-/* The types of nodes that cannot be run either, each once. */
-struct missing {
-    struct onnx_model *model;
-    const char *types[16];
-    uint32_t count;
-};
-
-static void collect_missing(struct missing *missing, const struct onnx_graph *graph) {
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        struct onnx_node *node = graph->nodes[i];
-        bool known = node->op || strcmp(node->type, "Constant") == 0;
-        bool standard = node->domain[0] == '\0';
-        known = known || (standard && mmi_onnx_upgrade(missing->model, node, NULL) != MM_OK);
-        known = known || find(node);
-        for (uint32_t j = 0; j < missing->count; j++) {
-            known = known || strcmp(missing->types[j], node->type) == 0;
-        }
-        if (!known && missing->count < sizeof(missing->types) / sizeof(missing->types[0])) {
-            missing->types[missing->count++] = node->type;
-        }
-        for (uint32_t j = 0; j < node->attribute_count; j++) { /* of a node not resolved yet */
-            if (node->attributes[j].graph) {
-                collect_missing(missing, node->attributes[j].graph);
-            }
-        }
-        for (uint32_t j = 0; j < node->graph_count; j++) {
-            collect_missing(missing, node->graphs[j]);
-        }
-    }
-}
-
-/* Names the operator, and all others that are missing too. */
-static mm_status fail_missing(struct onnx_model *model, const struct onnx_node *node,
-                              mm_error *err) {
-    struct missing missing = {.model = model, .types = {node->type}, .count = 1};
-    collect_missing(&missing, model->main);
-    char others[240] = "";
-    struct mmi_text text;
-    mmi_text_init(&text, others, sizeof(others));
-    for (uint32_t i = 1; i < missing.count; i++) {
-        mmi_text_add(&text, "%s%.40s", i == 1 ? ", nor " : ", ", missing.types[i]);
-    }
-    return mmi_fail(
-        err, MM_UNSUPPORTED,
-        "this library does not run the operator %.80s (domain %.80s, opset %" PRId64 ")%s yet",
-        node->type, node->domain[0] == '\0' ? "ai.onnx" : node->domain, node->opset, others);
 }
 
 /* ---- Operators ------------------------------------------------------------------------------- */
@@ -170,14 +125,16 @@ static mm_status take_lists(struct onnx_model *model, struct onnx_node *node,
     return MM_OK;
 }
 
-static mm_status resolve_node(struct onnx_model *model, struct onnx_node *node, mm_error *err) {
+static mm_status resolve_node(struct resolving *r, struct onnx_node *node, mm_error *err) {
+    struct onnx_model *model = r->model;
     const char *type = node->type; /* as the file says; an upgrade may rename it */
     if (node->domain[0] == '\0') {
         MMI_TRY(mmi_onnx_upgrade(model, node, err));
     }
-    const struct onnx_operator *op = find(node);
+    const struct onnx_operator *op = mmi_onnx_operator_of(node);
     if (!op) {
-        return fail_missing(model, node, err);
+        r->missing = true; /* the first names all of them */
+        return r->first.status ? MM_UNSUPPORTED : mmi_onnx_fail_missing(model, node, err);
     }
     int64_t opset = node->opset;
     if (strcmp(node->domain, ONNX_ML) == 0 && (opset < 1 || opset > ONNX_NEWEST_ML_OPSET)) {
@@ -218,17 +175,42 @@ static bool is_of_use(const struct onnx_node *node) {
     return false;
 }
 
-static mm_status resolve_graphs(struct onnx_model *model, const struct onnx_node *node,
-                                mm_error *err) {
+static mm_status resolve_graphs(struct resolving *r, const struct onnx_node *node, mm_error *err) {
     for (uint32_t i = 0; i < node->graph_count; i++) {
-        MMI_TRY(resolve_graph(model, node->graphs[i], err));
+        MMI_TRY(resolve_graph(r, node->graphs[i], err));
     }
     return MM_OK;
 }
 
-static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *graph, mm_error *err) {
+/* Whether to go on with the next node after this one has failed. Without a constant that could not
+ * be read, later nodes would say what is not so. */
+static bool go_on(struct resolving *r, bool constant, mm_status status, const mm_error *err) {
+    const mm_log *log = r->model->log;
+    if (!log || constant || status == MM_NO_MEMORY) {
+        return false;
+    }
+    if (r->first.status == MM_OK) {
+        r->first = *err;
+        r->first.status = status;
+        mmi_onnx_tell_missing(r->model);
+    }
+    if (!r->missing && r->told++ < MOST_TOLD) {
+        mmi_log(log, MM_LOG_WARNING, "onnx: %s", err->text);
+    }
+    return true;
+}
+
+static mm_status resolve_one(struct resolving *r, struct onnx_node *node, bool constant,
+                             mm_error *err) {
+    struct onnx_model *model = r->model;
+    r->missing = false;
+    mm_status status = constant ? make_constant(model, node, err) : resolve_node(r, node, err);
+    return mmi_onnx_fail_node(model, node, status, err);
+}
+
+static mm_status resolve_graph(struct resolving *r, struct onnx_graph *graph, mm_error *err) {
     uint32_t kept = 0;
-    MMI_TRY(mmi_onnx_align_operands(model, graph, err));
+    MMI_TRY(mmi_onnx_align_operands(r->model, graph, err));
     for (uint32_t i = 0; i < graph->node_count; i++) {
         struct onnx_node *node = graph->nodes[i];
         if (node->op) { /* of our own making */
@@ -236,10 +218,11 @@ static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *grap
             continue;
         }
         bool constant = strcmp(node->type, "Constant") == 0 && node->domain[0] == '\0';
-        mm_status status =
-            constant ? make_constant(model, node, err) : resolve_node(model, node, err);
-        MMI_TRY(mmi_onnx_fail_node(model, node, status, err));
-        MMI_TRY(resolve_graphs(model, node, err));
+        mm_status status = resolve_one(r, node, constant, err);
+        if (status != MM_OK && !go_on(r, constant, status, err)) {
+            return status;
+        }
+        MMI_TRY(resolve_graphs(r, node, err));
         if (!constant && is_of_use(node)) {
             graph->nodes[kept++] = node;
         }
@@ -249,5 +232,10 @@ static mm_status resolve_graph(struct onnx_model *model, struct onnx_graph *grap
 }
 
 mm_status mmi_onnx_resolve(struct onnx_model *model, mm_error *err) {
-    return resolve_graph(model, model->main, err);
+    struct resolving r = {.model = model};
+    mm_status status = resolve_graph(&r, model->main, err);
+    if (r.first.status != MM_OK) {
+        *err = r.first;
+    }
+    return r.first.status != MM_OK ? (mm_status)r.first.status : status;
 }

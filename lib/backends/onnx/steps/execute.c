@@ -47,6 +47,21 @@ static void drop_ended(struct onnx_run *run, const struct onnx_graph *graph, uin
 
 /* ---- Nodes ----------------------------------------------------------------------------------- */
 
+static void note_cost(const struct onnx_execution *x, const struct onnx_inference *inference,
+                      bool fast) {
+    struct onnx_run *run = x->ctx;
+    if (run->profile) {
+        const struct onnx_costed costed = {.op = x->node->op,
+                                           .params = x->params,
+                                           .input_count = x->input_count,
+                                           .output_count = x->output_count,
+                                           .inputs = inference->inputs,
+                                           .outputs = inference->outputs};
+        run->cost = mmi_onnx_cost(&costed);
+        run->fast = fast;
+    }
+}
+
 /* A node of the kind that is planned, whose shapes only its inputs' elements tell. */
 static mm_status run_kernel(const struct onnx_execution *x, struct onnx_inference *inference,
                             mm_error *err) {
@@ -80,6 +95,7 @@ static mm_status run_kernel(const struct onnx_execution *x, struct onnx_inferenc
                              .services = x->services,
                              .take_text = mmi_onnx_take_run_text,
                              .text_ctx = x->memory};
+    note_cost(x, inference, fast != NULL);
     mm_status status = (fast ? fast : op->run)(&call, err);
     mmi_onnx_block_drop(x->memory, pointers);
     mmi_onnx_block_drop(x->memory, scratch);
@@ -201,6 +217,24 @@ static mm_status execute_node(struct onnx_run *run, const struct onnx_graph *gra
     return MM_OK;
 }
 
+/* The nodes of its graphs are timed on their own, inside of its time. */
+static mm_status execute_timed(struct onnx_run *run, const struct onnx_graph *graph, uint32_t at,
+                               mm_error *err) {
+    const mm_services *services = run->attached->services;
+    const struct onnx_node *node = graph->nodes[at];
+    struct onnx_timed timed = {.run = run->number, .begin_ns = services->now_ns(services->host)};
+    run->cost = (struct onnx_cost){0, 0};
+    run->fast = false;
+    MMI_TRY(execute_node(run, graph, at, err));
+    timed.end_ns = services->now_ns(services->host);
+    if (node->op->run) { /* else the last cost is that of a node inside */
+        timed.cost = run->cost;
+        timed.fast = run->fast;
+    }
+    mmi_onnx_profile_add(run->profile, node, &timed);
+    return MM_OK;
+}
+
 /* ---- Graphs ---------------------------------------------------------------------------------- */
 
 static mm_status run_segment(struct onnx_run *run, const struct onnx_graph *graph,
@@ -254,8 +288,8 @@ static mm_status run_graph(struct onnx_run *run, const struct onnx_graph *graph,
             return mmi_fail(err, MM_CANCELLED, "onnx: the run was ended before node %u of %u", at,
                             graph->node_count);
         }
-        MMI_TRY(
-            mmi_onnx_fail_node(model, graph->nodes[at], execute_node(run, graph, at, err), err));
+        mm_status status = (run->profile ? execute_timed : execute_node)(run, graph, at, err);
+        MMI_TRY(mmi_onnx_fail_node(model, graph->nodes[at], status, err));
     }
 }
 

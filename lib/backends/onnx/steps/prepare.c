@@ -96,6 +96,7 @@ static mm_status run(struct preparation *p, mm_error *err) {
     if (!p->plain) {
         MMI_TRY(mmi_onnx_passes(&p->model, &context, err));
     }
+    MMI_TRY(mmi_onnx_summarise_prepared(&p->model, err));
     sink->progress(sink->ctx, 500);
     MMI_TRY(mmi_onnx_mark_specialising(&p->model, err));
     MMI_TRY(mmi_onnx_place_weights(&p->model, &p->weights, err));
@@ -109,6 +110,7 @@ mm_status mmi_onnx_prepare(const mm_source *source, const mm_services *services,
     mmi_onnx_arena_init(&p.arena, &services->allocator);
     p.model.arena = &p.arena;
     p.model.nesting = services->limits_nesting;
+    p.model.log = services->log.line ? &services->log : NULL;
     mm_status status = run(&p, err);
     mmi_onnx_arena_free(&p.arena);
     return status;

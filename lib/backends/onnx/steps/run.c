@@ -119,14 +119,38 @@ static mm_status place_memory(struct onnx_run *run, const struct onnx_steps *ste
     return MM_OK;
 }
 
+static uint64_t now(const struct onnx_run *run) {
+    const mm_services *services = run->attached->services;
+    return services->now_ns(services->host);
+}
+
+static mm_status run_timed(struct onnx_run *run, const struct onnx_step *step, void **pointers,
+                           mm_error *err) {
+    const struct onnx_costed costed = {.op = step->node->op,
+                                       .params = step->params,
+                                       .input_count = step->input_count,
+                                       .output_count = step->output_count,
+                                       .inputs = step->inputs,
+                                       .outputs = step->outputs};
+    struct onnx_timed timed = {
+        .run = run->number, .begin_ns = now(run), .fast = step->run != step->node->op->run};
+    MMI_TRY(run_step(run, step, pointers, err));
+    timed.end_ns = now(run);
+    timed.cost = mmi_onnx_cost(&costed);
+    mmi_onnx_profile_add(run->profile, step->node, &timed);
+    return MM_OK;
+}
+
 static mm_status run_all(struct onnx_run *run, const struct onnx_steps *steps, mm_error *err) {
     void **pointers = steps->count ? (void **)(run->scratch + steps->pointers_offset) : NULL;
+    mm_status (*run_one)(struct onnx_run *, const struct onnx_step *, void **, mm_error *) =
+        run->profile ? run_timed : run_step;
     for (uint32_t i = 0; i < steps->count; i++) {
         if (run->exec->stopped(run->exec)) {
             return mmi_fail(err, MM_CANCELLED, "onnx: the run was ended before step %u of %u", i,
                             steps->count);
         }
-        MMI_TRY(run_step(run, &steps->steps[i], pointers, err));
+        MMI_TRY(run_one(run, &steps->steps[i], pointers, err));
     }
     return MM_OK;
 }
@@ -202,10 +226,15 @@ static void *more_memory(void *exec, uint64_t bytes) {
     return ((mm_exec *)exec)->scratch_more(exec, bytes);
 }
 
+static mm_status run_model(struct onnx_run *run, mm_error *err) {
+    const struct onnx_steps *first = &run->signature->first;
+    return first->whole && !run->attached->prepared->strings ? mmi_onnx_run_steps(run, first, err)
+                                                             : mmi_onnx_run_segments(run, err);
+}
+
 mm_status mmi_onnx_run(const struct onnx_attached *attached, mm_exec *exec,
                        struct onnx_signature *signature, const mm_value *inputs, mm_value *outputs,
                        mm_error *err) {
-    const struct onnx_steps *first = &signature->first;
     struct onnx_run run = {.attached = attached,
                            .signature = signature,
                            .exec = exec,
@@ -214,6 +243,12 @@ mm_status mmi_onnx_run(const struct onnx_attached *attached, mm_exec *exec,
                            .memory = {.more = more_memory, .ctx = exec},
                            .scratch = exec->scratch,
                            .scratch_bytes = exec->scratch_bytes};
-    return first->whole && !attached->prepared->strings ? mmi_onnx_run_steps(&run, first, err)
-                                                        : mmi_onnx_run_segments(&run, err);
+    if (!signature->profile) {
+        return run_model(&run, err);
+    }
+    run.profile = signature->profile;
+    run.number = mmi_onnx_profile_begin(run.profile, now(&run));
+    mm_status status = run_model(&run, err);
+    mmi_onnx_profile_end(run.profile, run.number, now(&run), status == MM_OK);
+    return status;
 }

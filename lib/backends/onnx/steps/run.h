@@ -6,10 +6,13 @@
 
 #include <backends/onnx/steps/segments.h>
 
+struct onnx_profile;
+
 /* What size made of the shapes of a request. */
 struct onnx_signature {
     struct onnx_steps first; /* the first segment of the main graph; mostly all of it */
     struct onnx_segments later;
+    struct onnx_profile *profile; /* NULL: its runs are not timed */
 };
 
 /* An instance as the steps see it. */

@@ -5,6 +5,7 @@
 /* Inside of a run: run.c has what every run does, the steps of a segment; execute.c goes from
  * segment to segment and executes the nodes between them. */
 
+#include <backends/onnx/steps/profile.h>
 #include <backends/onnx/steps/run.h>
 
 struct onnx_run {
@@ -22,6 +23,11 @@ struct onnx_run {
     /* Where the main graph has more than one segment: */
     struct onnx_run_memory memory;
     struct onnx_run_value *values; /* [value_count] */
+    /* Where its steps are timed; else NULL and no clock is asked. */
+    struct onnx_profile *profile;
+    uint64_t number;       /* of this run */
+    struct onnx_cost cost; /* of the kernel that run_kernel ran last, ... */
+    bool fast;             /* ... and whether it is of cpu/ */
 };
 
 /* Wait for the first `bytes` of the blob. */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OF_FILE 2 /* entries that say what is in the file */
+
 struct kind {
     const char *type;
     uint32_t count;
@@ -67,31 +69,80 @@ static char *write_kinds(const struct kinds *kinds) {
     return memory;
 }
 
+/* Entries before entry `at` of what is there. */
+static mm_status put_metadata(struct onnx_model *model, uint32_t at, const char *const *entries,
+                              uint32_t count, mm_error *err) {
+    uint32_t all = count + model->metadata_count;
+    const char **metadata = mmi_onnx_take(model->arena, 2 * (uint64_t)all, sizeof(*metadata));
+    if (!metadata) {
+        return mmi_fail(err, MM_NO_MEMORY, "no memory to describe the model");
+    }
+    for (uint32_t i = 0; i < 2 * all; i++) {
+        uint32_t from = i < 2 * at ? i : i - 2 * count; /* of what was there */
+        bool added = i >= 2 * at && i < 2 * (at + count);
+        metadata[i] = added ? entries[i - 2 * at] : model->metadata[from];
+    }
+    model->metadata = metadata;
+    model->metadata_count = all;
+    return MM_OK;
+}
+
 mm_status mmi_onnx_summarise(struct onnx_model *model, mm_error *err) {
     struct kinds kinds = {.arena = model->arena};
     bool good = count_graph(&kinds, model->main);
     if (good && kinds.count > 0) {
         qsort(kinds.all, kinds.count, sizeof(*kinds.all), by_count_descending);
     }
-    uint32_t own = 2;
-    const char **metadata =
-        mmi_onnx_take(model->arena, 2 * ((uint64_t)own + model->metadata_count), sizeof(char *));
     char *opset = mmi_onnx_take(model->arena, 24, 1);
     char *operators = good ? write_kinds(&kinds) : NULL;
-    if (!metadata || !opset || !operators) {
+    if (!opset || !operators) {
         return mmi_fail(err, MM_NO_MEMORY, "no memory to describe the model");
     }
     struct mmi_text text;
     mmi_text_init(&text, opset, 24);
     mmi_text_add(&text, "%lld", (long long)model->opset);
-    metadata[0] = "onnx.opset";
-    metadata[1] = opset;
-    metadata[2] = "onnx.operators";
-    metadata[3] = operators;
-    if (model->metadata_count > 0) {
-        memcpy(metadata + 2 * own, model->metadata, 2 * model->metadata_count * sizeof(*metadata));
+    const char *const entries[] = {"onnx.opset", opset, "onnx.operators", operators};
+    return put_metadata(model, 0, entries, OF_FILE, err);
+}
+
+/* ---- Weights --------------------------------------------------------------------------------- */
+
+struct sort {
+    int32_t dtype;
+    uint64_t tensors, bytes;
+};
+
+static int by_bytes_descending(const void *a_, const void *b_) {
+    const struct sort *a = a_, *b = b_;
+    return a->bytes != b->bytes ? (a->bytes < b->bytes ? 1 : -1)
+                                : (a->dtype > b->dtype) - (a->dtype < b->dtype);
+}
+
+mm_status mmi_onnx_summarise_prepared(struct onnx_model *model, mm_error *err) {
+    struct sort sorts[MM_I2 + 1] = {{0}};
+    char words[1024] = "";
+    struct mmi_text text;
+    for (uint32_t i = 0; i < model->value_count; i++) {
+        const struct onnx_tensor *constant = model->values[i].constant;
+        if (constant && constant->dtype > MM_DTYPE_NONE && constant->dtype <= MM_I2) {
+            sorts[constant->dtype].dtype = constant->dtype;
+            sorts[constant->dtype].tensors++;
+            sorts[constant->dtype].bytes += constant->bytes;
+        }
     }
-    model->metadata = metadata;
-    model->metadata_count += own;
-    return MM_OK;
+    qsort(sorts, MM_I2 + 1, sizeof(sorts[0]), by_bytes_descending);
+    mmi_text_init(&text, words, sizeof(words));
+    for (int i = 0; i <= MM_I2; i++) {
+        if (sorts[i].tensors > 0) {
+            mmi_text_add(&text, "%s%s %llu tensors %llu bytes", text.need > 0 ? ", " : "",
+                         mm_dtype_text(sorts[i].dtype), (unsigned long long)sorts[i].tensors,
+                         (unsigned long long)sorts[i].bytes);
+        }
+    }
+    char *weights = mmi_onnx_take_text(model->arena, words, strlen(words));
+    if (!weights) {
+        return mmi_fail(err, MM_NO_MEMORY, "no memory to describe the model");
+    }
+    const char *const entries[] = {"onnx.weights", weights, "onnx.passes", model->passes};
+    return put_metadata(model, OF_FILE, entries, model->passes ? 2 : 1, err);
 }
