@@ -145,11 +145,11 @@ class Mmctl(unittest.TestCase):
 
     def test_everything_that_is_missing(self):
         write_model(self.path('m.onnx'), [
-            ('MatMulNBits', ['x'], ['a'], field(7, 'com.microsoft')), ('Neg', ['a'], ['b']),
-            ('Gelato', ['b'], ['c']), ('MatMulNBits', ['c'], ['y'], field(7, 'com.microsoft'))],
+            ('MatMulBnb4', ['x'], ['a'], field(7, 'com.microsoft')), ('Neg', ['a'], ['b']),
+            ('Gelato', ['b'], ['c']), ('MatMulBnb4', ['c'], ['y'], field(7, 'com.microsoft'))],
             {'x': F32}, {'y': F32})
         text = self.run_it(1, 'inspect', 'm.onnx')
-        self.assertRegex(text, r'no operator MatMulNBits .*which 2 of the nodes want.*'
+        self.assertRegex(text, r'no operator MatMulBnb4 .*which 2 of the nodes want.*'
                          r'DequantizeLinear')
         self.assertRegex(text, r'no operator Gelato .*which 1 of the nodes want')
         result = subprocess.run([MMCTL, 'inspect', 'm.onnx', '--json'], capture_output=True,

@@ -12,8 +12,8 @@
  *   cpu/        fast kernels
  *
  * spec.config, ',' between two:
- *   "passes=0"   the graph runs as the file has it, without passes. The results are the same but for
- *                rounding: it is there to hold one against the other
+ *   "passes=0"   the graph runs as the file has it, without passes. The results are the same but
+ *                for rounding: it is there to hold one against the other
  *   "profile=1"  the steps of runs are timed, for mm_model_report */
 
 #include <modelmesh/backend.h>

@@ -365,9 +365,24 @@ static char *read_text(const char *path) {
     return text;
 }
 
+/* No operator is in both lists. */
+static bool lists_agree(void) {
+    bool agree = true;
+    for (const struct onnx_refused *at = mmi_onnx_refused; at->domain; at++) {
+        if (mmi_onnx_find_operator(at->domain, at->name)) {
+            fprintf(stderr, "refused.def: %s is run\n", at->name);
+            agree = false;
+        }
+    }
+    return agree;
+}
+
 static int check(const char *path, const char *page) {
     const char *there = read_text(path);
     int line = 1;
+    if (!lists_agree()) {
+        return 1;
+    }
     if (!there) {
         fprintf(stderr, "%s cannot be read\n", path);
         return 1;

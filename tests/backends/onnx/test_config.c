@@ -61,7 +61,7 @@ static void test_passes(void **state) {
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         mm_error err = {0};
         assert_int_equal(run(&w, bad[i], NULL, &err), MM_INVALID_ARGUMENT);
-        assert_non_null(strstr(err.text, "passes=0 or passes=1"));
+        assert_non_null(strstr(err.text, "passes=0 or 1"));
         assert_non_null(strstr(err.text, bad[i]));
     }
     writer_fini(&w);

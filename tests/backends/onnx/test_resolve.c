@@ -314,11 +314,11 @@ static void test_everything_that_is_missing(void **state) {
         writer_init(&w, 17);
         writer_import(&w, "com.microsoft", 1);
         writer_input(&w, "x", MM_F32, NULL);
-        writer_node(&w, "MatMulNBits", "x", "a", "K=1");
+        writer_node(&w, "MatMulBnb4", "x", "a", "K=1");
         writer_node_domain(&w, "com.microsoft");
         writer_node_name(&w, "first");
         writer_node(&w, "Relu", "a", "b", "");
-        writer_node(&w, "MatMulNBits", "b", "c", "");
+        writer_node(&w, "MatMulBnb4", "b", "c", "");
         writer_node_domain(&w, "com.microsoft");
         writer_node(&w, "Softmax", "c", "d", "depth=1");
         writer_node(&w, "Gelato", "d", "e", "");
@@ -326,13 +326,13 @@ static void test_everything_that_is_missing(void **state) {
         must_load(&l, &w);
         l.model.log = listens ? &log : NULL;
         must_not_resolve(&l, MM_UNSUPPORTED,
-                         "MatMulNBits node 'first': this library does not run the operator "
-                         "MatMulNBits (domain com.microsoft, opset 1), nor Gelato yet: export the "
+                         "MatMulBnb4 node 'first': this library does not run the operator "
+                         "MatMulBnb4 (domain com.microsoft, opset 1), nor Gelato yet: export the "
                          "weights with DequantizeLinear in blocks");
         assert_int_equal(heard.lines, listens ? 3 : 0);
     }
-    assert_non_null(strstr(heard.text, "no operator MatMulNBits (domain com.microsoft, opset 1), "
-                                       "which 2 of the nodes want; the first is the MatMulNBits "
+    assert_non_null(strstr(heard.text, "no operator MatMulBnb4 (domain com.microsoft, opset 1), "
+                                       "which 2 of the nodes want; the first is the MatMulBnb4 "
                                        "node 'first': export"));
     assert_non_null(strstr(heard.text, "no operator Gelato (domain ai.onnx, opset 17), which 1 of "
                                        "the nodes want; the first is the Gelato node that makes "
