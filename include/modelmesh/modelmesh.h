@@ -39,8 +39,9 @@
  *
  * Time. deadline_ns is a point on CLOCK_MONOTONIC, in every call: mm_deadline_after(ns) makes one.
  * 0 = none: wait without bound. One that has passed is MM_DEADLINE at once, and nothing was
- * started. It bounds the caller's waiting, not the load (which goes on for the next one) and not a
- * kernel that runs. MM_NO_WAIT = only what can be had at once: MM_NOT_RESIDENT when the model (or
+ * started. It bounds the caller's waiting, not the load (which goes on for the next one, unless it
+ * still waits for memory) and not a kernel that runs; nor, in a mesh without threads, the work that
+ * the caller does itself meanwhile. MM_NO_WAIT = only what can be had at once: MM_NOT_RESIDENT when the model (or
  * what is wanted of it) is not there, MM_BUSY when it is in use. */
 
 #include <modelmesh/types.h>
@@ -250,8 +251,9 @@ typedef struct mm_model_spec {
     /* path of a file, or of a folder with model.onnx or 1/model.onnx. Not looked at before the
      * first load. New content under it wants mm_update; see source_changes */
     const char *source;
-    /* instead of source: the model's bytes in the caller's memory, valid until the model was
-     * unregistered or updated and its last request has ended; else NULL */
+    /* instead of source: the model's bytes in the caller's memory; else NULL. Valid until
+     * mm_unregister, or an update to other data, returned (or its operation ended): nothing reads
+     * them from then on. Those of an update that failed are free as soon as it did */
     const void *data;
     uint64_t data_bytes;
     const char *format;        /* NULL: by suffix, then by the first bytes */

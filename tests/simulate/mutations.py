@@ -99,9 +99,14 @@ MUTATIONS = {
         '(state != MMI_DRAINING && !leaving && !wanted) || !mmi_slot_is_idle(slot)',
         '(state != MMI_DRAINING && !leaving && !wanted)'),
     'a held update is not looked at again': (
-        'lib/residency/update.c',
-        '    if (model->held && !to_come(res, model->current)) {\n',
-        '    if (model->held && !res) {\n'),
+        'lib/residency/demand.c',
+        '    if (!mmi_update_waits(res, model)) {\n        mmi_update_go_on(res, model);\n    }\n',
+        ''),
+    'nobody gives up a load that nobody waits for': (
+        'lib/residency/demand.c',
+        '    if (copies.loading > 0 && copies.ready == 0 && !wants_copy(model)) {\n'
+        '        give_up_claims(res, model);\n    } else if',
+        '    if'),
     'a lease is given back twice': (
         'lib/residency/admission.c',
         '    lease_back(res, &admission->lease);\n}\n',
