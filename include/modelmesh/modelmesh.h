@@ -41,8 +41,8 @@
  * 0 = none: wait without bound. One that has passed is MM_DEADLINE at once, and nothing was
  * started. It bounds the caller's waiting, not the load (which goes on for the next one, unless it
  * still waits for memory) and not a kernel that runs; nor, in a mesh without threads, the work that
- * the caller does itself meanwhile. MM_NO_WAIT = only what can be had at once: MM_NOT_RESIDENT when the model (or
- * what is wanted of it) is not there, MM_BUSY when it is in use. */
+ * the caller does itself meanwhile. MM_NO_WAIT = only what can be had at once: MM_NOT_RESIDENT when
+ * the model (or what is wanted of it) is not there, MM_BUSY when it is in use. */
 
 #include <modelmesh/types.h>
 

@@ -188,8 +188,8 @@ MUTATIONS = {
         ''),
     'an artifact is dropped while it is held': (
         'lib/artifact/memory_cache.c',
-        '        if (artifact->holds == 0 && same) {\n',
-        '        if (same) {\n'),
+        '        if (artifact->holds == 0 && artifact->passing == passing) {\n',
+        '        if (artifact->passing == passing) {\n'),
     'weights that were dropped are not prepared again': (
         'lib/residency/load.c',
         '        if (instance->build->opened == instance->opened) {\n',
