@@ -600,6 +600,8 @@ typedef struct mm_mesh_stats {
     uint32_t struct_size;
     uint32_t device_count; /* written */
     uint64_t models, resident;
+    /* requests = hits + misses: those that asked for a copy; joins: misses that found it loading.
+     * failed: inferences that ended in an error, also before they asked for a copy (in prepare) */
     uint64_t requests, hits, misses, joins, failed;
     uint64_t loads, load_failures, evictions, revivals, refusals, prepares;
     uint64_t bytes_loaded;
