@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The QLinear operators of com.microsoft. Numbers by hand. */
+/* The QLinear operators of com.microsoft, and QGemm. Numbers by hand. */
 
 #include "one_node.h"
 
@@ -56,6 +56,36 @@ static const struct one_case cases[] = {
     {"com.microsoft/QLinearGlobalAveragePool", "channels_last=1",
      "i8[2,2,1,3] 1 2 3 3 6 -9 0 10 20 2 30 -20 | f32[] 1 | i8[] 0 | f32[] 1 | i8[] 1",
      "i8[2,1,1,3] 3 5 -2 2 21 1", 0},
+    {"com.microsoft/QLinearConcat", "axis=1",
+     "f32[] 1 | u8[] 10 | u8[2,1] 3 5 | f32[] 0.5 | u8[] 0 | u8[2,2] 128 129 130 127 | f32[1] 2 | "
+     "u8[1] 128",
+     "u8[2,3] 12 10 12 12 14 8", 0},
+    {"com.microsoft/QLinearConcat", "axis=-1",
+     "f32[] 1 | - | i8[1] -3 | f32[] 0.5 | - | i8[0] | f32[] 1 | - | i8[2] 100 -100 | f32[] 2",
+     "i8[3] -2 127 -128", 0},
+    /* one scale for each column of b; with and without a scale of the result */
+    {"com.microsoft/QGemm", "",
+     "u8[1,2] 3 5 | f32[] 0.5 | u8[] 1 | i8[2,2] 1 -1 2 3 | f32[2] 0.5 1 | i8[] 0 | i32[2] 1 -3 | "
+     "f32[] 1 | u8[] 10",
+     "u8[1,2] 13 14", 0},
+    {"com.microsoft/QGemm", "",
+     "u8[1,2] 3 5 | f32[] 0.5 | u8[] 1 | i8[2,2] 1 -1 2 3 | f32[2] 0.5 1 | i8[] 0 | i32[2] 1 -3",
+     "f32[1,2] 2.75 3.5", 0},
+    /* one zero point for each column of b; the type of a where the result has none */
+    {"com.microsoft/QGemm", "transA=1 transB=1 alpha=2.0",
+     "i8[2,1] 2 4 | f32[] 1 | - | u8[2,2] 3 4 7 8 | f32[] 1 | u8[2] 2 7 | i32[1,1] 1 | f32[] 4",
+     "i8[1,2] 6 2", 0},
+    {"com.microsoft/QGemm", "",
+     "u8[2,1] 255 1 | f32[] 1 | u8[] 0 | i8[1,2] -128 127 | f32[] 1 | i8[] 0 | i32[2,1] 0 130 | "
+     "f32[] 1 | u8[] 0",
+     "u8[2,2] 0 255 2 255", 0},
+    {"com.microsoft/QGemm", "", /* u8 into i8 */
+     "u8[1,1] 255 | f32[] 1 | u8[] 0 | u8[1,2] 0 255 | f32[] 1 | u8[] 128 | - | f32[] 256 | "
+     "i8[] -3",
+     "i8[1,2] -128 124", 0},
+    {"com.microsoft/QGemm", "",
+     "u8[1,0] | f32[] 1 | u8[] 1 | i8[0,2] | f32[] 0.5 | i8[] 0 | i32[2] 3 4 | f32[] 1 | u8[] 1",
+     "u8[1,2] 3 3", 0},
 };
 
 static void test_cases(void **state) {
@@ -88,12 +118,49 @@ static void test_refusals(void **state) {
                MM_INVALID_MODEL, "attribute opset is missing");
     one_refuse("com.microsoft/QLinearGlobalAveragePool", "channels_last=1",
                "u8[1] 1 | f32[] 1 | - | f32[] 1 | u8[] 0", MM_INVALID_MODEL, "2 or more wanted");
+    one_refuse("com.microsoft/QLinearConcat", "axis=0",
+               "f32[] 1 | - | u8[1,2] 1 2 | f32[] 1 | - | u8[1,3] .. | f32[] 1 | -",
+               MM_INVALID_MODEL, "its input 5 has the shape [1, 3], its input 2 [1, 2]");
+    one_refuse("com.microsoft/QLinearConcat", "axis=0",
+               "f32[] 1 | - | u8[2] 1 2 | f32[] 1 | - | i8[2] 1 2 | f32[] 1 | -", MM_INVALID_MODEL,
+               "its input 5 is i8, u8 wanted");
+    one_refuse("com.microsoft/QLinearConcat", "axis=0",
+               "f32[] 1 | - | u8[2] 1 2 | f32[] 1 | - | u8[2] 1 2 | - | -", MM_INVALID_MODEL,
+               "its input 6, a scale, is left out");
+    one_refuse("com.microsoft/QLinearConcat", "axis=1", "f32[] 1 | - | u8[2] 1 2 | f32[] 1 | -",
+               MM_INVALID_MODEL, "axis");
+}
+
+static void test_bad_gemm(void **state) {
+    (void)state;
+    one_refuse("com.microsoft/QGemm", "",
+               "u8[1,1] 1 | f32[] 1 | u8[] 0 | i8[1,2] 1 2 | f32[3] 1 1 1 | i8[] 0",
+               MM_INVALID_MODEL, "its input 4 is f32 with 1 axes and 3 elements; f32, 1 or 2");
+    one_refuse("com.microsoft/QGemm", "",
+               "u8[1,1] 1 | f32[2] 1 1 | u8[] 0 | i8[1,2] 1 2 | f32[] 1 | i8[] 0", MM_INVALID_MODEL,
+               "its input 1 is f32 with 1 axes and 2 elements");
+    one_refuse("com.microsoft/QGemm", "",
+               "u8[1,1] 1 | f32[] 1 | u8[] 0 | i8[1,2] 1 2 | f32[] 1 | u8[] 0", MM_INVALID_MODEL,
+               "its input 5 is u8");
+    one_refuse("com.microsoft/QGemm", "",
+               "u8[1,1] 1 | f32[] 1 | u8[] 0 | i8[2,2] 1 2 3 4 | f32[] 1 | i8[] 0",
+               MM_INVALID_MODEL, "its left matrix has 1 columns, its right one 2 rows");
+    one_refuse("com.microsoft/QGemm", "",
+               "u8[1,1] 1 | f32[] 1 | u8[] 0 | i8[1,2] 1 2 | f32[] 1 | i8[] 0 | i32[3] 1 2 3",
+               MM_INVALID_MODEL, "its third input cannot be broadcast");
+    one_refuse("com.microsoft/QGemm", "",
+               "u8[1,1] 1 | f32[] 1 | u8[] 0 | i8[1,2] 1 2 | f32[] 1 | i8[] 0 | f32[2] 1 2",
+               MM_UNSUPPORTED, "is f32");
+    one_refuse("com.microsoft/QGemm", "",
+               "u8[1,1] 1 | f32[] 1 | u8[] 0 | i8[1,2] 1 2 | f32[] 1 | i8[] 0 | - | - | u8[] 0",
+               MM_INVALID_MODEL, "its input 8 is there, its scale is not");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_bad_gemm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 
 #define ONNX_BYTES (ONNX_TYPE(MM_U8) | ONNX_TYPE(MM_I8))
 
-/* Input `scale` is one f32; the zero point behind it, if it is there, one number of type `dtype`. */
+/* Input `scale` is one f32; the zero point behind it, if it is there, one number of this type. */
 mm_status mmi_onnx_check_scale(const struct onnx_inference *x, uint32_t scale, int32_t dtype,
                                mm_error *err);
 /* Input `tensor` is of type `dtype`, u8 or i8, with scale and zero point behind it. */
