@@ -52,19 +52,6 @@ static double since_ms(uint64_t begun_ns) {
     return (double)(now_ns() - begun_ns) / 1e6;
 }
 
-static mm_status infer_once(mm_mesh *mesh, mm_model model, const struct inputs *inputs, double *ms,
-                            mm_error *err) {
-    mm_request request = MM_REQUEST_INIT;
-    request.inputs = inputs->values;
-    request.input_count = inputs->count;
-    mm_response response = MM_RESPONSE_INIT;
-    uint64_t begun_ns = now_ns();
-    mm_status status = mm_infer(mesh, model, &request, &response, err);
-    *ms = since_ms(begun_ns);
-    mm_response_free(&response);
-    return status;
-}
-
 /* Evict to NONE, then load: the artifact is known, so this is what a cold request waits for. */
 static mm_status time_cold(mm_mesh *mesh, mm_model model, const struct inputs *inputs,
                            struct times *times, mm_error *err) {

@@ -57,23 +57,12 @@ static int read_options(struct arguments *arguments, struct profile_options *opt
 
 /* ---- The runs -------------------------------------------------------------------------------- */
 
-static mm_status infer_once(mm_mesh *mesh, mm_model model, const struct inputs *inputs,
-                            mm_error *err) {
-    mm_request request = MM_REQUEST_INIT;
-    request.inputs = inputs->values;
-    request.input_count = inputs->count;
-    mm_response response = MM_RESPONSE_INIT;
-    mm_status status = mm_infer(mesh, model, &request, &response, err);
-    mm_response_free(&response);
-    return status;
-}
-
 static mm_status run_all(mm_mesh *mesh, mm_model model, const struct inputs *inputs,
                          const struct profile_options *options, mm_error *err) {
     mm_status status = MM_OK;
     uint64_t all = options->warm_up + options->runs;
     for (uint64_t i = 0; i < all && status == MM_OK; i++) {
-        status = infer_once(mesh, model, inputs, err);
+        status = infer_once(mesh, model, inputs, NULL, err);
         show_progress("profile", i + 1, all);
     }
     end_progress();

@@ -3,6 +3,7 @@
 
 #include "json.h"
 #include "npy.h"
+#include "show.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -196,6 +197,21 @@ void free_inputs(struct inputs *inputs) {
     }
     free(inputs->values);
     *inputs = (struct inputs){0};
+}
+
+mm_status infer_once(mm_mesh *mesh, mm_model model, const struct inputs *inputs, double *ms,
+                     mm_error *err) {
+    mm_request request = MM_REQUEST_INIT;
+    request.inputs = inputs->values;
+    request.input_count = inputs->count;
+    mm_response response = MM_RESPONSE_INIT;
+    uint64_t begun_ns = now_ns();
+    mm_status status = mm_infer(mesh, model, &request, &response, err);
+    if (ms) {
+        *ms = (double)(now_ns() - begun_ns) / 1e6;
+    }
+    mm_response_free(&response);
+    return status;
 }
 
 #define NAME_ROOM 240

@@ -33,6 +33,9 @@ bool take_input_option(struct arguments *arguments, const char *argument,
 bool make_inputs(const mm_model_description *description, const struct input_options *options,
                  struct inputs *inputs);
 void free_inputs(struct inputs *inputs);
+/* One run, whose outputs nobody wants. *ms: what mm_infer took (NULL: nobody asks). */
+mm_status infer_once(mm_mesh *mesh, mm_model model, const struct inputs *inputs, double *ms,
+                     mm_error *err);
 /* DIR/<name>.npy, or <name>.json of what is no tensor; a '/' in a name becomes '_', and what would
  * be the file of another one gets a number. DIR is made if it is missing. */
 bool write_values(const char *dir, const mm_value *values, uint32_t count);

@@ -178,6 +178,14 @@ static void ask_for(const struct mmi_residency *res, const struct mmi_instance *
     }
 }
 
+static void expect_lingering(struct query *query, const struct mmi_instance *instance) {
+    enum mmi_instance_state state = mmi_instance_state(instance);
+    if (state == MMI_DRAINING || state == MMI_LEAVING) {
+        uint64_t at_ns = lingers_from(query->res, instance);
+        query->lingers_ns = query->lingers_ns ? mmi_min_u64(query->lingers_ns, at_ns) : at_ns;
+    }
+}
+
 static void add_candidate(struct query *query, uint32_t index) {
     struct mmi_residency *res = query->res;
     const struct mmi_instance *instance = res->planned[index].instance;
@@ -187,11 +195,8 @@ static void add_candidate(struct query *query, uint32_t index) {
     }
     query->most_activation_bytes = mmi_max_u64(query->most_activation_bytes, bytes);
     candidate_of(res, instance, query->need, &res->candidates[index]);
-    enum mmi_instance_state state = mmi_instance_state(instance);
-    bool drains = state == MMI_DRAINING || state == MMI_LEAVING;
-    if (drains && res->candidates[index].state == MMI_CANDIDATE_DRAINING) {
-        uint64_t at_ns = lingers_from(res, instance);
-        query->lingers_ns = query->lingers_ns ? mmi_min_u64(query->lingers_ns, at_ns) : at_ns;
+    if (res->candidates[index].state == MMI_CANDIDATE_DRAINING) {
+        expect_lingering(query, instance);
     }
     res->candidates[index].index = index;
     res->planned[index].small = instance->block.small;

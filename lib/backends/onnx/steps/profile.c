@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/steps/profile.h>
+#include <backends/onnx/steps/steps.h>
 #include <base/checked.h>
 
 /* Events: so many runs of a plan, within bounds. */
@@ -66,6 +67,16 @@ static uint32_t number_of(struct onnx_profile *profile, const struct onnx_timed_
     profile->nodes[profile->node_count++] = *node;
     profile->table[at] = profile->node_count;
     return profile->node_count - 1;
+}
+
+struct onnx_cost mmi_onnx_step_cost(const struct onnx_step *step) {
+    const struct onnx_costed costed = {.op = step->node->op,
+                                       .params = step->params,
+                                       .input_count = step->input_count,
+                                       .output_count = step->output_count,
+                                       .inputs = step->inputs,
+                                       .outputs = step->outputs};
+    return mmi_onnx_cost(&costed);
 }
 
 struct onnx_timed_node mmi_onnx_timed_node(const struct onnx_node *node) {

@@ -49,6 +49,10 @@ struct onnx_profile *mmi_onnx_profile_new(struct onnx_arena *arena, uint32_t val
                                           uint32_t steps);
 void mmi_onnx_profile_fini(struct onnx_profile *profile); /* NULL does nothing */
 
+/* What a run of the step does and moves. */
+struct onnx_step;
+struct onnx_cost mmi_onnx_step_cost(const struct onnx_step *step);
+
 uint64_t mmi_onnx_profile_begin(struct onnx_profile *profile, uint64_t now_ns);
 /* `timed` without `node`, which becomes the one that is known as this. */
 void mmi_onnx_profile_add(struct onnx_profile *profile, const struct onnx_node *node,

@@ -88,13 +88,7 @@ static void add_node(struct mmi_text *json, const struct onnx_model *model,
 static void add_step(struct mmi_text *json, const struct onnx_model *model,
                      const struct onnx_step *step) {
     const struct onnx_timed_node node = mmi_onnx_timed_node(step->node);
-    const struct onnx_costed costed = {.op = step->node->op,
-                                       .params = step->params,
-                                       .input_count = step->input_count,
-                                       .output_count = step->output_count,
-                                       .inputs = step->inputs,
-                                       .outputs = step->outputs};
-    const struct onnx_cost cost = mmi_onnx_cost(&costed);
+    const struct onnx_cost cost = mmi_onnx_step_cost(step);
     add_node(json, model, &node);
     mmi_text_add(json, ", \"kernel\": \"%s\"", step->run == step->node->op->run ? "plain" : "fast");
     add_tensors(json, "inputs", step->inputs, step->input_count);

@@ -126,17 +126,11 @@ static uint64_t now(const struct onnx_run *run) {
 
 static mm_status run_timed(struct onnx_run *run, const struct onnx_step *step, void **pointers,
                            mm_error *err) {
-    const struct onnx_costed costed = {.op = step->node->op,
-                                       .params = step->params,
-                                       .input_count = step->input_count,
-                                       .output_count = step->output_count,
-                                       .inputs = step->inputs,
-                                       .outputs = step->outputs};
     struct onnx_timed timed = {
         .run = run->number, .begin_ns = now(run), .fast = step->run != step->node->op->run};
     MMI_TRY(run_step(run, step, pointers, err));
     timed.end_ns = now(run);
-    timed.cost = mmi_onnx_cost(&costed);
+    timed.cost = mmi_onnx_step_cost(step);
     mmi_onnx_profile_add(run->profile, step->node, &timed);
     return MM_OK;
 }
