@@ -235,11 +235,9 @@ static void name_victims(const struct mmi_plan_input *in, const struct queue *q,
     const struct mmi_fit_query *fit = &in->fit;
     for (size_t i = q->taken; i-- > 0;) {
         const struct mmi_candidate *c = &in->candidates[q->keys[i].at];
-        fit->keep(fit->ctx, c);
-        if (fit->fits(fit->ctx)) {
+        if (fit->keep(fit->ctx, c)) {
             continue;
         }
-        fit->release(fit->ctx, c);
         if (c->state == MMI_CANDIDATE_DRAINING || c->state == MMI_CANDIDATE_RUNNING ||
             c->state == MMI_CANDIDATE_LINGERING) {
             out->draining = true;

@@ -58,7 +58,8 @@ enum mmi_verdict {
 struct mmi_fit_query {
     void *ctx;
     void (*release)(void *ctx, const struct mmi_candidate *candidate);
-    void (*keep)(void *ctx, const struct mmi_candidate *candidate); /* undo release */
+    /* Undo release, if the need fits all the same: true. */
+    bool (*keep)(void *ctx, const struct mmi_candidate *candidate);
     bool (*fits)(void *ctx); /* the need, with the reserve, after what was released */
 };
 

@@ -43,8 +43,8 @@ static mm_status shrink(struct mmi_residency *res, struct mmi_devstate *dev, uin
 
 /* Their memory is not back yet. */
 static bool victims_left(const struct mmi_devstate *dev) {
-    MMI_LIST_EACH(node, &dev->instances) {
-        const struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
+    for (size_t i = 0; i < dev->instance_count; i++) {
+        const struct mmi_instance *instance = dev->instances[i];
         enum mmi_instance_state state = mmi_instance_state(instance);
         if (instance->reason == MMI_REASON_SHRINK &&
             (state == MMI_LEAVING || state == MMI_DETACHING)) {
@@ -92,8 +92,8 @@ void mmi_device_check(struct mmi_residency *res, struct mmi_devstate *dev) {
     if (!atomic_load(&dev->device->lost)) {
         return;
     }
-    MMI_LIST_EACH(node, &dev->instances) {
-        mmi_instance_lost(res, MMI_CONTAINER(node, struct mmi_instance, on_device));
+    for (size_t i = 0; i < dev->instance_count; i++) {
+        mmi_instance_lost(res, dev->instances[i]);
     }
     mmi_mark_memory(res);
 }

@@ -31,6 +31,13 @@ bool mmi_fit_reserve_room(struct mmi_residency *res) {
             return false;
         }
     }
+    for (size_t i = 0; i < res->device_count; i++) {
+        struct mmi_devstate *dev = &res->devices[i];
+        if (!mmi_grow(&res->env->alloc, (void **)&dev->instances, &dev->instance_room, need,
+                      sizeof(struct mmi_instance *))) {
+            return false;
+        }
+    }
     return true;
 }
 
@@ -39,6 +46,10 @@ void mmi_fit_free_room(struct mmi_residency *res) {
     list_rooms(res, rooms);
     for (unsigned i = 0; i < ROOMS; i++) {
         mmi_free(&res->env->alloc, *rooms[i].array, res->plan_room[i] * rooms[i].item_bytes);
+    }
+    for (size_t i = 0; i < res->device_count; i++) {
+        struct mmi_devstate *dev = &res->devices[i];
+        mmi_free(&res->env->alloc, dev->instances, dev->instance_room * sizeof(*dev->instances));
     }
 }
 
@@ -163,18 +174,25 @@ static void rise(struct query *query, size_t child) {
     }
 }
 
-/* What is read of it for a candidate lies far apart: it is asked for some candidates before. */
+/* What is read of one for a candidate lies far apart. It is asked for some candidates before, and
+ * what the instance points to later than the instance: else each would wait for memory. */
 #define AHEAD 12u
 
-static void ask_for(const struct mmi_residency *res, const struct mmi_instance *instance) {
-    __builtin_prefetch(instance->ahead); /* else each step of the walk waits for memory */
-    __builtin_prefetch(&instance->block);
-    __builtin_prefetch(instance->slot);
-    for (unsigned i = 0; i < res->slots.shard_count; i++) {
-        __builtin_prefetch(&instance->slot->shards[i]);
+static void ask_ahead(const struct mmi_residency *res, const struct mmi_devstate *dev, size_t at) {
+    if (at + 2 * AHEAD < dev->instance_count) {
+        const struct mmi_instance *instance = dev->instances[at + 2 * AHEAD];
+        __builtin_prefetch(instance);
+        __builtin_prefetch(&instance->block);
     }
-    if (instance->model) {
-        __builtin_prefetch(&instance->model->settings);
+    if (at + AHEAD < dev->instance_count) {
+        const struct mmi_instance *instance = dev->instances[at + AHEAD];
+        __builtin_prefetch(instance->slot);
+        for (unsigned i = 0; i < res->slots.shard_count; i++) {
+            __builtin_prefetch(&instance->slot->shards[i]);
+        }
+        if (instance->model) {
+            __builtin_prefetch(&instance->model->settings);
+        }
     }
 }
 
@@ -188,7 +206,7 @@ static void expect_lingering(struct query *query, const struct mmi_instance *ins
 
 static void add_candidate(struct query *query, uint32_t index) {
     struct mmi_residency *res = query->res;
-    const struct mmi_instance *instance = res->planned[index].instance;
+    struct mmi_instance *instance = query->dev->instances[index];
     uint64_t bytes = atomic_load_explicit(&instance->activation_bytes, memory_order_relaxed);
     if (bytes > query->need->activation_bytes) { /* others do not decide what is kept free */
         res->largest[query->heap_count++] = (struct mmi_planned_bytes){bytes, index};
@@ -199,25 +217,17 @@ static void add_candidate(struct query *query, uint32_t index) {
         expect_lingering(query, instance);
     }
     res->candidates[index].index = index;
-    res->planned[index].small = instance->block.small;
+    res->planned[index] =
+        (struct mmi_planned){.instance = instance, .small = instance->block.small};
 }
 
 static struct query take_snapshot(struct mmi_residency *res, struct mmi_devstate *dev,
                                   const struct mmi_need *need) {
     struct query query = {.res = res, .dev = dev, .need = need};
     query.scratch_bytes = dev->scratch_bytes;
-    uint32_t done = 0;
-    MMI_LIST_EACH(node, &dev->instances) {
-        struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
-        ask_for(res, instance);
-        res->planned[query.count++] = (struct mmi_planned){.instance = instance};
-        if (query.count > AHEAD) {
-            res->planned[done].instance->ahead = instance;
-            add_candidate(&query, done++);
-        }
-    }
-    while (done < query.count) {
-        add_candidate(&query, done++);
+    for (; query.count < dev->instance_count; query.count++) {
+        ask_ahead(res, dev, query.count);
+        add_candidate(&query, (uint32_t)query.count);
     }
     for (size_t i = query.heap_count / 2; i-- > 0;) {
         sink(&query, i);
@@ -251,8 +261,7 @@ static void fit_release(void *ctx, const struct mmi_candidate *candidate) {
     }
 }
 
-static void fit_keep(void *ctx, const struct mmi_candidate *candidate) {
-    struct query *query = ctx;
+static void undo_release(struct query *query, const struct mmi_candidate *candidate) {
     struct mmi_residency *res = query->res;
     struct mmi_planned *planned = &res->planned[candidate->index];
     struct mmi_arena *arena = query->dev->device->arena;
@@ -273,6 +282,14 @@ static void fit_keep(void *ctx, const struct mmi_candidate *candidate) {
     } else {
         mmi_trial_keep_bytes(arena, candidate->bytes);
     }
+}
+
+/* Without its bytes there is not even room for the need alone. */
+static bool clearly_needed(const struct query *query, const struct mmi_candidate *candidate) {
+    const struct mmi_planned *planned = &query->res->planned[candidate->index];
+    uint64_t bytes = query->need->bytes;
+    return planned->instance && !planned->small && bytes > MMI_CHUNK_BYTES &&
+           candidate->bytes > mmi_sub_floor(mmi_trial_free_bytes(query->dev->device->arena), bytes);
 }
 
 /* The largest high-water mark among those that remain, if it is more than the newcomer's. */
@@ -322,6 +339,18 @@ static bool fit_fits(void *ctx) {
     return largest <= own || fits_beside(query, largest);
 }
 
+static bool fit_keep(void *ctx, const struct mmi_candidate *candidate) {
+    if (clearly_needed(ctx, candidate)) {
+        return false;
+    }
+    undo_release(ctx, candidate);
+    if (fit_fits(ctx)) {
+        return true;
+    }
+    fit_release(ctx, candidate);
+    return false;
+}
+
 bool mmi_fit_empty(const struct mmi_devstate *dev, const struct mmi_need *need) {
     const struct mmi_arena *arena = dev->device->arena;
     uint64_t all = mmi_device_rounded(dev->device, need->bytes, need->activation_bytes);
@@ -330,9 +359,8 @@ bool mmi_fit_empty(const struct mmi_devstate *dev, const struct mmi_need *need) 
 
 uint64_t mmi_fit_reserve(const struct mmi_devstate *dev) {
     uint64_t largest = 0;
-    MMI_LIST_EACH(node, &dev->instances) {
-        struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
-        largest = mmi_max_u64(largest, atomic_load(&instance->activation_bytes));
+    for (size_t i = 0; i < dev->instance_count; i++) {
+        largest = mmi_max_u64(largest, atomic_load(&dev->instances[i]->activation_bytes));
     }
     return largest;
 }

@@ -226,13 +226,13 @@ bool mmi_device_info_get(struct mmi_residency *res, size_t index, struct mmi_dev
                                      .leaked_bytes = dev->leaked_bytes,
                                      .loads = dev->loads,
                                      .evictions = dev->evictions};
-    MMI_LIST_EACH(node, &dev->instances) {
-        struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
+    info->instances = dev->instance_count;
+    for (size_t i = 0; i < dev->instance_count; i++) {
+        const struct mmi_instance *instance = dev->instances[i];
         info->weights_bytes += instance->block.charged_bytes;
         if (mmi_instance_state(instance) == MMI_RECLAIMABLE) {
             info->reclaimable_bytes += instance->block.charged_bytes;
         }
-        info->instances++;
     }
     mmi_res_unlock(res);
     return true;
@@ -251,10 +251,9 @@ void mmi_mesh_info_get(struct mmi_residency *res, struct mmi_mesh_info *info) {
         served += served_by(MMI_CONTAINER(node, struct mmi_instance, of_model));
     }
     for (size_t i = 0; i < res->device_count; i++) {
-        MMI_LIST_EACH(node, &res->devices[i].instances) {
-            const struct mmi_instance *instance =
-                MMI_CONTAINER(node, struct mmi_instance, on_device);
-            info->resident += mmi_instance_state(instance) == MMI_READY;
+        const struct mmi_devstate *dev = &res->devices[i];
+        for (size_t at = 0; at < dev->instance_count; at++) {
+            info->resident += mmi_instance_state(dev->instances[at]) == MMI_READY;
         }
     }
     info->models = res->catalog.count;

@@ -54,7 +54,6 @@ struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_mode
     instance->version = version;
     version->refs++;
     mmi_list_push_back(&version->copies, &instance->copy);
-    mmi_list_init(&instance->on_device);
     mmi_list_init(&instance->queue);
     mmi_list_init(&instance->parked);
     mmi_list_init(&instance->claim.node);
@@ -66,12 +65,29 @@ struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_mode
     return instance;
 }
 
+/* There is room: mmi_fit_reserve_room. */
+static void enter_device(struct mmi_instance *instance, struct mmi_devstate *dev) {
+    instance->dev = dev;
+    instance->on_device = dev->instance_count;
+    dev->instances[dev->instance_count++] = instance;
+}
+
+static void exit_device(struct mmi_instance *instance) {
+    struct mmi_devstate *dev = instance->dev;
+    struct mmi_instance *last = dev->instances[--dev->instance_count];
+    dev->instances[instance->on_device] = last;
+    last->on_device = instance->on_device;
+    instance->dev = NULL;
+}
+
 /* What every way out shares: from now on there is no such instance. */
 static void forget(struct mmi_residency *res, struct mmi_instance *instance) {
     struct mmi_version *version = instance->version;
     struct mmi_opened *opened = instance->opened;
+    if (instance->dev) {
+        exit_device(instance);
+    }
     mmi_list_remove(&instance->queue);
-    mmi_list_remove(&instance->on_device);
     mmi_list_remove(&instance->copy);
     mmi_list_remove(&instance->claim.node);
     mmi_timer_forget(&res->timers, &instance->idle);
@@ -99,7 +115,7 @@ static void forget(struct mmi_residency *res, struct mmi_instance *instance) {
 
 void mmi_instance_granted(struct mmi_residency *res, struct mmi_instance *instance,
                           struct mmi_devstate *dev, struct mmi_build *build) {
-    instance->dev = dev;
+    enter_device(instance, dev);
     instance->build = build;
     instance->opened = mmi_opened_hold(res, build);
     bool serial = instance->opened->description.flags & MM_DESCRIPTION_SERIAL;
@@ -107,18 +123,16 @@ void mmi_instance_granted(struct mmi_residency *res, struct mmi_instance *instan
     atomic_store(&instance->limit, serial ? 1 : limit);
     mmi_fit_activation(instance, build->activation_bytes);
     atomic_store(&instance->measured, build->activation_measured);
-    mmi_list_push_back(&dev->instances, &instance->on_device);
     instance->begun_ns = mmi_res_now(res);
     mmi_mark_instance(res, instance);
 }
 
 void mmi_instance_ungranted(struct mmi_residency *res, struct mmi_instance *instance) {
-    mmi_list_remove(&instance->on_device);
     mmi_arena_give(instance->dev->device->arena, &instance->block);
+    exit_device(instance);
     mmi_opened_drop(res, instance->opened);
     instance->opened = NULL;
     instance->build = NULL;
-    instance->dev = NULL;
     mmi_mark_instance(res, instance);
 }
 

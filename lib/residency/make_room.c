@@ -201,8 +201,8 @@ static struct mmi_instance *next_load(struct mmi_residency *res) {
 
 /* What was on its way out for a claim is not needed any more: it may come back. */
 static void release_needed(struct mmi_residency *res, struct mmi_devstate *dev) {
-    MMI_LIST_EACH(node, &dev->instances) {
-        struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
+    for (size_t i = 0; i < dev->instance_count; i++) {
+        struct mmi_instance *instance = dev->instances[i];
         if (mmi_instance_may_return(res, instance)) {
             mmi_mark_model(res, instance->model);
         }

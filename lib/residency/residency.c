@@ -65,7 +65,6 @@ static mm_status init_device(struct mmi_residency *res, struct mmi_device *devic
     for (unsigned i = 0; i < MMI_EXEC_SLOTS; i++) {
         mmi_list_init(&dev->exec[i].trimmed);
     }
-    mmi_list_init(&dev->instances);
     mmi_list_init(&dev->more);
     mmi_list_init(&dev->held);
     dev->device = device;
@@ -172,9 +171,9 @@ void mmi_residency_close(struct mmi_residency *res) {
 
 static void leave_all(struct mmi_residency *res) {
     for (size_t i = 0; i < res->device_count; i++) {
-        MMI_LIST_EACH(node, &res->devices[i].instances) {
-            mmi_instance_leave(res, MMI_CONTAINER(node, struct mmi_instance, on_device),
-                               MMI_REASON_CLOSE, NULL);
+        const struct mmi_devstate *dev = &res->devices[i];
+        for (size_t at = 0; at < dev->instance_count; at++) {
+            mmi_instance_leave(res, dev->instances[at], MMI_REASON_CLOSE, NULL);
         }
     }
 }

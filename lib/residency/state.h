@@ -118,11 +118,7 @@ struct mmi_claim {
 
 struct mmi_instance {
     /* What a plan reads of each of thousands: two lines. */
-    _Alignas(64) struct mmi_list on_device;
-    const void
-        *ahead; /* where a plan's walk along the device's list was some steps further on, last
-                          time; only ever prefetched, so it may be gone */
-    struct mmi_slot *slot;
+    _Alignas(64) struct mmi_slot *slot;
     struct mmi_model *model; /* that it counts for, also when the version is not current any more;
                                 NULL: unregistered */
     _Atomic uint64_t activation_bytes; /* counts for the reserve */
@@ -139,6 +135,7 @@ struct mmi_instance {
     struct mmi_build *build;   /* of the device's kind; NULL until it was granted memory ... */
     struct mmi_opened *opened; /* ... and its description, held */
     struct mmi_devstate *dev;  /* NULL until it was granted memory */
+    uint32_t on_device;        /* its place in dev->instances */
     struct mmi_list of_model;  /* in model->instances */
     struct mmi_list queue;     /* a claim's victims, or residency.detaching */
     struct mmi_list parked;    /* mmi_parked */
@@ -198,7 +195,9 @@ struct mmi_exec_slot {
 /* One device as the residency core sees it. */
 struct mmi_devstate {
     struct mmi_device *device;
-    struct mmi_list instances;   /* with memory here: from granted to handed over or detached */
+    struct mmi_instance **instances; /* with memory here, in no order: a plan walks thousands */
+    uint32_t instance_count;
+    size_t instance_room;
     struct mmi_exec_slot *exec;  /* [MMI_EXEC_SLOTS] */
     struct mmi_list more;        /* scratch that runs took beyond their slot */
     uint64_t scratch_bytes;      /* charged for exec slots and more */

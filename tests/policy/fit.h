@@ -39,15 +39,18 @@ static void fit_release(void *ctx, const struct mmi_candidate *candidate) {
     fit->released |= UINT32_C(1) << candidate->index;
 }
 
-static void fit_keep(void *ctx, const struct mmi_candidate *candidate) {
-    struct fit *fit = ctx;
-    assert_true(fit->released >> candidate->index & 1);
-    fit->released &= ~(UINT32_C(1) << candidate->index);
-}
-
 static bool fit_holds(void *ctx) {
     const struct fit *fit = ctx;
     return fit_would_hold(fit, fit->released);
+}
+
+static bool fit_keep(void *ctx, const struct mmi_candidate *candidate) {
+    struct fit *fit = ctx;
+    uint32_t bit = UINT32_C(1) << candidate->index;
+    assert_true(fit->released & bit);
+    bool holds = fit_would_hold(fit, fit->released & ~bit);
+    fit->released &= holds ? ~bit : UINT32_MAX;
+    return holds;
 }
 
 static inline struct mmi_fit_query fit_query_of(struct fit *fit) {

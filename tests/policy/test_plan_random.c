@@ -236,14 +236,18 @@ static void field_release(void *ctx, const struct mmi_candidate *candidate) {
     ((struct field *)ctx)->room_bytes += candidate->bytes;
 }
 
-static void field_keep(void *ctx, const struct mmi_candidate *candidate) {
-    ((struct field *)ctx)->room_bytes -= candidate->bytes;
-}
-
 static bool field_fits(void *ctx) {
     struct field *field = ctx;
     field->fits_calls++;
     return field->room_bytes >= field->need_bytes;
+}
+
+static bool field_keep(void *ctx, const struct mmi_candidate *candidate) {
+    struct field *field = ctx;
+    field->room_bytes -= candidate->bytes;
+    bool fits = field_fits(field);
+    field->room_bytes += fits ? 0 : candidate->bytes;
+    return fits;
 }
 
 static void test_cost_of_thousands(void **state) {

@@ -300,9 +300,10 @@ static void check_device(struct walk *walk, struct mmi_devstate *dev) {
     const char *unsound = mmi_arena_validate(arena);
     expect(walk, !unsound, "%s: arena: %s", name, unsound ? unsound : "");
     struct charges charges = {0};
-    MMI_LIST_EACH(node, &dev->instances) {
-        const struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, on_device);
-        expect(walk, instance->dev == dev, "%s: %s is not its", name, instance->label);
+    for (size_t i = 0; i < dev->instance_count; i++) {
+        const struct mmi_instance *instance = dev->instances[i];
+        expect(walk, instance->dev == dev && instance->on_device == i, "%s: %s is not its", name,
+               instance->label);
         charge(&charges, &instance->block);
     }
     uint64_t used = mmi_arena_used(arena);
