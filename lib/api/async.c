@@ -176,7 +176,7 @@ mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request *from,
     MMI_TRY(operation_new(mesh, &async, infer_ended, &operation, err));
     operation->request = request;
     operation->response = response;
-    operation->core_request = mmi_request_of(model, &request, false);
+    mmi_request_init(&operation->core_request, model, &request, false);
     operation->core_request.cancel = &operation->pending.cancel;
     operation->task.run = operation_step;
     operation->task.priority = request.priority;

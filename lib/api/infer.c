@@ -42,13 +42,13 @@ static uint32_t near_of(const mm_request *request) {
     return mmi_location(request->stream ? request->stream_location : first);
 }
 
-struct mmi_request mmi_request_of(mm_model model, const mm_request *request, bool nested) {
-    struct mmi_request core_request = mmi_core_request(model, request->deadline_ns);
-    core_request.near = near_of(request);
-    core_request.priority = request->priority;
-    core_request.nested = nested;
-    core_request.to_run = true;
-    return core_request;
+void mmi_request_init(struct mmi_request *core_request, mm_model model, const mm_request *request,
+                      bool nested) {
+    *core_request = mmi_core_request(model, request->deadline_ns);
+    core_request->near = near_of(request);
+    core_request->priority = request->priority;
+    core_request->nested = nested;
+    core_request->to_run = true;
 }
 
 /* Its inputs are mapped. */
@@ -147,7 +147,8 @@ mm_status mm_infer(mm_mesh *mesh, mm_model model, const mm_request *from, mm_res
     response->wait_ns = 0;
     bool nested;
     MMI_TRY(mmi_check_frame(mesh, &nested, err));
-    struct mmi_request core_request = mmi_request_of(model, &request, nested);
+    struct mmi_request core_request;
+    mmi_request_init(&core_request, model, &request, nested);
     if (core_request.deadline_ns && mmi_now(&mesh->env.clock) >= core_request.deadline_ns) {
         mmi_fail(err, MM_DEADLINE, "the deadline has passed");
         return mmi_name_failed(mesh, model.id, MM_DEADLINE, err);
@@ -227,7 +228,8 @@ mm_status mm_output_bytes(mm_mesh *mesh, mm_model model, const mm_request *from,
     }
     bool nested;
     MMI_TRY(mmi_check_frame(mesh, &nested, err));
-    struct mmi_request core_request = mmi_request_of(model, &request, nested);
+    struct mmi_request core_request;
+    mmi_request_init(&core_request, model, &request, nested);
     core_request.to_run = false;
     struct mmi_opened *opened;
     MMI_TRY(mmi_request_prepared(&mesh->res, &core_request, false, &opened, err));

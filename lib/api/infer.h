@@ -9,7 +9,8 @@
 mm_status mmi_check_response(const mm_response *response, mm_error *err);
 /* MM_INVALID_STATE inside a backend's call, unless its backend may call back. */
 mm_status mmi_check_frame(const mm_mesh *mesh, bool *nested, mm_error *err);
-struct mmi_request mmi_request_of(mm_model model, const mm_request *request, bool nested);
+void mmi_request_init(struct mmi_request *core_request, mm_model model, const mm_request *request,
+                      bool nested);
 /* Is this request valid for this description? */
 mm_status mmi_check_request(mm_mesh *mesh, uint64_t model_id, struct mmi_opened *opened,
                             const mm_request *request, mm_error *err);

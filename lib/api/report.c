@@ -70,7 +70,8 @@ mm_status mm_model_report(mm_mesh *mesh, mm_model model, const mm_request *from,
     }
     bool nested;
     MMI_TRY(mmi_check_frame(mesh, &nested, err));
-    struct mmi_request core_request = mmi_request_of(model, &request, nested);
+    struct mmi_request core_request;
+    mmi_request_init(&core_request, model, &request, nested);
     struct mmi_opened *opened;
     MMI_TRY(mmi_request_prepared(&mesh->res, &core_request, false, &opened, err));
     mm_status status = get(mesh, model.id, opened, &request, report, err);

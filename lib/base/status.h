@@ -25,6 +25,13 @@ __attribute__((format(printf, 4, 5))) mm_status mmi_fail_errno(mm_error *err, mm
                                                                int errnum, const char *format, ...);
 /* Copy a remembered error to a caller; returns its status. */
 mm_status mmi_error_copy(mm_error *to, const mm_error *from);
+/* No error; the text is empty, what lies behind its end stays as it was. err: not NULL. */
+static inline void mmi_error_clear(mm_error *err) {
+    err->status = MM_OK;
+    err->reserved = 0;
+    err->retry_after_ns = err->needed_bytes = err->available_bytes = 0;
+    err->text[0] = 0;
+}
 /* Put "prefix: " before the text that err holds (nothing when err is NULL). */
 __attribute__((format(printf, 2, 3))) void mmi_error_prefix(mm_error *err, const char *format, ...);
 

@@ -407,7 +407,8 @@ static mm_status call_backend(struct run *run, mm_error *err) {
                               .model_id = atomic_load(&instance->model_id),
                               .nested = backend->table->flags & MM_BACKEND_NESTED};
     tls->frame = &frame;
-    mm_error told = {0};
+    mm_error told;
+    mmi_error_clear(&told);
     mm_status status = backend->table->infer(instance->state, &run->exec, run->work->inputs,
                                              run->work->values, &told);
     tls->frame = frame.outer;

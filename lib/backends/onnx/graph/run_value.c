@@ -64,7 +64,7 @@ struct onnx_run_block *mmi_onnx_block_take(struct onnx_run_memory *memory, uint6
     }
     uint64_t size;
     uint32_t class = class_of(bytes, &size);
-    struct onnx_run_block *block = memory->free[class];
+    struct onnx_run_block *block = memory->free ? memory->free[class] : NULL;
     if (block) {
         memory->free[class] = block->next;
     } else {
@@ -95,8 +95,10 @@ void mmi_onnx_block_drop(struct onnx_run_memory *memory, struct onnx_run_block *
     for (uint64_t i = 0; i < block->items; i++) {
         mmi_onnx_drop_value(memory, &items[i]);
     }
-    block->next = memory->free[block->class];
-    memory->free[block->class] = block;
+    if (memory->free) {
+        block->next = memory->free[block->class];
+        memory->free[block->class] = block;
+    }
 }
 
 #define TEXT_CHUNK (UINT64_C(16) << 10)

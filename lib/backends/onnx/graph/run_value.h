@@ -16,8 +16,8 @@ struct onnx_run_block;
 struct onnx_run_memory {
     void *(*more)(void *ctx, uint64_t bytes);
     void *ctx;
-    struct onnx_run_block *free[ONNX_RUN_CLASSES]; /* given back, by size */
-    uint8_t *rest;                                 /* of the newest chunk */
+    struct onnx_run_block **free; /* [ONNX_RUN_CLASSES], given back, by size; NULL: forgotten */
+    uint8_t *rest;                /* of the newest chunk */
     uint64_t rest_bytes, chunk_bytes;
     char *text; /* of the newest chunk of text */
     uint64_t text_bytes;

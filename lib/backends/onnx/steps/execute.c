@@ -371,6 +371,8 @@ mm_status mmi_onnx_no_run_memory(uint64_t bytes, mm_error *err) {
 
 mm_status mmi_onnx_run_segments(struct onnx_run *run, mm_error *err) {
     const struct onnx_model *model = &run->attached->prepared->model;
+    struct onnx_run_block *free[ONNX_RUN_CLASSES] = {0};
+    run->memory.free = free;
     uint64_t bytes = (uint64_t)model->value_count * sizeof(*run->values);
     struct onnx_run_block *block = mmi_onnx_block_take(&run->memory, bytes);
     if (!block) {
