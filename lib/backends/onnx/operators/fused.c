@@ -127,53 +127,74 @@ static uint64_t cost_quarter_ns(const struct onnx_program *program) {
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
-/* What the block of an input holds: so many times this element; NULL: others, too. */
-struct filled {
-    const float *element;
+/* The same elements of all registers. */
+struct blocks {
+    const float *data[REGISTERS];
+    const float *number[REGISTERS]; /* not NULL: it is this one all along, data is not set */
+    float *room[ONNX_PROGRAM_INPUTS];
     uint64_t count;
 };
 
-/* Elements [first, first + count) of an input in `block`, or where they lie. */
-static const float *read_block(const struct onnx_operand *operand, uint64_t first, uint64_t count,
-                               float *block, struct filled *filled) {
-    struct onnx_stretch stretch = mmi_onnx_operand_at(operand, first, count, block);
-    const float *from = stretch.data;
-    if (stretch.step > 0 || count == 1) {
-        filled->element = from == block ? NULL : filled->element;
-        return from;
+static void read_inputs(const struct run *run, uint64_t first, struct blocks *blocks) {
+    for (uint32_t i = 0; i < run->program->inputs; i++) {
+        struct onnx_stretch stretch =
+            mmi_onnx_operand_at(&run->operands[i], first, blocks->count, blocks->room[i]);
+        bool number = stretch.step == 0 && blocks->count > 1;
+        blocks->data[i] = stretch.data;
+        blocks->number[i] = number ? stretch.data : NULL;
     }
-    if (filled->element != from || filled->count < count) {
-        for (uint64_t i = 0; i < count; i++) {
-            block[i] = *from;
+}
+
+static const float *spread(struct blocks *blocks, uint32_t which) {
+    if (blocks->number[which]) {
+        float number = *blocks->number[which];
+        for (uint64_t i = 0; i < blocks->count; i++) {
+            blocks->room[which][i] = number;
         }
-        *filled = (struct filled){from, count};
+        blocks->data[which] = blocks->room[which];
+        blocks->number[which] = NULL;
     }
-    return block;
+    return blocks->data[which];
+}
+
+/* One of two that is the same number all along goes into the instruction. */
+static void run_instruction(const struct run *run, struct onnx_instruction code,
+                            struct blocks *blocks, float *to) {
+    if (mmi_onnx_reads_b(&code) && blocks->number[code.b]) {
+        code.x = *blocks->number[code.b];
+        code.operands = ONNX_A_X;
+    } else if (mmi_onnx_reads_b(&code) && blocks->number[code.a]) {
+        code.x = *blocks->number[code.a];
+        code.a = code.b;
+        code.operands = ONNX_X_A;
+    }
+    const float *b = mmi_onnx_reads_b(&code) ? blocks->data[code.b] : NULL;
+    run->loop(&code, spread(blocks, code.a), b, to, blocks->count);
 }
 
 static void run_task(void *ctx, uint64_t task) {
     const struct run *run = ctx;
     const struct onnx_program *program = run->program;
     _Alignas(64) float room[ROOM_FLOATS];
-    const float *registers[REGISTERS];
-    struct filled filled[ONNX_PROGRAM_INPUTS] = {{NULL, 0}};
+    struct blocks blocks = {.count = 0};
+    for (uint32_t i = 0; i < program->inputs; i++) {
+        blocks.room[i] = room + run->slots[i] * run->block;
+    }
     uint64_t end = mmi_min_u64((task + 1) * run->task, run->elements);
     for (uint64_t first = task * run->task, count; first < end; first += count) {
         /* Up to where an input jumps, if that is far enough: it needs no block, or a plain one. */
         count = mmi_onnx_stretch_count(run->operands, program->inputs, run->elements, first);
         count = mmi_min_u64(count, mmi_min_u64(run->block, end - first));
-        for (uint32_t i = 0; i < program->inputs; i++) {
-            float *block = room + run->slots[i] * run->block;
-            registers[i] = read_block(&run->operands[i], first, count, block, &filled[i]);
-        }
+        blocks.count = count;
+        read_inputs(run, first, &blocks);
         for (uint32_t i = 0; i < program->count; i++) {
             const struct onnx_instruction *code = &program->code[i];
             bool last = i + 1 == program->count;
             uint32_t made = program->inputs + i;
             float *to =
                 last ? (float *)run->call->out[0] + first : room + run->slots[made] * run->block;
-            run->loop(code, registers[code->a], registers[code->b], to, count);
-            registers[made] = to;
+            run_instruction(run, *code, &blocks, to);
+            blocks.data[made] = to;
         }
     }
 }
