@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Products of quantised matrices: the same as plain, in vectors, on all threads. */
+#include <backends/onnx/cpu/conv.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <backends/onnx/operators/quantized.h>
@@ -39,16 +40,24 @@ static onnx_kernel choose(struct onnx_inference *x, const mm_services *services,
     return mmi_mul(x->scratch_bytes, threads, &x->scratch_bytes) ? kernel : NULL;
 }
 
-#define KERNEL(operator, run)                                                                      \
+#define RUN(operator, run)                                                                         \
     static mm_status run_##operator(const struct onnx_call *call, mm_error *err) {                 \
         return run(call, run_product, err);                                                        \
-    }                                                                                              \
+    }
+#define KERNEL(operator, run)                                                                      \
+    RUN(operator, run)                                                                             \
     onnx_kernel mmi_onnx_cpu_##operator(struct onnx_inference *x, const mm_services *services) {   \
         return choose(x, services, run_##operator);                                                \
     }
 
 KERNEL(ConvInteger, mmi_onnx_run_conv_integer)
-KERNEL(QLinearConv, mmi_onnx_run_qlinear_conv)
 KERNEL(MatMulInteger, mmi_onnx_run_matmul_integer)
 KERNEL(QLinearMatMul, mmi_onnx_run_qlinear_matmul)
 KERNEL(MsQGemm, mmi_onnx_run_qgemm)
+
+RUN(QLinearConv, mmi_onnx_run_qlinear_conv)
+
+onnx_kernel mmi_onnx_cpu_QLinearConv(struct onnx_inference *x, const mm_services *services) {
+    onnx_kernel depthwise = mmi_onnx_choose_quantized_depthwise(x, services);
+    return depthwise ? depthwise : choose(x, services, run_QLinearConv);
+}

@@ -23,7 +23,7 @@ static bool range_of(int32_t dtype, double *min, double *max) {
 /* Adding this to a double and taking it away again rounds to the nearest integer, ties to even. */
 #define ROUNDING 0x1.8p52
 
-/* Clamped first, so that loops need no branch: the limits are integers, and rounding keeps order. */
+/* Clamped first, so that loops need no branch: the limits are integers, rounding keeps order. */
 #define QUANTIZE_BYTES(T, MIN, MAX)                                                                \
     do {                                                                                           \
         T *bytes = out;                                                                            \

@@ -3,8 +3,8 @@
 #define MMI_BACKENDS_ONNX_OPERATORS_QUANTIZED_H
 
 /* Products of quantised matrices. Bytes less their zero points are numbers of 16 bits, whose sums
- * of products are exact in i32, where they wrap around; floats of 8 bits are multiplied in f32. Rows
- * and panels are widened piece by piece, so that a large matrix is never there in 16 bits. */
+ * of products are exact in i32, where they wrap around; floats of 8 bits are multiplied in f32.
+ * Rows and panels are widened piece by piece: a large matrix is never there in 16 bits. */
 
 #include <backends/onnx/operators/matmul.h>
 #include <backends/onnx/operators/number.h>
@@ -19,8 +19,8 @@ struct onnx_requantizing {
 void mmi_onnx_quantize(const struct onnx_requantizing *to, const double *values,
                        const double *zeros, uint64_t count, void *out);
 
-/* `count` elements of u8, i8 or f8* as i16 or f32, less zeros[0], or each less its own; zeros are of
- * the type that they become. */
+/* `count` elements of u8, i8 or f8* as i16 or f32, less zeros[0], or each less its own; zeros are
+ * of the type that they become. */
 struct onnx_widening {
     int32_t from, to; /* to i16: from u8 or i8 */
     const void *zeros;
@@ -87,8 +87,8 @@ struct onnx_quantized_product {
     uint64_t own_bytes;
     /* [depth] numbers of a row. */
     void (*load_row)(const void *ctx, uint64_t matrix, uint64_t row, void *to);
-    /* [panels][depth, rounded up to an even number][ONNX_NR] of a unit: `count` columns from `first`
-     * on; columns that are not there are 0. */
+    /* [panels][depth, rounded up to an even number][ONNX_NR] of a unit: `count` columns from
+     * `first` on; columns that are not there are 0. */
     void (*load_panels)(const void *ctx, void *own, uint64_t matrix, uint64_t first, uint64_t count,
                         void *to);
     /* At most ONNX_NR sums of a row, from column `first` of the unit's on. */
