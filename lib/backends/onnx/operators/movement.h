@@ -16,4 +16,11 @@ struct onnx_transpose {
     int64_t perm[MM_MAX_RANK];
 };
 
+enum onnx_pad_mode { ONNX_PAD_CONSTANT, ONNX_PAD_REFLECT, ONNX_PAD_EDGE, ONNX_PAD_WRAP };
+
+struct onnx_pad {
+    int32_t mode; /* enum onnx_pad_mode */
+    float value;  /* the constant, unless input 2 says it: before opset 11 */
+};
+
 #endif
