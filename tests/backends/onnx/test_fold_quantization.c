@@ -182,8 +182,12 @@ static void expect(struct bench *bench, uint32_t result, const char *nodes) {
     struct seen seen = apply(bench);
     assert_true(seen.different * 20 <= seen.elements);
     for (uint32_t i = 0; i < bench->model.main->node_count; i++) {
+        const struct onnx_node *node = bench->model.main->nodes[i];
         snprintf(left + strlen(left), sizeof(left) - strlen(left), "%s%s", i > 0 ? " " : "",
-                 bench->model.main->nodes[i]->op->name);
+                 node->op->name);
+        if (node->domain) { /* as a description names it */
+            assert_ptr_equal(mmi_onnx_find_operator(node->domain, node->type), node->op);
+        }
     }
     assert_string_equal(left, nodes);
     bench_fini(bench);
