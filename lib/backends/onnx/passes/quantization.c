@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/movement.h>
 #include <backends/onnx/operators/quantize.h>
 #include <backends/onnx/passes/quantization.h>
 
@@ -56,6 +57,51 @@ uint32_t mmi_onnx_origin(const struct onnx_rewrite *rewrite, uint32_t value) {
     return value;
 }
 
+/* perm names each axis once: files may say anything. */
+static bool is_order(const struct onnx_transpose *transpose, uint32_t rank) {
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < transpose->count && i < MM_MAX_RANK; i++) {
+        int64_t axis = transpose->perm[i];
+        seen |= axis >= 0 && axis < (int64_t)rank ? 1u << axis : 0;
+    }
+    return transpose->count == 0 || (transpose->count == rank && seen == (1u << rank) - 1);
+}
+
+bool mmi_onnx_find_transposed(const struct onnx_transpose *transpose,
+                              const struct onnx_tensor *from, struct onnx_tensor *shape) {
+    if (!is_order(transpose, from->rank)) {
+        return false;
+    }
+    *shape = *from;
+    for (uint32_t i = 0; i < from->rank; i++) {
+        shape->shape[i] = from->shape[mmi_onnx_source_axis(transpose, from->rank, i)];
+    }
+    return true;
+}
+
+/* The value that a node of this operator reads to make it; or the value itself. */
+static uint32_t behind(const struct onnx_rewrite *rewrite, uint32_t value,
+                       const struct onnx_operator *op, const struct onnx_node **node) {
+    value = mmi_onnx_origin(rewrite, value);
+    *node = mmi_onnx_maker(rewrite, value);
+    *node = *node && (*node)->op == op ? *node : NULL;
+    return *node ? mmi_onnx_origin(rewrite, (*node)->inputs[0]) : value;
+}
+
+bool mmi_onnx_find_shape(const struct onnx_rewrite *rewrite, uint32_t value,
+                         struct onnx_tensor *shape) {
+    const struct onnx_node *transpose, *quantize;
+    value = behind(rewrite, value, &mmi_onnx_op_Transpose, &transpose);
+    value = behind(rewrite, value, &mmi_onnx_op_QuantizeLinear, &quantize);
+    const struct onnx_tensor *constant =
+        value == ONNX_NO_VALUE ? NULL : rewrite->model->values[value].constant;
+    if (!constant || constant->elements == 0) {
+        return false;
+    }
+    *shape = *constant;
+    return !transpose || mmi_onnx_find_transposed(transpose->params, constant, shape);
+}
+
 /* Scale and zero point of either node; the type only where there are zero points. */
 static bool read_scale(const struct onnx_rewrite *rewrite, const struct onnx_node *node,
                        struct onnx_quantized *q) {
@@ -87,6 +133,9 @@ bool mmi_onnx_find_dequantized(const struct onnx_rewrite *rewrite, uint32_t valu
     }
     const struct onnx_quantization *params = node->params;
     q->value = mmi_onnx_origin(rewrite, node->inputs[0]);
+    if (q->value == ONNX_NO_VALUE) {
+        return false;
+    }
     int32_t known = rewrite->facts[q->value].dtype;
     if (q->dtype == MM_DTYPE_NONE) {
         q->dtype = known;
@@ -160,8 +209,8 @@ bool mmi_onnx_find_ending(const struct onnx_rewrite *rewrite, uint32_t value,
 
 /* ---- Replacing ------------------------------------------------------------------------------- */
 
-void mmi_onnx_take_ending(const struct onnx_ending *ending, struct onnx_node *node) {
-    node->outputs[0] = ending->y.value;
+void mmi_onnx_take_ending(const struct onnx_ending *ending, uint32_t *output) {
+    *output = ending->y.value;
     mmi_onnx_remove(ending->quantize);
     if (ending->limit) {
         mmi_onnx_remove(ending->limit);

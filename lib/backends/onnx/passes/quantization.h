@@ -44,6 +44,14 @@ static inline uint32_t mmi_onnx_input(const struct onnx_node *node, uint32_t inp
     return input < node->input_count ? node->inputs[input] : ONNX_NO_VALUE;
 }
 
+/* The shape of a constant that has elements, or of what a QuantizeLinear and a Transpose will make
+ * of one. */
+bool mmi_onnx_find_shape(const struct onnx_rewrite *rewrite, uint32_t value,
+                         struct onnx_tensor *shape);
+/* The shape that a Transpose makes of another; false: its perm is none of that many axes. */
+struct onnx_transpose;
+bool mmi_onnx_find_transposed(const struct onnx_transpose *transpose,
+                              const struct onnx_tensor *from, struct onnx_tensor *shape);
 /* What f32 value this is made from by DequantizeLinear. false: it is not, or in a way that no
  * integer operator has. */
 bool mmi_onnx_find_dequantized(const struct onnx_rewrite *rewrite, uint32_t value,
@@ -63,8 +71,8 @@ bool mmi_onnx_find_ending(const struct onnx_rewrite *rewrite, uint32_t value,
 
 /* ---- Replacing ------------------------------------------------------------------------------- */
 
-/* `node` makes what the ending made, which is removed. */
-void mmi_onnx_take_ending(const struct onnx_ending *ending, struct onnx_node *node);
+/* This output of a node becomes what the ending made, which is removed. */
+void mmi_onnx_take_ending(const struct onnx_ending *ending, uint32_t *output);
 /* inputs[0], [1]: scale and zero point. false: out of memory. */
 bool mmi_onnx_put_scale(struct onnx_model *model, const struct onnx_quantized *q, uint32_t *inputs);
 /* inputs[0], [1], [2]: the integers, scale and zero point. */

@@ -85,7 +85,7 @@ mm_status mmi_onnx_fold_quantized_function(struct onnx_rewrite *rewrite, struct 
         return mmi_onnx_no_room(err);
     }
     memcpy(folded->params, node->params, node->op->params_bytes);
-    mmi_onnx_take_ending(&ending, folded);
+    mmi_onnx_take_ending(&ending, &folded->outputs[0]);
     *place = folded;
     return MM_OK;
 }

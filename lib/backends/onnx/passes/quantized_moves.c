@@ -10,7 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Which inputs are elements: `count` from `first` on; 0: all of them. */
+/* Which inputs are elements: `count` from `first` on; 0: all of them. MaxPool's second output has
+ * none; of Split all have. */
 static const struct mover {
     const struct onnx_operator *op;
     uint32_t first, count;
@@ -23,6 +24,7 @@ static const struct mover {
     {&mmi_onnx_op_Expand, 0, 1},       {&mmi_onnx_op_Tile, 0, 1},
     {&mmi_onnx_op_DepthToSpace, 0, 1}, {&mmi_onnx_op_SpaceToDepth, 0, 1},
     {&mmi_onnx_op_MaxPool, 0, 1},      {&mmi_onnx_op_Pad, 0, 1},
+    {&mmi_onnx_op_Split, 0, 1},
 };
 
 static const struct mover *find_mover(const struct onnx_operator *op) {
@@ -87,21 +89,46 @@ static mm_status pad_integers(struct onnx_rewrite *rewrite, struct onnx_node *no
 
 /* ---- All of them ----------------------------------------------------------------------------- */
 
+/* Outputs of elements that somebody uses: each is quantised as x was dequantised. */
+static bool end_alike(const struct onnx_rewrite *rewrite, const struct onnx_node *node,
+                      uint32_t outputs, const struct onnx_quantized *x) {
+    struct onnx_ending ending;
+    for (uint32_t i = 0; i < outputs; i++) {
+        uint32_t output = node->outputs[i];
+        if (output != ONNX_NO_VALUE && rewrite->uses.of[output].count > 0 &&
+            (!mmi_onnx_find_ending(rewrite, output, &ending) ||
+             !mmi_onnx_scaled_alike(x, &ending.y))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool begin_alike(const struct onnx_rewrite *rewrite, const struct onnx_node *node,
+                        uint32_t first, uint32_t end, struct onnx_quantized *x) {
+    struct onnx_quantized other;
+    bool alike = mmi_onnx_find_dequantized(rewrite, node->inputs[first], x);
+    for (uint32_t i = first; alike && i < end; i++) {
+        alike = mmi_onnx_find_dequantized(rewrite, node->inputs[i], &other) &&
+                mmi_onnx_scaled_alike(x, &other);
+    }
+    return alike;
+}
+
 mm_status mmi_onnx_fold_quantized_move(struct onnx_rewrite *rewrite, struct onnx_node **place,
                                        mm_error *err) {
     struct onnx_node *node = *place;
     const struct mover *mover = find_mover(node->op);
     struct onnx_ending ending;
     struct onnx_quantized x;
-    if (!mover || !mmi_onnx_find_ending(rewrite, node->outputs[0], &ending)) {
+    if (!mover) {
         return MM_OK;
     }
     uint32_t end = mover->count > 0 ? mover->first + mover->count : node->input_count;
-    for (uint32_t i = mover->first; i < end; i++) {
-        if (!mmi_onnx_find_dequantized(rewrite, node->inputs[i], &x) ||
-            !mmi_onnx_scaled_alike(&x, &ending.y)) {
-            return MM_OK;
-        }
+    uint32_t outputs = node->op == &mmi_onnx_op_Split ? node->output_count : 1;
+    if (!begin_alike(rewrite, node, mover->first, end, &x) || !mmi_onnx_is_bytes(&x) ||
+        !end_alike(rewrite, node, outputs, &x)) {
+        return MM_OK;
     }
     bool can = true;
     if (node->op == &mmi_onnx_op_Pad) {
@@ -111,8 +138,11 @@ mm_status mmi_onnx_fold_quantized_move(struct onnx_rewrite *rewrite, struct onnx
         mmi_onnx_find_dequantized(rewrite, node->inputs[i], &x);
         node->inputs[i] = x.value;
     }
-    if (can) {
-        mmi_onnx_take_ending(&ending, node);
+    for (uint32_t i = 0; can && i < outputs; i++) {
+        if (node->outputs[i] != ONNX_NO_VALUE &&
+            mmi_onnx_find_ending(rewrite, node->outputs[i], &ending)) {
+            mmi_onnx_take_ending(&ending, &node->outputs[i]);
+        }
     }
     return MM_OK;
 }

@@ -16,33 +16,31 @@
 struct product {
     struct onnx_node *node;
     struct onnx_quantized a, b;
-    const struct onnx_tensor *weights; /* b, or what has its shape; NULL: it is no constant */
-    int64_t channel_axis;              /* of b, from the front */
-    uint64_t channels, depth; /* results of their own scale; terms of a sum; 0: not known */
-    bool ends;                /* else it makes f32 */
+    struct onnx_tensor weights; /* shape of b; dtype MM_DTYPE_NONE: it is no constant */
+    int64_t channel_axis;       /* of b, from the front */
+    uint64_t channels, depth;   /* results of their own scale; terms of a sum; 0: not known */
+    double room;                /* what a bias may be so that no sum overflows */
+    bool ends;                  /* else it makes f32 */
     struct onnx_ending ending;
-    /* What is added, by channel; dtype MM_DTYPE_NONE: nothing. */
-    struct onnx_tensor bias;
+    struct onnx_tensor bias;       /* by channel; dtype MM_DTYPE_NONE: there is none */
     struct onnx_quantized bias_of; /* where bias is i32: its scales */
 };
 
-/* ---- Operands -------------------------------------------------------------------------------- */
-
-/* A constant, or what QuantizeLinear will make of one. */
-static const struct onnx_tensor *find_weights(const struct onnx_rewrite *rewrite, uint32_t value) {
-    const struct onnx_node *maker = mmi_onnx_maker(rewrite, value);
-    if (maker && maker->op == &mmi_onnx_op_QuantizeLinear) {
-        value = mmi_onnx_origin(rewrite, maker->inputs[0]);
-    }
-    const struct onnx_tensor *constant = rewrite->model->values[value].constant;
-    return constant && constant->elements > 0 ? constant : NULL;
+static bool has_weights(const struct product *p) {
+    return p->weights.dtype != MM_DTYPE_NONE;
 }
 
-/* Scales of b by channel, and of a and b together, are as an integer operator has them. */
+static bool has_bias(const struct product *p) {
+    return p->bias.dtype != MM_DTYPE_NONE;
+}
+
+/* ---- Operands -------------------------------------------------------------------------------- */
+
+/* b has one scale, or one for each channel. */
 static bool fit_scales(const struct product *p) {
-    int64_t axis = p->b.axis + (p->b.axis < 0 && p->weights ? (int64_t)p->weights->rank : 0);
+    int64_t axis = p->b.axis + (p->b.axis < 0 ? (int64_t)p->weights.rank : 0);
     return mmi_onnx_is_single(&p->b) ||
-           (p->weights && p->b.scales->elements == p->channels && axis == p->channel_axis);
+           (has_weights(p) && p->b.scales->elements == p->channels && axis == p->channel_axis);
 }
 
 /* How far from its zero point an element of q can be. */
@@ -57,10 +55,13 @@ static uint64_t reach(const struct onnx_quantized *q) {
     return most;
 }
 
-/* What a bias may be so that no sum overflows; below 0: they may without one. */
-static double room(const struct product *p) {
-    double most = (double)reach(&p->a) * (double)reach(&p->b) * (double)p->depth;
-    return INT32_MAX - most;
+/* Scales and sums of the products are as an integer operator has them. */
+static bool fit_products(struct product *p) {
+    if (!fit_scales(p)) {
+        return false;
+    }
+    p->room = INT32_MAX - (double)reach(&p->a) * (double)reach(&p->b) * (double)p->depth;
+    return p->room >= 0;
 }
 
 static bool read_operands(const struct onnx_rewrite *rewrite, struct onnx_node *node,
@@ -71,7 +72,9 @@ static bool read_operands(const struct onnx_rewrite *rewrite, struct onnx_node *
         !mmi_onnx_is_bytes(&p->a) || !mmi_onnx_is_bytes(&p->b) || !mmi_onnx_is_single(&p->a)) {
         return false;
     }
-    p->weights = find_weights(rewrite, p->b.value);
+    if (!mmi_onnx_find_shape(rewrite, p->b.value, &p->weights)) {
+        p->weights.dtype = MM_DTYPE_NONE;
+    }
     p->ends = mmi_onnx_find_ending(rewrite, node->outputs[0], &p->ending);
     return true;
 }
@@ -87,7 +90,7 @@ static bool read_bias(const struct onnx_rewrite *rewrite, struct product *p) {
     bool quantized = mmi_onnx_find_dequantized(rewrite, value, &p->bias_of);
     value = quantized ? p->bias_of.value : mmi_onnx_origin(rewrite, value);
     const struct onnx_tensor *bias = rewrite->model->values[value].constant;
-    if (!bias || !p->weights || bias->dtype != (quantized ? MM_I32 : MM_F32)) {
+    if (!bias || !has_weights(p) || bias->dtype != (quantized ? MM_I32 : MM_F32)) {
         return false;
     }
     p->bias = *bias;
@@ -122,7 +125,7 @@ static bool round_bias(const struct product *p, uint64_t channel, int32_t *to) {
     if (p->ends) {
         slack = fmax(slack, 0.25 * (double)mmi_onnx_scale_at(&p->ending.y, 0) / (double)unit);
     }
-    if (!(fabs(rounded - exact) <= slack && fabs(rounded) <= room(p))) {
+    if (!(fabs(rounded - exact) <= slack && fabs(rounded) <= p->room)) {
         return false;
     }
     *to = (int32_t)rounded;
@@ -132,7 +135,7 @@ static bool round_bias(const struct product *p, uint64_t channel, int32_t *to) {
 static bool fits_bias(const struct onnx_rewrite *rewrite, struct product *p) {
     int32_t rounded;
     bool fits = read_bias(rewrite, p);
-    for (uint64_t i = 0; fits && p->bias.dtype != MM_DTYPE_NONE && i < p->channels; i++) {
+    for (uint64_t i = 0; fits && has_bias(p) && i < p->channels; i++) {
         fits = round_bias(p, i, &rounded);
     }
     return fits;
@@ -157,45 +160,44 @@ static uint32_t make_bias(struct onnx_model *model, const struct product *p) {
 
 static bool read_conv(const struct onnx_rewrite *rewrite, struct product *p) {
     const struct onnx_conv *conv = p->node->params;
-    if (!p->ends || !p->weights || p->weights->rank < 3 ||
+    if (!p->ends || !has_weights(p) || p->weights.rank < 3 ||
         conv->activation.function != ONNX_F_NONE) {
         return false;
     }
-    p->channels = (uint64_t)p->weights->shape[0];
-    p->depth = p->weights->elements / p->channels;
-    return fit_scales(p) && fits_bias(rewrite, p);
+    p->channels = (uint64_t)p->weights.shape[0];
+    p->depth = p->weights.elements / p->channels;
+    return fit_products(p) && fits_bias(rewrite, p);
 }
 
 static bool read_matmul(const struct onnx_rewrite *rewrite, struct product *p) {
-    const struct onnx_tensor *weights = p->weights;
-    if (weights && weights->rank == 0) {
+    const struct onnx_tensor *weights = &p->weights;
+    if (has_weights(p) && weights->rank == 0) {
         return false;
     }
-    if (weights && weights->rank > 1) {
+    if (weights->rank > 1) {
         p->channel_axis = weights->rank - 1;
         p->channels = (uint64_t)weights->shape[p->channel_axis];
         p->depth = (uint64_t)weights->shape[weights->rank - 2];
     } else {
-        p->depth = (uint64_t)(weights ? weights->shape[0] : rewrite->facts[p->a.value].last);
+        p->depth = has_weights(p) ? weights->elements : (uint64_t)rewrite->facts[p->a.value].last;
     }
-    return p->ends && fit_scales(p);
+    return p->ends && fit_products(p);
 }
 
 static bool read_gemm(const struct onnx_rewrite *rewrite, struct product *p) {
     const struct onnx_gemm *gemm = p->node->params;
-    const struct onnx_tensor *weights = p->weights;
-    bool has_bias = mmi_onnx_input(p->node, 2) != ONNX_NO_VALUE;
-    if (gemm->alpha != 1 || (has_bias && gemm->beta != 1) || (weights && weights->rank != 2)) {
+    bool adds = mmi_onnx_input(p->node, 2) != ONNX_NO_VALUE;
+    if (gemm->alpha != 1 || (adds && gemm->beta != 1) || (has_weights(p) && p->weights.rank != 2)) {
         return false;
     }
-    if (weights) {
+    if (has_weights(p)) {
         p->channel_axis = gemm->trans_b ? 0 : 1;
-        p->channels = (uint64_t)weights->shape[p->channel_axis];
-        p->depth = (uint64_t)weights->shape[1 - p->channel_axis];
+        p->channels = (uint64_t)p->weights.shape[p->channel_axis];
+        p->depth = (uint64_t)p->weights.shape[1 - p->channel_axis];
     } else if (!gemm->trans_a) {
         p->depth = (uint64_t)rewrite->facts[p->a.value].last;
     }
-    return fit_scales(p) && fits_bias(rewrite, p);
+    return fit_products(p) && fits_bias(rewrite, p);
 }
 
 /* ---- Folding --------------------------------------------------------------------------------- */
@@ -219,11 +221,10 @@ static bool put_inputs(struct onnx_model *model, const struct places *at, const 
     for (uint32_t i = 0; i < folded->input_count; i++) {
         inputs[i] = ONNX_NO_VALUE;
     }
-    bool has_bias = p->bias.dtype != MM_DTYPE_NONE;
-    if (has_bias) {
+    if (has_bias(p)) {
         inputs[at->bias] = make_bias(model, p);
     }
-    return (!has_bias || inputs[at->bias] != ONNX_NO_VALUE) &&
+    return (!has_bias(p) || inputs[at->bias] != ONNX_NO_VALUE) &&
            mmi_onnx_put_scaled(model, &p->a, inputs) &&
            mmi_onnx_put_scaled(model, &p->b, inputs + 3) &&
            (!p->ends || mmi_onnx_put_scale(model, &p->ending.y, inputs + at->result));
@@ -231,8 +232,7 @@ static bool put_inputs(struct onnx_model *model, const struct places *at, const 
 
 static uint32_t count_inputs(const struct places *at, const struct product *p) {
     uint32_t count = p->ends ? at->result + 2 : 6;
-    bool has_bias = p->bias.dtype != MM_DTYPE_NONE;
-    return has_bias && at->bias + 1 > count ? at->bias + 1 : count;
+    return has_bias(p) && at->bias + 1 > count ? at->bias + 1 : count;
 }
 
 mm_status mmi_onnx_fold_quantized_product(struct onnx_rewrite *rewrite, struct onnx_node **place,
@@ -243,7 +243,7 @@ mm_status mmi_onnx_fold_quantized_product(struct onnx_rewrite *rewrite, struct o
     while (at < end && at->op != node->op) {
         at++;
     }
-    if (at == end || !read_operands(rewrite, node, &p) || !at->read(rewrite, &p) || room(&p) < 0) {
+    if (at == end || !read_operands(rewrite, node, &p) || !at->read(rewrite, &p)) {
         return MM_OK;
     }
     struct onnx_node *folded =
@@ -254,7 +254,7 @@ mm_status mmi_onnx_fold_quantized_product(struct onnx_rewrite *rewrite, struct o
     memcpy(folded->params, node->params, at->folded->params_bytes);
     folded->outputs[0] = node->outputs[0];
     if (p.ends) {
-        mmi_onnx_take_ending(&p.ending, folded);
+        mmi_onnx_take_ending(&p.ending, &folded->outputs[0]);
     }
     *place = folded;
     return MM_OK;
