@@ -434,6 +434,32 @@ static void test_branch(void **state) {
     bench_fini(&bench);
 }
 
+/* In a loop, whose inputs have types that only zero points tell. */
+static void test_loop(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct bench bench;
+        bench_init(&bench, 1);
+        uint32_t carried = bench_input(&bench, MM_U8, "2 3");
+        struct onnx_graph *body = bench_branch(&bench);
+        bench_graph_input(&bench, body);
+        uint32_t condition = bench_graph_input(&bench, body);
+        uint32_t before = bench_graph_input(&bench, body);
+        uint32_t x = i ? BENCH_NODE(&bench, "DequantizeLinear", "", before,
+                                    bench_scalar(&bench, qdq_x_u8.scale))
+                       : qdq_dequantize(&bench, before, &qdq_x_u8);
+        uint32_t y = BENCH_NODE(&bench, "Add", "", x, x);
+        body->outputs[body->output_count++] = condition;
+        bench_branch_end(&bench, body, qdq_quantize(&bench, y, &qdq_x_u8));
+        const uint32_t inputs[] = {bench_ints(&bench, "3"), ONNX_NO_VALUE, carried};
+        bench_output(&bench, bench_loop(&bench, inputs, 3, body));
+        const struct onnx_pass_context context = {.services = &bench.services};
+        assert_int_equal(qdq_fold(&bench.model, &context, &bench.err), MM_OK);
+        assert_int_equal(bench_count(bench.model.main, "QLinearAdd"), i == 0);
+        bench_fini(&bench);
+    }
+}
+
 /* ---- At random */
 
 /* The scale of a result is about what its sums need: with a much smaller one f32 itself is off by
@@ -525,6 +551,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_other_scales),
         cmocka_unit_test(test_network),
         cmocka_unit_test(test_branch),
+        cmocka_unit_test(test_loop),
         cmocka_unit_test(test_random_products),
         cmocka_unit_test(test_no_memory),
     };

@@ -178,6 +178,19 @@ static void test_max_indices(void **state) {
     qdq_expect(&bench, qdq_quantize(&bench, y, &qdq_x_i8), "MaxPool");
 }
 
+/* Windows that see nothing but padding. */
+static void test_max_of_nothing(void **state) {
+    (void)state;
+    static const struct qdq_scaling *const scalings[] = {&qdq_x_i8, &qdq_x_u8};
+    for (size_t i = 0; i < 2; i++) {
+        struct bench bench;
+        bench_init(&bench, 1);
+        uint32_t x = qdq_input(&bench, scalings[i], "1 2 3 3");
+        uint32_t y = BENCH_NODE(&bench, "MaxPool", "kernel_shape=[1,1] pads=[1,1,1,1]", x);
+        qdq_expect(&bench, qdq_quantize(&bench, y, scalings[i]), "MaxPool");
+    }
+}
+
 /* 0 is the zero point; 0.06 are three quanta; 0.05 are no whole ones, and 9 too many. */
 static void test_pad(void **state) {
     (void)state;
@@ -254,6 +267,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_max_indices),
+        cmocka_unit_test(test_max_of_nothing),
         cmocka_unit_test(test_pad),
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_random_functions),

@@ -11,7 +11,7 @@ static const struct {
     const char *what; /* became of nodes, for a person */
 } passes[] = {
     /* before constants are folded, which would make f32 of small weights */
-    {mmi_onnx_fold_quantization, "quantization folded"},
+    {mmi_onnx_fold_quantization, "quantisation folded"},
     {mmi_onnx_fold_constants, "constants folded"},
     {mmi_onnx_clean, "removed"},
     {mmi_onnx_fuse_layer_norm, "layer norms fused"},
