@@ -322,7 +322,8 @@ MODELS = {
         end5 = Constant <value_ints = [5]> ()
         v = Slice (v0, begin, end5, axes)
     }'''),
-    'layers': (21, '''(uint8[N, 2, 4, 4] x) => (uint8[N, 3, 3, 3] y, float[N, 2] z, uint8[N, 2, P] v)
+    'layers': (21, '''(uint8[N, 2, 4, 4] x)
+        => (uint8[N, 3, 3, 3] y, float[N, 2] z, uint8[N, 2, P] v)
         <float scale = {0.125}, uint8 zero = {9}, float[3] scales = {0.5, 0.25, 0.75},
          int8[3] zeros = {0, 1, -1}, float small = {0.015625}, int8 none = {0},
          int8[3, 2, 2, 2] w = {1, -2, 3, -4, 5, -6, 7, -8, 9, -1, 2, -3,
