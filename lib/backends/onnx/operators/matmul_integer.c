@@ -147,29 +147,17 @@ static void load_row(const void *ctx, uint64_t matrix, uint64_t row, void *to) {
                              to);
 }
 
-/* Line by line, so that each page of b is seen once. */
 static void load_byte_panels(const struct job *job, uint64_t matrix, uint64_t first, uint64_t count,
                              int16_t *to) {
-    const uint8_t *b = (const uint8_t *)job->b.data + first;
-    const uint64_t step = (job->depth + job->depth % 2) * ONNX_NR;
+    const uint64_t at = mmi_onnx_matrix_of(&job->b, &job->batch, matrix) * job->depth;
     struct onnx_line lines[ONNX_UNIT_PANELS];
-    uint64_t whole = count / ONNX_NR, rest = count % ONNX_NR;
-    uint8_t bytes[ONNX_NR] = {0};
-    b += mmi_onnx_matrix_of(&job->b, &job->batch, matrix) * job->depth * job->columns;
-    for (uint32_t j = 0; j < (whole + (rest > 0)) * ONNX_NR; j++) { /* not there: 0 less 0 */
+    for (uint32_t j = 0; j < (count + ONNX_NR - 1) / ONNX_NR * ONNX_NR; j++) {
         double zero =
             j < count ? element_of(job, &job->b_zero, matrix, job->columns, first + j) : 0;
         mmi_onnx_line_set(&lines[j / ONNX_NR], job->b.dtype, j % ONNX_NR, (int32_t)zero);
     }
-    for (uint64_t k = 0; k < job->depth; k++, b += job->columns, to += ONNX_NR) {
-        for (uint64_t panel = 0; panel < whole; panel++) {
-            mmi_onnx_widen_line(&lines[panel], b + panel * ONNX_NR, to + panel * step);
-        }
-        if (rest > 0) {
-            memcpy(bytes, b + whole * ONNX_NR, rest);
-            mmi_onnx_widen_line(&lines[whole], bytes, to + whole * step);
-        }
-    }
+    mmi_onnx_widen_panels(lines, (const uint8_t *)job->b.data + at * job->columns + first,
+                          job->columns, job->depth, count, to);
 }
 
 static void load_float_panels(const struct job *job, uint64_t matrix, uint64_t first,

@@ -116,6 +116,22 @@ void mmi_onnx_widen_quantized(const struct onnx_widening *widening, const void *
     }
 }
 
+void mmi_onnx_widen_panels(const struct onnx_line *lines, const uint8_t *from, uint64_t row,
+                           uint64_t depth, uint64_t count, int16_t *to) {
+    const uint64_t step = (depth + depth % 2) * ONNX_NR;
+    const uint64_t whole = count / ONNX_NR, rest = count % ONNX_NR;
+    uint8_t bytes[ONNX_NR] = {0};
+    for (uint64_t k = 0; k < depth; k++, from += row, to += ONNX_NR) {
+        for (uint64_t panel = 0; panel < whole; panel++) {
+            mmi_onnx_widen_line(&lines[panel], from + panel * ONNX_NR, to + panel * step);
+        }
+        if (rest > 0) {
+            memcpy(bytes, from + whole * ONNX_NR, rest);
+            mmi_onnx_widen_line(&lines[whole], bytes, to + whole * step);
+        }
+    }
+}
+
 /* ---- Panels ---------------------------------------------------------------------------------- */
 
 void mmi_onnx_multiply_panel_i16(const struct onnx_panel_product *p) {

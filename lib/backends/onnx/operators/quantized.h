@@ -48,6 +48,12 @@ static inline void mmi_onnx_widen_line(const struct onnx_line *line, const uint8
     }
 }
 
+#define ONNX_UNIT_PANELS 16u /* of a unit, at most */
+/* The panels of `count` columns of `depth` rows, which lie `row` bytes apart; lines: of each panel,
+ * 0 for columns that are not there. Row by row, so that each page is seen once. */
+void mmi_onnx_widen_panels(const struct onnx_line *lines, const uint8_t *from, uint64_t row,
+                           uint64_t depth, uint64_t count, int16_t *to);
+
 /* `count` of ONNX_NR sums times the factor, or each times its own, as mmi_onnx_quantize has it. */
 struct onnx_requantized {
     int32_t dtype; /* MM_U8 or MM_I8 */
@@ -96,7 +102,6 @@ struct onnx_quantized_product {
     const void *ctx;
 };
 
-#define ONNX_UNIT_PANELS 16u /* at most */
 /* Scratch of one thread; UINT64_MAX on overflow. */
 uint64_t mmi_onnx_quantized_bytes(uint64_t depth, uint64_t own_bytes);
 /* The work comes in units, of which each is done on its own. */
