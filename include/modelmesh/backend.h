@@ -323,7 +323,9 @@ typedef struct mm_exec {
 /* ---- The table ------------------------------------------------------------------------------ */
 
 enum {
-    MM_BACKEND_NESTED = 1u << 0, /* infer may call mm_infer on the same mesh */
+    /* infer may call mm_infer on the same mesh. Other calls that block are MM_INVALID_STATE or
+     * MM_BUSY inside of infer; in other slots so is mm_infer */
+    MM_BACKEND_NESTED = 1u << 0,
     /* keeps weights in memory of its own (another runtime): estimates in own_bytes, reports through
      * the own_bytes slot */
     MM_BACKEND_OWN_MEMORY = 1u << 1,

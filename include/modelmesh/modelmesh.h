@@ -161,7 +161,7 @@ MM_API mm_status mm_mesh_free(mm_mesh **mesh);
 
 /* Move a device's budget. Growing takes effect at once. Shrinking evicts what policy chooses until
  * the rest fits (blocks until their memory is back, which is work, not a wait). What is leased or
- * pinned is not waited for: MM_BUSY, and the old budget holds. */
+ * pinned is not waited for: MM_BUSY, and the old budget holds. min_residency does not count. */
 MM_API mm_status mm_device_set_budget(mm_mesh *mesh, const char *device, uint64_t budget_bytes,
                                       mm_error *err);
 
@@ -253,7 +253,8 @@ typedef struct mm_model_spec {
     const char *source;
     /* instead of source: the model's bytes in the caller's memory; else NULL. Valid until
      * mm_unregister, or an update to other data, returned (or its operation ended): nothing reads
-     * them from then on. Those of an update that failed are free as soon as it did */
+     * them from then on. Those of an update that failed are free as soon as it did; MM_DEADLINE is
+     * no failure, that update goes on */
     const void *data;
     uint64_t data_bytes;
     const char *format;        /* NULL: by suffix, then by the first bytes */
@@ -300,8 +301,8 @@ enum {
  * the new version loads beside the old, then takes over; queued requests use the new, running ones
  * finish on the old. If both do not fit: MM_TOO_LARGE and the old stays in service, unless
  * MM_UPDATE_REPLACE. If the new one fails in any way, the old stays in service. Another update
- * before it is decided takes its place: MM_CANCELLED. op NULL: (blocks) until it is decided; else
- * *op completes then. */
+ * before it is decided takes its place: MM_CANCELLED. op NULL: (blocks) until it is decided, and is
+ * MM_INVALID_STATE inside a backend's call; else *op completes then. */
 MM_API mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, uint32_t flags,
                            const mm_async *async, mm_op **op, mm_error *err);
 
@@ -445,7 +446,7 @@ MM_API mm_status mm_infer_async(mm_mesh *mesh, mm_model model, const mm_request 
                                 mm_response *response, const mm_async *async, mm_op **op,
                                 mm_error *err);
 /* Make a model resident, or only prepare it. Gives no lease: it may be evicted the next moment.
- * op NULL: (blocks) until done. */
+ * op NULL: (blocks) until done; MM_INVALID_STATE inside a backend's call. */
 MM_API mm_status mm_load(mm_mesh *mesh, mm_model model, const mm_async *async, mm_op **op,
                          mm_error *err);
 MM_API mm_status mm_prepare(mm_mesh *mesh, mm_model model, const mm_async *async, mm_op **op,
@@ -457,7 +458,7 @@ MM_API mm_status mm_op_wait(mm_op *op, uint64_t deadline_ns, mm_error *err);
 /* The same with MM_NO_WAIT: MM_PENDING or the op's status. */
 MM_API mm_status mm_op_poll(mm_op *op, mm_error *err);
 /* Request cancellation. Completes MM_CANCELLED unless it is done first or runs in a backend's
- * infer. A load that others wait for goes on. */
+ * infer. A load that others wait for goes on; an update is taken back, and what served serves on. */
 MM_API void mm_op_cancel(mm_op *op);
 typedef enum mm_stage {
     MM_STAGE_QUEUED = 0,
@@ -496,8 +497,8 @@ MM_API int mm_ops_eventfd(mm_mesh *mesh);
 /* Unload now: ends detached, pages returned. Cold: MM_OK. (blocks): refuses new leases and waits
  * for the running ones; at the deadline MM_DEADLINE, and it serves on. A model that is loading is
  * waited for in the same way. MM_NO_WAIT: only if it is idle, else MM_BUSY and nothing changed; its
- * detaching is waited for all the same. MM_PINNED: unpin it first. MM_BUSY from inside its own
- * infer. */
+ * detaching is waited for all the same. MM_PINNED: unpin it first. From inside a backend's call
+ * nobody is waited for: MM_BUSY where it is in use. */
 MM_API mm_status mm_evict(mm_mesh *mesh, mm_model model, uint64_t deadline_ns, mm_error *err);
 
 typedef struct mm_victim {
@@ -584,7 +585,9 @@ typedef struct mm_device_stats {
     int32_t kind; /* mm_device_kind */
     uint32_t lost;
     uint64_t budget_bytes;
-    uint64_t used_bytes;    /* weights, scratch and mm_device_alloc, rounded as the device rounds */
+    /* weights, scratch and mm_device_alloc, rounded as the device rounds; more than the budget
+     * while what a smaller one evicts is leaving */
+    uint64_t used_bytes;
     uint64_t weights_bytes; /* of resident models, RECLAIMABLE ones included */
     uint64_t reclaimable_bytes;
     uint64_t scratch_bytes; /* held for activations now */

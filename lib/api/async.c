@@ -211,9 +211,9 @@ static void simple_ended(struct mmi_pending *pending) {
 }
 
 /* A call that blocks is refused inside a backend's call. */
-static mm_status check_blocking(const mm_mesh *mesh, mm_error *err) {
+static mm_status check_blocking(const mm_mesh *mesh, const char *call, mm_error *err) {
     if (mmi_frame_of(&mesh->res)) {
-        return mmi_fail(err, MM_INVALID_STATE, "this would block inside a backend's call");
+        return mmi_fail(err, MM_INVALID_STATE, "%s: it would block inside a backend's call", call);
     }
     return MM_OK;
 }
@@ -225,7 +225,7 @@ mm_status mm_load(mm_mesh *mesh, mm_model model, const mm_async *from, mm_op **o
     struct mmi_request core_request = async_request(model, &async);
     bool retry = async.flags & MM_ASYNC_RETRY;
     if (!op) {
-        MMI_TRY(check_blocking(mesh, err));
+        MMI_TRY(check_blocking(mesh, "mm_load", err));
         return mmi_request_resident(&mesh->res, &core_request, retry, err);
     }
     struct operation *operation;
@@ -243,7 +243,7 @@ mm_status mm_prepare(mm_mesh *mesh, mm_model model, const mm_async *from, mm_op 
     struct mmi_request core_request = async_request(model, &async);
     bool retry = async.flags & MM_ASYNC_RETRY;
     if (!op) {
-        MMI_TRY(check_blocking(mesh, err));
+        MMI_TRY(check_blocking(mesh, "mm_prepare", err));
         struct mmi_opened *opened;
         MMI_TRY(mmi_request_prepared(&mesh->res, &core_request, retry, &opened, err));
         mmi_res_drop(&mesh->res, opened);
@@ -256,6 +256,46 @@ mm_status mm_prepare(mm_mesh *mesh, mm_model model, const mm_async *from, mm_op 
     return MM_OK;
 }
 
+/* The arguments of an update. It is read anew while others come between. */
+struct update {
+    mm_mesh *mesh;
+    mm_model model;
+    const mm_model_spec *spec;
+    uint32_t flags;
+};
+
+static mm_status read_update(const struct update *update, struct mmi_version **version,
+                             mm_error *err) {
+    return mmi_read_update(update->mesh, update->model, update->spec, update->flags, version, err);
+}
+
+static mm_status update_blocking(const struct update *update, const struct mmi_request *request,
+                                 struct mmi_version *version, mm_error *err) {
+    bool replace = update->flags & MM_UPDATE_REPLACE;
+    for (;;) {
+        bool begun;
+        mm_status status =
+            mmi_request_update(&update->mesh->res, request, version, replace, &begun, err);
+        if (begun) {
+            return status;
+        }
+        MMI_TRY(read_update(update, &version, err));
+    }
+}
+
+static void begin_update(const struct update *update, struct operation *operation,
+                         const struct mmi_request *request, struct mmi_version *version) {
+    bool replace = update->flags & MM_UPDATE_REPLACE;
+    while (!mmi_pending_update(&operation->pending, request, version, replace)) {
+        mm_error error;
+        mm_status status = read_update(update, &version, &error);
+        if (status != MM_OK) {
+            operation_end(operation, status, &error);
+            return;
+        }
+    }
+}
+
 mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, uint32_t flags,
                     const mm_async *from, mm_op **op, mm_error *err) {
     MMI_TRY(mmi_enter(mesh, err));
@@ -264,13 +304,13 @@ mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, ui
     if (async.deadline_ns == MM_NO_WAIT) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "async.deadline_ns: MM_NO_WAIT");
     }
-    MMI_TRY(op ? MM_OK : check_blocking(mesh, err));
-    bool replace = flags & MM_UPDATE_REPLACE;
+    MMI_TRY(op ? MM_OK : check_blocking(mesh, "mm_update", err));
     struct mmi_request core_request = async_request(model, &async);
+    const struct update update = {mesh, model, spec, flags};
     struct mmi_version *version;
-    MMI_TRY(mmi_read_update(mesh, model, spec, flags, &version, err));
+    MMI_TRY(read_update(&update, &version, err));
     if (!op) {
-        return mmi_request_update(&mesh->res, &core_request, version, replace, err);
+        return update_blocking(&update, &core_request, version, err);
     }
     struct operation *operation;
     mm_status status = operation_new(mesh, &async, simple_ended, &operation, err);
@@ -279,6 +319,6 @@ mm_status mm_update(mm_mesh *mesh, mm_model model, const mm_model_spec *spec, ui
         return status;
     }
     *op = operation->op;
-    mmi_pending_update(&operation->pending, &core_request, version, replace);
+    begin_update(&update, operation, &core_request, version);
     return MM_OK;
 }

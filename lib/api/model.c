@@ -199,7 +199,7 @@ mm_status mm_register(mm_mesh *mesh, const mm_model_spec *from, mm_model *model,
 
 /* ---- Updates --------------------------------------------------------------------------------- */
 
-/* What the update does not say is as it was. */
+/* What the update does not say is as it was. Pin and class may be set until it begins. */
 static void complete_spec(mm_model_spec *spec, const struct mmi_spec *old,
                           const struct mmi_settings *settings) {
     if (!spec->source && !spec->data) {
@@ -212,9 +212,6 @@ static void complete_spec(mm_model_spec *spec, const struct mmi_spec *old,
     spec->device = spec->device ? spec->device : old->device;
     spec->config = spec->config ? spec->config : old->config;
     spec->warm_up = spec->warm_up ? spec->warm_up : old->warm_up;
-    spec->flags |= settings->pinned ? MM_MODEL_PINNED : 0;
-    spec->evict_class =
-        spec->evict_class ? spec->evict_class : mmi_class_to_abi(settings->evict_class);
     spec->source_changes =
         spec->source_changes ? spec->source_changes : mmi_changes_to_abi(settings->changes);
     spec->max_concurrency =
@@ -256,6 +253,7 @@ mm_status mmi_read_update(mm_mesh *mesh, mm_model model, const mm_model_spec *fr
     if (!old) {
         return mmi_catalog_no_model(model.id, err);
     }
+    int32_t from_class = spec.evict_class;
     if (!(flags & MM_UPDATE_RESET)) {
         complete_spec(&spec, old->spec, &settings);
     }
@@ -268,7 +266,10 @@ mm_status mmi_read_update(mm_mesh *mesh, mm_model model, const mm_model_spec *fr
         status = *version ? MM_OK : mmi_fail(err, MM_NO_MEMORY, "update: out of memory");
     }
     if (status == MM_OK) {
+        bool resets = flags & MM_UPDATE_RESET;
         (*version)->settings = registration.settings;
+        (*version)->base = resets ? 0 : old->number;
+        (*version)->keeps_class = !resets && from_class == MM_CLASS_DEFAULT;
     }
     mmi_model_drop_version(&mesh->res, old);
     return status;

@@ -230,7 +230,7 @@ static mm_status get_artifact(struct preparation *p, mm_error *err) {
     if (version->content_known) { /* 2 */
         p->key.content = version->content;
         mm_status status = find(p, err);
-        if (status != MM_NONE) {
+        if (status != MM_NONE || p->watch->only_find) {
             return status;
         }
     }

@@ -98,7 +98,11 @@ struct mmi_version {
     uint32_t build_count; /* >= 1 */
     uint64_t number;
     struct mmi_spec *spec;
-    struct mmi_settings settings;               /* become the model's when this version does */
+    struct mmi_settings settings; /* become the model's when this version does */
+    /* An update, before it begins: the number of the version that it says the rest of; 0: of none.
+     * The class is that one's if keeps_class, and it is pinned if that one is. */
+    uint64_t base;
+    bool keeps_class;
     struct mmi_build *builds[MMI_DEVICE_KINDS]; /* [build_count] */
     struct mmi_build first;
     struct mmi_build *others; /* memory of those after the first; NULL: there is one for all */
@@ -173,6 +177,7 @@ struct mmi_prepare_watch {
     void (*progress)(void *user, uint32_t permille);
     void (*read)(void *user, uint64_t bytes); /* so many more bytes of the source were read */
     void *user;
+    bool only_find; /* MM_NONE where there is no artifact yet, instead of preparing one */
 };
 
 /* Source -> key -> artifact -> open description, for devices of one kind. Blocks. One at a time per

@@ -78,7 +78,7 @@ static void ended(struct check *check, mm_status status, const mm_error *error) 
 static void run(struct mmi_task *task) {
     struct check *check = MMI_CONTAINER(task, struct check, task);
     struct mmi_residency *res = check->res;
-    struct mmi_prepare_watch watch = {cancelled, NULL, note_read, check};
+    struct mmi_prepare_watch watch = {cancelled, NULL, note_read, check, false};
     mm_error error = {0};
     mm_status status = mmi_version_compare(&res->preparer, check->version, &watch, &error);
     if (status != MM_OK) {
@@ -105,7 +105,8 @@ mm_status mmi_check_begin(struct mmi_residency *res, struct mmi_model *model, mm
     mmi_event_name(check->label, sizeof(check->label), mmi_model_name(model));
     model->current->refs++;
     model->current->source = MMI_SOURCE_CHECKING;
-    /* Most often no more than the identity of each file. */
-    mmi_assign(res, &check->task, model, res->prepare_executor, true);
+    /* Of a file most often no more than its identity. */
+    bool quick = check->version->spec->source != NULL;
+    mmi_assign(res, &check->task, model, res->prepare_executor, quick);
     return MM_OK;
 }

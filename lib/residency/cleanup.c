@@ -2,6 +2,7 @@
 #include <residency/cleanup.h>
 
 #include <residency/decisions.h>
+#include <residency/frame.h>
 #include <residency/instance.h>
 #include <residency/lock.h>
 
@@ -20,8 +21,11 @@ static void free_version(struct mmi_residency *res, struct mmi_list *node) {
 }
 
 static void close_description(struct mmi_residency *res, struct mmi_list *node) {
+    struct mmi_frame frame;
     mmi_unlock(&res->lock);
+    mmi_frame_enter(&frame, res, 0, false);
     mmi_opened_close(&res->env->alloc, MMI_CONTAINER(node, struct mmi_opened, closing));
+    mmi_frame_leave(&frame);
     mmi_lock(&res->lock);
 }
 

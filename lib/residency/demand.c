@@ -263,6 +263,9 @@ static void pursue(struct mmi_residency *res, struct mmi_model *model) {
                mmi_failure_recall(res, &version->failure, &error)) {
         mmi_loads_refused(res, model, &error); /* before anything is prepared for it */
         mmi_update_go_on(res, model);
+        if (model->current != version) {
+            return; /* the old one is gone; the model was marked: it is looked at again */
+        }
     }
     /* A load that waits for memory asks for what it needs when its turn comes. */
     bool wanted = wants_copy(model) && copies.ready == 0 && copies.loading == 0;

@@ -401,17 +401,14 @@ static mm_status explain_stop(const struct run *run, mm_error *err) {
 static mm_status call_backend(struct run *run, mm_error *err) {
     struct mmi_instance *instance = run->instance;
     const struct mmi_backend *backend = instance->opened->backend;
-    struct mmi_tls *tls = mmi_tls();
-    struct mmi_frame frame = {.outer = tls->frame,
-                              .res = run->res,
-                              .model_id = atomic_load(&instance->model_id),
-                              .nested = backend->table->flags & MM_BACKEND_NESTED};
-    tls->frame = &frame;
+    struct mmi_frame frame;
+    mmi_frame_enter(&frame, run->res, atomic_load(&instance->model_id),
+                    backend->table->flags & MM_BACKEND_NESTED);
     mm_error told;
     mmi_error_clear(&told);
     mm_status status = backend->table->infer(instance->state, &run->exec, run->work->inputs,
                                              run->work->values, &told);
-    tls->frame = frame.outer;
+    mmi_frame_leave(&frame);
     if (status == MM_OK) {
         return MM_OK;
     }

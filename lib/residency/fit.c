@@ -130,7 +130,7 @@ static void candidate_of(const struct mmi_residency *res, const struct mmi_insta
                                .last_used = mmi_slot_last_used(instance->slot),
                                .bytes = instance->block.charged_bytes,
                                .load_cost_ns = instance->load_ns,
-                               .stay_until_ns = instance->stay_until_ns};
+                               .stay_until_ns = need->shrink_bytes ? 0 : instance->stay_until_ns};
 }
 
 struct query {

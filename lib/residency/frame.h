@@ -13,6 +13,16 @@ struct mmi_frame {
     uint64_t model_id;
     bool nested; /* its backend said that it may call back */
 };
+/* From here on this thread is in a call of a backend; until leave. */
+static inline void mmi_frame_enter(struct mmi_frame *frame, const struct mmi_residency *res,
+                                   uint64_t model_id, bool nested) {
+    struct mmi_tls *tls = mmi_tls();
+    *frame = (struct mmi_frame){tls->frame, res, model_id, nested};
+    tls->frame = frame;
+}
+static inline void mmi_frame_leave(const struct mmi_frame *frame) {
+    mmi_tls()->frame = frame->outer;
+}
 static inline const struct mmi_frame *mmi_frame_of(const struct mmi_residency *res) {
     const struct mmi_frame *frame = mmi_tls()->frame;
     while (frame && frame->res != res) {

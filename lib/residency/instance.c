@@ -5,6 +5,7 @@
 #include <residency/copies.h>
 #include <residency/decisions.h>
 #include <residency/fit.h>
+#include <residency/frame.h>
 
 #include <base/checked.h>
 
@@ -491,7 +492,10 @@ void mmi_instance_detach(struct mmi_residency *res, struct mmi_instance *instanc
     struct mmi_backend *backend = instance->opened->backend;
     if (instance->attached) {
         int64_t before = mmi_tls()->backend_bytes;
+        struct mmi_frame frame;
+        mmi_frame_enter(&frame, res, atomic_load(&instance->model_id), false);
         backend->table->detach(instance->state);
+        mmi_frame_leave(&frame);
         instance->backend_bytes += mmi_tls()->backend_bytes - before;
         instance->attached = false;
     }

@@ -15,9 +15,10 @@
 #include <residency/copies.h>
 #include <residency/decisions.h>
 #include <residency/devices.h>
+#include <residency/frame.h>
 #include <residency/instance.h>
-#include <residency/place.h>
 #include <residency/lock.h>
+#include <residency/place.h>
 #include <residency/signatures.h>
 #include <residency/transfer.h>
 #include <residency/waiters.h>
@@ -26,6 +27,7 @@
 #include <plugin/status.h>
 
 #define QUICK_BYTES (UINT64_C(256) << 10)
+#define QUICK_NS 2000000u /* the last load, so that one slow moment does not decide */
 
 /* How a load ended, apart from a failure. */
 enum ending {
@@ -70,8 +72,11 @@ static mm_status attach(struct mmi_instance *instance, mm_error *err) {
     int64_t before = mmi_tls()->backend_bytes;
     instance->attached = true; /* detach is owed even if it fails */
     mm_error told = {0};
+    struct mmi_frame frame;
+    mmi_frame_enter(&frame, instance->res, atomic_load(&instance->model_id), false);
     mm_status status = table->attach(opened->state, instance->state, &instance->dev->device->pub,
                                      &instance->view, &told);
+    mmi_frame_leave(&frame);
     status = mmi_slot_status(opened->backend, MMI_SLOT_ATTACH, status, &told);
     instance->backend_bytes = mmi_tls()->backend_bytes - before;
     opened->view.source = NULL;
@@ -367,9 +372,11 @@ mm_status mmi_load_begin(struct mmi_residency *res, struct mmi_model *model,
     return MM_OK;
 }
 
-/* Small and mapped loads take less time than waking a thread. */
+/* Small and mapped loads take less time than waking a thread, unless their backend has shown that
+ * it takes its time, or has not shown anything yet. */
 static bool is_quick(const struct mmi_instance *instance) {
-    if (instance->dev->device->pub.kind != MM_DEVICE_HOST) {
+    uint64_t last_ns = instance->version->load_ns;
+    if (instance->dev->device->pub.kind != MM_DEVICE_HOST || last_ns == 0 || last_ns > QUICK_NS) {
         return false;
     }
     bool in_file = mmi_artifact_memory_bytes(instance->opened->artifact) == 0; /* or dropped */

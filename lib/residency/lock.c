@@ -83,13 +83,13 @@ bool mmi_can_assign(const struct mmi_residency *res) {
     return res->config.threads || !mmi_list_empty(&res->blocked);
 }
 
-void mmi_assign(struct mmi_residency *res, struct mmi_task *task, const struct mmi_model *model,
+bool mmi_assign(struct mmi_residency *res, struct mmi_task *task, const struct mmi_model *model,
                 struct mmi_executor *executor, bool quick) {
     res->jobs++;
     if (!res->config.threads) {
         mmi_list_push_back(&res->tasks, &task->node);
         mmi_wake_blocked(res);
-        return;
+        return false;
     }
     struct mmi_blocked *blocked = quick && model ? find_blocked(&model->waiters) : NULL;
     if (blocked) {
@@ -98,6 +98,7 @@ void mmi_assign(struct mmi_residency *res, struct mmi_task *task, const struct m
     } else {
         mmi_executor_submit(executor, task);
     }
+    return blocked != NULL;
 }
 
 void mmi_task_done(struct mmi_residency *res) {

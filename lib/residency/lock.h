@@ -19,9 +19,10 @@ void mmi_block(struct mmi_residency *res, struct mmi_blocked *blocked, const boo
 /* All callers that sleep look again. */
 void mmi_wake_blocked(struct mmi_residency *res);
 
-/* Have a task done: by a caller that sleeps on this model when `quick` or when there are no
- * threads, else by the executor. It counts as a job until mmi_task_done. */
-void mmi_assign(struct mmi_residency *res, struct mmi_task *task, const struct mmi_model *model,
+/* Have a task done: by a caller that sleeps on this model when `quick` (true) or when there are no
+ * threads, else by the executor. It counts as a job until mmi_task_done. Such a caller is not told
+ * of an end by others before the task is over: it must not take long. */
+bool mmi_assign(struct mmi_residency *res, struct mmi_task *task, const struct mmi_model *model,
                 struct mmi_executor *executor, bool quick);
 void mmi_task_done(struct mmi_residency *res); /* locked */
 /* Is there somebody who will do what is assigned? Without threads only a caller that sleeps. */

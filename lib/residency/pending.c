@@ -6,6 +6,7 @@
 #include <residency/instance.h>
 #include <residency/load.h>
 #include <residency/lock.h>
+#include <residency/update.h>
 #include <residency/waiters.h>
 
 /* ---- For a thread ---------------------------------------------------------------------------- */
@@ -158,10 +159,13 @@ static void cancel(struct mmi_pending *pending) {
     if (waiter->waiting) {
         struct mmi_model *model = waiter->model;
         bool load = waiter->kind == MMI_WAIT_RESIDENT || waiter->kind == MMI_WAIT_RUN;
+        bool update = waiter->kind == MMI_WAIT_SWITCH;
         mmi_count(&res->counters, MMI_COUNT_CANCELLED, 1);
         mmi_waiter_end(res, waiter, MM_CANCELLED, NULL);
         if (load) {
             mmi_load_unwanted(res, model);
+        } else if (update) {
+            mmi_update_cancel(res, model);
         }
     } else if (unqueue(pending)) {
         mmi_count(&res->counters, MMI_COUNT_CANCELLED, 1);

@@ -4,9 +4,11 @@
 #include <residency/builds.h>
 #include <residency/checking.h>
 #include <residency/decisions.h>
+#include <residency/frame.h>
 #include <residency/lock.h>
 #include <residency/waiters.h>
 
+#include <assert.h>
 #include <string.h>
 
 struct preparation {
@@ -16,6 +18,7 @@ struct preparation {
     int32_t kind;
     uint64_t model_id;
     uint64_t begun_ns;
+    bool by_caller; /* a caller's thread does it */
     char label[64];
 };
 
@@ -114,11 +117,20 @@ static void ended(struct preparation *preparation, mm_status status,
 static void run(struct mmi_task *task) {
     struct preparation *preparation = MMI_CONTAINER(task, struct preparation, task);
     struct mmi_residency *res = preparation->res;
-    struct mmi_prepare_watch watch = {cancelled, progress, source_read, preparation};
+    struct mmi_prepare_watch watch = {cancelled, progress, source_read, preparation,
+                                      preparation->by_caller};
     struct mmi_prepared prepared;
     mm_error error;
+    struct mmi_frame frame;
+    mmi_frame_enter(&frame, res, preparation->model_id, false);
     mm_status status = mmi_build_open(&res->preparer, preparation->build, preparation->kind, &watch,
                                       &prepared, &error);
+    mmi_frame_leave(&frame);
+    if (status == MM_NONE) { /* it is to be prepared, which takes long */
+        preparation->by_caller = false;
+        mmi_executor_submit(res->prepare_executor, task);
+        return;
+    }
     if (status != MM_OK) {
         mmi_error_prefix(&error, "model %s", preparation->label);
     }
@@ -132,6 +144,7 @@ static void run(struct mmi_task *task) {
 
 mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
                             struct mmi_build *build, int32_t kind, mm_error *err) {
+    assert(build->version->refs > 0);
     struct preparation *preparation = mmi_alloc(&res->env->alloc, 1, sizeof(*preparation));
     if (!preparation) {
         return mmi_fail(err, MM_NO_MEMORY, "model %s: out of memory", mmi_model_name(model));
@@ -152,6 +165,7 @@ mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
     mmi_decided(res, MMI_EVENT_PREPARE_BEGIN, preparation->label, &(struct mmi_event){0}, NULL);
     mmi_waiters_progress(model);
     /* A known artifact opens in less time than a thread takes to wake. */
-    mmi_assign(res, &preparation->task, model, res->prepare_executor, build->keyed);
+    preparation->by_caller =
+        mmi_assign(res, &preparation->task, model, res->prepare_executor, build->keyed);
     return MM_OK;
 }

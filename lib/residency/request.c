@@ -189,13 +189,32 @@ void mmi_pending_begin_again(struct mmi_pending *pending) {
     begin(pending, MMI_WAIT_RUN, &request, false);
 }
 
-/* Takes over the version's reference, also when it fails. */
-static void begin_update(struct mmi_pending *pending, const struct mmi_request *request,
+/* What the update leaves as it was is taken from the version that is the newest when it begins:
+ * false = that is another by now than the one that it was completed from. */
+static bool complete_update(const struct mmi_model *model, struct mmi_version *version) {
+    const struct mmi_version *newest = model->next ? model->next : model->current;
+    if (version->base == 0) {
+        return true;
+    }
+    if (version->keeps_class) {
+        version->settings.evict_class = newest->settings.evict_class;
+    }
+    version->settings.pinned |= newest->settings.pinned;
+    return version->base == newest->number;
+}
+
+/* Takes over the version's reference, also when it fails. false: nothing was begun, the update has
+ * to be read anew. */
+static bool begin_update(struct mmi_pending *pending, const struct mmi_request *request,
                          struct mmi_version *version, bool replace) {
     struct mmi_residency *res = pending->res;
     struct mmi_waiter *waiter = start(pending, MMI_WAIT_SWITCH, request);
     struct mmi_model *model = NULL;
     mm_status status = check(pending, &model, &pending->error);
+    if (status == MM_OK && !complete_update(model, version)) {
+        mmi_version_unref(res, version);
+        return false;
+    }
     if (status == MM_OK && version->settings.replicas > 1 &&
         !mmi_model_want_copies(&res->catalog, model)) {
         status = mmi_fail(&pending->error, MM_NO_MEMORY, "update: out of memory");
@@ -210,13 +229,14 @@ static void begin_update(struct mmi_pending *pending, const struct mmi_request *
     if (status != MM_OK) {
         mmi_version_unref(res, version);
         finish(pending, status);
-        return;
+        return true;
     }
     bool waits = mmi_update_begin(res, model, version, replace);
     mmi_list_push_back(&model->updating, &waiter->node);
     if (!waits) {
         mmi_waiter_end(res, waiter, MM_OK, NULL);
     }
+    return true;
 }
 
 /* ---- Blocking -------------------------------------------------------------------------------- */
@@ -278,11 +298,16 @@ mm_status mmi_admission_wait(struct mmi_residency *res, const struct mmi_request
 }
 
 mm_status mmi_request_update(struct mmi_residency *res, const struct mmi_request *request,
-                             struct mmi_version *version, bool replace, mm_error *err) {
+                             struct mmi_version *version, bool replace, bool *begun,
+                             mm_error *err) {
     struct mmi_pending pending;
     struct mmi_blocked blocked;
     enter(res, &pending, &blocked);
-    begin_update(&pending, request, version, replace);
+    *begun = begin_update(&pending, request, version, replace);
+    if (!*begun) {
+        pending.done = true;
+        pending.status = MM_OK;
+    }
     return leave(&pending, err);
 }
 
@@ -358,10 +383,11 @@ void mmi_pending_admission(struct mmi_pending *pending, const struct mmi_request
     begin_unlocked(pending, MMI_WAIT_RUN, request, false);
 }
 
-void mmi_pending_update(struct mmi_pending *pending, const struct mmi_request *request,
+bool mmi_pending_update(struct mmi_pending *pending, const struct mmi_request *request,
                         struct mmi_version *version, bool replace) {
     struct mmi_residency *res = pending->res;
     mmi_res_lock(res);
-    begin_update(pending, request, version, replace);
+    bool begun = begin_update(pending, request, version, replace);
     mmi_res_unlock(res);
+    return begun;
 }

@@ -20,9 +20,10 @@ mm_status mmi_request_resident(struct mmi_residency *res, const struct mmi_reque
                                bool retry, mm_error *err);
 mm_status mmi_admission_wait(struct mmi_residency *res, const struct mmi_request *request,
                              struct mmi_admission *admission, mm_error *err);
-/* version: what becomes the next one; its reference is taken over, also when this fails. */
+/* version: what becomes the next one; its reference is taken over, also when this fails. Not begun:
+ * another version is the newest by now than that which it was completed from. */
 mm_status mmi_request_update(struct mmi_residency *res, const struct mmi_request *request,
-                             struct mmi_version *version, bool replace, mm_error *err);
+                             struct mmi_version *version, bool replace, bool *begun, mm_error *err);
 /* All instances of a model leave. MM_PINNED, MM_BUSY (no_wait, or nested, and in use). */
 mm_status mmi_model_evict(struct mmi_residency *res, const struct mmi_request *request,
                           mm_error *err);
@@ -57,7 +58,7 @@ void mmi_pending_prepared(struct mmi_pending *pending, const struct mmi_request 
 void mmi_pending_resident(struct mmi_pending *pending, const struct mmi_request *request,
                           bool retry);
 void mmi_pending_admission(struct mmi_pending *pending, const struct mmi_request *request);
-void mmi_pending_update(struct mmi_pending *pending, const struct mmi_request *request,
+bool mmi_pending_update(struct mmi_pending *pending, const struct mmi_request *request,
                         struct mmi_version *version, bool replace);
 /* Locked: begin to wait for an admission, again. */
 void mmi_pending_begin_again(struct mmi_pending *pending);

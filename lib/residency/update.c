@@ -87,6 +87,12 @@ void mmi_update_failed(struct mmi_residency *res, struct mmi_model *model, const
     mmi_waiters_end(res, &model->updating, (mm_status)shown.status, &shown);
 }
 
+void mmi_update_cancel(struct mmi_residency *res, struct mmi_model *model) {
+    if (model->next && model->update != MMI_UPDATE_FOLLOW) {
+        drop_next(res, model);
+    }
+}
+
 /* The old copies leave. true = they are gone. */
 static bool clear_old(struct mmi_residency *res, struct mmi_model *model) {
     leave_copies(res, model->current, MMI_REASON_UPDATE, mmi_model_name(model));

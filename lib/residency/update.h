@@ -25,6 +25,8 @@ bool mmi_update_begin(struct mmi_residency *res, struct mmi_model *model,
 mm_status mmi_update_follow(struct mmi_residency *res, struct mmi_model *model, mm_error *err);
 /* The next step of an update that goes on; by mmi_demand. */
 void mmi_update_step(struct mmi_residency *res, struct mmi_model *model);
+/* Who asked for the update takes it back: what serves goes on. */
+void mmi_update_cancel(struct mmi_residency *res, struct mmi_model *model);
 /* What a held update waits for is still to come. */
 bool mmi_update_waits(const struct mmi_residency *res, const struct mmi_model *model);
 /* It is there, or failed and those who waited were told: if an update is held, it goes on. */

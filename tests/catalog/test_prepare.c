@@ -99,7 +99,7 @@ static struct mmi_version *new_version(struct fixture *fixture, const char *back
 
 static mm_status prepare_for(struct fixture *fixture, struct mmi_version *version, int32_t kind,
                              struct mmi_prepared *prepared) {
-    struct mmi_prepare_watch watch = {is_cancelled, note_progress, note_read, fixture};
+    struct mmi_prepare_watch watch = {is_cancelled, note_progress, note_read, fixture, false};
     struct mmi_build *build = mmi_version_build(version, kind);
     return mmi_build_open(&fixture->preparer, build, kind, &watch, prepared, &fixture->err);
 }
@@ -261,7 +261,7 @@ static void test_comparing_reads_only_what_it_must(void **state) {
     write_model(&fixture, "weights_bytes 100k\nseed 3\n");
     struct mmi_version *version = new_version(&fixture, NULL);
     assert_true(prepare_ok(&fixture, version));
-    struct mmi_prepare_watch watch = {is_cancelled, note_progress, note_read, &fixture};
+    struct mmi_prepare_watch watch = {is_cancelled, note_progress, note_read, &fixture, false};
     do { /* until the file is old enough */
         fixture.read_bytes = 0;
         assert_int_equal(mmi_version_compare(&fixture.preparer, version, &watch, &fixture.err),

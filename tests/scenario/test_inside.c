@@ -181,6 +181,43 @@ static void test_inside_unregister_of_itself_works(void **state) {
     fixture_close(&scene.f);
 }
 
+/* ---- Other slots ----------------------------------------------------------------------------- */
+
+static void play_blocking(struct scene *scene) {
+    struct fixture *f = &scene->f;
+    struct asker asker = {.f = f, .model = scene->cold};
+    scene->infer = asker_ask(&asker);
+    assert_status(f, mm_load(f->mesh, scene->cold, NULL, NULL, &f->err), MM_INVALID_STATE);
+    assert_non_null(strstr(f->err.text, "mm_load: "));
+    assert_status(f, mm_prepare(f->mesh, scene->cold, NULL, NULL, &f->err), MM_INVALID_STATE);
+    scene->stop = mm_mesh_stop(f->mesh, 0);
+}
+
+/* Its thread may be the one that would have to do what is waited for. */
+static void test_inside_other_slots_blocking_calls_are_refused(void **state) {
+    (void)state;
+    const enum mmi_echo_slot slots[] = {MMI_ECHO_PREPARE, MMI_ECHO_OPEN, MMI_ECHO_ATTACH,
+                                        MMI_ECHO_DETACH};
+    for (unsigned i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+        struct scene scene = {.infer = MM_OK, .stop = MM_OK, .play = play_blocking};
+        struct fixture *f = &scene.f;
+        weather_open(f, "host", 32 * MIB);
+        mm_model_spec spec = fixture_spec(f, "own", "gated-nested", OWN_SCRIPT);
+        scene.own = fixture_register(f, &spec);
+        scene.cold = weather_model(f, "cold", 1, 3);
+        gate_count(f, &scene.gate, slots[i], "own");
+        scene.gate.user = &scene;
+        scene.gate.inside = inside;
+        assert_ok(f, fixture_infer(f, scene.own));
+        assert_ok(f, mm_evict(f->mesh, scene.own, 0, &f->err));
+        assert_true(scene.played);
+        assert_int_equal(scene.infer, MM_INVALID_STATE);
+        assert_int_equal(scene.stop, MM_BUSY);
+        assert_ok(f, fixture_infer(f, scene.cold));
+        fixture_close(f);
+    }
+}
+
 /* ---- Nested misses --------------------------------------------------------------------------- */
 
 static void play_cold(struct scene *scene) {
@@ -221,6 +258,7 @@ int main(void) {
         cmocka_unit_test(test_inside_looking_works),
         cmocka_unit_test(test_inside_changing_works),
         cmocka_unit_test(test_inside_unregister_of_itself_works),
+        cmocka_unit_test(test_inside_other_slots_blocking_calls_are_refused),
         cmocka_unit_test(test_nested_miss_that_would_wait_for_a_drain_is_busy),
         cmocka_unit_test(test_nested_miss_displaces_idle_models),
     };

@@ -29,7 +29,17 @@ static size_t front_bytes(size_t align) {
     return align > sizeof(struct header) ? align : sizeof(struct header);
 }
 
+static void let_between(struct world *world) {
+    pthread_mutex_lock(&world->mutex);
+    bool now = world->between_until > 0 && --world->between_until == 0;
+    pthread_mutex_unlock(&world->mutex);
+    if (now) {
+        world->between(world->between_ctx);
+    }
+}
+
 static void *counted_alloc(void *user, size_t bytes, size_t align) {
+    let_between(user);
     struct world *world = user;
     assert_true(bytes > 0);
     assert_true(align > 0 && (align & (align - 1)) == 0);
@@ -138,6 +148,14 @@ static void arm(struct world *world, struct world_count *count, uint64_t nth) {
         world->alloc_failure.hit = false;
         world->fault_failure.hit = false;
     }
+}
+
+void world_between(struct world *world, uint64_t nth, void (*between)(void *ctx), void *ctx) {
+    pthread_mutex_lock(&world->mutex);
+    world->between = between;
+    world->between_ctx = ctx;
+    world->between_until = nth;
+    pthread_mutex_unlock(&world->mutex);
 }
 
 void world_fail_alloc(struct world *world, uint64_t nth) {

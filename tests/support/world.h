@@ -30,6 +30,9 @@ struct world {
     uint64_t now_ns;
     uint64_t live_bytes, live_blocks, allocations;
     struct world_count alloc_failure, fault_failure;
+    uint64_t between_until; /* as in world_count */
+    void (*between)(void *ctx);
+    void *between_ctx;
     char fault_what[16];
     int fault_errnum;
 };
@@ -45,6 +48,9 @@ uint64_t world_allocations(const struct world *world);
 
 /* The nth allocation from now fails: 1 = the next, 0 = none. Once: those after it succeed. */
 void world_fail_alloc(struct world *world, uint64_t nth);
+/* Before the nth allocation from now something comes between: on that thread, with no lock of the
+ * world's. */
+void world_between(struct world *world, uint64_t nth, void (*between)(void *ctx), void *ctx);
 /* The nth fault point named `what` from now fails with errnum. NULL = of any name; nth 0 = none. */
 void world_fault(struct world *world, const char *what, uint64_t nth, int errnum);
 /* Was the failure asked for last (of either kind) hit? Ends the loop over n. */
