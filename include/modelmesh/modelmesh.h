@@ -458,7 +458,7 @@ MM_API mm_status mm_op_wait(mm_op *op, uint64_t deadline_ns, mm_error *err);
 /* The same with MM_NO_WAIT: MM_PENDING or the op's status. */
 MM_API mm_status mm_op_poll(mm_op *op, mm_error *err);
 /* Request cancellation. Completes MM_CANCELLED unless it is done first or runs in a backend's
- * infer. A load that others wait for goes on; an update is taken back, and what served serves on. */
+ * infer. A load that others wait for goes on. An update is taken back: what served serves on. */
 MM_API void mm_op_cancel(mm_op *op);
 typedef enum mm_stage {
     MM_STAGE_QUEUED = 0,
