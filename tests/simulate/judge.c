@@ -206,10 +206,12 @@ static void judge_infer(struct sim *sim, struct call *call, mm_status status) {
     }
 }
 
-static void judge_update(struct sim *sim, struct call *call, mm_status status) {
+/* One that was cancelled never serves; one that gave way may have served meanwhile. */
+static void judge_update(struct sim *sim, struct call *call, mm_status status, const char *text) {
     struct life *life = &call->registration->lives[call->life];
-    bool open = status == MM_CANCELLED || status == MM_DEADLINE || status == MM_CLOSED ||
-                status == MM_UNREGISTERED;
+    bool gave_way = status == MM_CANCELLED && strstr(text, "another update took the place");
+    bool open =
+        gave_way || status == MM_DEADLINE || status == MM_CLOSED || status == MM_UNREGISTERED;
     life->ended = true;
     life->ended_step = sim->step;
     life->worked = status == MM_OK;
@@ -244,7 +246,7 @@ void judge(struct sim *sim, struct call *call, mm_status status, const mm_error 
     if (kind == ACT_INFER || kind == ACT_INFER_ASYNC || (kind == ACT_BIND && call->binding)) {
         judge_infer(sim, call, status);
     } else if (kind == ACT_UPDATE) {
-        judge_update(sim, call, status);
+        judge_update(sim, call, status, text);
     } else if (kind == ACT_EVICT && status == MM_OK && call->surely_pinned &&
                call->registration->surely_pinned) {
         sim_fail(sim, "evict", "call %u: m%u is evicted, and pinned", call->index,

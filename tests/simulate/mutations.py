@@ -242,6 +242,14 @@ MUTATIONS = {
         '    if (operation->op->detached) {\n'
         '        mm_response_free(operation->response);\n    }\n'
         '    if (status != MM_OK) {\n        mmi_count(&mesh->res.counters'),
+    'a cancelled update goes on': (
+        'lib/residency/pending.c',
+        '        } else if (update) {\n',
+        '        } else if (update && false) {\n'),
+    'who waits for the byte limit is not told of a close': (
+        'lib/residency/residency.c',
+        '    mmi_preparer_look(&res->preparer);\n',
+        ''),
 }
 
 
