@@ -115,7 +115,8 @@ def q_attention(d, op):
     wide = 3 * heads * size
     b = byte(d)
     each = columns_of(d, wide)
-    attributes = {'num_heads': heads, **d.some(scale=lambda: d.number(0.1, 1), unidirectional=[0, 1])}
+    attributes = {'num_heads': heads,
+                  **d.some(scale=lambda: d.number(0.1, 1), unidirectional=[0, 1])}
     masks = [[batch], [2 * batch], [batch, past + length]]
     shape = d.choice(masks)
     if len(shape) == 2:
