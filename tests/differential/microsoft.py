@@ -198,6 +198,7 @@ def decoder_attention(d, op):
 
     def mask(total):
         data = d.rng.integers(0, 2, [batch, total]).astype(np.int32)
+        data[:, 0] = 1  # where all are hidden, -10000 leaves little of what is added to it
         return d.add(data, free=False) if d.chance(0.5) else ''
     if cross:
         total = d.integer(1, 5)

@@ -66,10 +66,20 @@ static const struct one_case cases[] = {
      "f32[1,1,3,2] 1 2 7 7 6 6 | i32[] 1 | - | - | f32[6] 0.1 0.2 0.3 0.4 0.5 0.6",
      "f32[1,1,2] 2.43858 3.49613 | f32[1,1,3,2] 1 0 0.5 1.4 8 8 | f32[1,1,3,2] 1 2 3.5 4.6 6 6",
      1e-5},
+    /* in f16: 0; 5 and 6 behind 1 and 2, of which 4 is the mean */
+    {MS "DecoderMaskedMultiHeadAttention", "num_heads=1 past_present_share_buffer=1",
+     "f16[1,1,1] 0 | f16[1,1,1] 17664 | f16[1,1,1] 17920 | i32[1,2] 1 1 | - | "
+     "f16[1,1,2,1] 15360 0 | f16[1,1,2,1] 16384 0 | i32[1] 1 | i32[1] 1",
+     "f16[1,1,1] 17408 | f16[1,1,2,1] 15360 17664 | f16[1,1,2,1] 16384 17920", 0},
     /* of another sequence; the first key is hidden a little */
     {MS "DecoderMaskedMultiHeadAttention", "num_heads=1 mask_filter_value=-2.0",
      "f32[1,1,2] 1 0.5 | f32[1,1,2,2] 1 0 9 9 | f32[1,1,2,2] 1 2 7 7 | i32[1,2] 1 0",
      "f32[1,1,2] 6.99358 6.99465", 1e-5},
+    {MS "DecoderMaskedMultiHeadAttention", "num_heads=1 mask_filter_value=-2.0 output_qk=1",
+     "f32[1,1,2] 1 0.5 | f32[1,1,2,2] 1 0 9 9 | f32[1,1,2,2] 1 2 7 7 | i32[1,2] 1 0",
+     "f32[1,1,2] 6.99358 6.99465 | f32[1,1,2,2] 1 0 9 9 | f32[1,1,2,2] 1 2 7 7 | "
+     "f32[1,1,1,2] 0.707107 7.54594",
+     1e-5},
     /* not a shared buffer: as MultiHeadAttention */
     {MS "DecoderMaskedMultiHeadAttention", "num_heads=1",
      "f32[1,1,1] 0 | f32[1,1,1] 5 | f32[1,1,1] 6 | - | - | f32[1,1,1,1] 1 | f32[1,1,1,1] 2",

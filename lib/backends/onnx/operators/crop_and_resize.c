@@ -85,12 +85,14 @@ static struct around find(const struct crop *p, float place, int64_t size) {
     if (!(place >= 0 && place <= (float)(size - 1))) {
         return (struct around){.beyond = true};
     }
+    const uint64_t last = (uint64_t)size - 1; /* as f32 it may have been rounded up */
     if (p->mode == NEAREST) {
-        uint64_t at = (uint64_t)roundf(place);
+        uint64_t at = mmi_min_u64((uint64_t)roundf(place), last);
         return (struct around){at, at, 0, false};
     }
     const float below = floorf(place);
-    return (struct around){(uint64_t)below, (uint64_t)ceilf(place), place - below, false};
+    return (struct around){mmi_min_u64((uint64_t)below, last),
+                           mmi_min_u64((uint64_t)ceilf(place), last), place - below, false};
 }
 
 static float blend(const float *plane, uint64_t wide, const struct around *y,
