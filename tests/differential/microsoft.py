@@ -218,3 +218,49 @@ def decoder_attention(d, op):
     while not names[-1]:
         names.pop()
     return d.node('DecoderMaskedMultiHeadAttention', names, count, attributes, MS)
+
+
+# What ONNX Runtime has no kernel for on CPUs: formulas.py has it.
+
+def layouts(d, last):
+    n, channels, height, width = d.integer(1, 2), d.integer(1, 6), d.integer(1, 4), d.integer(1, 4)
+    return [n, height, width, channels] if last else [n, channels, height, width], channels
+
+
+@operator('MsGroupNorm', 'MsSkipGroupNorm', domain=MS, weight=0.5)
+def group_norm(d, op):
+    last = d.integer(0, 1)
+    shape, channels = layouts(d, last)
+    groups = d.choice([g for g in range(1, channels + 1) if channels % g == 0])
+    attributes = {'groups': groups, 'activation': d.integer(0, 1), 'epsilon': 0.01}
+    if not last or d.chance(0.5):
+        attributes['channels_last'] = last
+    names = [tensor(d, shape), tensor(d, [channels]), tensor(d, [channels])]
+    if op == 'MsGroupNorm':
+        return d.node('GroupNorm', names, 1, attributes, MS)
+    each = [shape[0], 1, 1, channels] if last else [shape[0], channels, 1, 1]
+    names.append(tensor(d, d.choice([shape, each, [shape[0], channels]])))
+    if d.chance(0.5):
+        names.append(tensor(d, [channels]))
+    return d.node('SkipGroupNorm', names, d.integer(1, 2), attributes, MS)
+
+
+@operator('MsNhwcConv', domain=MS, weight=0.5)
+def nhwc_conv(d, op):
+    group, each, made = d.integer(1, 2), d.integer(1, 3), d.integer(1, 3)
+    spatial, kernel = d.integers(2, 2, 7), d.integers(2, 1, 3)
+    attributes = {'group': group, **windows(d, spatial, kernel)}
+    names = [tensor(d, [d.integer(1, 2), *spatial, group * each]),
+             tensor(d, [group * made, *kernel, each], 'const' if d.chance(0.6) else None)]
+    if d.chance(0.5):
+        names.append(tensor(d, [group * made]))
+    return d.node('NhwcConv', names, 1, attributes, MS)
+
+
+@operator('MsGemmFastGelu', domain=MS, weight=0.5)
+def gemm_fast_gelu(d, op):
+    n, k, m = d.integer(1, 5), d.integer(1, 6), d.integer(1, 5)
+    names = [tensor(d, d.choice([[], [2], [2, 3]]) + [n, k]), tensor(d, [k, m])]
+    if d.chance(0.6):
+        names.append(tensor(d, [m]))
+    return d.node('GemmFastGelu', names, 1, {}, MS)
