@@ -42,6 +42,15 @@ static uint64_t room_of(const struct onnx_tensor *tensor) {
     return mmi_round_up(tensor->bytes, 64, &bytes) ? bytes : UINT64_MAX;
 }
 
+/* Of the copies, with what `plain` wants; UINT64_MAX on overflow. */
+static uint64_t all_room(const struct form *form, const struct onnx_inference *plain) {
+    uint64_t bytes = mmi_add_cap(plain->scratch_bytes, room_of(&plain->outputs[0]));
+    for (uint32_t i = 0; i < form->moved; i++) {
+        bytes = mmi_add_cap(bytes, room_of(&plain->inputs[i]));
+    }
+    return bytes;
+}
+
 static mm_status infer(struct onnx_inference *x, const struct form *form, mm_error *err) {
     struct onnx_tensor inputs[MOST] = {{0}}, made = {0};
     int64_t shape[MM_MAX_RANK];
@@ -52,10 +61,7 @@ static mm_status infer(struct onnx_inference *x, const struct form *form, mm_err
                                    .inputs = inputs,
                                    .outputs = &made};
     MMI_TRY(form->plain->infer(&plain, err));
-    x->scratch_bytes = mmi_add_cap(plain.scratch_bytes, room_of(&made));
-    for (uint32_t i = 0; i < form->moved; i++) {
-        x->scratch_bytes = mmi_add_cap(x->scratch_bytes, room_of(&inputs[i]));
-    }
+    x->scratch_bytes = all_room(form, &plain);
     if (x->scratch_bytes == UINT64_MAX) {
         return mmi_fail(err, MM_TOO_LARGE, "its inputs are too large to copy");
     }
@@ -63,7 +69,9 @@ static mm_status infer(struct onnx_inference *x, const struct form *form, mm_err
     return mmi_onnx_tensor_set(&x->outputs[0], made.dtype, made.rank, shape, err);
 }
 
-static mm_status run(const struct onnx_call *call, const struct form *form, mm_error *err) {
+/* kernel NULL: that of the operator itself. */
+static mm_status run(const struct onnx_call *call, const struct form *form, onnx_kernel kernel,
+                     mm_error *err) {
     const uint32_t width = mmi_onnx_element_bytes(call->outputs[0].dtype);
     struct onnx_tensor inputs[MOST] = {{0}}, made;
     const void *in[MOST] = {NULL};
@@ -89,7 +97,7 @@ static mm_status run(const struct onnx_call *call, const struct form *form, mm_e
     plain.in = in;
     plain.out = &result;
     plain.scratch = room + room_of(&made);
-    MMI_TRY(form->plain->run(&plain, err));
+    MMI_TRY((kernel ? kernel : form->plain->run)(&plain, err));
     mmi_onnx_move_channels(&made, width, true, result, call->out[0]);
     return MM_OK;
 }
@@ -105,7 +113,40 @@ static mm_status infer_conv(struct onnx_inference *x, mm_error *err) {
 }
 
 static mm_status run_conv(const struct onnx_call *call, mm_error *err) {
-    return run(call, &conv_form, err);
+    return run(call, &conv_form, NULL, err);
+}
+
+/* The kernel that Conv has for the copies. x->scratch_bytes, once there is one: with the copies. */
+static onnx_kernel find_fast(struct onnx_inference *x, const struct onnx_tensor *output,
+                             const mm_services *services) {
+    struct onnx_tensor inputs[MOST] = {{0}}, made;
+    mm_error ignored;
+    if (plain_inputs(&conv_form, x->inputs, x->input_count, inputs, &ignored) != MM_OK ||
+        plain_tensor(output, &made, &ignored) != MM_OK) {
+        return NULL;
+    }
+    struct onnx_inference plain = {.params = x->params,
+                                   .input_count = x->input_count,
+                                   .output_count = 1,
+                                   .inputs = inputs,
+                                   .outputs = &made};
+    onnx_kernel kernel = mmi_onnx_cpu_Conv(&plain, services);
+    uint64_t bytes = all_room(&conv_form, &plain);
+    if (!kernel || bytes == UINT64_MAX) {
+        return NULL;
+    }
+    x->scratch_bytes = bytes;
+    return kernel;
+}
+
+static mm_status run_fast(const struct onnx_call *call, mm_error *err) {
+    struct onnx_inference x = {
+        .params = call->params, .input_count = call->input_count, .inputs = call->inputs};
+    return run(call, &conv_form, find_fast(&x, &call->outputs[0], call->services), err);
+}
+
+static onnx_kernel choose_conv(struct onnx_inference *x, const mm_services *services) {
+    return find_fast(x, &x->outputs[0], services) ? run_fast : NULL;
 }
 
 const struct onnx_operator mmi_onnx_op_MsNhwcConv = {
@@ -121,6 +162,7 @@ const struct onnx_operator mmi_onnx_op_MsNhwcConv = {
     .run = run_conv,
     .weight_inputs = 1u << 1 | 1u << 2,
     .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
+    .kernels = {[ONNX_CPU] = choose_conv},
 };
 
 /* ---- NhwcMaxPool ----------------------------------------------------------------------------- */
@@ -137,7 +179,7 @@ static mm_status infer_pool(struct onnx_inference *x, mm_error *err) {
 }
 
 static mm_status run_pool(const struct onnx_call *call, mm_error *err) {
-    return run(call, &pool_form, err);
+    return run(call, &pool_form, NULL, err);
 }
 
 const struct onnx_operator mmi_onnx_op_MsNhwcMaxPool = {
