@@ -44,13 +44,22 @@ void mmi_preparer_fini(struct mmi_preparer *preparer) {
 
 /* ---- The byte limit ------------------------------------------------------------------------- */
 
-static void begin_bytes(struct mmi_preparer *preparer, uint64_t bytes) {
+static mm_status begin_bytes(struct preparation *p, uint64_t bytes, mm_error *err) {
+    struct mmi_preparer *preparer = p->preparer;
+    bool cancelled;
     mmi_lock(&preparer->lock);
-    while (preparer->active_bytes > 0 &&
+    while (!(cancelled = p->watch->cancelled(p->watch->user)) && preparer->active_bytes > 0 &&
            mmi_add_cap(preparer->active_bytes, bytes) > preparer->budget_bytes) {
         mmi_cond_wait(&preparer->freed, &preparer->lock, &preparer->env->clock, 0);
     }
-    preparer->active_bytes = mmi_add_cap(preparer->active_bytes, bytes);
+    preparer->active_bytes = mmi_add_cap(preparer->active_bytes, cancelled ? 0 : bytes);
+    mmi_unlock(&preparer->lock);
+    return cancelled ? mmi_fail(err, MM_CANCELLED, "cancelled before it was prepared") : MM_OK;
+}
+
+void mmi_preparer_look(struct mmi_preparer *preparer) {
+    mmi_lock(&preparer->lock);
+    mmi_cond_broadcast(&preparer->freed);
     mmi_unlock(&preparer->lock);
 }
 
@@ -210,7 +219,7 @@ static mm_status forget_siblings(struct preparation *p, mm_error *err) {
 static mm_status make(struct preparation *p, mm_error *err) {
     MMI_TRY(forget_siblings(p, err));
     uint64_t bytes = mmi_source_reader(p->source)->bytes;
-    begin_bytes(p->preparer, bytes);
+    MMI_TRY(begin_bytes(p, bytes, err));
     mm_status status = run_prepare(p, err);
     end_bytes(p->preparer, bytes);
     return status;

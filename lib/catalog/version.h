@@ -164,6 +164,8 @@ struct mmi_preparer {
 };
 void mmi_preparer_init(struct mmi_preparer *preparer);
 void mmi_preparer_fini(struct mmi_preparer *preparer);
+/* What is being prepared may be cancelled now: who waits for the byte limit asks again. */
+void mmi_preparer_look(struct mmi_preparer *preparer);
 
 /* Told and asked while preparing. */
 struct mmi_prepare_watch {

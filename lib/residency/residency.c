@@ -163,6 +163,7 @@ void mmi_residency_close(struct mmi_residency *res) {
         close_version(res, model->current);
         close_version(res, model->next);
     }
+    mmi_preparer_look(&res->preparer);
     mmi_waiters_end(res, &res->stalled, MM_CLOSED, NULL);
     mmi_pendings_close(res);
     mmi_cond_broadcast(&res->quiet);

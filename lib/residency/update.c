@@ -27,6 +27,7 @@ static void leave_copies(struct mmi_residency *res, struct mmi_version *version,
 void mmi_version_abandon(struct mmi_residency *res, struct mmi_version *version,
                          enum mmi_reason reason) {
     atomic_store(&version->abandoned, true);
+    mmi_preparer_look(&res->preparer);
     mmi_memory_end(&version->spec->memory);
     version->refs++; /* the last copy may take the others along */
     leave_copies(res, version, reason, NULL);

@@ -8,6 +8,8 @@
 #include <support/world.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -23,13 +25,15 @@ struct fixture {
     struct mmi_store *store;
     struct mmi_preparer preparer;
     mm_error err;
-    bool cancelled;
+    _Atomic bool cancelled;
+    _Atomic bool asked; /* whether it is cancelled */
     uint32_t permille;
     bool went_back;
 };
 
 static bool is_cancelled(void *user) {
-    const struct fixture *fixture = user;
+    struct fixture *fixture = user;
+    fixture->asked = true;
     return fixture->cancelled;
 }
 
@@ -275,6 +279,35 @@ static void test_comparing_reads_only_what_it_must(void **state) {
     assert_int_equal(unlink(fixture.path), 0);
     assert_int_equal(mmi_version_compare(&fixture.preparer, version, &watch, &fixture.err),
                      MM_NOT_FOUND);
+    free_version(&fixture, version);
+    fixture_fini(&fixture);
+}
+
+static void *cancel_when_asked(void *user) {
+    struct fixture *fixture = user;
+    while (!fixture->asked) {
+        sched_yield();
+    }
+    fixture->cancelled = true;
+    mmi_preparer_look(&fixture->preparer);
+    return NULL;
+}
+
+/* Others prepare so much that it waits, for as long as they like. */
+static void test_who_waits_for_the_byte_limit_can_be_cancelled(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    write_model(&fixture, "weights_bytes 100k\n");
+    struct mmi_version *version = new_version(&fixture, NULL);
+    struct mmi_prepared prepared;
+    pthread_t thread;
+    fixture.preparer.active_bytes = MIB;
+    assert_int_equal(pthread_create(&thread, NULL, cancel_when_asked, &fixture), 0);
+    assert_int_equal(prepare(&fixture, version, &prepared), MM_CANCELLED);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(fixture.preparer.active_bytes, MIB);
+    fixture.preparer.active_bytes = 0;
     free_version(&fixture, version);
     fixture_fini(&fixture);
 }
@@ -613,6 +646,7 @@ int main(void) {
         cmocka_unit_test(test_other_config_other_artifact),
         cmocka_unit_test(test_a_changed_source_is_not_the_version),
         cmocka_unit_test(test_comparing_reads_only_what_it_must),
+        cmocka_unit_test(test_who_waits_for_the_byte_limit_can_be_cancelled),
         cmocka_unit_test(test_a_missing_source_is_named),
         cmocka_unit_test(test_a_cancelled_preparation_leaves_nothing),
         cmocka_unit_test(test_a_backend_without_prepare_gets_the_origin),

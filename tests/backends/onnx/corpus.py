@@ -322,6 +322,49 @@ MODELS = {
         end5 = Constant <value_ints = [5]> ()
         v = Slice (v0, begin, end5, axes)
     }'''),
+    'layers': (21, '''(uint8[N, 2, 4, 4] x)
+        => (uint8[N, 3, 3, 3] y, float[N, 2] z, uint8[N, 2, P] v)
+        <float scale = {0.125}, uint8 zero = {9}, float[3] scales = {0.5, 0.25, 0.75},
+         int8[3] zeros = {0, 1, -1}, float small = {0.015625}, int8 none = {0},
+         int8[3, 2, 2, 2] w = {1, -2, 3, -4, 5, -6, 7, -8, 9, -1, 2, -3,
+                               4, -5, 6, -7, 8, -9, 1, -2, 3, -4, 5, -6},
+         int32[3] b = {7, -7, 0}, int8[2, 3] r = {1, 2, 3, 4, 5, 6},
+         int64[2] flat = {0, -1}, int64[6] pads = {0, 0, 1, 0, 0, 0}, float[2] c> {
+        xf = DequantizeLinear (x, scale, zero)
+        wf = DequantizeLinear <axis = 0> (w, scales, zeros)
+        bf = DequantizeLinear (b, small)
+        cf = Conv (xf, wf, bf)
+        rf = Relu (cf)
+        y = QuantizeLinear <output_dtype = 2> (rf, scale)
+        yf = DequantizeLinear (y, scale)
+        g = GlobalAveragePool (yf)
+        gq = QuantizeLinear (g, scale)
+        gf = DequantizeLinear (gq, scale)
+        f = Reshape (gf, flat)
+        fq = QuantizeLinear (f, scale)
+        ff = DequantizeLinear (fq, scale)
+        same = Identity (small)
+        q = DequantizeLinear (r, same, none)
+        t = Transpose <perm = [1, 0]> (q)
+        z = Gemm (ff, t, c)
+        three = Constant <value_ints = [0, 2, -1]> ()
+        m0 = Reshape (xf, three)
+        mq = QuantizeLinear (m0, scale, zero)
+        mf = DequantizeLinear (mq, scale, zero)
+        m1, m2 = Split <axis = 2, num_outputs = 2> (mf)
+        q1 = QuantizeLinear (m1, scale, zero)
+        q2 = QuantizeLinear (m2, scale, zero)
+        f1 = DequantizeLinear (q1, scale, zero)
+        f2 = DequantizeLinear (q2, scale, zero)
+        sum = Add (f1, f2)
+        sq = QuantizeLinear (sum, scale, zero)
+        sf = DequantizeLinear (sq, scale, zero)
+        k = Concat <axis = 2> (f1, sf)
+        kq = QuantizeLinear (k, scale, zero)
+        kf = DequantizeLinear (kq, scale, zero)
+        padded = Pad (kf, pads)
+        v = QuantizeLinear (padded, scale, zero)
+    }'''),
     'narrow': (24, '''(float[N, 6] x, string[S] s)
         => (float[N, 6] y, float[N, 7] z, string[T] t, float16[S] u, float[6, N] p)
         {

@@ -8,7 +8,7 @@
 #include <backends/onnx/operators/operator.h>
 #include <support/world.h>
 
-#define COMPARE_INPUTS 8
+#define COMPARE_INPUTS 9
 #define COMPARE_OUTPUTS 3
 
 struct comparison {
@@ -21,7 +21,7 @@ struct comparison {
     uint32_t input_count, output_count;
     /* Results may differ by tolerance * scale. Scale: what the plain kernel makes of the sizes of
      * the inputs with these parameters, which for sums of products is the sum of sizes; NULL: the
-     * larger of `floor` and the size of the result. */
+     * larger of `floor` and the size of the result. Other types than f32 must be the same. */
     double tolerance, floor;
     const void *size_params;
     uint64_t kernels; /* fast ones that ran */
@@ -38,6 +38,11 @@ float *compare_input(struct comparison *c, uint32_t rank, const int64_t *shape, 
 #define COMPARE_INPUT(c, ...)                                                                      \
     compare_input(c, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t),                     \
                   (const int64_t[]){__VA_ARGS__}, -1, 1)
+/* The next input, of u8 or i8, with many of the largest and smallest. */
+void compare_byte_input(struct comparison *c, int32_t dtype, uint32_t rank, const int64_t *shape);
+#define COMPARE_BYTES(c, dtype, ...)                                                               \
+    compare_byte_input(c, dtype, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t),         \
+                       (const int64_t[]){__VA_ARGS__})
 /* The next input, whose elements [count] are known before the run. */
 void compare_known_input(struct comparison *c, int32_t dtype, const void *values, int64_t count);
 /* The next input is left out. */

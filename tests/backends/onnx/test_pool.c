@@ -38,6 +38,7 @@ static void test_max(void **state) {
                "f64[1,1,2,2] 10 11 14 15");
     one_expect("MaxPool", "kernel_shape=[2] pads=[1,1]", "i8[1,2,4] 5 -3 7 -8 2 -1 0 4",
                "i8[1,2,5] 5 5 7 7 -8 2 2 0 4 4 | i64[1,2,5] 0 0 2 2 3 4 4 6 7 7");
+    one_expect("MaxPool", "kernel_shape=[1] pads=[1,0]", "i8[1,1,2] -3 5", "i8[1,1,3] -128 -3 5");
     one_expect("MaxPool", "kernel_shape=[3] strides=[2]", "u8[1,2,4] 5 253 7 248 2 255 0 4",
                "u8[1,2,1] 253 255");
     /* 1 -2 inf as f16, as bf16 */

@@ -8,6 +8,7 @@
 #define ONNX_VECTOR_AVX2
 #include <backends/onnx/cpu/simd_math.h>
 #include <backends/onnx/cpu/simd_gemm.h>
+#include <backends/onnx/cpu/simd_integer.h>
 #include <backends/onnx/cpu/simd_rows.h>
 #include <backends/onnx/cpu/simd_window.h>
 

@@ -35,6 +35,9 @@ static inline const float *mmi_onnx_conv_image(const struct onnx_conv_sizes *siz
 
 /* For inputs that mmi_onnx_cpu_Conv has checked; NULL: not suitable. */
 onnx_kernel mmi_onnx_choose_depthwise(struct onnx_inference *x, const mm_services *services);
+/* The same for QLinearConv. */
+onnx_kernel mmi_onnx_choose_quantized_depthwise(struct onnx_inference *x,
+                                                const mm_services *services);
 onnx_kernel mmi_onnx_choose_conv_indirect(struct onnx_inference *x, const mm_services *services);
 
 #endif

@@ -2,6 +2,7 @@
 /* The SIMD loops for the baseline of the architecture. */
 #include <backends/onnx/cpu/simd_math.h>
 #include <backends/onnx/cpu/simd_gemm.h>
+#include <backends/onnx/cpu/simd_integer.h>
 #include <backends/onnx/cpu/simd_rows.h>
 #include <backends/onnx/cpu/simd_window.h>
 

@@ -8,6 +8,7 @@
 #include <backends/onnx/operators/activation.h>
 #include <backends/onnx/operators/fused.h>
 #include <backends/onnx/operators/matmul.h>
+#include <backends/onnx/operators/quantized.h>
 
 /* C [m, n] (+)= A [m, k] B [k, n], then bias and activation. Strides are in elements, here and
  * below. */
@@ -97,6 +98,7 @@ struct onnx_simd {
     float (*sum_exp)(const float *values, float shift, float *to, uint64_t count);
     /* One step of an LSTM: gates i, o, f, c, `count` of each; updates both states. */
     void (*lstm)(const float *gates, float *cell, float *hidden, uint64_t count);
+    onnx_panel_loop panel_i16;
 };
 
 extern const struct onnx_simd mmi_onnx_simd_portable;

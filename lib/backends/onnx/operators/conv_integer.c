@@ -77,21 +77,41 @@ static mm_status check_image(const struct onnx_inference *x, const struct places
     return check_zero(x, at->weights, at->weights_zero, weights->shape[0], err);
 }
 
+/* What a tap of a panel's windows sees: elements that lie side by side are a run. */
+struct run {
+    int64_t offset; /* in the plane of a channel */
+    uint32_t at, count;
+};
+struct tap {
+    uint32_t count;
+    struct run runs[ONNX_TAPS];
+};
+/* Of one panel, kept while it is the same. */
+struct windows {
+    uint64_t panel;   /* 1 + its first result; 0: none yet */
+    int64_t *offsets; /* [taps][ONNX_TAPS] */
+    struct tap taps[];
+};
+
+static uint64_t own_bytes(uint64_t taps) {
+    return sizeof(struct windows) + taps * (ONNX_TAPS * sizeof(int64_t) + sizeof(struct tap));
+}
+
 static mm_status infer_conv(struct onnx_inference *x, const struct places *at, int32_t dtype,
                             mm_error *err) {
     const struct onnx_conv *conv = x->params;
     MMI_TRY(check_image(x, at, err));
     const struct onnx_tensor *image = &x->inputs[at->image], *weights = &x->inputs[at->weights];
     struct onnx_placed placed;
-    uint64_t taps, depth, bytes;
+    uint64_t taps, depth;
     int64_t shape[MM_MAX_RANK] = {image->shape[0], weights->shape[0]};
     MMI_TRY(mmi_onnx_place_window(&conv->window, image, weights->shape + 2, &placed, err));
     MMI_TRY(mmi_onnx_count_taps(&placed, &taps, err));
     memcpy(shape + 2, placed.out, (image->rank - 2) * sizeof(*shape));
     MMI_TRY(mmi_onnx_tensor_set(&x->outputs[0], dtype, image->rank, shape, err));
     depth = mmi_mul(taps, (uint64_t)weights->shape[1], &depth) ? depth : UINT64_MAX;
-    bytes = mmi_onnx_quantized_bytes(depth);
-    if (!mmi_add(bytes, taps * ONNX_TAPS * sizeof(int64_t), &x->scratch_bytes)) {
+    x->scratch_bytes = mmi_onnx_quantized_bytes(depth, own_bytes(taps));
+    if (x->scratch_bytes == UINT64_MAX) {
         return mmi_fail(err, MM_TOO_LARGE, "its weights are too large");
     }
     return MM_OK;
@@ -130,18 +150,18 @@ struct job {
     uint64_t taps, seen;      /* elements of the kernel; of a channel of the image */
     uint64_t channels, depth; /* of a group of the image; of what one result is made of */
     uint64_t results;         /* of a channel of the output */
-    int64_t *offsets;         /* [taps][ONNX_TAPS] */
+    uint64_t groups, made;    /* made: channels of the output, of a group */
     int32_t image_type, weights_type, out_type;
-    int32_t image_zero;
+    uint8_t image_zero; /* its byte */
+    struct onnx_line image_line;
     struct onnx_tensor weights_zero, weights_scale;
     bool scaled;
     float image_scale, out_scale;
-    double out_zero;
-    /* Of the group under way: */
-    uint64_t first_channel; /* of the output */
+    int32_t out_zero;
     const uint8_t *image, *weights;
     uint8_t *out;
 };
+/* A matrix of the product is a group of an image. */
 
 /* What belongs to a channel of the output. */
 static double of_channel(const struct onnx_tensor *tensor, uint64_t channel, double otherwise) {
@@ -149,53 +169,97 @@ static double of_channel(const struct onnx_tensor *tensor, uint64_t channel, dou
                         : otherwise;
 }
 
-static void load_rows(const void *ctx, uint64_t first, uint64_t count, void *to) {
+static void load_row(const void *ctx, uint64_t matrix, uint64_t row, void *to) {
     const struct job *job = ctx;
-    for (uint64_t i = 0; i < count; i++) {
-        double zero = of_channel(&job->weights_zero, job->first_channel + first + i, 0);
-        const struct onnx_widening widening = {job->weights_type, MM_I32, &zero, false};
-        mmi_onnx_widen_quantized(&widening, job->weights + (first + i) * job->depth, job->depth,
-                                 (int32_t *)to + i * job->depth);
+    uint64_t channel = matrix % job->groups * job->made + row;
+    int16_t zero = (int16_t)of_channel(&job->weights_zero, channel, 0);
+    const struct onnx_widening widening = {job->weights_type, MM_I16, &zero, false};
+    mmi_onnx_widen_quantized(&widening, job->weights + channel * job->depth, job->depth, to);
+}
+
+static void find_runs(const int64_t *offsets, struct tap *tap) {
+    tap->count = 0;
+    for (uint32_t i = 0; i < ONNX_TAPS; i++) {
+        struct run *last = tap->count > 0 ? &tap->runs[tap->count - 1] : NULL;
+        if (offsets[i] < 0) {
+            continue;
+        }
+        if (last && last->at + last->count == i && last->offset + last->count == offsets[i]) {
+            last->count++;
+        } else {
+            tap->runs[tap->count++] = (struct run){offsets[i], i, 1};
+        }
     }
 }
 
+static void find_windows(const struct job *job, struct windows *windows, uint64_t first,
+                         uint64_t count) {
+    if (windows->panel == 1 + first) {
+        return;
+    }
+    windows->panel = 1 + first;
+    windows->offsets = (int64_t *)(void *)(windows->taps + job->taps);
+    mmi_onnx_find_taps(&job->placed, first, (uint32_t)count, windows->offsets);
+    for (uint64_t tap = 0; tap < job->taps; tap++) {
+        find_runs(windows->offsets + tap * ONNX_TAPS, &windows->taps[tap]);
+    }
+}
+
+/* Where a window sees nothing it sees the zero point. */
+static void load_line(const struct job *job, const struct tap *tap, const uint8_t *plane,
+                      int16_t *to) {
+    if (tap->count == 1 && tap->runs[0].count == ONNX_NR) {
+        mmi_onnx_widen_line(&job->image_line, plane + tap->runs[0].offset, to);
+        return;
+    }
+    uint8_t bytes[ONNX_NR];
+    memset(bytes, job->image_zero, sizeof(bytes));
+    for (uint32_t i = 0; i < tap->count; i++) {
+        const struct run *run = &tap->runs[i];
+        if (run->count == 1) {
+            bytes[run->at] = plane[run->offset];
+        } else {
+            memcpy(bytes + run->at, plane + run->offset, run->count);
+        }
+    }
+    mmi_onnx_widen_line(&job->image_line, bytes, to);
+}
+
 /* What the windows see, a column for each of them. */
-static void load_panel(const void *ctx, uint64_t first, uint64_t count, void *to) {
+static void load_panels(const void *ctx, void *own, uint64_t matrix, uint64_t first, uint64_t count,
+                        void *to) {
     const struct job *job = ctx;
-    bool is_signed = job->image_type == MM_I8;
-    mmi_onnx_find_taps(&job->placed, first, (uint32_t)count, job->offsets);
-    for (uint64_t channel = 0; channel < job->channels; channel++) {
-        const uint8_t *plane = job->image + channel * job->seen;
-        for (uint64_t tap = 0; tap < job->taps; tap++) {
-            const int64_t *offsets = job->offsets + tap * ONNX_TAPS;
-            int32_t *row = (int32_t *)to + (channel * job->taps + tap) * ONNX_NR;
-            for (uint32_t i = 0; i < ONNX_NR; i++) {
-                uint8_t byte = offsets[i] >= 0 ? plane[offsets[i]] : 0;
-                int32_t value = is_signed ? (int8_t)byte : byte;
-                row[i] = offsets[i] >= 0 ? value - job->image_zero : 0;
+    struct windows *windows = own;
+    const uint64_t depth = job->depth + job->depth % 2;
+    int16_t *panel = to;
+    for (uint64_t j = 0; j < count; j += ONNX_NR, panel += depth * ONNX_NR) {
+        const uint8_t *plane = job->image + matrix * job->channels * job->seen;
+        int16_t *row = panel;
+        find_windows(job, windows, first + j, mmi_min_u64(count - j, ONNX_NR));
+        for (uint64_t channel = 0; channel < job->channels; channel++, plane += job->seen) {
+            for (uint64_t tap = 0; tap < job->taps; tap++, row += ONNX_NR) {
+                load_line(job, &windows->taps[tap], plane, row);
             }
         }
     }
 }
 _Static_assert(ONNX_NR == ONNX_TAPS, "a panel has a column for each result found at once");
 
-static void store(const void *ctx, uint64_t row, uint64_t first, uint64_t count, const void *sums) {
+static void store(const void *ctx, void *own, const struct onnx_sums *sums) {
     const struct job *job = ctx;
-    const int32_t *sum = sums;
+    const uint64_t channel = sums->matrix % job->groups * job->made + sums->row;
+    const uint64_t at = (sums->matrix * job->made + sums->row) * job->results + sums->first;
+    (void)own;
     if (!job->scaled) {
-        memcpy((int32_t *)(void *)job->out + row * job->results + first, sums,
-               count * sizeof(*sum));
+        memcpy((int32_t *)(void *)job->out + at, sums->sums, sums->count * sizeof(int32_t));
         return;
     }
-    double values[ONNX_NR], zeros[ONNX_NR];
-    float weights_scale = (float)of_channel(&job->weights_scale, job->first_channel + row, 1);
-    double factor = (double)(job->image_scale * weights_scale / job->out_scale);
-    for (uint64_t j = 0; j < count; j++) {
-        values[j] = sum[j] * factor;
-        zeros[j] = job->out_zero;
-    }
-    const struct onnx_requantizing to = {job->out_type, NULL};
-    mmi_onnx_quantize(&to, values, zeros, count, job->out + row * job->results + first);
+    float weights_scale = (float)of_channel(&job->weights_scale, channel, 1);
+    const struct onnx_requantized to = {
+        .dtype = job->out_type,
+        .zero = job->out_zero,
+        .factor = (double)(job->image_scale * weights_scale / job->out_scale)};
+    mmi_onnx_requantize(&to, sums->sums, sums->count, job->out + at);
 }
 
 static struct onnx_tensor take(const struct onnx_call *call, uint32_t input) {
@@ -213,12 +277,17 @@ static mm_status start(const struct onnx_call *call, const struct places *at, st
     job->channels = (uint64_t)weights->shape[1];
     job->depth = job->channels * job->taps;
     job->results = mmi_onnx_split_at(&call->outputs[0], 1).inner;
-    job->offsets = call->scratch;
+    job->groups = (uint64_t)params->group;
+    job->made = (uint64_t)call->outputs[0].shape[1] / job->groups;
     job->image_type = image->dtype;
     job->weights_type = weights->dtype;
     job->out_type = call->outputs[0].dtype;
     const struct onnx_tensor zero = take(call, at->image_zero);
-    job->image_zero = zero.data ? (int32_t)mmi_onnx_int_at(&zero, 0) : 0;
+    const int32_t image_zero = zero.data ? (int32_t)mmi_onnx_int_at(&zero, 0) : 0;
+    job->image_zero = (uint8_t)image_zero;
+    for (uint32_t i = 0; i < ONNX_NR; i++) {
+        mmi_onnx_line_set(&job->image_line, image->dtype, i, image_zero);
+    }
     job->weights_zero = take(call, at->weights_zero);
     job->weights_scale = take(call, at->weights_scale);
     job->scaled = at->out_scale != NONE;
@@ -228,47 +297,54 @@ static mm_status start(const struct onnx_call *call, const struct places *at, st
         const struct onnx_tensor out_zero = take(call, at->out_zero);
         job->image_scale = (float)mmi_onnx_float_at(&image_scale, 0);
         job->out_scale = (float)mmi_onnx_float_at(&out_scale, 0);
-        job->out_zero = mmi_onnx_float_at(&out_zero, 0);
+        job->out_zero = (int32_t)mmi_onnx_int_at(&out_zero, 0);
     }
     return MM_OK;
 }
 
-static mm_status run_conv(const struct onnx_call *call, const struct places *at, mm_error *err) {
-    const struct onnx_conv *params = call->params;
+static mm_status run_conv(const struct onnx_call *call, const struct places *at,
+                          onnx_quantized_runner runner, mm_error *err) {
     struct job job = {0};
     if (!call->out[0]) {
         return MM_OK;
     }
     MMI_TRY(start(call, at, &job, err));
-    uint64_t groups = (uint64_t)params->group, images = (uint64_t)call->outputs[0].shape[0];
-    uint64_t made = (uint64_t)call->outputs[0].shape[1] / groups;
-    uint64_t width = mmi_onnx_element_bytes(job.out_type);
-    const int32_t *bias = at->bias != NONE ? take(call, at->bias).data : NULL;
-    struct onnx_quantized_product product = {.dtype = MM_I32,
-                                             .rows = made,
-                                             .depth = job.depth,
-                                             .columns = job.results,
-                                             .load_rows = load_rows,
-                                             .load_panel = load_panel,
-                                             .store = store,
-                                             .ctx = &job};
-    for (uint64_t i = 0; i < images * groups; i++) {
-        job.first_channel = i % groups * made;
-        job.image = (const uint8_t *)call->in[at->image] + i * job.channels * job.seen;
-        job.weights = (const uint8_t *)call->in[at->weights] + job.first_channel * job.depth;
-        job.out = (uint8_t *)call->out[0] + i * made * job.results * width;
-        product.start = bias ? bias + job.first_channel : NULL;
-        mmi_onnx_multiply_quantized(&product, job.offsets + job.taps * ONNX_TAPS);
-    }
+    job.image = call->in[at->image];
+    job.weights = call->in[at->weights];
+    job.out = call->out[0];
+    const struct onnx_quantized_product product = {
+        .dtype = MM_I32,
+        .matrices = (uint64_t)call->outputs[0].shape[0] * job.groups,
+        .rows = job.made,
+        .depth = job.depth,
+        .columns = job.results,
+        .start = at->bias != NONE ? take(call, at->bias).data : NULL,
+        .start_period = job.groups,
+        .own_bytes = own_bytes(job.taps),
+        .load_row = load_row,
+        .load_panels = load_panels,
+        .store = store,
+        .ctx = &job};
+    runner(&product, call, call->scratch);
     return MM_OK;
 }
 
+mm_status mmi_onnx_run_conv_integer(const struct onnx_call *call, onnx_quantized_runner runner,
+                                    mm_error *err) {
+    return run_conv(call, &integer_places, runner, err);
+}
+
+mm_status mmi_onnx_run_qlinear_conv(const struct onnx_call *call, onnx_quantized_runner runner,
+                                    mm_error *err) {
+    return run_conv(call, &linear_places, runner, err);
+}
+
 static mm_status run_integer(const struct onnx_call *call, mm_error *err) {
-    return run_conv(call, &integer_places, err);
+    return mmi_onnx_run_conv_integer(call, mmi_onnx_multiply_quantized, err);
 }
 
 static mm_status run_linear(const struct onnx_call *call, mm_error *err) {
-    return run_conv(call, &linear_places, err);
+    return mmi_onnx_run_qlinear_conv(call, mmi_onnx_multiply_quantized, err);
 }
 
 /* ---- The operators --------------------------------------------------------------------------- */
@@ -283,6 +359,7 @@ const struct onnx_operator mmi_onnx_op_ConvInteger = {
     .read = read,
     .infer = infer_integer,
     .run = run_integer,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_ConvInteger},
     .weight_inputs = 1u << 1 | 1u << 3,
     .facts = {MM_I32, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };
@@ -302,6 +379,7 @@ const struct onnx_operator mmi_onnx_op_QLinearConv = {
     .read = read,
     .infer = infer_linear,
     .run = run_linear,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_QLinearConv},
     .weight_inputs = 1u << 3 | 1u << 4 | 1u << 5 | 1u << 8,
     .facts = {ONNX_DTYPE_UNKNOWN, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
     .learn = learn_linear,

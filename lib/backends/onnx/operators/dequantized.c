@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/dequantized.h>
 #include <backends/onnx/operators/move.h>
-#include <backends/onnx/operators/product.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -33,18 +32,16 @@ void mmi_onnx_to_bytes(const struct onnx_to_bytes *how, const float *from, uint6
 
 /* ---- Products -------------------------------------------------------------------------------- */
 
-static void load_rows(const void *ctx, uint64_t first, uint64_t count, void *to) {
+static void load_row(const void *ctx, uint64_t matrix, uint64_t row, void *to) {
     const struct onnx_dequantized *p = ctx;
-    const double zero = (double)p->a_zero;
-    const struct onnx_widening widening = {p->a_dtype, MM_I32, &zero, false};
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t row = p->row_of ? p->row_of(p->ctx, first + i) : first + i;
-        mmi_onnx_widen_quantized(&widening, (const uint8_t *)p->a + row * p->depth, p->depth,
-                                 (int32_t *)to + i * p->depth);
-    }
+    const int16_t zero = (int16_t)p->a_zero;
+    const struct onnx_widening widening = {p->a_dtype, MM_I16, &zero, false};
+    uint64_t at = p->row_of ? p->row_of(p->ctx, row) : row;
+    (void)matrix;
+    mmi_onnx_widen_quantized(&widening, (const uint8_t *)p->a + at * p->depth, p->depth, to);
 }
 
-static double zero_at(const struct onnx_dequantized *p, uint64_t column) {
+static int32_t zero_at(const struct onnx_dequantized *p, uint64_t column) {
     const uint64_t at = p->b_zero.count > 1 ? column : 0;
     if (!p->b_zero.at) {
         return 0;
@@ -53,45 +50,43 @@ static double zero_at(const struct onnx_dequantized *p, uint64_t column) {
                                : ((const uint8_t *)p->b_zero.at)[at];
 }
 
-static void load_panel(const void *ctx, uint64_t first, uint64_t count, void *to) {
+static void load_panels(const void *ctx, void *own, uint64_t matrix, uint64_t first, uint64_t count,
+                        void *to) {
     const struct onnx_dequantized *p = ctx;
-    double zeros[ONNX_NR];
-    const struct onnx_widening widening = {p->b_dtype, MM_I32, zeros, true};
-    for (uint64_t j = 0; j < count; j++) {
-        zeros[j] = zero_at(p, first + j);
+    struct onnx_line lines[ONNX_UNIT_PANELS];
+    (void)own;
+    (void)matrix;
+    for (uint32_t j = 0; j < (count + ONNX_NR - 1) / ONNX_NR * ONNX_NR; j++) {
+        int32_t zero = j < count ? zero_at(p, first + j) : 0;
+        mmi_onnx_line_set(&lines[j / ONNX_NR], p->b_dtype, j % ONNX_NR, zero);
     }
-    for (uint64_t k = 0; k < p->depth; k++) {
-        int32_t *row = (int32_t *)to + k * ONNX_NR;
-        mmi_onnx_widen_quantized(&widening, (const uint8_t *)p->b + k * p->columns + first, count,
-                                 row);
-        for (uint64_t j = count; j < ONNX_NR; j++) {
-            row[j] = 0;
-        }
-    }
+    mmi_onnx_widen_panels(lines, (const uint8_t *)p->b + first, p->columns, p->depth, count, to);
 }
 
-static void store(const void *ctx, uint64_t row, uint64_t first, uint64_t count, const void *sums) {
+static void store(const void *ctx, void *own, const struct onnx_sums *sums) {
     const struct onnx_dequantized *p = ctx;
     const float *scales = p->b_scale.at;
-    float *out = p->out + row * p->columns + first;
-    for (uint64_t j = 0; j < count; j++) {
-        float scale = p->a_scale * scales[p->b_scale.count > 1 ? first + j : 0];
-        float value = (float)((const int32_t *)sums)[j] * scale;
-        value += p->bias ? p->bias[first + j] : 0;
+    float *out = p->out + sums->row * p->columns + sums->first;
+    (void)own;
+    for (uint64_t j = 0; j < sums->count; j++) {
+        float scale = p->a_scale * scales[p->b_scale.count > 1 ? sums->first + j : 0];
+        float value = (float)((const int32_t *)sums->sums)[j] * scale;
+        value += p->bias ? p->bias[sums->first + j] : 0;
         out[j] = p->adds ? out[j] + value : value;
     }
 }
 
 void mmi_onnx_multiply_dequantized(const struct onnx_dequantized *product, void *scratch) {
     const struct onnx_quantized_product sums = {.dtype = MM_I32,
+                                                .matrices = 1,
                                                 .rows = product->rows,
                                                 .depth = product->depth,
                                                 .columns = product->columns,
-                                                .load_rows = load_rows,
-                                                .load_panel = load_panel,
+                                                .load_row = load_row,
+                                                .load_panels = load_panels,
                                                 .store = store,
                                                 .ctx = product};
-    mmi_onnx_multiply_quantized(&sums, scratch);
+    product->runner(&sums, product->call, scratch);
 }
 
 /* ---- Scales and zero points ------------------------------------------------------------------ */

@@ -23,6 +23,8 @@ struct onnx_by_column {
 
 /* out[i][j] = (a[i] - a_zero) (b - b_zero)[j] a_scale b_scale[j] + bias[j] */
 struct onnx_dequantized {
+    onnx_quantized_runner runner;
+    const struct onnx_call *call; /* for the runner */
     uint64_t rows, depth, columns;
     const void *a;
     int32_t a_dtype, a_zero;
@@ -37,8 +39,19 @@ struct onnx_dequantized {
     bool adds;                             /* to what is in `out` */
     float *out;                            /* [rows][columns] */
 };
-/* scratch: mmi_onnx_quantized_bytes(depth). */
+/* scratch: mmi_onnx_quantized_bytes(depth, 0), as often as the runner wants. */
 void mmi_onnx_multiply_dequantized(const struct onnx_dequantized *product, void *scratch);
+
+/* Kernels of the operators that have such products, with another runner: one that takes the
+ * scratch of as many threads as there are, or of one. */
+mm_status mmi_onnx_run_integer_to_float(const struct onnx_call *call, onnx_quantized_runner runner,
+                                        mm_error *err);
+mm_status mmi_onnx_run_dynamic_matmul(const struct onnx_call *call, onnx_quantized_runner runner,
+                                      mm_error *err);
+mm_status mmi_onnx_run_dynamic_lstm(const struct onnx_call *call, onnx_quantized_runner runner,
+                                    mm_error *err);
+mm_status mmi_onnx_run_qattention(const struct onnx_call *call, onnx_quantized_runner runner,
+                                  mm_error *err);
 
 /* An input, if it is there, has this type and is one number, or one for each of `columns`. */
 mm_status mmi_onnx_check_by_column(const struct onnx_inference *x, uint32_t input, int32_t dtype,

@@ -14,6 +14,8 @@
 #define BYTES (ONNX_TYPE(MM_U8) | ONNX_TYPE(MM_I8))
 #define SCALES (ONNX_TYPE(MM_F32) | ONNX_TYPE(MM_F16) | ONNX_TYPE(MM_BF16))
 
+#define OWN_BYTES (ONNX_UNIT_PANELS * ONNX_NR * sizeof(double))
+
 /* Which input is what; NONE: the operator has none. */
 enum { NONE = 99 };
 struct places {
@@ -76,7 +78,7 @@ static mm_status infer_product(struct onnx_inference *x, const struct places *at
     MMI_TRY(check_vector(x, at->a_zero, true, stacks, err));
     MMI_TRY(check_vector(x, at->b_zero, false, stacks, err));
     MMI_TRY(mmi_onnx_set_product(a, b, stacks, dtype, &x->outputs[0], err));
-    x->scratch_bytes = mmi_onnx_quantized_bytes(stacks->depth);
+    x->scratch_bytes = mmi_onnx_quantized_bytes(stacks->depth, OWN_BYTES);
     return x->scratch_bytes < UINT64_MAX
                ? MM_OK
                : mmi_fail(err, MM_TOO_LARGE, "its matrices are too large");
@@ -105,95 +107,157 @@ static mm_status infer_linear(struct onnx_inference *x, mm_error *err) {
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
-/* A scale or zero point of one matrix; data NULL: there is none. */
+/* A scale or zero point; data NULL: there is none. */
 struct vector {
     struct onnx_tensor tensor;
-    uint64_t first; /* of the matrix */
+    bool stacked; /* each matrix has its own */
     double otherwise;
 };
 
 struct job {
     int32_t dtype; /* of the sums */
-    uint64_t depth, columns;
-    struct onnx_tensor a, b, y; /* data: of the matrix */
+    uint64_t rows, depth, columns;
+    struct onnx_tensor batch; /* of the results */
+    struct onnx_tensor a, b, y;
     struct vector a_zero, b_zero, a_scale, b_scale;
     bool scaled;
     double y_scale, y_zero;
 };
 
-static double element_of(const struct vector *vector, uint64_t i) {
+/* Element i of the `length` that matrix `matrix` of the result has. */
+static double element_of(const struct job *job, const struct vector *vector, uint64_t matrix,
+                         uint64_t length, uint64_t i) {
     if (!vector->tensor.data) {
         return vector->otherwise;
     }
-    bool single = vector->tensor.elements == 1;
-    return mmi_onnx_float_at(&vector->tensor, single ? 0 : vector->first + i);
+    uint64_t own = vector->stacked ? mmi_onnx_matrix_of(&vector->tensor, &job->batch, matrix) : 0;
+    return mmi_onnx_float_at(&vector->tensor, vector->tensor.elements == 1 ? 0 : own * length + i);
 }
 
-static void load_rows(const void *ctx, uint64_t first, uint64_t count, void *to) {
+static void load_row(const void *ctx, uint64_t matrix, uint64_t row, void *to) {
     const struct job *job = ctx;
-    for (uint64_t i = 0; i < count; i++) {
-        double zero = element_of(&job->a_zero, first + i);
-        const struct onnx_widening widening = {job->a.dtype, job->dtype, &zero, false};
-        mmi_onnx_widen_quantized(&widening, (const uint8_t *)job->a.data + (first + i) * job->depth,
-                                 job->depth, (int32_t *)to + i * job->depth);
-    }
+    const bool bytes = job->dtype == MM_I32;
+    double zero = element_of(job, &job->a_zero, matrix, job->rows, row);
+    const int16_t byte = (int16_t)zero;
+    const float number = (float)zero;
+    const struct onnx_widening widening = {job->a.dtype, bytes ? MM_I16 : MM_F32,
+                                           bytes ? (const void *)&byte : &number, false};
+    uint64_t at = mmi_onnx_matrix_of(&job->a, &job->batch, matrix) * job->rows + row;
+    mmi_onnx_widen_quantized(&widening, (const uint8_t *)job->a.data + at * job->depth, job->depth,
+                             to);
 }
 
-static void load_panel(const void *ctx, uint64_t first, uint64_t count, void *to) {
-    const struct job *job = ctx;
-    double zeros[ONNX_NR];
-    const struct onnx_widening widening = {job->b.dtype, job->dtype, zeros, true};
-    for (uint64_t j = 0; j < count; j++) {
-        zeros[j] = element_of(&job->b_zero, first + j);
+static void load_byte_panels(const struct job *job, uint64_t matrix, uint64_t first, uint64_t count,
+                             int16_t *to) {
+    const uint64_t at = mmi_onnx_matrix_of(&job->b, &job->batch, matrix) * job->depth;
+    struct onnx_line lines[ONNX_UNIT_PANELS];
+    for (uint32_t j = 0; j < (count + ONNX_NR - 1) / ONNX_NR * ONNX_NR; j++) {
+        double zero =
+            j < count ? element_of(job, &job->b_zero, matrix, job->columns, first + j) : 0;
+        mmi_onnx_line_set(&lines[j / ONNX_NR], job->b.dtype, j % ONNX_NR, (int32_t)zero);
     }
-    for (uint64_t k = 0; k < job->depth; k++) {
-        int32_t *row = (int32_t *)to + k * ONNX_NR;
-        mmi_onnx_widen_quantized(&widening, (const uint8_t *)job->b.data + k * job->columns + first,
-                                 count, row);
-        for (uint64_t j = count; j < ONNX_NR; j++) {
-            row[j] = 0;
+    mmi_onnx_widen_panels(lines, (const uint8_t *)job->b.data + at * job->columns + first,
+                          job->columns, job->depth, count, to);
+}
+
+static void load_float_panels(const struct job *job, uint64_t matrix, uint64_t first,
+                              uint64_t count, float *to) {
+    const uint8_t *b = (const uint8_t *)job->b.data + first;
+    const uint64_t rest = (job->depth % 2) * ONNX_NR;
+    b += mmi_onnx_matrix_of(&job->b, &job->batch, matrix) * job->depth * job->columns;
+    for (uint64_t j = 0; j < count; j += ONNX_NR, to += rest) {
+        uint64_t columns = mmi_min_u64(count - j, ONNX_NR);
+        float zeros[ONNX_NR];
+        const struct onnx_widening widening = {job->b.dtype, MM_F32, zeros, true};
+        for (uint64_t i = 0; i < columns; i++) {
+            zeros[i] = (float)element_of(job, &job->b_zero, matrix, job->columns, first + j + i);
+        }
+        for (uint64_t k = 0; k < job->depth; k++, to += ONNX_NR) {
+            mmi_onnx_widen_quantized(&widening, b + k * job->columns + j, columns, to);
+            memset(to + columns, 0, (ONNX_NR - columns) * sizeof(*to));
         }
     }
 }
 
-static void store(const void *ctx, uint64_t row, uint64_t first, uint64_t count, const void *sums) {
+/* What the sums of a row are multiplied by; a_scale: of the row. */
+static void find_factors(const struct job *job, uint64_t matrix, uint64_t first, uint64_t count,
+                         float a_scale, double *factors) {
+    float b_scale = (float)element_of(job, &job->b_scale, matrix, job->columns, first);
+    for (uint64_t j = 0; j < count; j++) {
+        if (job->b_scale.tensor.elements > 1) {
+            b_scale = (float)element_of(job, &job->b_scale, matrix, job->columns, first + j);
+        }
+        factors[j] = (double)(a_scale * b_scale / (float)job->y_scale);
+    }
+}
+
+/* own: factors of the unit's columns, where all rows have the same scale. */
+static void load_panels(const void *ctx, void *own, uint64_t matrix, uint64_t first, uint64_t count,
+                        void *to) {
     const struct job *job = ctx;
-    uint8_t *out = (uint8_t *)(uintptr_t)job->y.data;
-    if (!job->scaled) {
-        memcpy((int32_t *)(void *)out + row * job->columns + first, sums, count * sizeof(int32_t));
+    if (job->scaled && job->a_scale.tensor.elements == 1) {
+        float a_scale = (float)element_of(job, &job->a_scale, matrix, job->rows, 0);
+        find_factors(job, matrix, first, count, a_scale, own);
+    }
+    if (job->dtype == MM_I32) {
+        load_byte_panels(job, matrix, first, count, to);
+    } else {
+        load_float_panels(job, matrix, first, count, to);
+    }
+}
+
+static void requantize(const struct job *job, const struct onnx_sums *sums, const double *factors,
+                       uint8_t *out) {
+    const struct onnx_requantized to = {
+        .dtype = job->y.dtype, .zero = (int32_t)job->y_zero, .factors = factors};
+    if (job->dtype == MM_I32 && ONNX_TYPE(job->y.dtype) & BYTES) {
+        mmi_onnx_requantize(&to, sums->sums, sums->count, out);
         return;
     }
     double values[ONNX_NR], zeros[ONNX_NR];
-    float a_scale = (float)element_of(&job->a_scale, row);
-    for (uint64_t j = 0; j < count; j++) {
-        double sum =
-            job->dtype == MM_I32 ? ((const int32_t *)sums)[j] : (double)((const float *)sums)[j];
-        float factor = a_scale * (float)element_of(&job->b_scale, first + j) / (float)job->y_scale;
-        values[j] = sum * (double)factor;
+    for (uint64_t j = 0; j < sums->count; j++) {
+        values[j] = job->dtype == MM_I32 ? ((const int32_t *)sums->sums)[j]
+                                         : (double)((const float *)sums->sums)[j];
+        values[j] *= factors[j];
         zeros[j] = job->y_zero;
     }
-    const struct onnx_requantizing to = {job->y.dtype, NULL};
-    mmi_onnx_quantize(&to, values, zeros, count, out + row * job->columns + first);
+    const struct onnx_requantizing how = {job->y.dtype, NULL};
+    mmi_onnx_quantize(&how, values, zeros, sums->count, out);
+}
+
+static void store(const void *ctx, void *own, const struct onnx_sums *sums) {
+    const struct job *job = ctx;
+    const uint64_t at = (sums->matrix * job->rows + sums->row) * job->columns + sums->first;
+    uint8_t *out = (uint8_t *)(uintptr_t)job->y.data;
+    double factors[ONNX_NR] = {0};
+    if (!job->scaled) {
+        memcpy((int32_t *)(void *)out + at, sums->sums, sums->count * sizeof(int32_t));
+    } else if (job->a_scale.tensor.elements == 1) {
+        requantize(job, sums, (const double *)own + sums->at, out + at);
+    } else {
+        float a_scale = (float)element_of(job, &job->a_scale, sums->matrix, job->rows, sums->row);
+        find_factors(job, sums->matrix, sums->first, sums->count, a_scale, factors);
+        requantize(job, sums, factors, out + at);
+    }
 }
 
 static struct vector take_vector(const struct onnx_call *call, uint32_t input, double otherwise) {
     struct vector vector = {.otherwise = otherwise};
     if (input != NONE) {
         vector.tensor = mmi_onnx_call_input(call, input);
+        vector.stacked = vector.tensor.data && vector.tensor.rank > 2;
     }
     return vector;
 }
 
-/* Where matrix i of the result finds its own. */
-static void place_vector(struct vector *vector, const struct onnx_tensor *batch, uint64_t i,
-                         uint64_t length) {
-    bool stacked = vector->tensor.data && vector->tensor.rank > 2;
-    vector->first = stacked ? mmi_onnx_matrix_of(&vector->tensor, batch, i) * length : 0;
-}
-
 static struct job start(const struct onnx_call *call, const struct places *at,
                         const struct onnx_stacks *stacks) {
-    struct job job = {.depth = stacks->depth, .columns = stacks->columns, .y = call->outputs[0]};
+    struct job job = {.rows = stacks->rows,
+                      .depth = stacks->depth,
+                      .columns = stacks->columns,
+                      .batch = stacks->batch,
+                      .y = call->outputs[0]};
+    job.y.data = call->out[0];
     bool wide =
         (ONNX_FLOATS_8 >> call->inputs[at->a].dtype | ONNX_FLOATS_8 >> call->inputs[at->b].dtype) &
         1;
@@ -215,52 +279,54 @@ static struct job start(const struct onnx_call *call, const struct places *at,
 }
 
 static mm_status run_product(const struct onnx_call *call, const struct places *places,
-                             mm_error *err) {
+                             onnx_quantized_runner runner, mm_error *err) {
     struct onnx_stacks stacks;
-    uint64_t matrices = 1, width = mmi_onnx_element_bytes(call->outputs[0].dtype);
+    uint64_t matrices = 1;
     if (!call->out[0]) {
         return MM_OK;
     }
     MMI_TRY(mmi_onnx_stack(&call->inputs[places->a], &call->inputs[places->b], &stacks, err));
     struct job job = start(call, places, &stacks);
-    const uint8_t *a = job.a.data, *b = job.b.data;
     for (uint32_t i = 0; i < stacks.batch.rank; i++) {
         matrices *= (uint64_t)stacks.batch.shape[i];
     }
     bool alone = job.a_zero.tensor.elements <= 1 && job.a_scale.tensor.elements <= 1 &&
                  job.b_zero.tensor.rank <= 2 && job.b_scale.tensor.rank <= 2;
     if (alone && job.b.rank <= 2) { /* one matrix for all rows there are */
-        stacks.rows *= matrices;
+        job.rows *= matrices;
+        job.a.rank = 2;
         matrices = 1;
     }
     const struct onnx_quantized_product product = {.dtype = job.dtype,
-                                                   .rows = stacks.rows,
+                                                   .matrices = matrices,
+                                                   .rows = job.rows,
                                                    .depth = stacks.depth,
                                                    .columns = stacks.columns,
-                                                   .load_rows = load_rows,
-                                                   .load_panel = load_panel,
+                                                   .load_row = load_row,
+                                                   .own_bytes = OWN_BYTES,
+                                                   .load_panels = load_panels,
                                                    .store = store,
                                                    .ctx = &job};
-    for (uint64_t i = 0; i < matrices; i++) {
-        job.a.data = a + mmi_onnx_matrix_of(&job.a, &stacks.batch, i) * stacks.rows * stacks.depth;
-        job.b.data =
-            b + mmi_onnx_matrix_of(&job.b, &stacks.batch, i) * stacks.depth * stacks.columns;
-        job.y.data = (uint8_t *)call->out[0] + i * stacks.rows * stacks.columns * width;
-        place_vector(&job.a_zero, &stacks.batch, i, stacks.rows);
-        place_vector(&job.a_scale, &stacks.batch, i, stacks.rows);
-        place_vector(&job.b_zero, &stacks.batch, i, stacks.columns);
-        place_vector(&job.b_scale, &stacks.batch, i, stacks.columns);
-        mmi_onnx_multiply_quantized(&product, call->scratch);
-    }
+    runner(&product, call, call->scratch);
     return MM_OK;
 }
 
+mm_status mmi_onnx_run_matmul_integer(const struct onnx_call *call, onnx_quantized_runner runner,
+                                      mm_error *err) {
+    return run_product(call, &integer_places, runner, err);
+}
+
+mm_status mmi_onnx_run_qlinear_matmul(const struct onnx_call *call, onnx_quantized_runner runner,
+                                      mm_error *err) {
+    return run_product(call, &linear_places, runner, err);
+}
+
 static mm_status run_integer(const struct onnx_call *call, mm_error *err) {
-    return run_product(call, &integer_places, err);
+    return mmi_onnx_run_matmul_integer(call, mmi_onnx_multiply_quantized, err);
 }
 
 static mm_status run_linear(const struct onnx_call *call, mm_error *err) {
-    return run_product(call, &linear_places, err);
+    return mmi_onnx_run_qlinear_matmul(call, mmi_onnx_multiply_quantized, err);
 }
 
 /* ---- The operators --------------------------------------------------------------------------- */
@@ -273,6 +339,7 @@ const struct onnx_operator mmi_onnx_op_MatMulInteger = {
     .max_outputs = 1,
     .infer = infer_integer,
     .run = run_integer,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_MatMulInteger},
     .weight_inputs = 1u << 1 | 1u << 3,
     .facts = {MM_I32, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
 };
@@ -290,6 +357,7 @@ const struct onnx_operator mmi_onnx_op_QLinearMatMul = {
     .max_outputs = 1,
     .infer = infer_linear,
     .run = run_linear,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_QLinearMatMul},
     .weight_inputs = 1u << 3 | 1u << 5,
     .facts = {ONNX_DTYPE_UNKNOWN, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
     .learn = learn_linear,

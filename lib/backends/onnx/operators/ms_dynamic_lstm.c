@@ -81,7 +81,7 @@ static struct room find_room(const struct onnx_tensor *inputs) {
                 mmi_mul((uint64_t)x->shape[1], (uint64_t)r->shape[1], &room.state) &&
                 mmi_round_up(room.state, 64, &room.state);
     room.product =
-        mmi_onnx_quantized_bytes(mmi_max_u64((uint64_t)x->shape[2], (uint64_t)r->shape[1]));
+        mmi_onnx_quantized_bytes(mmi_max_u64((uint64_t)x->shape[2], (uint64_t)r->shape[1]), 0);
     room.inputs = fits ? room.inputs : UINT64_MAX;
     return room;
 }
@@ -190,7 +190,8 @@ static void quantize_inputs(struct layer *l) {
     mmi_onnx_to_bytes(&l->how, l->call->in[ONNX_RNN_X], l->steps * each, l->inputs);
 }
 
-static mm_status run(const struct onnx_call *call, mm_error *err) {
+mm_status mmi_onnx_run_dynamic_lstm(const struct onnx_call *call, onnx_quantized_runner runner,
+                                    mm_error *err) {
     const struct room room = find_room(call->inputs);
     const struct onnx_tensor *x = &call->inputs[ONNX_RNN_X];
     struct onnx_tensor inputs[PLAIN];
@@ -215,8 +216,14 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     plain.in = in;
     plain.scratch = (uint8_t *)l.scratch + product;
     const struct onnx_rnn_products products = {start, multiply_input, multiply_state, &l};
+    l.w.runner = l.r.runner = runner;
+    l.w.call = l.r.call = call;
     quantize_inputs(&l);
     return mmi_onnx_run_lstm_by(&plain, &products, err);
+}
+
+static mm_status run(const struct onnx_call *call, mm_error *err) {
+    return mmi_onnx_run_dynamic_lstm(call, mmi_onnx_multiply_quantized, err);
 }
 
 /* Y, and what is left at the end. */
@@ -237,6 +244,7 @@ const struct onnx_operator mmi_onnx_op_MsDynamicQuantizeLSTM = {
     .read = read,
     .infer = infer,
     .run = run,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_MsDynamicQuantizeLSTM},
     .weight_inputs = 1u << ONNX_RNN_W | 1u << ONNX_RNN_R | 1u << ONNX_RNN_B,
     .facts = {MM_F32, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
     .learn = learn,

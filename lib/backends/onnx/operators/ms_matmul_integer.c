@@ -68,7 +68,7 @@ static mm_status infer(struct onnx_inference *x, const struct places *at, mm_err
                         x->inputs[at->bias].elements, stacks.columns);
     }
     MMI_TRY(mmi_onnx_set_product(a, b, &stacks, MM_F32, &x->outputs[0], err));
-    x->scratch_bytes = mmi_onnx_quantized_bytes(stacks.depth);
+    x->scratch_bytes = mmi_onnx_quantized_bytes(stacks.depth, 0);
     return x->scratch_bytes < UINT64_MAX
                ? MM_OK
                : mmi_fail(err, MM_TOO_LARGE, "its matrices are too large");
@@ -145,29 +145,45 @@ static mm_status run(const struct onnx_call *call, const struct places *at,
     return MM_OK;
 }
 
-static mm_status run_given(const struct onnx_call *call, mm_error *err) {
+mm_status mmi_onnx_run_integer_to_float(const struct onnx_call *call, onnx_quantized_runner runner,
+                                        mm_error *err) {
     const struct places *at = &given_places;
     if (!call->out[0]) {
         return MM_OK;
     }
-    struct onnx_dequantized product = {.a = call->in[A],
+    struct onnx_dequantized product = {.runner = runner,
+                                       .call = call,
+                                       .a = call->in[A],
                                        .a_dtype = call->inputs[A].dtype,
                                        .a_zero = mmi_onnx_zero_of(call, at->a_zero),
                                        .a_scale = *(const float *)call->in[at->a_scale]};
     return run(call, at, &product, call->scratch, err);
 }
 
-static mm_status run_dynamic(const struct onnx_call *call, mm_error *err) {
+mm_status mmi_onnx_run_dynamic_matmul(const struct onnx_call *call, onnx_quantized_runner runner,
+                                      mm_error *err) {
     const uint64_t count = call->inputs[A].elements;
     if (!call->out[0]) {
         return MM_OK;
     }
     const struct onnx_to_bytes how = mmi_onnx_find_bytes(call->in[A], count);
     mmi_onnx_to_bytes(&how, call->in[A], count, call->scratch);
-    struct onnx_dequantized product = {
-        .a = call->scratch, .a_dtype = MM_U8, .a_zero = (int32_t)how.zero, .a_scale = how.scale};
+    struct onnx_dequantized product = {.runner = runner,
+                                       .call = call,
+                                       .a = call->scratch,
+                                       .a_dtype = MM_U8,
+                                       .a_zero = (int32_t)how.zero,
+                                       .a_scale = how.scale};
     return run(call, &dynamic_places, &product,
                (uint8_t *)call->scratch + bytes_of_a(&call->inputs[A]), err);
+}
+
+static mm_status run_given(const struct onnx_call *call, mm_error *err) {
+    return mmi_onnx_run_integer_to_float(call, mmi_onnx_multiply_quantized, err);
+}
+
+static mm_status run_dynamic(const struct onnx_call *call, mm_error *err) {
+    return mmi_onnx_run_dynamic_matmul(call, mmi_onnx_multiply_quantized, err);
 }
 
 const struct onnx_operator mmi_onnx_op_MsMatMulIntegerToFloat = {
@@ -179,6 +195,7 @@ const struct onnx_operator mmi_onnx_op_MsMatMulIntegerToFloat = {
     .max_outputs = 1,
     .infer = infer_given,
     .run = run_given,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_MsMatMulIntegerToFloat},
     .weight_inputs = 1u << 1 | 1u << 3 | 1u << 5 | 1u << 6,
     .facts = {MM_F32, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
 };
@@ -192,6 +209,7 @@ const struct onnx_operator mmi_onnx_op_MsDynamicQuantizeMatMul = {
     .max_outputs = 1,
     .infer = infer_dynamic,
     .run = run_dynamic,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_MsDynamicQuantizeMatMul},
     .weight_inputs = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4,
     .facts = {MM_F32, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
 };

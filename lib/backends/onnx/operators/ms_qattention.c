@@ -56,7 +56,7 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
     MMI_TRY(mmi_onnx_check_by_column(x, WEIGHT_SCALE, MM_F32, columns, err));
     MMI_TRY(mmi_onnx_check_by_column(x, ZERO, data->dtype, 1, err));
     MMI_TRY(mmi_onnx_check_by_column(x, WEIGHT_ZERO, weights->dtype, columns, err));
-    uint64_t product = mmi_onnx_quantized_bytes((uint64_t)weights->shape[0]);
+    uint64_t product = mmi_onnx_quantized_bytes((uint64_t)weights->shape[0], 0);
     bool fits = product < UINT64_MAX && mmi_round_up(product, 64, &product);
     x->scratch_bytes = mmi_add_cap(plain.scratch_bytes, product);
     return fits && x->scratch_bytes < UINT64_MAX
@@ -64,11 +64,18 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
                : mmi_fail(err, MM_TOO_LARGE, "its inputs are too large");
 }
 
-/* ctx: the call of QAttention. */
+struct projection {
+    const struct onnx_call *call; /* of QAttention */
+    onnx_quantized_runner runner;
+};
+
 static void project(const struct onnx_call *plain, const void *ctx, float *made, void *scratch) {
-    const struct onnx_call *call = ctx;
+    const struct projection *projection = ctx;
+    const struct onnx_call *call = projection->call;
     const struct onnx_tensor *data = &call->inputs[DATA], *weights = &call->inputs[WEIGHTS];
-    const struct onnx_dequantized product = {.rows = (uint64_t)data->shape[0] *
+    const struct onnx_dequantized product = {.runner = projection->runner,
+                                             .call = call,
+                                             .rows = (uint64_t)data->shape[0] *
                                                      (uint64_t)data->shape[1],
                                              .depth = (uint64_t)weights->shape[0],
                                              .columns = (uint64_t)weights->shape[1],
@@ -87,7 +94,9 @@ static void project(const struct onnx_call *plain, const void *ctx, float *made,
     mmi_onnx_multiply_dequantized(&product, call->scratch);
 }
 
-static mm_status run(const struct onnx_call *call, mm_error *err) {
+mm_status mmi_onnx_run_qattention(const struct onnx_call *call, onnx_quantized_runner runner,
+                                  mm_error *err) {
+    const struct projection projection = {call, runner};
     const uint64_t depth = (uint64_t)call->inputs[WEIGHTS].shape[0];
     struct onnx_tensor inputs[PLAIN];
     const void *in[PLAIN];
@@ -99,13 +108,17 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     for (uint32_t i = 0; i < PLAIN; i++) {
         in[i] = mmi_onnx_given(call, plain_places[i]) ? call->in[plain_places[i]] : NULL;
     }
-    (void)mmi_round_up(mmi_onnx_quantized_bytes(depth), 64, &product); /* infer has checked it */
+    (void)mmi_round_up(mmi_onnx_quantized_bytes(depth, 0), 64, &product); /* infer has checked it */
     struct onnx_call plain = *call;
     plain.input_count = PLAIN;
     plain.inputs = inputs;
     plain.in = in;
     plain.scratch = (uint8_t *)call->scratch + product;
-    return mmi_onnx_run_ms_attention(&plain, project, call, err);
+    return mmi_onnx_run_ms_attention(&plain, project, &projection, err);
+}
+
+static mm_status run(const struct onnx_call *call, mm_error *err) {
+    return mmi_onnx_run_qattention(call, mmi_onnx_multiply_quantized, err);
 }
 
 static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
@@ -124,6 +137,7 @@ const struct onnx_operator mmi_onnx_op_MsQAttention = {
     .read = read,
     .infer = infer,
     .run = run,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_MsQAttention},
     .weight_inputs = 1u << WEIGHTS | 1u << BIAS | 1u << WEIGHT_SCALE | 1u << WEIGHT_ZERO,
     .facts = {MM_F32, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
     .learn = learn,

@@ -6,6 +6,7 @@
 #include <backends/onnx/operators/ms_qlinear.h>
 #include <backends/onnx/operators/product.h>
 #include <backends/onnx/operators/quantized.h>
+#include <base/checked.h>
 #include <base/status.h>
 
 #include <inttypes.h>
@@ -88,7 +89,7 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
     if (mmi_onnx_has(x, B_ZERO)) {
         MMI_TRY(check_columns(x, B_ZERO, b->dtype, columns, err));
     }
-    x->scratch_bytes = mmi_onnx_quantized_bytes((uint64_t)a->shape[!gemm->trans_a]);
+    x->scratch_bytes = mmi_onnx_quantized_bytes((uint64_t)a->shape[!gemm->trans_a], 0);
     if (x->scratch_bytes == UINT64_MAX) {
         return mmi_fail(err, MM_TOO_LARGE, "its matrices are too large");
     }
@@ -126,27 +127,47 @@ struct job {
     void *out;
 };
 
-static void load_rows(const void *ctx, uint64_t first, uint64_t count, void *to) {
+static void load_row(const void *ctx, uint64_t matrix, uint64_t i, void *to) {
     const struct job *job = ctx;
-    int32_t *row = to;
-    for (uint64_t i = 0; i < count; i++, row += job->depth) {
+    int16_t *row = to;
+    (void)matrix;
+    for (uint64_t k = 0; k < job->depth; k++) {
+        row[k] = (int16_t)(byte_at(&job->a, i, k) - job->a_zero);
+    }
+}
+
+/* A transposed b: a column lies in one piece. */
+static void load_columns(const struct job *job, const struct onnx_line *lines, uint64_t first,
+                         uint64_t count, int16_t *to) {
+    const uint64_t step = (job->depth + job->depth % 2) * ONNX_NR;
+    const uint8_t *from = (const uint8_t *)job->b.at + first * job->b.column;
+    for (uint64_t j = 0; j < (count + ONNX_NR - 1) / ONNX_NR * ONNX_NR; j++) {
+        const struct onnx_line *line = &lines[j / ONNX_NR];
+        int16_t *column = to + j / ONNX_NR * step + j % ONNX_NR;
         for (uint64_t k = 0; k < job->depth; k++) {
-            row[k] = byte_at(&job->a, first + i, k) - job->a_zero;
+            int32_t byte = j < count ? from[j * job->b.column + k] ^ line->flip : line->flip;
+            column[k * ONNX_NR] = (int16_t)(byte - line->zeros[j % ONNX_NR]);
         }
     }
 }
 
-static void load_panel(const void *ctx, uint64_t first, uint64_t count, void *to) {
+static void load_panels(const void *ctx, void *own, uint64_t matrix, uint64_t first, uint64_t count,
+                        void *to) {
     const struct job *job = ctx;
-    int32_t *panel = to;
-    for (uint64_t j = 0; j < ONNX_NR; j++) {
-        int32_t zero = 0;
-        if (job->b_zero.data && j < count) {
-            zero = (int32_t)mmi_onnx_int_at(&job->b_zero, job->b_zero.elements > 1 ? first + j : 0);
-        }
-        for (uint64_t k = 0; k < job->depth; k++) {
-            panel[k * ONNX_NR + j] = j < count ? byte_at(&job->b, k, first + j) - zero : 0;
-        }
+    struct onnx_line lines[ONNX_UNIT_PANELS];
+    (void)own;
+    (void)matrix;
+    for (uint32_t j = 0; j < (count + ONNX_NR - 1) / ONNX_NR * ONNX_NR; j++) {
+        uint64_t place = job->b_zero.elements > 1 ? first + j : 0;
+        bool there = job->b_zero.data && j < count;
+        int32_t zero = there ? (int32_t)mmi_onnx_int_at(&job->b_zero, place) : 0;
+        mmi_onnx_line_set(&lines[j / ONNX_NR], job->b.is_signed ? MM_I8 : MM_U8, j % ONNX_NR, zero);
+    }
+    if (job->b.column == 1) {
+        mmi_onnx_widen_panels(lines, (const uint8_t *)job->b.at + first, job->b.row, job->depth,
+                              count, to);
+    } else {
+        load_columns(job, lines, first, count, to);
     }
 }
 
@@ -159,16 +180,19 @@ static int64_t bias_at(const struct onnx_tensor *bias, uint64_t row, uint64_t co
     return ((const int32_t *)bias->data)[(rows ? row * width : 0) + (width > 1 ? column : 0)];
 }
 
-static void store(const void *ctx, uint64_t row, uint64_t first, uint64_t count, const void *sums) {
+static void store(const void *ctx, void *own, const struct onnx_sums *sums) {
     const struct job *job = ctx;
-    const uint64_t at = row * job->columns + first;
+    const uint64_t count = sums->count, first = sums->first;
+    const uint64_t at = sums->row * job->columns + first;
+    (void)own;
     const bool scaled = job->y.dtype != MM_F32;
     double values[ONNX_NR], zeros[ONNX_NR];
     for (uint64_t j = 0; j < count; j++) {
         uint64_t column = first + j;
-        double sum = (double)(((const int32_t *)sums)[j] + bias_at(&job->bias, row, column));
-        uint64_t own = job->b_scale.elements > 1 ? column : 0;
-        float factor = job->factor * (float)mmi_onnx_float_at(&job->b_scale, own);
+        double sum =
+            (double)(((const int32_t *)sums->sums)[j] + bias_at(&job->bias, sums->row, column));
+        uint64_t place = job->b_scale.elements > 1 ? column : 0;
+        float factor = job->factor * (float)mmi_onnx_float_at(&job->b_scale, place);
         factor = scaled ? factor / job->y.scale : factor;
         values[j] = sum * (double)factor;
         zeros[j] = (double)job->y.zero;
@@ -181,7 +205,8 @@ static void store(const void *ctx, uint64_t row, uint64_t first, uint64_t count,
     }
 }
 
-static mm_status run(const struct onnx_call *call, mm_error *err) {
+mm_status mmi_onnx_run_qgemm(const struct onnx_call *call, onnx_quantized_runner runner,
+                             mm_error *err) {
     (void)err;
     const struct onnx_gemm *gemm = call->params;
     const struct onnx_scaling a = mmi_onnx_scaling(call, A_SCALE, call->inputs[A].dtype);
@@ -204,15 +229,20 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
         job.y = mmi_onnx_scaling(call, Y_SCALE, output->dtype);
     }
     const struct onnx_quantized_product product = {.dtype = MM_I32,
+                                                   .matrices = 1,
                                                    .rows = (uint64_t)output->shape[0],
                                                    .depth = job.depth,
                                                    .columns = job.columns,
-                                                   .load_rows = load_rows,
-                                                   .load_panel = load_panel,
+                                                   .load_row = load_row,
+                                                   .load_panels = load_panels,
                                                    .store = store,
                                                    .ctx = &job};
-    mmi_onnx_multiply_quantized(&product, call->scratch);
+    runner(&product, call, call->scratch);
     return MM_OK;
+}
+
+static mm_status run(const struct onnx_call *call, mm_error *err) {
+    return mmi_onnx_run_qgemm(call, mmi_onnx_multiply_quantized, err);
 }
 
 static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
@@ -234,6 +264,7 @@ const struct onnx_operator mmi_onnx_op_MsQGemm = {
     .read = read,
     .infer = infer,
     .run = run,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_MsQGemm},
     .weight_inputs = 1u << B | 1u << B_SCALE | 1u << B_ZERO | 1u << BIAS,
     .facts = {ONNX_DTYPE_UNKNOWN, ONNX_RANK_IS_2, ONNX_SIZE_ALIKE, 0},
     .learn = learn,

@@ -3,19 +3,13 @@
 /* Pad: elements around a tensor. */
 
 #include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/movement.h>
 #include <backends/onnx/operators/number.h>
 #include <backends/onnx/operators/unpacked.h>
 #include <base/checked.h>
 #include <base/status.h>
 
 #include <inttypes.h>
-
-enum pad_mode { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE, PAD_WRAP };
-
-struct pad {
-    int32_t mode; /* enum pad_mode */
-    float value;  /* the constant, unless input 2 says it: before opset 11 */
-};
 
 /* Of each axis: elements of the input that stay, where they begin there and in the output. */
 struct placed_pad {
@@ -25,7 +19,7 @@ struct placed_pad {
 
 static mm_status read_pad(const struct onnx_attributes *a, void *params, mm_error *err) {
     static const char *const modes[] = {"constant", "reflect", "edge", "wrap", NULL};
-    struct pad *pad = params;
+    struct onnx_pad *pad = params;
     MMI_TRY(mmi_onnx_read_float(mmi_onnx_before(a, 11), "value", 0, &pad->value, err));
     return mmi_onnx_read_choice(a, "mode", modes, &pad->mode, err);
 }
@@ -81,7 +75,7 @@ static mm_status place_pad(const struct onnx_inference *x, struct placed_pad *pl
 }
 
 static mm_status infer_pad(struct onnx_inference *x, mm_error *err) {
-    const struct pad *pad = x->params;
+    const struct onnx_pad *pad = x->params;
     const struct onnx_tensor *data = &x->inputs[0];
     struct placed_pad placed;
     MMI_TRY(mmi_onnx_check_movable(x, 0, err));
@@ -91,7 +85,7 @@ static mm_status infer_pad(struct onnx_inference *x, mm_error *err) {
             err, MM_INVALID_MODEL, "its constant is %" PRIu64 " elements of %s, one of %s wanted",
             x->inputs[2].elements, mm_dtype_text(x->inputs[2].dtype), mm_dtype_text(data->dtype));
     }
-    for (uint32_t i = 0; i < data->rank && pad->mode != PAD_CONSTANT; i++) {
+    for (uint32_t i = 0; i < data->rank && pad->mode != ONNX_PAD_CONSTANT; i++) {
         if (placed.kept[i] == 0 && placed.out[i] > 0) {
             return mmi_fail(err, MM_INVALID_MODEL, "axis %u has nothing to repeat", i);
         }
@@ -133,7 +127,7 @@ static void grow_by(const struct growth *growth, int64_t to, int64_t count, int6
 static void grow(struct growth *growth, uint32_t axis, int64_t length, int32_t mode) {
     int64_t *begin = &growth->begin[axis], *count = &growth->count[axis];
     const int64_t kept = *count;
-    bool wraps = mode == PAD_WRAP, reflects = mode == PAD_REFLECT && kept > 1;
+    bool wraps = mode == ONNX_PAD_WRAP, reflects = mode == ONNX_PAD_REFLECT && kept > 1;
     const int64_t max = wraps ? kept : reflects ? kept - 1 : length;
     growth->axis = axis;
     while (*begin > 0) {
@@ -169,7 +163,7 @@ static void move_kept(const struct onnx_call *call, const struct placed_pad *pla
 
 static mm_status run_pad(const struct onnx_call *call, mm_error *err) {
     uint8_t constant[16] = {0};
-    const struct pad *pad = call->params;
+    const struct onnx_pad *pad = call->params;
     const struct onnx_tensor *output = &call->outputs[0];
     struct onnx_tensor inputs[4];
     struct onnx_inference x = {.input_count = call->input_count, .inputs = inputs};
@@ -183,7 +177,7 @@ static mm_status run_pad(const struct onnx_call *call, mm_error *err) {
         inputs[i] = mmi_onnx_call_input(call, i);
     }
     MMI_TRY(place_pad(&x, &placed, err));
-    if (pad->mode == PAD_CONSTANT) {
+    if (pad->mode == ONNX_PAD_CONSTANT) {
         if (pad->value != 0) {
             mmi_onnx_convert(MM_F32, &pad->value, 1, output->dtype, constant);
         }
@@ -207,7 +201,7 @@ const struct onnx_operator mmi_onnx_op_Pad = {
     .max_inputs = 4,
     .min_outputs = 1,
     .max_outputs = 1,
-    .params_bytes = sizeof(struct pad),
+    .params_bytes = sizeof(struct onnx_pad),
     .shaping_inputs = 1u << 1 | 1u << 3,
     .read = read_pad,
     .infer = infer_unpacked_pad,

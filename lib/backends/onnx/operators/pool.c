@@ -218,6 +218,14 @@ static void reduce(const struct pool *pool, const uint8_t *plane, struct windows
     }
 }
 
+/* Of bytes: a window that sees nothing but padding has the least there is. */
+static void limit_bytes(int32_t dtype, struct windows *windows) {
+    double least = dtype == MM_I8 ? INT8_MIN : 0;
+    for (uint32_t i = 0; i < ONNX_TAPS && (dtype == MM_I8 || dtype == MM_U8); i++) {
+        windows->value[i] = fmax(windows->value[i], least);
+    }
+}
+
 /* Elements of each window that an average counts; at least 1. */
 static void count_elements(const struct pool *pool, bool padding, struct windows *windows) {
     for (uint32_t i = 0; i < ONNX_TAPS; i++) {
@@ -273,6 +281,7 @@ static mm_status run_pool(const struct onnx_call *call, const struct reduction *
         for (uint64_t plane = 0; plane < planes; plane++) {
             uint64_t at = plane * pool.made + first;
             reduce(&pool, (const uint8_t *)call->in[0] + plane * pool.seen * pool.width, &windows);
+            limit_bytes(pool.dtype, &windows);
             if (call->out[0]) {
                 mmi_onnx_convert(MM_F64, windows.value, count, pool.dtype,
                                  (uint8_t *)call->out[0] + at * pool.width);

@@ -3,21 +3,14 @@
 /* QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear. */
 
 #include <backends/onnx/operators/dequantized.h>
-#include <backends/onnx/operators/granularity.h>
 #include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/quantize.h>
 #include <base/checked.h>
 #include <base/status.h>
 
 #include <inttypes.h>
 
 /* ---- What both have -------------------------------------------------------------------------- */
-
-struct quantization {
-    struct onnx_granularity_rule rule;
-    int32_t dtype;     /* output_dtype; MM_DTYPE_NONE: not given */
-    int32_t precision; /* QuantizeLinear: the type that is divided in; MM_DTYPE_NONE: the scale's */
-    struct onnx_narrowing how;
-};
 
 #define QUANTIZED                                                                                  \
     (ONNX_TYPE(MM_U8) | ONNX_TYPE(MM_I8) | ONNX_TYPE(MM_U16) | ONNX_TYPE(MM_I16) |                 \
@@ -36,7 +29,8 @@ static mm_status read_dtype(const struct onnx_attributes *a, const char *name, u
     return MM_OK;
 }
 
-static mm_status read_rule(const struct onnx_attributes *a, struct quantization *q, mm_error *err) {
+static mm_status read_rule(const struct onnx_attributes *a, struct onnx_quantization *q,
+                           mm_error *err) {
     MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 13), "axis", 1, &q->rule.axis, err));
     return mmi_onnx_read_int(mmi_onnx_since(a, 21), "block_size", 0, &q->rule.block_size, err);
 }
@@ -44,7 +38,7 @@ static mm_status read_rule(const struct onnx_attributes *a, struct quantization 
 /* Scale and zero point fit each other and the tensor, input 0. */
 static mm_status check_inputs(const struct onnx_inference *x, struct onnx_granularity *granularity,
                               mm_error *err) {
-    const struct quantization *q = x->params;
+    const struct onnx_quantization *q = x->params;
     const struct onnx_tensor *scale = &x->inputs[1];
     if (mmi_onnx_has(x, 2)) {
         const struct onnx_tensor *zero = &x->inputs[2];
@@ -65,7 +59,7 @@ static mm_status check_inputs(const struct onnx_inference *x, struct onnx_granul
 
 /* One call of either; zero.dtype MM_DTYPE_NONE: there is none. */
 struct quantizing {
-    const struct quantization *params;
+    const struct onnx_quantization *params;
     struct onnx_granularity granularity;
     struct onnx_tensor scale, zero;
     double scales[ONNX_CHUNK], zeros[ONNX_CHUNK];
@@ -92,7 +86,7 @@ static void spread(struct quantizing *q, uint64_t first, uint64_t count) {
 /* ---- QuantizeLinear -------------------------------------------------------------------------- */
 
 static mm_status read_quantize(const struct onnx_attributes *a, void *params, mm_error *err) {
-    struct quantization *q = params;
+    struct onnx_quantization *q = params;
     int64_t saturate;
     MMI_TRY(read_rule(a, q, err));
     MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 19), "saturate", 1, &saturate, err));
@@ -103,7 +97,7 @@ static mm_status read_quantize(const struct onnx_attributes *a, void *params, mm
 }
 
 static mm_status infer_quantize(struct onnx_inference *x, mm_error *err) {
-    const struct quantization *q = x->params;
+    const struct onnx_quantization *q = x->params;
     const struct onnx_tensor *input = &x->inputs[0];
     struct onnx_granularity granularity;
     int32_t dtype = mmi_onnx_has(x, 2) ? x->inputs[2].dtype : q->dtype;
@@ -130,7 +124,7 @@ static void round_to(int32_t dtype, double *values, uint64_t count) {
 }
 
 static mm_status run_quantize(const struct onnx_call *call, mm_error *err) {
-    const struct quantization *params = call->params;
+    const struct onnx_quantization *params = call->params;
     const struct onnx_tensor *input = &call->inputs[0], *output = &call->outputs[0];
     struct quantizing q;
     double values[ONNX_CHUNK];
@@ -162,7 +156,7 @@ static mm_status run_quantize(const struct onnx_call *call, mm_error *err) {
 }
 
 static void learn_quantize(const struct onnx_learning *l, uint32_t output, struct onnx_fact *fact) {
-    const struct quantization *q = l->node->params;
+    const struct onnx_quantization *q = l->node->params;
     bool zero = l->node->input_count > 2 && l->node->inputs[2] != ONNX_NO_VALUE;
     (void)output;
     fact->dtype = zero ? mmi_onnx_fact(l, 2).dtype : q->dtype != MM_DTYPE_NONE ? q->dtype : MM_U8;
@@ -174,7 +168,7 @@ const struct onnx_operator mmi_onnx_op_QuantizeLinear = {
     .max_inputs = 3,
     .min_outputs = 1,
     .max_outputs = 1,
-    .params_bytes = sizeof(struct quantization),
+    .params_bytes = sizeof(struct onnx_quantization),
     .read = read_quantize,
     .infer = infer_quantize,
     .run = run_quantize,
@@ -185,13 +179,13 @@ const struct onnx_operator mmi_onnx_op_QuantizeLinear = {
 /* ---- DequantizeLinear ------------------------------------------------------------------------ */
 
 static mm_status read_dequantize(const struct onnx_attributes *a, void *params, mm_error *err) {
-    struct quantization *q = params;
+    struct onnx_quantization *q = params;
     MMI_TRY(read_rule(a, q, err));
     return read_dtype(mmi_onnx_since(a, 23), "output_dtype", FULL, &q->dtype, err);
 }
 
 static mm_status infer_dequantize(struct onnx_inference *x, mm_error *err) {
-    const struct quantization *q = x->params;
+    const struct onnx_quantization *q = x->params;
     const struct onnx_tensor *input = &x->inputs[0];
     struct onnx_granularity granularity;
     int32_t dtype = q->dtype != MM_DTYPE_NONE ? q->dtype : x->inputs[1].dtype;
@@ -234,7 +228,7 @@ static mm_status run_dequantize(const struct onnx_call *call, mm_error *err) {
 
 static void learn_dequantize(const struct onnx_learning *l, uint32_t output,
                              struct onnx_fact *fact) {
-    const struct quantization *q = l->node->params;
+    const struct onnx_quantization *q = l->node->params;
     (void)output;
     fact->dtype = q->dtype != MM_DTYPE_NONE ? q->dtype : mmi_onnx_fact(l, 1).dtype;
 }
@@ -246,7 +240,7 @@ const struct onnx_operator mmi_onnx_op_DequantizeLinear = {
     .max_inputs = 3,
     .min_outputs = 1,
     .max_outputs = 1,
-    .params_bytes = sizeof(struct quantization),
+    .params_bytes = sizeof(struct onnx_quantization),
     .read = read_dequantize,
     .infer = infer_dequantize,
     .run = run_dequantize,

@@ -17,11 +17,6 @@ static mm_status read_transpose(const struct onnx_attributes *a, void *params, m
     return mmi_onnx_read_ints(a, "perm", MM_MAX_RANK, transpose->perm, &transpose->count, err);
 }
 
-/* The axis of the input that becomes axis i. */
-static uint32_t source_axis(const struct onnx_transpose *transpose, uint32_t rank, uint32_t i) {
-    return transpose->count == 0 ? rank - 1 - i : (uint32_t)transpose->perm[i];
-}
-
 static mm_status infer_transpose(struct onnx_inference *x, mm_error *err) {
     const struct onnx_transpose *transpose = x->params;
     const struct onnx_tensor *data = &x->inputs[0];
@@ -41,7 +36,7 @@ static mm_status infer_transpose(struct onnx_inference *x, mm_error *err) {
         seen |= 1u << transpose->perm[i];
     }
     for (uint32_t i = 0; i < data->rank; i++) {
-        shape[i] = data->shape[source_axis(transpose, data->rank, i)];
+        shape[i] = data->shape[mmi_onnx_source_axis(transpose, data->rank, i)];
     }
     return mmi_onnx_tensor_set(&x->outputs[0], data->dtype, data->rank, shape, err);
 }
@@ -57,7 +52,7 @@ static mm_status run_transpose(const struct onnx_call *call, mm_error *err) {
     mmi_onnx_byte_strides(input, from);
     mmi_onnx_byte_strides(output, to);
     for (uint32_t i = 0; i < output->rank; i++) {
-        uint32_t source = source_axis(call->params, input->rank, i);
+        uint32_t source = mmi_onnx_source_axis(call->params, input->rank, i);
         mmi_onnx_move_axis(&move, (uint64_t)output->shape[i], from[source], to[i]);
     }
     mmi_onnx_move(&move, call->in[0], call->out[0]);

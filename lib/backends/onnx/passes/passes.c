@@ -10,6 +10,8 @@ static const struct {
     mm_status (*run)(struct onnx_model *, const struct onnx_pass_context *, mm_error *);
     const char *what; /* became of nodes, for a person */
 } passes[] = {
+    /* before constants are folded, which would make f32 of small weights */
+    {mmi_onnx_fold_quantization, "quantisation folded"},
     {mmi_onnx_fold_constants, "constants folded"},
     {mmi_onnx_clean, "removed"},
     {mmi_onnx_fuse_layer_norm, "layer norms fused"},

@@ -25,6 +25,9 @@ mm_status mmi_onnx_passes(struct onnx_model *model, const struct onnx_pass_conte
 
 /* Single passes, for tests. */
 
+/* What stands between DequantizeLinear and QuantizeLinear becomes integer operators. */
+mm_status mmi_onnx_fold_quantization(struct onnx_model *model,
+                                     const struct onnx_pass_context *context, mm_error *err);
 /* Nodes whose inputs are all constant become constants; an If with a constant condition becomes
  * the nodes of its branch. */
 mm_status mmi_onnx_fold_constants(struct onnx_model *model, const struct onnx_pass_context *context,

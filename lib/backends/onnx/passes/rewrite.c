@@ -74,7 +74,7 @@ struct onnx_node *mmi_onnx_own_node(struct onnx_model *model, const struct onnx_
     struct onnx_node *node = mmi_onnx_new_node(model, op, input_count, 1);
     if (node) {
         node->name = like->name;
-        node->domain = op->domain;
+        node->domain = op->domain ? op->domain : "";
     }
     return node;
 }

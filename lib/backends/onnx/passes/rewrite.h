@@ -42,7 +42,7 @@ static inline void mmi_onnx_remove(struct onnx_node *node) {
     node->op = NULL;
 }
 
-/* A node of an operator of our own, in place of `like`. */
+/* A node of an operator, in place of `like`. */
 struct onnx_node *mmi_onnx_own_node(struct onnx_model *model, const struct onnx_operator *op,
                                     const struct onnx_node *like, uint32_t input_count);
 

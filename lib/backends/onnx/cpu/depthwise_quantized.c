@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* QLinearConv in groups of one input channel, by the loops for f32: with few taps the sums of
+ * products of bytes are less than 2^24, and so exact. */
+#include <backends/onnx/cpu/conv.h>
+#include <backends/onnx/cpu/padded_rows.h>
+#include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/quantized.h>
+#include <base/checked.h>
+
+#define PADDED_FLOATS (12 * 1024) /* small enough for the cache */
+#define MAX_EXACT_TAPS 257        /* 255 * 255 * 257 < 2^24 */
+
+enum { X, X_SCALE, X_ZERO, W, W_SCALE, W_ZERO, Y_SCALE, Y_ZERO, BIAS };
+
+struct depthwise {
+    const struct onnx_simd *simd;
+    const struct onnx_call *call;
+    struct onnx_padded_rows padded;
+    uint64_t images, channels, multiplier; /* output channels; how many share an input channel */
+    uint64_t taps, tasks, in_pixels, out_pixels;
+    uint64_t floats;         /* of the scratch of a task */
+    const uint64_t *offsets; /* [taps] */
+    float *scratch;
+    /* Of the call: */
+    struct onnx_tensor w_scale, w_zero;
+    float x_zero, x_scale, y_scale;
+    const int32_t *bias;
+    struct onnx_requantized to;
+};
+
+static bool plan(struct depthwise *d, const struct onnx_conv *params,
+                 const struct onnx_tensor *inputs, const mm_services *services) {
+    struct onnx_placed placed;
+    struct onnx_window_2d window;
+    const struct onnx_tensor *image = &inputs[X], *weights = &inputs[W];
+    if (weights->shape[1] != 1 ||
+        mmi_onnx_place_window(&params->window, image, weights->shape + 2, &placed, NULL) != MM_OK ||
+        !mmi_onnx_window_2d(&placed, &window) ||
+        !mmi_onnx_padded_rows(&window, 0, PADDED_FLOATS, &d->padded)) {
+        return false;
+    }
+    d->images = (uint64_t)image->shape[0];
+    d->channels = (uint64_t)weights->shape[0];
+    d->multiplier = d->channels / (uint64_t)params->group;
+    d->taps = window.rows.kernel * window.columns.kernel;
+    d->in_pixels = window.rows.in * window.columns.in;
+    d->out_pixels = window.rows.out * window.columns.out;
+    d->floats = d->padded.floats + d->in_pixels + d->taps + ONNX_NR +
+                d->padded.out_rows * window.columns.out;
+    double results = (double)d->images * (double)d->channels * (double)d->out_pixels;
+    d->tasks =
+        mmi_onnx_tasks(services, results * (double)(d->taps + 16) / 20, d->images * d->channels);
+    return d->taps <= MAX_EXACT_TAPS;
+}
+
+static float byte_at(const struct onnx_call *call, uint32_t input, uint64_t i) {
+    const void *data = call->in[input];
+    return call->inputs[input].dtype == MM_I8 ? ((const int8_t *)data)[i]
+                                              : ((const uint8_t *)data)[i];
+}
+
+static void widen(const struct depthwise *d, uint64_t first, float *to) {
+    const uint8_t *from = (const uint8_t *)d->call->in[X] + first;
+    const int32_t flip = d->call->inputs[X].dtype == MM_I8 ? 0x80 : 0;
+    const int32_t zero = (int32_t)d->x_zero + flip;
+    for (uint64_t i = 0; i < d->in_pixels; i++) {
+        to[i] = (float)((from[i] ^ flip) - zero);
+    }
+}
+
+static float of_channel(const struct onnx_tensor *tensor, uint64_t channel) {
+    return tensor->data ? (float)mmi_onnx_float_at(tensor, tensor->elements == 1 ? 0 : channel) : 0;
+}
+
+/* The results of some rows: `count` sums, which are whole numbers. */
+static void store(const struct depthwise *d, const float *sums, uint64_t channel, uint64_t count,
+                  uint8_t *out) {
+    const uint32_t start = d->bias ? (uint32_t)d->bias[channel] : 0;
+    struct onnx_requantized to = d->to;
+    to.factor = (double)(d->x_scale * of_channel(&d->w_scale, channel) / d->y_scale);
+    for (uint64_t i = 0; i < count; i += ONNX_NR) { /* ONNX_NR floats more are readable */
+        int32_t whole[ONNX_NR];
+        for (uint32_t j = 0; j < ONNX_NR; j++) {
+            whole[j] = (int32_t)((uint32_t)(int32_t)sums[i + j] + start);
+        }
+        mmi_onnx_requantize(&to, whole, mmi_min_u64(count - i, ONNX_NR), out + i);
+    }
+}
+
+/* For any window: output rows one by one. */
+static void window_rows(const struct depthwise *d, const struct onnx_depthwise *dw) {
+    struct onnx_window_row taps = {
+        .offsets = d->offsets, .weights = dw->weights, .count = d->taps, .columns = dw->columns};
+    for (uint64_t row = 0; row < dw->rows; row++) {
+        taps.from = dw->from + mmi_onnx_padded_row(&d->padded, row);
+        taps.to = dw->to + row * dw->columns;
+        d->simd->window_sum(&taps);
+    }
+}
+
+/* One output channel. */
+static void run_channel(const struct depthwise *d, uint64_t i, float *scratch) {
+    const struct onnx_window_2d *window = &d->padded.window;
+    const uint64_t channel = i % d->channels;
+    float *image = scratch + d->padded.floats, *weights = image + d->in_pixels;
+    struct onnx_depthwise dw = {.from = scratch,
+                                .row_stride = d->padded.row_stride,
+                                .kernel_rows = window->rows.kernel,
+                                .kernel_columns = window->columns.kernel,
+                                .stride = window->rows.stride,
+                                .offsets = d->offsets,
+                                .weights = weights,
+                                .to = weights + d->taps,
+                                .columns = window->columns.out};
+    for (uint64_t tap = 0; tap < d->taps; tap++) {
+        weights[tap] =
+            byte_at(d->call, W, channel * d->taps + tap) - of_channel(&d->w_zero, channel);
+    }
+    widen(d, i / d->multiplier * d->in_pixels, image);
+    uint8_t *out = (uint8_t *)d->call->out[0] + i * d->out_pixels;
+    for (uint64_t first = 0; first < window->rows.out; first += d->padded.out_rows) {
+        dw.rows = mmi_min_u64(d->padded.out_rows, window->rows.out - first);
+        mmi_onnx_pad_rows(&d->padded, d->simd, image, first, dw.rows, scratch);
+        if (window->rows.dilation != 1 || !d->simd->depthwise(&dw)) {
+            window_rows(d, &dw);
+        }
+        store(d, dw.to, channel, dw.rows * dw.columns, out + first * dw.columns);
+    }
+}
+
+static void run_channels(void *ctx, uint64_t i) {
+    const struct depthwise *d = ctx;
+    struct onnx_range mine = mmi_onnx_part(d->images * d->channels, d->tasks, i);
+    float *scratch = d->scratch + i * d->floats;
+    memset(scratch + d->floats - ONNX_NR, 0, ONNX_NR * sizeof(float)); /* read, not used */
+    for (uint64_t channel = mine.from; channel < mine.to; channel++) {
+        run_channel(d, channel, scratch);
+    }
+}
+
+static float single(const struct onnx_call *call, uint32_t input) {
+    const struct onnx_tensor tensor = mmi_onnx_call_input(call, input);
+    return (float)mmi_onnx_float_at(&tensor, 0);
+}
+
+static mm_status run(const struct onnx_call *call, mm_error *err) {
+    (void)err;
+    struct depthwise d = {
+        .simd = mmi_onnx_simd(call->services->cpu_features),
+        .call = call,
+        .w_scale = mmi_onnx_call_input(call, W_SCALE),
+        .w_zero = mmi_onnx_call_input(call, W_ZERO),
+        .x_zero = single(call, X_ZERO),
+        .x_scale = single(call, X_SCALE),
+        .y_scale = single(call, Y_SCALE),
+        .bias = mmi_onnx_given(call, BIAS) ? call->in[BIAS] : NULL,
+        .to = {.dtype = call->outputs[0].dtype, .zero = (int32_t)single(call, Y_ZERO)}};
+    if (!call->out[0]) {
+        return MM_OK;
+    }
+    plan(&d, call->params, call->inputs, call->services);
+    mmi_onnx_tap_offsets(&d.padded, call->scratch);
+    d.offsets = call->scratch;
+    d.scratch = (float *)((uint64_t *)call->scratch + d.taps);
+    mmi_onnx_run_tasks(call->services, d.tasks, run_channels, &d);
+    return MM_OK;
+}
+
+onnx_kernel mmi_onnx_choose_quantized_depthwise(struct onnx_inference *x,
+                                                const mm_services *services) {
+    struct depthwise d = {.taps = 0};
+    uint64_t bytes;
+    bool given = x->outputs[0].elements > 0;
+    for (uint32_t i = X; i <= Y_ZERO; i++) {
+        given = given && (i == W_ZERO || mmi_onnx_has(x, i));
+    }
+    if (!given || !plan(&d, x->params, x->inputs, services) ||
+        !mmi_mul(d.tasks * sizeof(float), d.floats, &bytes) ||
+        !mmi_add(bytes, d.taps * sizeof(*d.offsets), &x->scratch_bytes)) {
+        return NULL;
+    }
+    return run;
+}
