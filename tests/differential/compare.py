@@ -11,9 +11,10 @@ from values import F32, FLOATS, RELATIVE, STEP, as_wide, is_float, type_of
 ABSOLUTE = dict.fromkeys((
     'Sigmoid Tanh Erf Gelu FastGelu BiasGelu QuickGelu Swish Selu Elu Celu Mish HardSwish '
     'LogSoftmax SoftmaxCrossEntropyLoss DFT STFT HannWindow HammingWindow BlackmanWindow '
-    'RNN GRU LSTM If Loop Scan').split(), 1e-6)
+    'RNN GRU LSTM DynamicQuantizeLSTM FusedConv FusedGemm GemmFastGelu If Loop Scan').split(), 1e-6)
 ABSOLUTE.update(dict.fromkeys((
-    'Resize GridSample RoiAlign InstanceNormalization GroupNormalization').split(), 1e-5))
+    'Resize GridSample RoiAlign InstanceNormalization GroupNormalization GroupNorm '
+    'SkipGroupNorm').split(), 1e-5))
 # Whose arithmetic is that of f32 whatever the elements are: by stash_type, or as the engines do it.
 SINGLE = {'GroupNormalization', 'LayerNormalization', 'RMSNormalization', 'HannWindow',
           'HammingWindow', 'Shrink', 'BlackmanWindow', 'MelWeightMatrix'}

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engines to compare with: ONNX Runtime without its optimisations, and ONNX's own evaluator."""
+"""The engines to compare with: ONNX Runtime without its optimisations, ONNX's own evaluator, and
+formulas for what neither of them has."""
 
 import warnings
 
 import numpy as np
+import formulas
 import onnxruntime as ort
 from onnx.reference import ReferenceEvaluator
 
@@ -84,4 +86,10 @@ def reference(node, values, opsets):
     return run
 
 
-ENGINES = (('ort', onnx_runtime), ('reference', reference))
+def by_formula(node, values, opsets):
+    if node.domain != 'com.microsoft' or node.op not in formulas.TABLE:
+        raise Refused('no formula')
+    return lambda inputs: formulas.run(node, inputs)
+
+
+ENGINES = (('ort', onnx_runtime), ('reference', reference), ('formula', by_formula))

@@ -4,6 +4,7 @@
 import control  # noqa: F401
 import elementwise  # noqa: F401
 import microsoft  # noqa: F401
+import microsoft_quantised  # noqa: F401
 import movement  # noqa: F401
 import neural  # noqa: F401
 import quantised  # noqa: F401

@@ -442,6 +442,52 @@ MODELS = {
         g = com.microsoft.QuickGelu (f)
         y = com.microsoft.FusedMatMul <transB = 1, alpha = 0.5> (g, m)
     }'''),
+    'microsoft_quantised': (17, '''(float[2, 1, 3] x, int32[1] lengths, int32[1, 2] ids)
+        => (float[1, 2, 2] y, float[1, 2, 2] e, int32[1] counts)
+        <int8[1, 3, 4] w = {1, -2, 3, 4, 5, 6, -7, 8, 9, 1, 2, -3},
+         int8[1, 1, 4] r = {10, -20, 30, 40}, float[1] s = {0.125}, int8[1] o = {0},
+         uint8[1, 2] m = {200, 3}, float[2] t = {0.5, 0.25}, uint8[2] p = {100, 7},
+         int8[2, 6] q = {1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, -6},
+         float[6] b = {0.0, 0.5, 0.0, 1.0, 0.0, 0.25}, uint8[3, 2] words = {9, 8, 7, 6, 5, 4},
+         uint8[2, 2] square = {1, 2, 3, 4}, uint8[2] g = {3, 5}, float one = {0.5},
+         uint8 zero = {4}, int64[3] shape = {1, 2, 2}> {
+        h = com.microsoft.DynamicQuantizeLSTM <hidden_size = 1>
+            (x, w, r, , lengths, , , , s, o, s, o)
+        k = com.microsoft.DynamicQuantizeMatMul (h, m, t, p)
+        l = Reshape (k, shape)
+        a, scale, point = DynamicQuantizeLinear (l)
+        n = com.microsoft.QAttention <num_heads = 2, unidirectional = 1>
+            (a, q, b, scale, one, lengths, point)
+        d, u, v = DynamicQuantizeLinear (n)
+        y = com.microsoft.MatMulIntegerToFloat (d, square, u, t, v, p, t)
+        e, counts = com.microsoft.QEmbedLayerNormalization
+            (ids, , words, words, , g, g, ids, one, one, , one, one, zero, zero, , zero, zero)
+    }'''),
+    'microsoft_images': (17, '''(float[1, 3, 4, 2] x, float[2, 4] boxes, int32[2] which,
+        float[1, 1, 4] query, float[1, 2, 3, 2] past, int32 length)
+        => (float[2, 2, 2, 2] y, float[1, N] z, float[1, 1, 4] d, float[1, 2, 3, 2] k,
+            float[1, 2, 3, 2] v)
+        <float[2] g = {1.0, 0.5}, float[2, 2, 2, 2] w, float[2, 1, 2, 2] t,
+         int64[4] pads = {0, 1, 1, 0}, int32[2] size = {2, 2}, int32 axis = {0}> {
+        a = com.microsoft.GroupNorm <groups = 2, activation = 1> (x, g, g)
+        b = com.microsoft.SkipGroupNorm <groups = 1, activation = 0> (a, g, g, x, g)
+        c = com.microsoft.NhwcConv <pads = [0, 1, 1, 0]> (b, w, g)
+        e = Transpose <perm = [0, 3, 1, 2]> (c)
+        f = com.microsoft.ConvTransposeWithDynamicPads <strides = [1, 2]> (e, t, pads)
+        h = Concat <axis = 1> (f, f)
+        y = com.microsoft.CropAndResize <mode = "nearest"> (h, boxes, which, size)
+        i = com.microsoft.Trilu (y)
+        j = com.microsoft.Inverse (i)
+        l = com.microsoft.GridSample <padding_mode = "border"> (j, w)
+        m = com.microsoft.GemmFastGelu (l, j)
+        n = Flatten <axis = 0> (m)
+        o = Squeeze (n)
+        p, q, r = com.microsoft.Unique (o)
+        z = com.microsoft.ExpandDims (p, axis)
+        d, k, v = com.microsoft.DecoderMaskedMultiHeadAttention
+            <num_heads = 2, past_present_share_buffer = 1>
+            (query, query, query, , , past, past, length)
+    }'''),
     # texts and ai.onnx.ml
     'texts': (20, '''(string[N] x, string[1] z) => (string[A] a, bool[N] b, string[N, P] c,
         int64[N] d, float[7] e) {

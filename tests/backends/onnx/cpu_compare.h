@@ -8,7 +8,7 @@
 #include <backends/onnx/operators/operator.h>
 #include <support/world.h>
 
-#define COMPARE_INPUTS 9
+#define COMPARE_INPUTS 12
 #define COMPARE_OUTPUTS 3
 
 struct comparison {

@@ -4,6 +4,10 @@
 
 #include <backends/onnx/operators/conv.h>
 #include <backends/onnx/operators/matmul.h>
+#include <backends/onnx/operators/ms_heads.h>
+#include <backends/onnx/operators/rnn.h>
+
+#include <math.h>
 
 static uint64_t seed;
 
@@ -138,12 +142,105 @@ static void convolutions(void **state) {
     compare_fini(&c);
 }
 
+/* Products whose result is f32: the same sums, scaled in the same way. */
+static void products_to_float(void **state) {
+    (void)state;
+    struct comparison c;
+    compare_init(&c, seed);
+    for (uint32_t i = 0; i < 100; i++) {
+        int64_t batch = 1 + compare_below(&c, 3), rows = compare_below(&c, 140);
+        int64_t depth = some_depth(&c), columns = compare_below(&c, i % 7 == 0 ? 600 : 50);
+        int32_t a = some_bytes(&c), b = some_bytes(&c);
+        bool stacked = compare_below(&c, 2) == 0;
+        const int64_t shape[] = {batch, depth, columns};
+        compare_start(&c, &mmi_onnx_op_MsMatMulIntegerToFloat, NULL);
+        c.tolerance = 0;
+        COMPARE_BYTES(&c, a, batch, rows, depth);
+        compare_byte_input(&c, b, 2 + stacked, shape + !stacked);
+        scale(&c, 0, 1, 0.02f);
+        scale(&c, (uint32_t)compare_below(&c, 2), columns, 0.02f);
+        one_byte(&c, a);
+        compare_byte_input(&c, b, 1, &columns);
+        compare_input(&c, 1, &columns, -1, 1);
+        assert_true(compare_run(&c));
+        compare_start(&c, &mmi_onnx_op_MsDynamicQuantizeMatMul, NULL);
+        c.tolerance = 0;
+        COMPARE_INPUT(&c, batch, rows, depth);
+        compare_byte_input(&c, b, 2 + stacked, shape + !stacked);
+        weights_scaled_by(&c, b, columns);
+        assert_true(compare_run(&c));
+    }
+    assert_true(c.shared > 0);
+    compare_fini(&c);
+}
+
+static void attention(void **state) {
+    (void)state;
+    struct comparison c;
+    compare_init(&c, seed);
+    for (uint32_t i = 0; i < 30; i++) {
+        const struct onnx_ms_params params = {.heads = 1 + compare_below(&c, 3)};
+        int64_t batch = 1 + compare_below(&c, 2), rows = 1 + compare_below(&c, 40);
+        int64_t depth = 1 + compare_below(&c, 90), size = 1 + compare_below(&c, 20);
+        int64_t columns = 3 * params.heads * size;
+        int32_t a = some_bytes(&c), b = some_bytes(&c);
+        compare_start(&c, &mmi_onnx_op_MsQAttention, &params);
+        c.tolerance = 0;
+        COMPARE_BYTES(&c, a, batch, rows, depth);
+        COMPARE_BYTES(&c, b, depth, columns);
+        COMPARE_INPUT(&c, columns);
+        scale(&c, 0, 1, 0.02f);
+        scale(&c, (uint32_t)compare_below(&c, 2), columns, 0.02f);
+        compare_no_input(&c);
+        one_byte(&c, a);
+        one_byte(&c, b);
+        assert_true(compare_run(&c));
+    }
+    compare_fini(&c);
+}
+
+static void lstm(void **state) {
+    const struct onnx_rnn_function sigmoid = {.kind = ONNX_RNN_SIGMOID};
+    const struct onnx_rnn_function hyperbolic = {.kind = ONNX_RNN_TANH};
+    struct comparison c;
+    (void)state;
+    compare_init(&c, seed);
+    for (uint32_t i = 0; i < 30; i++) {
+        struct onnx_rnn params = {.direction = (int32_t)compare_below(&c, 3), .clip = INFINITY};
+        int64_t ways = params.direction == ONNX_RNN_BIDIRECTIONAL ? 2 : 1;
+        int64_t steps = 1 + compare_below(&c, 5), batch = 1 + compare_below(&c, 70);
+        int64_t input = 1 + compare_below(&c, 70), hidden = 1 + compare_below(&c, 40);
+        int32_t dtype = some_bytes(&c);
+        for (uint32_t way = 0; way < 2; way++) {
+            params.functions[way][0] = sigmoid;
+            params.functions[way][1] = params.functions[way][2] = hyperbolic;
+        }
+        compare_start(&c, &mmi_onnx_op_MsDynamicQuantizeLSTM, &params);
+        c.tolerance = 0;
+        COMPARE_INPUT(&c, steps, batch, input);
+        COMPARE_BYTES(&c, dtype, ways, input, 4 * hidden);
+        COMPARE_BYTES(&c, dtype, ways, hidden, 4 * hidden);
+        for (uint32_t j = ONNX_RNN_B; j <= ONNX_RNN_P; j++) {
+            compare_no_input(&c);
+        }
+        for (uint32_t j = 0; j < 2; j++) {
+            scale(&c, 1, ways, 0.01f);
+            compare_byte_input(&c, dtype, 1, &ways);
+        }
+        assert_true(compare_run(&c));
+    }
+    compare_fini(&c);
+}
+
 int main(int argc, char **argv) {
     seed = test_seed(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_of_matrices),
         cmocka_unit_test(gemm),
         cmocka_unit_test(convolutions),
+        cmocka_unit_test(products_to_float),
+        cmocka_unit_test(attention),
+        cmocka_unit_test(lstm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

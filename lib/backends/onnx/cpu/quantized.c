@@ -3,7 +3,7 @@
 #include <backends/onnx/cpu/conv.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
-#include <backends/onnx/operators/quantized.h>
+#include <backends/onnx/operators/dequantized.h>
 #include <base/checked.h>
 
 struct split {
@@ -33,6 +33,13 @@ static void run_product(const struct onnx_quantized_product *product, const stru
     mmi_onnx_run_tasks(services, split.tasks, run_part, &split);
 }
 
+/* On this thread alone, for what is small or has the scratch of one thread. */
+static void run_alone(const struct onnx_quantized_product *product, const struct onnx_call *call,
+                      void *scratch) {
+    onnx_panel_loop loop = mmi_onnx_simd(call->services->cpu_features)->panel_i16;
+    mmi_onnx_multiply_units(product, loop, 0, mmi_onnx_quantized_units(product), scratch);
+}
+
 /* op->infer asked for the scratch of one thread. */
 static onnx_kernel choose(struct onnx_inference *x, const mm_services *services,
                           onnx_kernel kernel) {
@@ -54,6 +61,21 @@ KERNEL(ConvInteger, mmi_onnx_run_conv_integer)
 KERNEL(MatMulInteger, mmi_onnx_run_matmul_integer)
 KERNEL(QLinearMatMul, mmi_onnx_run_qlinear_matmul)
 KERNEL(MsQGemm, mmi_onnx_run_qgemm)
+
+KERNEL(MsMatMulIntegerToFloat, mmi_onnx_run_integer_to_float)
+KERNEL(MsDynamicQuantizeMatMul, mmi_onnx_run_dynamic_matmul)
+
+#define ALONE(operator, run)                                                                       \
+    static mm_status run_##operator(const struct onnx_call *call, mm_error *err) {                 \
+        return run(call, run_alone, err);                                                          \
+    }                                                                                              \
+    onnx_kernel mmi_onnx_cpu_##operator(struct onnx_inference *x, const mm_services *services) {   \
+        (void)x;                                                                                   \
+        (void)services;                                                                            \
+        return run_##operator;                                                                     \
+    }
+ALONE(MsDynamicQuantizeLSTM, mmi_onnx_run_dynamic_lstm)
+ALONE(MsQAttention, mmi_onnx_run_qattention)
 
 RUN(QLinearConv, mmi_onnx_run_qlinear_conv)
 

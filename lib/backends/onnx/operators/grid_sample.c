@@ -278,15 +278,20 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_GridSample = {
-    .name = "GridSample",
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .params_bytes = sizeof(struct grid_sample),
-    .read = read,
-    .infer = infer,
-    .run = run,
-    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
-};
+/* That of com.microsoft is of opset 1, and so has the old names. */
+#define GRID_SAMPLE(name_, domain_)                                                                \
+    const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
+        .name = "GridSample",                                                                      \
+        .domain = domain_,                                                                         \
+        .min_inputs = 2,                                                                           \
+        .max_inputs = 2,                                                                           \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = 1,                                                                          \
+        .params_bytes = sizeof(struct grid_sample),                                                \
+        .read = read,                                                                              \
+        .infer = infer,                                                                            \
+        .run = run,                                                                                \
+        .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},                            \
+    };
+GRID_SAMPLE(GridSample, NULL)
+GRID_SAMPLE(MsGridSample, ONNX_MICROSOFT)

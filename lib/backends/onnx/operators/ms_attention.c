@@ -4,6 +4,7 @@
  * [batch, rows, hidden], weights [hidden, q + k + v], their bias, mask, past [2, batch, heads,
  * past, size], bias of the scores. Outputs: data, present. */
 
+#include <backends/onnx/operators/ms_attention.h>
 #include <backends/onnx/operators/copies.h>
 #include <backends/onnx/operators/move.h>
 #include <backends/onnx/operators/ms_heads.h>
@@ -15,21 +16,26 @@
 
 enum { DATA, WEIGHTS, BIAS, MASK, PAST, SCORE_BIAS };
 
-static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
-    struct onnx_ms_params *p = params;
+mm_status mmi_onnx_read_ms_attention(const struct onnx_attributes *a, struct onnx_ms_params *p,
+                                     mm_error *err) {
     int64_t rotary, shared;
-    uint32_t count;
     MMI_TRY(mmi_onnx_read_ms(a, p, err));
     MMI_TRY(mmi_onnx_read_int(a, "do_rotary", 0, &rotary, err));
     MMI_TRY(mmi_onnx_read_int(a, "past_present_share_buffer", 0, &shared, err));
+    return !rotary && !shared
+               ? MM_OK
+               : mmi_fail(err, MM_UNSUPPORTED,
+                          "do_rotary %" PRId64 " and past_present_share_buffer %" PRId64
+                          ", 0 and 0 wanted",
+                          rotary, shared);
+}
+
+static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
+    struct onnx_ms_params *p = params;
+    uint32_t count;
+    MMI_TRY(mmi_onnx_read_ms_attention(a, p, err));
     mmi_onnx_attribute(a, "rotary_embedding_dim");
     MMI_TRY(mmi_onnx_read_ints(a, "qkv_hidden_sizes", 3, p->sizes, &count, err));
-    if (rotary || shared) {
-        return mmi_fail(err, MM_UNSUPPORTED,
-                        "do_rotary %" PRId64 " and past_present_share_buffer %" PRId64
-                        ", 0 and 0 wanted",
-                        rotary, shared);
-    }
     if (count != 0 && (count != 3 || p->sizes[0] != p->sizes[1])) {
         return mmi_fail(err, MM_INVALID_MODEL, "attribute qkv_hidden_sizes has %u numbers", count);
     }
@@ -145,20 +151,12 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
-static mm_status run_f32(const struct onnx_call *call, mm_error *err) {
-    const struct onnx_tensor *weights = &call->inputs[WEIGHTS];
-    struct onnx_ms_run r = {.p = call->params, .out = call->out[0]};
-    MMI_TRY(find_sizes(r.p, call->inputs, call->input_count, &r.s, err));
-    const struct onnx_ms_sizes *s = &r.s;
+static void project(const struct onnx_call *call, const void *ctx, float *made, void *scratch) {
+    const struct onnx_tensor *data = &call->inputs[DATA], *weights = &call->inputs[WEIGHTS];
     uint64_t wide = (uint64_t)weights->shape[1], deep = (uint64_t)weights->shape[0];
-    uint64_t all = s->heads * s->size;
-    bool masked = mmi_onnx_given(call, MASK);
-    float *made = call->scratch;
-    r.mask_room = made + s->batch * s->rows * wide;
-    r.scratch = made + room_floats(call->inputs, masked, s);
     struct onnx_product product = {
         .dtype = MM_F32,
-        .rows = s->batch * s->rows,
+        .rows = (uint64_t)data->shape[0] * (uint64_t)data->shape[1],
         .depth = deep,
         .columns = wide,
         .a = {call->in[DATA], (int64_t)deep, 1},
@@ -166,7 +164,21 @@ static mm_status run_f32(const struct onnx_call *call, mm_error *err) {
         .start = {mmi_onnx_given(call, BIAS) ? call->in[BIAS] : NULL, 0, 1},
         .out = made,
         .out_row = wide};
-    mmi_onnx_multiply(&product, r.scratch);
+    (void)ctx;
+    mmi_onnx_multiply(&product, scratch);
+}
+
+mm_status mmi_onnx_run_ms_attention(const struct onnx_call *call, onnx_ms_project projecting,
+                                    const void *ctx, mm_error *err) {
+    struct onnx_ms_run r = {.p = call->params, .out = call->out[0]};
+    MMI_TRY(find_sizes(r.p, call->inputs, call->input_count, &r.s, err));
+    const struct onnx_ms_sizes *s = &r.s;
+    uint64_t wide = (uint64_t)call->inputs[WEIGHTS].shape[1], all = s->heads * s->size;
+    bool masked = mmi_onnx_given(call, MASK);
+    float *made = call->scratch;
+    r.mask_room = made + s->batch * s->rows * wide;
+    r.scratch = made + room_floats(call->inputs, masked, s);
+    projecting(call, ctx, made, r.scratch);
     r.q = made;
     r.k = made + all;
     r.v = made + 2 * all;
@@ -184,6 +196,10 @@ static mm_status run_f32(const struct onnx_call *call, mm_error *err) {
         r.present_v = r.present_k + s->batch * s->heads * s->total * s->size;
     }
     return mmi_onnx_run_ms(&r, err);
+}
+
+static mm_status run_f32(const struct onnx_call *call, mm_error *err) {
+    return mmi_onnx_run_ms_attention(call, project, NULL, err);
 }
 
 static mm_status run(const struct onnx_call *call, mm_error *err) {

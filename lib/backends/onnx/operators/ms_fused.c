@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* FusedConv and FusedGemm of com.microsoft: Conv and Gemm with an activation, and what FusedConv
- * adds before it. */
+/* FusedConv, FusedGemm and GemmFastGelu of com.microsoft: Conv, Gemm and MatMul with an activation,
+ * and what FusedConv adds before it. */
 
 #include <backends/onnx/operators/conv.h>
 #include <backends/onnx/operators/copies.h>
@@ -153,3 +153,58 @@ const struct onnx_operator mmi_onnx_op_MsFusedGemm = {
     .infer = infer_gemm,
     .run = run_gemm,
     .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_IS_2, ONNX_SIZE_ALIKE, 0}};
+
+/* ---- GemmFastGelu: FastGelu of the product and its bias -------------------------------------- */
+
+/* What FastGelu gets: the product, and input 2. */
+static uint32_t take_biased(const struct onnx_tensor *inputs, uint32_t count,
+                            const struct onnx_tensor *product, struct onnx_tensor *to) {
+    to[0] = *product;
+    if (count < 3 || inputs[2].dtype == MM_DTYPE_NONE) {
+        return 1;
+    }
+    to[1] = inputs[2];
+    return 2;
+}
+
+static mm_status infer_fast_gelu(struct onnx_inference *x, mm_error *err) {
+    struct onnx_tensor biased[2], made = {0};
+    MMI_TRY(mmi_onnx_check_types(x, ONNX_FLOATS & ~ONNX_TYPE(MM_F64), err));
+    struct onnx_inference product = *x;
+    product.input_count = 2;
+    MMI_TRY(mmi_onnx_op_MatMul.infer(&product, err));
+    x->scratch_bytes = product.scratch_bytes;
+    const struct onnx_tensor *of_product = &x->outputs[0];
+    struct onnx_inference gelu = {.input_count =
+                                      take_biased(x->inputs, x->input_count, of_product, biased),
+                                  .output_count = 1,
+                                  .inputs = biased,
+                                  .outputs = &made};
+    return mmi_onnx_op_MsFastGelu.infer(&gelu, err);
+}
+
+static mm_status run_fast_gelu(const struct onnx_call *call, mm_error *err) {
+    struct onnx_tensor biased[2];
+    const void *in[2] = {call->out[0], call->input_count > 2 ? call->in[2] : NULL};
+    struct onnx_call product = *call, gelu = *call;
+    if (!call->out[0]) {
+        return MM_OK;
+    }
+    product.input_count = 2;
+    MMI_TRY(mmi_onnx_op_MatMul.run(&product, err));
+    gelu.input_count = take_biased(call->inputs, call->input_count, &call->outputs[0], biased);
+    gelu.inputs = biased;
+    gelu.in = in;
+    return mmi_onnx_op_MsFastGelu.run(&gelu, err);
+}
+
+const struct onnx_operator mmi_onnx_op_MsGemmFastGelu = {
+    .name = "GemmFastGelu",
+    .domain = ONNX_MICROSOFT,
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .infer = infer_fast_gelu,
+    .run = run_fast_gelu,
+    .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0}};

@@ -3,6 +3,7 @@
 /* The QLinear operators of com.microsoft that are an operator of ONNX between a dequantisation and
  * a quantisation: that operator runs on f32 copies in the scratch. */
 
+#include <backends/onnx/operators/channels.h>
 #include <backends/onnx/operators/conv.h>
 #include <backends/onnx/operators/move.h>
 #include <backends/onnx/operators/ms_qlinear.h>
@@ -27,23 +28,6 @@ static bool channels_are_last(const struct form *form, const void *params) {
     return form->is_last && form->is_last(params);
 }
 
-/* [N, ..., C] as [N, C, ...]. */
-static void channels_first(const struct onnx_tensor *image, int64_t shape[MM_MAX_RANK]) {
-    memcpy(shape, image->shape, sizeof(image->shape));
-    if (image->rank > 2) {
-        shape[1] = image->shape[image->rank - 1];
-        memcpy(shape + 2, image->shape + 1, (image->rank - 2) * sizeof(*shape));
-    }
-}
-
-static void channels_last(const struct onnx_tensor *image, int64_t shape[MM_MAX_RANK]) {
-    memcpy(shape, image->shape, sizeof(image->shape));
-    if (image->rank > 2) {
-        memcpy(shape + 1, image->shape + 2, (image->rank - 2) * sizeof(*shape));
-        shape[image->rank - 1] = image->shape[1];
-    }
-}
-
 /* ---- Shapes ---------------------------------------------------------------------------------- */
 
 /* Input i of the operator within. */
@@ -53,7 +37,7 @@ static mm_status inner_input(const struct form *form, const void *params,
     int64_t shape[MM_MAX_RANK];
     memcpy(shape, input->shape, sizeof(shape));
     if (channels_are_last(form, params)) {
-        channels_first(input, shape);
+        mmi_onnx_channels_first(input, shape);
     }
     return mmi_onnx_tensor_set(to, MM_F32, input->rank, shape, err);
 }
@@ -104,37 +88,19 @@ static mm_status infer(struct onnx_inference *x, const struct form *form, mm_err
     }
     memcpy(shape, made.shape, sizeof(shape));
     if (channels_are_last(form, x->params)) {
-        channels_last(&made, shape);
+        mmi_onnx_channels_last(&made, shape);
     }
     return mmi_onnx_tensor_set(&x->outputs[0], dtype, made.rank, shape, err);
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
-/* Bytes between [N, C, ...], as `image` has it, and [N, ..., C]. */
-static void move_channels(const struct onnx_tensor *image, bool to_last, const void *from,
-                          void *to) {
-    const struct onnx_split split = mmi_onnx_split_at(image, 1);
-    const int64_t all = (int64_t)(split.length * split.inner);
-    const int64_t channels = (int64_t)split.length, plane = (int64_t)split.inner;
-    struct onnx_move move = {.width = 1};
-    mmi_onnx_move_axis(&move, split.outer, all, all);
-    if (to_last) {
-        mmi_onnx_move_axis(&move, split.inner, 1, channels);
-        mmi_onnx_move_axis(&move, split.length, plane, 1);
-    } else {
-        mmi_onnx_move_axis(&move, split.length, 1, plane);
-        mmi_onnx_move_axis(&move, split.inner, channels, 1);
-    }
-    mmi_onnx_move(&move, from, to);
-}
-
 /* Dequantised, in the order of axes that the operator within has; takes its place from *room. */
 static float *take_input(const struct form *form, const struct onnx_call *call, uint32_t at,
                          const struct onnx_tensor *inner, uint8_t **room) {
     const void *from = call->in[at];
     if (channels_are_last(form, call->params) && inner->elements > 0) {
-        move_channels(inner, false, from, *room);
+        mmi_onnx_move_channels(inner, 1, false, from, *room);
         from = *room;
         *room += moved_bytes(form, call->params, inner);
     }
@@ -181,7 +147,7 @@ static mm_status run(const struct onnx_call *call, const struct form *form, mm_e
         mmi_onnx_scaling(call, form->raw + 3 * form->scaled, call->outputs[0].dtype);
     mmi_onnx_scale_down(&scaling, result, made.elements, moved ? first : call->out[0]);
     if (moved) {
-        move_channels(&made, true, first, call->out[0]);
+        mmi_onnx_move_channels(&made, 1, true, first, call->out[0]);
     }
     return MM_OK;
 }

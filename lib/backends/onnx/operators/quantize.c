@@ -2,14 +2,13 @@
 
 /* QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear. */
 
+#include <backends/onnx/operators/dequantized.h>
 #include <backends/onnx/operators/move.h>
 #include <backends/onnx/operators/quantize.h>
-#include <backends/onnx/operators/quantized.h>
 #include <base/checked.h>
 #include <base/status.h>
 
 #include <inttypes.h>
-#include <math.h>
 
 /* ---- What both have -------------------------------------------------------------------------- */
 
@@ -263,26 +262,16 @@ static mm_status infer_dynamic(struct onnx_inference *x, mm_error *err) {
 
 static mm_status run_dynamic(const struct onnx_call *call, mm_error *err) {
     (void)err;
-    const float *from = call->in[0];
-    uint64_t elements = call->inputs[0].elements;
-    uint8_t *to = call->out[0];
-    float min = 0, max = 0; /* 0 is always in the range */
-    for (uint64_t i = 0; i < elements; i++) {
-        min = from[i] < min ? from[i] : min;
-        max = from[i] > max ? from[i] : max;
-    }
-    float scale = max == min ? 1 : (max - min) / 255;
-    float zero = rintf(0 - min / scale);
-    zero = zero >= 0 && zero <= 255 ? zero : zero > 255 ? 255 : 0;
-    for (uint64_t i = 0; to && i < elements; i++) {
-        float value = rintf(from[i] / scale) + zero;
-        to[i] = (uint8_t)(value >= 0 && value <= 255 ? value : value > 255 ? 255 : 0);
+    const uint64_t elements = call->inputs[0].elements;
+    const struct onnx_to_bytes how = mmi_onnx_find_bytes(call->in[0], elements);
+    if (call->out[0]) {
+        mmi_onnx_to_bytes(&how, call->in[0], elements, call->out[0]);
     }
     if (call->output_count > 1 && call->out[1]) {
-        *(float *)call->out[1] = scale;
+        *(float *)call->out[1] = how.scale;
     }
     if (call->output_count > 2 && call->out[2]) {
-        *(uint8_t *)call->out[2] = (uint8_t)zero;
+        *(uint8_t *)call->out[2] = (uint8_t)how.zero;
     }
     return MM_OK;
 }

@@ -64,4 +64,23 @@ mm_status mmi_onnx_run_rnn(const struct onnx_call *call, mm_error *err);
 mm_status mmi_onnx_run_gru(const struct onnx_call *call, mm_error *err);
 mm_status mmi_onnx_run_lstm(const struct onnx_call *call, mm_error *err);
 
+/* Weights that are no floats: the products with them are made elsewhere. Such a layer goes through
+ * each sequence from its own end where it is reversed, so that step i of all sequences of a batch
+ * is one product; of sequences that have ended the state is 0 there. Always f32, and
+ * [time, batch, ...]. */
+struct onnx_rnn_products {
+    void (*start)(void *ctx, uint64_t direction, bool reverse);
+    /* Add W times the inputs of `steps` steps to out [steps][batch][rows]. */
+    void (*input)(void *ctx, uint64_t first_step, uint64_t steps, float *out);
+    /* Add R times the state [batch][hidden] to out [batch][rows]. */
+    void (*state)(void *ctx, const float *state, float *out);
+    void *ctx;
+};
+/* `call` is that of an LSTM whose W and R nobody looks at, but for their shapes. */
+mm_status mmi_onnx_run_lstm_by(const struct onnx_call *call,
+                               const struct onnx_rnn_products *products, mm_error *err);
+/* Where step t of a sequence lies in time. */
+uint64_t mmi_onnx_rnn_time(const int32_t *lengths, uint64_t item, uint64_t t, uint64_t steps,
+                           bool reverse);
+
 #endif

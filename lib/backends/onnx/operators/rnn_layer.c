@@ -70,7 +70,9 @@ struct layer {
     uint64_t chunk;     /* steps whose W product is computed together */
     uint64_t direction; /* 0 or 1 */
     bool reverse;
-    const uint8_t *w, *r, *b; /* of this direction; b: NULL where left out */
+    const struct onnx_rnn_products *products; /* NULL: by w and r */
+    bool backwards;                           /* with products, in place of reverse */
+    const uint8_t *w, *r, *b;                 /* of this direction; b: NULL where left out */
     /* Of the inputs' type. */
     uint8_t *bias;                     /* [rows]: added to the W product */
     uint8_t *gates;                    /* [chunk][batch][rows] */
@@ -175,7 +177,8 @@ static void start_direction(struct layer *l) {
     const uint8_t *peephole;
     uint64_t hidden = l->size.hidden;
     l->functions = l->rnn->functions[l->direction];
-    l->reverse = l->rnn->direction == ONNX_RNN_REVERSE || l->direction == 1;
+    l->backwards = l->rnn->direction == ONNX_RNN_REVERSE || l->direction == 1;
+    l->reverse = l->backwards && !l->products;
     l->w = of_direction(l, ONNX_RNN_W, l->rows * l->size.input);
     l->r = of_direction(l, ONNX_RNN_R, l->rows * hidden);
     l->b = of_direction(l, ONNX_RNN_B, 2 * l->rows);
@@ -191,9 +194,20 @@ static void start_direction(struct layer *l) {
 
 /* ---- Products -------------------------------------------------------------------------------- */
 
+static void spread_bias(const struct layer *l, uint64_t count) {
+    for (uint64_t i = 0; i < count * l->size.batch; i++) {
+        memcpy(l->gates + i * l->rows * l->width, l->bias, l->rows * l->width);
+    }
+}
+
 /* W product and biases for the gates of steps [first, first + count). */
 static void multiply_input(const struct layer *l, uint64_t first, uint64_t count) {
     uint64_t batch = l->size.batch, input = l->size.input;
+    if (l->products) {
+        spread_bias(l, count);
+        l->products->input(l->products->ctx, first, count, (float *)(void *)l->gates);
+        return;
+    }
     bool apart = l->rnn->batch_first; /* the steps of each sequence by themselves */
     struct onnx_product product = {.dtype = l->dtype,
                                    .rows = apart ? count : count * batch,
@@ -224,6 +238,12 @@ static struct onnx_product times_r(const struct layer *l, const uint8_t *state, 
 /* Adds the R product to the first `count` rows of a step's gates, and widens all rows to f64. */
 static void add_state_product(const struct layer *l, uint8_t *gates, uint64_t count) {
     struct onnx_product product = times_r(l, l->state, 0);
+    if (l->products) {
+        l->products->state(l->products->ctx, (const float *)(const void *)l->state,
+                           (float *)(void *)gates);
+        mmi_onnx_convert(l->dtype, gates, l->size.batch * l->rows, MM_F64, l->wide);
+        return;
+    }
     product.columns = count;
     product.start = (struct onnx_matrix){gates, (int64_t)l->rows, 1};
     product.out = gates;
@@ -234,11 +254,20 @@ static void add_state_product(const struct layer *l, uint8_t *gates, uint64_t co
 
 /* ---- Cells ----------------------------------------------------------------------------------- */
 
+static const int32_t *lengths_of(const struct onnx_call *call) {
+    return mmi_onnx_given(call, ONNX_RNN_LENGTHS) ? call->in[ONNX_RNN_LENGTHS] : NULL;
+}
+
 /* Sequence `item` of the batch has not ended at step t. */
 static bool is_active(const struct layer *l, uint64_t item, uint64_t t) {
-    bool given = mmi_onnx_given(l->call, ONNX_RNN_LENGTHS);
-    const int32_t *lengths = given ? l->call->in[ONNX_RNN_LENGTHS] : NULL;
+    const int32_t *lengths = lengths_of(l->call);
     return !lengths || t < (uint64_t)lengths[item];
+}
+
+uint64_t mmi_onnx_rnn_time(const int32_t *lengths, uint64_t item, uint64_t t, uint64_t steps,
+                           bool reverse) {
+    uint64_t length = lengths ? (uint64_t)lengths[item] : steps;
+    return reverse && t < length ? length - 1 - t : t;
 }
 
 static void step_rnn(const struct layer *l, uint8_t *gates, uint64_t t) {
@@ -329,9 +358,17 @@ static void keep_state(const struct layer *l, uint64_t t) {
     uint64_t hidden = l->size.hidden, directions = l->size.directions, batch = l->size.batch;
     uint8_t *y = l->call->output_count > 0 ? l->call->out[0] : NULL;
     mmi_onnx_convert(MM_F64, l->hidden, batch * hidden, l->dtype, l->state);
+    for (uint64_t item = 0; l->products && item < batch; item++) {
+        if (!is_active(l, item, t)) {
+            memset(l->state + item * hidden * l->width, 0, hidden * l->width);
+        }
+    }
     for (uint64_t item = 0; y && item < batch; item++) {
-        uint64_t row = l->rnn->batch_first ? (item * l->size.steps + t) * directions + l->direction
-                                           : (t * directions + l->direction) * batch + item;
+        uint64_t time = mmi_onnx_rnn_time(lengths_of(l->call), item, t, l->size.steps,
+                                          l->products && l->backwards);
+        uint64_t row = l->rnn->batch_first
+                           ? (item * l->size.steps + time) * directions + l->direction
+                           : (time * directions + l->direction) * batch + item;
         uint8_t *to = y + row * hidden * l->width;
         if (is_active(l, item, t)) {
             memcpy(to, l->state + item * hidden * l->width, hidden * l->width);
@@ -344,6 +381,9 @@ static void keep_state(const struct layer *l, uint64_t t) {
 static void run_direction(struct layer *l, const struct kind *kind) {
     uint64_t steps = l->size.steps, count;
     start_direction(l);
+    if (l->products) {
+        l->products->start(l->products->ctx, l->direction, l->backwards);
+    }
     mmi_onnx_convert(MM_F64, l->hidden, l->size.batch * l->size.hidden, l->dtype, l->state);
     for (uint64_t done = 0; done < steps; done += count) {
         count = mmi_min_u64(l->chunk, steps - done);
@@ -361,8 +401,7 @@ static void run_direction(struct layer *l, const struct kind *kind) {
 
 static mm_status check_lengths(const struct onnx_call *call, const struct onnx_rnn_sizes *size,
                                mm_error *err) {
-    bool given = mmi_onnx_given(call, ONNX_RNN_LENGTHS);
-    const int32_t *lengths = given ? call->in[ONNX_RNN_LENGTHS] : NULL;
+    const int32_t *lengths = lengths_of(call);
     for (uint64_t i = 0; lengths && i < size->batch; i++) {
         if (lengths[i] < 0 || (uint64_t)lengths[i] > size->steps) {
             return mmi_fail(err, MM_INVALID_ARGUMENT,
@@ -373,8 +412,10 @@ static mm_status check_lengths(const struct onnx_call *call, const struct onnx_r
     return MM_OK;
 }
 
-static mm_status run_real(const struct onnx_call *call, const struct kind *kind, mm_error *err) {
-    struct layer layer = {.call = call, .rnn = call->params, .dtype = call->inputs[0].dtype};
+static mm_status run_real(const struct onnx_call *call, const struct kind *kind,
+                          const struct onnx_rnn_products *products, mm_error *err) {
+    struct layer layer = {
+        .call = call, .rnn = call->params, .dtype = call->inputs[0].dtype, .products = products};
     layer.size = mmi_onnx_rnn_sizes(layer.rnn, kind->gates, call->inputs);
     MMI_TRY(check_lengths(call, &layer.size, err));
     lay_out(&layer, call->scratch);
@@ -388,7 +429,7 @@ static mm_status run_real(const struct onnx_call *call, const struct kind *kind,
 #define RUN(NAME, GATES)                                                                           \
     static mm_status run_real_##NAME(const struct onnx_call *call, mm_error *err) {                \
         static const struct kind kind = {GATES, step_##NAME};                                      \
-        return run_real(call, &kind, err);                                                         \
+        return run_real(call, &kind, NULL, err);                                                   \
     }                                                                                              \
     mm_status mmi_onnx_run_##NAME(const struct onnx_call *call, mm_error *err) {                   \
         return mmi_onnx_run_copied(call, run_real_##NAME, err);                                    \
@@ -396,3 +437,9 @@ static mm_status run_real(const struct onnx_call *call, const struct kind *kind,
 RUN(rnn, 1)
 RUN(gru, 3)
 RUN(lstm, 4)
+
+mm_status mmi_onnx_run_lstm_by(const struct onnx_call *call,
+                               const struct onnx_rnn_products *products, mm_error *err) {
+    static const struct kind kind = {4, step_lstm};
+    return run_real(call, &kind, products, err);
+}

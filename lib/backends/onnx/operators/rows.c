@@ -68,18 +68,22 @@ static mm_status run_trilu(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_Trilu = {
-    .name = "Trilu",
-    .min_inputs = 1,
-    .max_inputs = 2,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .params_bytes = sizeof(struct trilu),
-    .read = read_trilu,
-    .infer = infer_trilu,
-    .run = run_trilu,
-    .facts = ONNX_FACTS_LIKE_0,
-};
+#define TRILU(name_, domain_)                                                                      \
+    const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
+        .name = "Trilu",                                                                           \
+        .domain = domain_,                                                                         \
+        .min_inputs = 1,                                                                           \
+        .max_inputs = 2,                                                                           \
+        .min_outputs = 1,                                                                          \
+        .max_outputs = 1,                                                                          \
+        .params_bytes = sizeof(struct trilu),                                                      \
+        .read = read_trilu,                                                                        \
+        .infer = infer_trilu,                                                                      \
+        .run = run_trilu,                                                                          \
+        .facts = ONNX_FACTS_LIKE_0,                                                                \
+    };
+TRILU(Trilu, NULL)
+TRILU(MsTrilu, ONNX_MICROSOFT)
 
 /* ---- ReverseSequence ------------------------------------------------------------------------- */
 

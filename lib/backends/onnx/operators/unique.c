@@ -14,6 +14,7 @@
 struct unique {
     int64_t axis, sorted;
     int64_t flat; /* without an axis */
+    bool brief;   /* of com.microsoft: no first items come out */
 };
 
 static mm_status read_unique(const struct onnx_attributes *a, void *params, mm_error *err) {
@@ -21,6 +22,13 @@ static mm_status read_unique(const struct onnx_attributes *a, void *params, mm_e
     unique->flat = !mmi_onnx_attribute(a, "axis");
     MMI_TRY(mmi_onnx_read_int(a, "axis", 0, &unique->axis, err));
     return mmi_onnx_read_int(a, "sorted", 1, &unique->sorted, err);
+}
+
+static mm_status read_brief(const struct onnx_attributes *a, void *params, mm_error *err) {
+    (void)a;
+    (void)err;
+    *(struct unique *)params = (struct unique){.flat = 1, .brief = true};
+    return MM_OK;
 }
 
 /* The tensor as [outer, length, inner]; item i is all of [:, i, :]. */
@@ -149,9 +157,12 @@ static mm_status give_all(const struct onnx_execution *x, struct items *items, u
     const struct unique *unique = x->params;
     find_kinds(items, unique->sorted != 0, found);
     MMI_TRY(give_items(x, items, axis, found, err));
-    MMI_TRY(give_numbers(x, 1, found->first, found->count, err));
-    MMI_TRY(give_numbers(x, 2, found->kind_of, (int64_t)items->split.length, err));
-    return give_numbers(x, 3, found->amount, found->count, err);
+    const uint32_t next = unique->brief ? 1 : 2;
+    if (!unique->brief) {
+        MMI_TRY(give_numbers(x, 1, found->first, found->count, err));
+    }
+    MMI_TRY(give_numbers(x, next, found->kind_of, (int64_t)items->split.length, err));
+    return give_numbers(x, next + 1, found->amount, found->count, err);
 }
 
 static mm_status execute_unique(struct onnx_execution *x, mm_error *err) {
@@ -162,6 +173,9 @@ static mm_status execute_unique(struct onnx_execution *x, mm_error *err) {
     uint32_t types = ONNX_REALS | ONNX_BOOL | ONNX_TYPE(MM_STRING);
     if (!(types >> input.dtype & 1)) {
         return mmi_fail(err, MM_UNSUPPORTED, "its input is %s", mm_dtype_text(input.dtype));
+    }
+    if (unique->brief && input.rank != 1) {
+        return mmi_fail(err, MM_INVALID_MODEL, "its input has %u axes, 1 wanted", input.rank);
     }
     if (unique->flat) {
         input.rank = 1;
@@ -193,5 +207,17 @@ const struct onnx_operator mmi_onnx_op_Unique = {
     .max_outputs = 4,
     .params_bytes = sizeof(struct unique),
     .read = read_unique,
+    .execute = execute_unique,
+};
+
+const struct onnx_operator mmi_onnx_op_MsUnique = {
+    .name = "Unique",
+    .domain = ONNX_MICROSOFT,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 3,
+    .params_bytes = sizeof(struct unique),
+    .read = read_brief,
     .execute = execute_unique,
 };

@@ -236,6 +236,39 @@ const struct onnx_operator mmi_onnx_op_Unsqueeze = {
     .learn = learn_unsqueeze,
 };
 
+/* ExpandDims of com.microsoft: one axis. */
+static mm_status infer_expand_dims(struct onnx_inference *x, mm_error *err) {
+    const struct onnx_tensor *axis = &x->inputs[1];
+    MMI_TRY(mmi_onnx_check_indices(x, 1, err));
+    if (axis->rank > 1 || axis->elements != 1) {
+        return mmi_fail(err, MM_INVALID_MODEL, "its axis has %" PRIu64 " elements, 1 wanted",
+                        axis->elements);
+    }
+    return infer_unsqueeze(x, err);
+}
+
+static void learn_expand_dims(const struct onnx_learning *l, uint32_t output,
+                              struct onnx_fact *fact) {
+    int32_t rank = mmi_onnx_fact(l, 0).rank;
+    (void)output;
+    fact->rank = rank >= 0 ? rank + 1 : -1;
+}
+
+const struct onnx_operator mmi_onnx_op_MsExpandDims = {
+    .name = "ExpandDims",
+    .domain = ONNX_MICROSOFT,
+    .flags = ONNX_OP_VIEW,
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .shaping_inputs = 1u << 1,
+    .infer = infer_expand_dims,
+    .run = run_view,
+    .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 0},
+    .learn = learn_expand_dims,
+};
+
 /* ---- Identity -------------------------------------------------------------------------------- */
 
 static mm_status infer_identity(struct onnx_inference *x, mm_error *err) {

@@ -129,6 +129,12 @@ static uint64_t of_ms_multi_head(const struct onnx_costed *x) {
     return attended(x, output(x, 0)->elements, rows_of(packed ? input(x, 0) : keys));
 }
 
+/* Keys and values of the past are inputs 5 and 6. */
+static uint64_t of_ms_decoder(const struct onnx_costed *x) {
+    return attended(x, output(x, 0)->elements,
+                    mmi_add_cap(rows_of(input(x, 1)), rows_of(input(x, 5))));
+}
+
 /* Its second output has all keys, those of the past too. */
 static uint64_t of_ms_group_query(const struct onnx_costed *x) {
     return attended(x, output(x, 0)->elements, rows_of(output(x, 1)));
@@ -193,32 +199,42 @@ static const struct {
     {OP(MatMul), of_matmul, false},
     {OP(MatMulInteger), of_matmul, false},
     {OP(QLinearMatMul), of_matmul, false},
+    {OP(MsMatMulIntegerToFloat), of_matmul, false},
+    {OP(MsDynamicQuantizeMatMul), of_matmul, false},
+    {OP(MsMatMulInteger16), of_matmul, false},
     {OP(Gemm), of_gemm, false},
     {OP(MsFusedGemm), of_gemm, false},
     {OP(MsQGemm), of_gemm, false},
     {OP(MsFusedMatMul), of_any_matmul, false},
     {OP(MsTransposeMatMul), of_any_matmul, false},
+    {OP(MsGemmFastGelu), of_matmul, false},
     {OP(Linear), of_linear, false},
     {OP(Einsum), of_einsum, false},
     {OP(Conv), of_conv, false},
     {OP(MsFusedConv), of_conv, false},
+    {OP(MsNhwcConv), of_conv, false},
     {OP(ConvInteger), of_conv, false},
     {OP(DeformConv), of_conv, false},
     {OP(CausalConvWithState), of_conv, false},
     {OP(QLinearConv), of_q_linear_conv, false},
     {OP(ConvTranspose), of_conv_transpose, false},
+    {OP(MsConvTransposeWithDynamicPads), of_conv_transpose, false},
     {OP(MaxPool), of_pool, false},
+    {OP(MsNhwcMaxPool), of_pool, false},
     {OP(AveragePool), of_pool, false},
     {OP(LpPool), of_pool, false},
     {OP(MsQLinearAveragePool), of_pool, false},
     {OP(RNN), of_rnn, false},
     {OP(GRU), of_rnn, false},
     {OP(LSTM), of_rnn, false},
+    {OP(MsDynamicQuantizeLSTM), of_rnn, false},
     {OP(Attention), of_attention, false},
     {OP(FlexAttention), of_flex_attention, false},
     {OP(LinearAttention), of_linear_attention, false},
     {OP(MsAttention), of_ms_attention, false},
+    {OP(MsQAttention), of_ms_attention, false},
     {OP(MsMultiHeadAttention), of_ms_multi_head, false},
+    {OP(MsDecoderMaskedMultiHeadAttention), of_ms_decoder, false},
     {OP(MsGroupQueryAttention), of_ms_group_query, false},
     {OP(Fused), of_fused, false},
     {OP(Gather), nothing, true},
