@@ -134,8 +134,8 @@ MUTATIONS = {
         'hotter'),
     'a model leaves before its time': (
         'lib/residency/fit.c',
-        '.stay_until_ns = instance->stay_until_ns',
-        '.stay_until_ns = 0'),
+        'need->shrink_bytes ? 0 : instance->stay_until_ns',
+        '0'),
     # Statuses, counts, versions, the log.
     'the status of attach is taken at its word': (
         'lib/plugin/status.c',
@@ -157,8 +157,8 @@ MUTATIONS = {
         '    if (status != MM_CANCELLED) {\n'
         '        log_failure(res, instance, MMI_EVENT_LOAD_FAILED, status);\n    }\n'),
     'an update with the source alone drops the pin': (
-        'lib/api/model.c',
-        '    spec->flags |= settings->pinned ? MM_MODEL_PINNED : 0;\n',
+        'lib/residency/request.c',
+        '    version->settings.pinned |= newest->settings.pinned;\n',
         ''),
     'an update does not arm its deadline': (
         'lib/residency/request.c',
