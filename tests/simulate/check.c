@@ -70,7 +70,8 @@ void check_overtaken(struct sim *sim, const struct call *call) {
     if (call->act->kind == ACT_BIND || call->registration->life_count > 1 || apart(sim, call)) {
         return;
     }
-    bool woken = call->act->kind == ACT_INFER && runs_at_once(sim, call);
+    /* Where its input is brought from a device it was woken by that, last. */
+    bool woken = call->act->kind == ACT_INFER && runs_at_once(sim, call) && !call->act->located_in;
     uint64_t woken_step = woken ? call->thread->woken_step : 0;
     for (uint32_t i = 0; i < sim->scenario->act_count; i++) {
         const struct call *other = &sim->calls[i];
