@@ -338,7 +338,7 @@ static mm_status begin_evict(struct mmi_pending *pending, const struct mmi_reque
     }
     /* From inside a run nobody may be waited for: they may wait for this one. */
     if ((request->no_wait || request->nested) && !mmi_instances_evict_idle(res, model)) {
-        return mmi_fail(err, MM_BUSY, "model %s: in use", mmi_model_name(model));
+        return mmi_fail(err, MM_BUSY, "model %s: in use, or being loaded", mmi_model_name(model));
     }
     waiter->model = model;
     waiter->until = res->sequence;
