@@ -160,7 +160,7 @@ static uint32_t make_bias(struct onnx_model *model, const struct product *p) {
 
 static bool read_conv(const struct onnx_rewrite *rewrite, struct product *p) {
     const struct onnx_conv *conv = p->node->params;
-    if (!p->ends || !has_weights(p) || p->weights.rank < 3 ||
+    if (!p->ends || !has_weights(p) || p->weights.rank < 3 || p->weights.shape[0] == 0 ||
         conv->activation.function != ONNX_F_NONE) {
         return false;
     }
