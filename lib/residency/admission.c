@@ -12,7 +12,7 @@
 #include <residency/instance.h>
 #include <residency/lock.h>
 
-/* Slow: someone has to look at a slot that is on its way out. */
+/* Slow: someone has to look at a slot that is on its way out, or wanted. */
 static void settle(struct mmi_residency *res, struct mmi_slot *slot) {
     mmi_res_lock(res);
     mmi_instance_settle(res, slot);

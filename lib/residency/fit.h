@@ -3,7 +3,7 @@
 #define MMI_RESIDENCY_FIT_H
 
 /* Who would have to leave a device for a need: the snapshot that policy/ decides from. Changes
- * nothing. Locked. */
+ * nothing, but that with need.asks the slots that are leased now become wanted. Locked. */
 
 #include <residency/state.h>
 

@@ -30,7 +30,8 @@
  * memory. */
 struct mmi_instance *mmi_instance_new(struct mmi_residency *res, struct mmi_model *model,
                                       struct mmi_version *version);
-/* It has memory on `dev`: block is taken, the build is PREPARED and held from now on. */
+/* It has memory on `dev`, which its load takes when those who leave for it are gone. The build is
+ * PREPARED, and held from now on. */
 void mmi_instance_granted(struct mmi_residency *res, struct mmi_instance *instance,
                           struct mmi_devstate *dev, struct mmi_build *build);
 /* Undo granted, for another try. */
@@ -56,7 +57,8 @@ bool mmi_instance_evicted(const struct mmi_instance *instance); /* model: not NU
 /* May it come back on demand? Not what a claim or an eviction waits for. */
 bool mmi_instance_may_return(const struct mmi_residency *res, const struct mmi_instance *instance);
 void mmi_instance_revive(struct mmi_residency *res, struct mmi_instance *instance);
-/* A lease or an undone one came back while nobody was to be leased. */
+/* A lease or an undone one came back of a slot that is to be looked at: it is on its way out, or
+ * wanted while it is READY. */
 void mmi_instance_settle(struct mmi_residency *res, struct mmi_slot *slot);
 /* Operations that wait for a thread give their leases back; or, of a model, end. */
 void mmi_parked_revoke(struct mmi_list *parked, mm_status status);

@@ -11,7 +11,7 @@ mm_status mmi_load_begin(struct mmi_residency *res, struct mmi_model *model,
                          struct mmi_version *version, int32_t priority, mm_error *err);
 /* A granted one, whose victims are detached: its memory. false = it is not to be had. */
 bool mmi_load_take(struct mmi_residency *res, struct mmi_instance *instance);
-/* It has its memory: have it done. */
+/* It was granted memory: have it done. */
 void mmi_load_start(struct mmi_residency *res, struct mmi_instance *instance);
 /* It gets none: NONE again. version.refusal says why, until the model is looked at. */
 void mmi_load_refused(struct mmi_residency *res, struct mmi_instance *instance,

@@ -9,7 +9,8 @@
  * before loads (a run holds a lease that a load may wait for, so it must never wait for a load),
  * each in order of priority and arrival:
  *
- *   fits, or fits once idle victims left   it gets the memory; it detaches the victims itself
+ *   fits, or fits once idle victims left   it gets the memory; it detaches the victims itself (with
+ *                                          idle_evict the cleanup does, and it waits for that)
  *   something is on its way out            it waits; nothing on that device comes back before
  *   only leased ones would do              after a grace they drain
  *   only if other waiting runs gave up     stalled: when nothing else moves, the last is refused

@@ -2,7 +2,8 @@
 #ifndef MMI_RESIDENCY_PLACE_H
 #define MMI_RESIDENCY_PLACE_H
 
-/* Where a version could be loaded, and what it would need there. Nothing is changed. Locked. */
+/* Where a version could be loaded, and what it would need there. Nothing is changed, but that who
+ * asks (need.asks) is told of leases that come back. Locked. */
 
 #include <residency/fit.h>
 

@@ -7,8 +7,8 @@
  *
  * Who changes something that others may wait for marks it: a model (its waiters, versions and
  * copies), or memory (loads and runs that wait for it). mmi_schedule works the marks off before the
- * lock is let go of, until none is left; nobody else ends a wait, but for a cancel, an unregister
- * and a close. */
+ * lock is let go of, until none is left; nobody else ends a wait, but for what ends it early: its
+ * deadline, a cancel, an unregister, a close, a pin (of evictions) and another update. */
 
 #include <catalog/model.h>
 #include <device/device.h>
@@ -160,7 +160,7 @@ struct mmi_instance {
     int32_t wanted_kind;  /* it waits for a build for devices of this kind; 0 = not */
     uint32_t attempts;    /* that were made; the second has a wider plan */
     uint64_t extra_bytes; /* of the wider plan */
-    uint64_t begun_ns;    /* when it had its memory: waiting for that is no load time */
+    uint64_t begun_ns;    /* when it was granted memory: waiting for that is no load time */
     _Atomic bool cancelled;
     _Atomic uint64_t done_bytes;
     _Atomic uint32_t arrived;    /* groups; UINT32_MAX = all */
