@@ -116,7 +116,7 @@ static void check_instance(struct walk *walk, const struct mmi_instance *instanc
     }
     expect(walk,
            state != MMI_RECLAIMABLE || !model || !model->settings.pinned ||
-               model->current != version,
+               model->current != version || atomic_load(&walk->res->closed),
            "%s: pinned, and its bytes count as free", name);
     check_runs(walk, instance, state);
 }
