@@ -396,8 +396,20 @@ void calls_begin(struct sim *sim) {
 
 /* ---- The end --------------------------------------------------------------------------------- */
 
+/* Is a thread of the mesh inside of the backend? A detach may be slow. */
+static bool backend_works(const struct sim *sim) {
+    for (uint32_t i = 0; i < sim->thread_count; i++) {
+        if (sim->thread[i].slot_depth > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void calls_finish(struct sim *sim) {
-    schedule_sleep(sim, REST_NS);
+    do {
+        schedule_sleep(sim, REST_NS);
+    } while (backend_works(sim));
     check_rest(sim);
     op_fetch_all(sim);
     sim->closing = true;
