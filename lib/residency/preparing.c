@@ -165,7 +165,8 @@ mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
     mmi_decided(res, MMI_EVENT_PREPARE_BEGIN, preparation->label, &(struct mmi_event){0}, NULL);
     mmi_waiters_progress(model);
     /* A known artifact opens in less time than a thread takes to wake. */
-    preparation->by_caller =
-        mmi_assign(res, &preparation->task, model, res->prepare_executor, build->keyed);
+    if (mmi_assign(res, &preparation->task, model, res->prepare_executor, build->keyed)) {
+        preparation->by_caller = true; /* who takes it under the lock; an executor did not wait */
+    }
     return MM_OK;
 }
