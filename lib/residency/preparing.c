@@ -126,7 +126,7 @@ static void run(struct mmi_task *task) {
     mm_status status = mmi_build_open(&res->preparer, preparation->build, preparation->kind, &watch,
                                       &prepared, &error);
     mmi_frame_leave(&frame);
-    if (status == MM_NONE) { /* it is to be prepared, which takes long */
+    if (preparation->by_caller && status == MM_NONE) { /* to be prepared, which takes long */
         preparation->by_caller = false;
         mmi_executor_submit(res->prepare_executor, task);
         return;
