@@ -45,8 +45,7 @@ static bool plan(struct depthwise *d, const struct onnx_conv *params,
     d->taps = window.rows.kernel * window.columns.kernel;
     d->in_pixels = window.rows.in * window.columns.in;
     d->out_pixels = window.rows.out * window.columns.out;
-    d->floats = d->padded.floats + d->in_pixels + d->taps + ONNX_NR +
-                d->padded.out_rows * window.columns.out;
+    d->floats = d->padded.floats + d->in_pixels + d->taps + d->padded.out_rows * window.columns.out;
     double results = (double)d->images * (double)d->channels * (double)d->out_pixels;
     d->tasks =
         mmi_onnx_tasks(services, results * (double)(d->taps + 16) / 20, d->images * d->channels);
@@ -78,12 +77,13 @@ static void store(const struct depthwise *d, const float *sums, uint64_t channel
     const uint32_t start = d->bias ? (uint32_t)d->bias[channel] : 0;
     struct onnx_requantized to = d->to;
     to.factor = (double)(d->x_scale * of_channel(&d->w_scale, channel) / d->y_scale);
-    for (uint64_t i = 0; i < count; i += ONNX_NR) { /* ONNX_NR floats more are readable */
-        int32_t whole[ONNX_NR];
-        for (uint32_t j = 0; j < ONNX_NR; j++) {
+    for (uint64_t i = 0; i < count; i += ONNX_NR) {
+        int32_t whole[ONNX_NR] = {0};
+        uint64_t some = mmi_min_u64(count - i, ONNX_NR);
+        for (uint64_t j = 0; j < some; j++) {
             whole[j] = (int32_t)((uint32_t)(int32_t)sums[i + j] + start);
         }
-        mmi_onnx_requantize(&to, whole, mmi_min_u64(count - i, ONNX_NR), out + i);
+        mmi_onnx_requantize(&to, whole, some, out + i);
     }
 }
 
@@ -132,7 +132,6 @@ static void run_channels(void *ctx, uint64_t i) {
     const struct depthwise *d = ctx;
     struct onnx_range mine = mmi_onnx_part(d->images * d->channels, d->tasks, i);
     float *scratch = d->scratch + i * d->floats;
-    memset(scratch + d->floats - ONNX_NR, 0, ONNX_NR * sizeof(float)); /* read, not used */
     for (uint64_t channel = mine.from; channel < mine.to; channel++) {
         run_channel(d, channel, scratch);
     }
