@@ -108,8 +108,9 @@ struct attempt {
 static void take_inputs(const struct comparison *c, struct attempt *attempt) {
     for (uint32_t i = 0; i < c->input_count; i++) {
         const struct onnx_tensor *input = &c->inputs[i];
+        bool left_out = input->dtype == MM_DTYPE_NONE;
         float *copy = exactly(input->bytes);
-        attempt->in[i] = copy;
+        attempt->in[i] = copy || left_out ? (const void *)copy : mmi_onnx_nothing;
         if (input->bytes > 0) {
             memcpy(copy, input->data, input->bytes);
         }
@@ -122,7 +123,9 @@ static void take_inputs(const struct comparison *c, struct attempt *attempt) {
 
 static void give_back(const struct comparison *c, struct attempt *attempt) {
     for (uint32_t i = 0; i < c->input_count; i++) {
-        free((void *)(uintptr_t)attempt->in[i]);
+        if (attempt->in[i] != mmi_onnx_nothing) {
+            free((void *)(uintptr_t)attempt->in[i]);
+        }
     }
     for (uint32_t i = 0; i < c->output_count; i++) {
         free(attempt->out[i]);
