@@ -102,11 +102,6 @@ MUTATIONS = {
         'lib/residency/demand.c',
         '    if (!mmi_update_waits(res, model)) {\n        mmi_update_go_on(res, model);\n    }\n',
         ''),
-    'nobody gives up a load that nobody waits for': (
-        'lib/residency/demand.c',
-        '    if (copies.loading > 0 && copies.ready == 0 && !wants_copy(model)) {\n'
-        '        give_up_claims(res, model);\n    } else if',
-        '    if'),
     'a lease is given back twice': (
         'lib/residency/admission.c',
         '    lease_back(res, &admission->lease);\n}\n',
@@ -246,10 +241,6 @@ MUTATIONS = {
         'lib/residency/pending.c',
         '        } else if (update) {\n',
         '        } else if (update && false) {\n'),
-    'who waits for the byte limit is not told of a close': (
-        'lib/residency/residency.c',
-        '    mmi_preparer_look(&res->preparer);\n',
-        ''),
 }
 
 
