@@ -102,11 +102,10 @@ struct mmi_version {
     /* An update, before it begins: the number of the version that it says the rest of; 0: of none.
      * The class is that one's if keeps_class, and it is pinned if that one is. */
     uint64_t base;
-    bool keeps_class;
     struct mmi_build *builds[MMI_DEVICE_KINDS]; /* [build_count] */
     struct mmi_build first;
     struct mmi_build *others; /* memory of those after the first; NULL: there is one for all */
-    bool content_known;
+    bool keeps_class, content_known;
     _Atomic bool abandoned; /* nobody wants it any more: a preparation may stop */
     uint8_t source;         /* enum mmi_source_state */
     struct mmi_hash content;
