@@ -47,37 +47,32 @@ static onnx_kernel choose(struct onnx_inference *x, const mm_services *services,
     return mmi_mul(x->scratch_bytes, threads, &x->scratch_bytes) ? kernel : NULL;
 }
 
-#define RUN(operator, run)                                                                         \
+#define RUN(operator, run, runner)                                                                 \
     static mm_status run_##operator(const struct onnx_call *call, mm_error *err) {                 \
-        return run(call, run_product, err);                                                        \
+        return run(call, runner, err);                                                             \
     }
 #define KERNEL(operator, run)                                                                      \
-    RUN(operator, run)                                                                             \
+    RUN(operator, run, run_product)                                                                \
     onnx_kernel mmi_onnx_cpu_##operator(struct onnx_inference *x, const mm_services *services) {   \
         return choose(x, services, run_##operator);                                                \
+    }
+#define ALONE(operator, run)                                                                       \
+    RUN(operator, run, run_alone)                                                                  \
+    onnx_kernel mmi_onnx_cpu_##operator(struct onnx_inference *x, const mm_services *services) {   \
+        (void)x;                                                                                   \
+        (void)services;                                                                            \
+        return run_##operator;                                                                     \
     }
 
 KERNEL(ConvInteger, mmi_onnx_run_conv_integer)
 KERNEL(MatMulInteger, mmi_onnx_run_matmul_integer)
 KERNEL(QLinearMatMul, mmi_onnx_run_qlinear_matmul)
 KERNEL(MsQGemm, mmi_onnx_run_qgemm)
-
 KERNEL(MsMatMulIntegerToFloat, mmi_onnx_run_integer_to_float)
 KERNEL(MsDynamicQuantizeMatMul, mmi_onnx_run_dynamic_matmul)
-
-#define ALONE(operator, run)                                                                       \
-    static mm_status run_##operator(const struct onnx_call *call, mm_error *err) {                 \
-        return run(call, run_alone, err);                                                          \
-    }                                                                                              \
-    onnx_kernel mmi_onnx_cpu_##operator(struct onnx_inference *x, const mm_services *services) {   \
-        (void)x;                                                                                   \
-        (void)services;                                                                            \
-        return run_##operator;                                                                     \
-    }
 ALONE(MsDynamicQuantizeLSTM, mmi_onnx_run_dynamic_lstm)
 ALONE(MsQAttention, mmi_onnx_run_qattention)
-
-RUN(QLinearConv, mmi_onnx_run_qlinear_conv)
+RUN(QLinearConv, mmi_onnx_run_qlinear_conv, run_product)
 
 onnx_kernel mmi_onnx_cpu_QLinearConv(struct onnx_inference *x, const mm_services *services) {
     onnx_kernel depthwise = mmi_onnx_choose_quantized_depthwise(x, services);

@@ -53,14 +53,16 @@ static int32_t zero_at(const struct onnx_dequantized *p, uint64_t column) {
 static void load_panels(const void *ctx, void *own, uint64_t matrix, uint64_t first, uint64_t count,
                         void *to) {
     const struct onnx_dequantized *p = ctx;
-    struct onnx_line lines[ONNX_UNIT_PANELS];
+    struct onnx_byte_columns columns = {.dtype = p->b_dtype, .row = p->columns};
     (void)own;
     (void)matrix;
-    for (uint32_t j = 0; j < (count + ONNX_NR - 1) / ONNX_NR * ONNX_NR; j++) {
-        int32_t zero = j < count ? zero_at(p, first + j) : 0;
-        mmi_onnx_line_set(&lines[j / ONNX_NR], p->b_dtype, j % ONNX_NR, zero);
+    columns.from = (const uint8_t *)p->b + first;
+    columns.depth = p->depth;
+    columns.count = count;
+    for (uint64_t j = 0; j < count; j++) {
+        columns.zeros[j] = zero_at(p, first + j);
     }
-    mmi_onnx_widen_panels(lines, (const uint8_t *)p->b + first, p->columns, p->depth, count, to);
+    mmi_onnx_widen_panels(&columns, to);
 }
 
 static void store(const void *ctx, void *own, const struct onnx_sums *sums) {

@@ -150,14 +150,15 @@ static void load_row(const void *ctx, uint64_t matrix, uint64_t row, void *to) {
 static void load_byte_panels(const struct job *job, uint64_t matrix, uint64_t first, uint64_t count,
                              int16_t *to) {
     const uint64_t at = mmi_onnx_matrix_of(&job->b, &job->batch, matrix) * job->depth;
-    struct onnx_line lines[ONNX_UNIT_PANELS];
-    for (uint32_t j = 0; j < (count + ONNX_NR - 1) / ONNX_NR * ONNX_NR; j++) {
-        double zero =
-            j < count ? element_of(job, &job->b_zero, matrix, job->columns, first + j) : 0;
-        mmi_onnx_line_set(&lines[j / ONNX_NR], job->b.dtype, j % ONNX_NR, (int32_t)zero);
+    struct onnx_byte_columns columns = {.dtype = job->b.dtype, .row = job->columns};
+    columns.from = (const uint8_t *)job->b.data + at * job->columns + first;
+    columns.depth = job->depth;
+    columns.count = count;
+    for (uint64_t j = 0; j < count; j++) {
+        double zero = element_of(job, &job->b_zero, matrix, job->columns, first + j);
+        columns.zeros[j] = (int32_t)zero;
     }
-    mmi_onnx_widen_panels(lines, (const uint8_t *)job->b.data + at * job->columns + first,
-                          job->columns, job->depth, count, to);
+    mmi_onnx_widen_panels(&columns, to);
 }
 
 static void load_float_panels(const struct job *job, uint64_t matrix, uint64_t first,

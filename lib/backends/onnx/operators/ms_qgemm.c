@@ -137,16 +137,14 @@ static void load_row(const void *ctx, uint64_t matrix, uint64_t i, void *to) {
 }
 
 /* A transposed b: a column lies in one piece. */
-static void load_columns(const struct job *job, const struct onnx_line *lines, uint64_t first,
+static void load_columns(const struct job *job, const int32_t *zeros, uint64_t first,
                          uint64_t count, int16_t *to) {
     const uint64_t step = (job->depth + job->depth % 2) * ONNX_NR;
-    const uint8_t *from = (const uint8_t *)job->b.at + first * job->b.column;
     for (uint64_t j = 0; j < (count + ONNX_NR - 1) / ONNX_NR * ONNX_NR; j++) {
-        const struct onnx_line *line = &lines[j / ONNX_NR];
         int16_t *column = to + j / ONNX_NR * step + j % ONNX_NR;
         for (uint64_t k = 0; k < job->depth; k++) {
-            int32_t byte = j < count ? from[j * job->b.column + k] ^ line->flip : line->flip;
-            column[k * ONNX_NR] = (int16_t)(byte - line->zeros[j % ONNX_NR]);
+            int32_t number = j < count ? byte_at(&job->b, k, first + j) - zeros[j] : 0;
+            column[k * ONNX_NR] = (int16_t)number;
         }
     }
 }
@@ -154,20 +152,21 @@ static void load_columns(const struct job *job, const struct onnx_line *lines, u
 static void load_panels(const void *ctx, void *own, uint64_t matrix, uint64_t first, uint64_t count,
                         void *to) {
     const struct job *job = ctx;
-    struct onnx_line lines[ONNX_UNIT_PANELS];
+    struct onnx_byte_columns columns = {.dtype = job->b.is_signed ? MM_I8 : MM_U8,
+                                        .row = job->b.row};
     (void)own;
     (void)matrix;
-    for (uint32_t j = 0; j < (count + ONNX_NR - 1) / ONNX_NR * ONNX_NR; j++) {
+    columns.from = (const uint8_t *)job->b.at + first;
+    columns.depth = job->depth;
+    columns.count = count;
+    for (uint64_t j = 0; j < count && job->b_zero.data; j++) {
         uint64_t place = job->b_zero.elements > 1 ? first + j : 0;
-        bool there = job->b_zero.data && j < count;
-        int32_t zero = there ? (int32_t)mmi_onnx_int_at(&job->b_zero, place) : 0;
-        mmi_onnx_line_set(&lines[j / ONNX_NR], job->b.is_signed ? MM_I8 : MM_U8, j % ONNX_NR, zero);
+        columns.zeros[j] = (int32_t)mmi_onnx_int_at(&job->b_zero, place);
     }
     if (job->b.column == 1) {
-        mmi_onnx_widen_panels(lines, (const uint8_t *)job->b.at + first, job->b.row, job->depth,
-                              count, to);
+        mmi_onnx_widen_panels(&columns, to);
     } else {
-        load_columns(job, lines, first, count, to);
+        load_columns(job, columns.zeros, first, count, to);
     }
 }
 

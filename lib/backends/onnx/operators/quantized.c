@@ -116,12 +116,17 @@ void mmi_onnx_widen_quantized(const struct onnx_widening *widening, const void *
     }
 }
 
-void mmi_onnx_widen_panels(const struct onnx_line *lines, const uint8_t *from, uint64_t row,
-                           uint64_t depth, uint64_t count, int16_t *to) {
-    const uint64_t step = (depth + depth % 2) * ONNX_NR;
-    const uint64_t whole = count / ONNX_NR, rest = count % ONNX_NR;
+void mmi_onnx_widen_panels(const struct onnx_byte_columns *columns, int16_t *to) {
+    const uint64_t step = (columns->depth + columns->depth % 2) * ONNX_NR;
+    const uint64_t whole = columns->count / ONNX_NR, rest = columns->count % ONNX_NR;
+    const uint8_t *from = columns->from;
+    struct onnx_line lines[ONNX_UNIT_PANELS];
     uint8_t bytes[ONNX_NR] = {0};
-    for (uint64_t k = 0; k < depth; k++, from += row, to += ONNX_NR) {
+    for (uint32_t j = 0; j < (whole + (rest > 0)) * ONNX_NR; j++) { /* not there: 0 less 0 */
+        int32_t zero = j < columns->count ? columns->zeros[j] : 0;
+        mmi_onnx_line_set(&lines[j / ONNX_NR], columns->dtype, j % ONNX_NR, zero);
+    }
+    for (uint64_t k = 0; k < columns->depth; k++, from += columns->row, to += ONNX_NR) {
         for (uint64_t panel = 0; panel < whole; panel++) {
             mmi_onnx_widen_line(&lines[panel], from + panel * ONNX_NR, to + panel * step);
         }

@@ -49,10 +49,16 @@ static inline void mmi_onnx_widen_line(const struct onnx_line *line, const uint8
 }
 
 #define ONNX_UNIT_PANELS 16u /* of a unit, at most */
-/* The panels of `count` columns of `depth` rows, which lie `row` bytes apart; lines: of each panel,
- * 0 for columns that are not there. Row by row, so that each page is seen once. */
-void mmi_onnx_widen_panels(const struct onnx_line *lines, const uint8_t *from, uint64_t row,
-                           uint64_t depth, uint64_t count, int16_t *to);
+/* The panels of some columns of a matrix of u8 or i8. */
+struct onnx_byte_columns {
+    int32_t dtype;
+    const uint8_t *from;                       /* of the first row and column */
+    uint64_t row, depth;                       /* bytes from row to row; rows */
+    uint64_t count;                            /* columns, at most a unit's */
+    int32_t zeros[ONNX_UNIT_PANELS * ONNX_NR]; /* [count] */
+};
+/* Row by row, so that each page is seen once. */
+void mmi_onnx_widen_panels(const struct onnx_byte_columns *columns, int16_t *to);
 
 /* `count` of ONNX_NR sums times the factor, or each times its own, as mmi_onnx_quantize has it. */
 struct onnx_requantized {
