@@ -2,24 +2,19 @@
 /* QLinearConv in groups of one input channel, by the loops for f32: with few taps the sums of
  * products of bytes are less than 2^24, and so exact. */
 #include <backends/onnx/cpu/conv.h>
-#include <backends/onnx/cpu/padded_rows.h>
+#include <backends/onnx/cpu/depthwise_rows.h>
 #include <backends/onnx/operators/move.h>
 #include <backends/onnx/operators/quantized.h>
 #include <base/checked.h>
 
-#define PADDED_FLOATS (12 * 1024) /* small enough for the cache */
-#define MAX_EXACT_TAPS 257        /* 255 * 255 * 257 < 2^24 */
+#define MAX_EXACT_TAPS 257 /* 255 * 255 * 257 < 2^24 */
 
 enum { X, X_SCALE, X_ZERO, W, W_SCALE, W_ZERO, Y_SCALE, Y_ZERO, BIAS };
 
 struct depthwise {
-    const struct onnx_simd *simd;
+    struct onnx_depthwise_plan plan;
     const struct onnx_call *call;
-    struct onnx_padded_rows padded;
-    uint64_t images, channels, multiplier; /* output channels; how many share an input channel */
-    uint64_t taps, tasks, in_pixels, out_pixels;
-    uint64_t floats;         /* of the scratch of a task */
-    const uint64_t *offsets; /* [taps] */
+    uint64_t tasks, floats; /* floats: of the scratch of a task */
     float *scratch;
     /* Of the call: */
     struct onnx_tensor w_scale, w_zero;
@@ -30,26 +25,14 @@ struct depthwise {
 
 static bool plan(struct depthwise *d, const struct onnx_conv *params,
                  const struct onnx_tensor *inputs, const mm_services *services) {
-    struct onnx_placed placed;
-    struct onnx_window_2d window;
-    const struct onnx_tensor *image = &inputs[X], *weights = &inputs[W];
-    if (weights->shape[1] != 1 ||
-        mmi_onnx_place_window(&params->window, image, weights->shape + 2, &placed, NULL) != MM_OK ||
-        !mmi_onnx_window_2d(&placed, &window) ||
-        !mmi_onnx_padded_rows(&window, 0, PADDED_FLOATS, &d->padded)) {
+    struct onnx_depthwise_plan *plan = &d->plan;
+    if (inputs[W].shape[1] != 1 || !mmi_onnx_plan_depthwise(params, &inputs[X], &inputs[W], plan)) {
         return false;
     }
-    d->images = (uint64_t)image->shape[0];
-    d->channels = (uint64_t)weights->shape[0];
-    d->multiplier = d->channels / (uint64_t)params->group;
-    d->taps = window.rows.kernel * window.columns.kernel;
-    d->in_pixels = window.rows.in * window.columns.in;
-    d->out_pixels = window.rows.out * window.columns.out;
-    d->floats = d->padded.floats + d->in_pixels + d->taps + d->padded.out_rows * window.columns.out;
-    double results = (double)d->images * (double)d->channels * (double)d->out_pixels;
-    d->tasks =
-        mmi_onnx_tasks(services, results * (double)(d->taps + 16) / 20, d->images * d->channels);
-    return d->taps <= MAX_EXACT_TAPS;
+    d->floats = plan->padded.floats + plan->in_pixels + plan->taps +
+                plan->padded.out_rows * plan->padded.window.columns.out;
+    d->tasks = mmi_onnx_depthwise_tasks(plan, 16, services);
+    return plan->taps <= MAX_EXACT_TAPS;
 }
 
 static float byte_at(const struct onnx_call *call, uint32_t input, uint64_t i) {
@@ -62,7 +45,7 @@ static void widen(const struct depthwise *d, uint64_t first, float *to) {
     const uint8_t *from = (const uint8_t *)d->call->in[X] + first;
     const int32_t flip = d->call->inputs[X].dtype == MM_I8 ? 0x80 : 0;
     const int32_t zero = (int32_t)d->x_zero + flip;
-    for (uint64_t i = 0; i < d->in_pixels; i++) {
+    for (uint64_t i = 0; i < d->plan.in_pixels; i++) {
         to[i] = (float)((from[i] ^ flip) - zero);
     }
 }
@@ -87,53 +70,32 @@ static void store(const struct depthwise *d, const float *sums, uint64_t channel
     }
 }
 
-/* For any window: output rows one by one. */
-static void window_rows(const struct depthwise *d, const struct onnx_depthwise *dw) {
-    struct onnx_window_row taps = {
-        .offsets = d->offsets, .weights = dw->weights, .count = d->taps, .columns = dw->columns};
-    for (uint64_t row = 0; row < dw->rows; row++) {
-        taps.from = dw->from + mmi_onnx_padded_row(&d->padded, row);
-        taps.to = dw->to + row * dw->columns;
-        d->simd->window_sum(&taps);
-    }
-}
-
 /* One output channel. */
 static void run_channel(const struct depthwise *d, uint64_t i, float *scratch) {
-    const struct onnx_window_2d *window = &d->padded.window;
-    const uint64_t channel = i % d->channels;
-    float *image = scratch + d->padded.floats, *weights = image + d->in_pixels;
-    struct onnx_depthwise dw = {.from = scratch,
-                                .row_stride = d->padded.row_stride,
-                                .kernel_rows = window->rows.kernel,
-                                .kernel_columns = window->columns.kernel,
-                                .stride = window->rows.stride,
-                                .offsets = d->offsets,
-                                .weights = weights,
-                                .to = weights + d->taps,
-                                .columns = window->columns.out};
-    for (uint64_t tap = 0; tap < d->taps; tap++) {
-        weights[tap] =
-            byte_at(d->call, W, channel * d->taps + tap) - of_channel(&d->w_zero, channel);
+    const struct onnx_depthwise_plan *plan = &d->plan;
+    const uint64_t channel = i % plan->channels, rows = plan->padded.window.rows.out;
+    const float zero = of_channel(&d->w_zero, channel);
+    float *image = scratch + plan->padded.floats, *weights = image + plan->in_pixels;
+    uint8_t *out = (uint8_t *)d->call->out[0] + i * plan->out_pixels;
+    struct onnx_depthwise dw = mmi_onnx_depthwise_channel(plan, scratch);
+    dw.weights = weights;
+    dw.to = weights + plan->taps;
+    for (uint64_t tap = 0; tap < plan->taps; tap++) {
+        weights[tap] = byte_at(d->call, W, channel * plan->taps + tap) - zero;
     }
-    widen(d, i / d->multiplier * d->in_pixels, image);
-    uint8_t *out = (uint8_t *)d->call->out[0] + i * d->out_pixels;
-    for (uint64_t first = 0; first < window->rows.out; first += d->padded.out_rows) {
-        dw.rows = mmi_min_u64(d->padded.out_rows, window->rows.out - first);
-        mmi_onnx_pad_rows(&d->padded, d->simd, image, first, dw.rows, scratch);
-        if (window->rows.dilation != 1 || !d->simd->depthwise(&dw)) {
-            window_rows(d, &dw);
-        }
+    widen(d, i / plan->multiplier * plan->in_pixels, image);
+    for (uint64_t first = 0; first < rows; first += plan->padded.out_rows) {
+        dw.rows = mmi_min_u64(plan->padded.out_rows, rows - first);
+        mmi_onnx_depthwise_rows(plan, image, first, &dw, scratch);
         store(d, dw.to, channel, dw.rows * dw.columns, out + first * dw.columns);
     }
 }
 
 static void run_channels(void *ctx, uint64_t i) {
     const struct depthwise *d = ctx;
-    struct onnx_range mine = mmi_onnx_part(d->images * d->channels, d->tasks, i);
-    float *scratch = d->scratch + i * d->floats;
+    struct onnx_range mine = mmi_onnx_part(d->plan.images * d->plan.channels, d->tasks, i);
     for (uint64_t channel = mine.from; channel < mine.to; channel++) {
-        run_channel(d, channel, scratch);
+        run_channel(d, channel, d->scratch + i * d->floats);
     }
 }
 
@@ -145,7 +107,7 @@ static float single(const struct onnx_call *call, uint32_t input) {
 static mm_status run(const struct onnx_call *call, mm_error *err) {
     (void)err;
     struct depthwise d = {
-        .simd = mmi_onnx_simd(call->services->cpu_features),
+        .plan.simd = mmi_onnx_simd(call->services->cpu_features),
         .call = call,
         .w_scale = mmi_onnx_call_input(call, W_SCALE),
         .w_zero = mmi_onnx_call_input(call, W_ZERO),
@@ -158,16 +120,16 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
         return MM_OK;
     }
     plan(&d, call->params, call->inputs, call->services);
-    mmi_onnx_tap_offsets(&d.padded, call->scratch);
-    d.offsets = call->scratch;
-    d.scratch = (float *)((uint64_t *)call->scratch + d.taps);
+    mmi_onnx_tap_offsets(&d.plan.padded, call->scratch);
+    d.plan.offsets = call->scratch;
+    d.scratch = (float *)((uint64_t *)call->scratch + d.plan.taps);
     mmi_onnx_run_tasks(call->services, d.tasks, run_channels, &d);
     return MM_OK;
 }
 
 onnx_kernel mmi_onnx_choose_quantized_depthwise(struct onnx_inference *x,
                                                 const mm_services *services) {
-    struct depthwise d = {.taps = 0};
+    struct depthwise d = {.tasks = 0};
     uint64_t bytes;
     bool given = x->outputs[0].elements > 0;
     for (uint32_t i = X; i <= Y_ZERO; i++) {
@@ -175,7 +137,7 @@ onnx_kernel mmi_onnx_choose_quantized_depthwise(struct onnx_inference *x,
     }
     if (!given || !plan(&d, x->params, x->inputs, services) ||
         !mmi_mul(d.tasks * sizeof(float), d.floats, &bytes) ||
-        !mmi_add(bytes, d.taps * sizeof(*d.offsets), &x->scratch_bytes)) {
+        !mmi_add(bytes, d.plan.taps * sizeof(*d.plan.offsets), &x->scratch_bytes)) {
         return NULL;
     }
     return run;
