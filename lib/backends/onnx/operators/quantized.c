@@ -23,16 +23,21 @@ static bool range_of(int32_t dtype, double *min, double *max) {
 /* Adding this to a double and taking it away again rounds to the nearest integer, ties to even. */
 #define ROUNDING 0x1.8p52
 
-/* Clamped first, so that loops need no branch: the limits are integers, rounding keeps order. */
+/* Clamped first, so that loops need no branch: the limits are integers, rounding keeps order. What
+ * is no number becomes 0. */
+static inline double round_within(double value, double low, double high) {
+    value = value == value ? value : 0;
+    value = value < low ? low : value;
+    value = value > high ? high : value;
+    return value + ROUNDING - ROUNDING;
+}
+
 #define QUANTIZE_BYTES(T, MIN, MAX)                                                                \
     do {                                                                                           \
         T *bytes = out;                                                                            \
         for (uint64_t i = 0; i < count; i++) {                                                     \
             double low = (MIN)-zeros[i], high = (MAX)-zeros[i];                                    \
-            double value = values[i] == values[i] ? values[i] : 0;                                 \
-            value = value < low ? low : value;                                                     \
-            value = value > high ? high : value;                                                   \
-            bytes[i] = (T)(int32_t)(value + ROUNDING - ROUNDING + zeros[i]);                       \
+            bytes[i] = (T)(int32_t)(round_within(values[i], low, high) + zeros[i]);                \
         }                                                                                          \
     } while (0)
 
@@ -78,10 +83,7 @@ void mmi_onnx_requantize(const struct onnx_requantized *to, const int32_t *sums,
         values[j] = sums[j] * to->factor;
     }
     for (uint32_t j = 0; j < ONNX_NR; j++) {
-        double value = values[j] == values[j] ? values[j] : 0;
-        value = value < low ? low : value;
-        value = value > high ? high : value;
-        numbers[j] = (int32_t)(value + ROUNDING - ROUNDING);
+        numbers[j] = (int32_t)round_within(values[j], low, high);
     }
     for (uint32_t j = 0; j < ONNX_NR; j++) {
         bytes[j] = (uint8_t)(numbers[j] + to->zero);
