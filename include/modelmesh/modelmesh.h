@@ -453,12 +453,14 @@ MM_API mm_status mm_prepare(mm_mesh *mesh, mm_model model, const mm_async *async
                             mm_error *err);
 
 /* Wait (blocks) for completion: the op's status, with its error. MM_PENDING when the deadline came
- * first: MM_DEADLINE would be the op's own. */
+ * first: MM_DEADLINE would be the op's own. Inside a call of a backend of the same mesh, where the
+ * op may wait for this call: MM_INVALID_STATE instead of blocking. */
 MM_API mm_status mm_op_wait(mm_op *op, uint64_t deadline_ns, mm_error *err);
 /* The same with MM_NO_WAIT: MM_PENDING or the op's status. */
 MM_API mm_status mm_op_poll(mm_op *op, mm_error *err);
 /* Request cancellation. Completes MM_CANCELLED unless it is done first or runs in a backend's
- * infer. A load that others wait for goes on. An update is taken back: what served serves on. */
+ * infer. What is prepared or loaded for others, too, goes on; what nobody else waits for ends as
+ * soon as it can. An update is taken back: what served serves on. */
 MM_API void mm_op_cancel(mm_op *op);
 typedef enum mm_stage {
     MM_STAGE_QUEUED = 0,

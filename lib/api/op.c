@@ -12,6 +12,13 @@ static mm_status enter(const mm_op *op, mm_error *err) {
 
 mm_status mm_op_wait(mm_op *op, uint64_t deadline_ns, mm_error *err) {
     MMI_TRY(enter(op, err));
+    if (deadline_ns != MM_NO_WAIT && mmi_frame_of_op(op)) {
+        mm_status status = mmi_op_poll(op, err);
+        return status != MM_PENDING
+                   ? status
+                   : mmi_fail(err, MM_INVALID_STATE,
+                              "mm_op_wait: it would block inside a backend's call");
+    }
     return mmi_op_wait(op, deadline_ns, err); /* MM_NO_WAIT is long past: it polls */
 }
 

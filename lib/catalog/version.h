@@ -72,6 +72,7 @@ struct mmi_build {
     struct mmi_list closable;    /* linked: PREPARED without users, least recently used first */
     uint64_t closable_bytes;     /* counted while linked */
     _Atomic uint64_t read_bytes; /* PREPARING: of the source, so far */
+    _Atomic bool unwanted;       /* PREPARING: the last who wanted it cancelled; it may stop */
     /* Found out once, kept when the description is closed. */
     bool keyed; /* `target`, with the version's content, finds the artifact */
     bool bare;  /* the backend has no prepare: there is no key */

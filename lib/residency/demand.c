@@ -240,13 +240,21 @@ static void raise_loads(struct mmi_residency *res, struct mmi_model *model) {
     }
 }
 
-/* Nobody waits any more for loads that wait for memory: others may have it. */
-static void give_up_claims(struct mmi_residency *res, struct mmi_model *model) {
+static void cancel_loads(struct mmi_residency *res, struct mmi_model *model, bool with_memory) {
     MMI_LIST_EACH(node, &model->current->copies) {
         struct mmi_instance *instance = mmi_copy_of(node);
-        if (mmi_instance_state(instance) == MMI_LOADING && !instance->dev) {
+        if (mmi_instance_state(instance) == MMI_LOADING && (with_memory || !instance->dev)) {
             mmi_load_cancel(res, instance);
         }
+    }
+}
+
+void mmi_demand_cancelled(struct mmi_residency *res, struct mmi_model *model) {
+    bool wanted = model->preload || model->held || !mmi_list_empty(&model->waiters) ||
+                  model->settings.min_replicas > 1;
+    if (!wanted && model->current) {
+        cancel_loads(res, model, true);
+        mmi_prepare_unwanted(res, model->current);
     }
 }
 
@@ -256,7 +264,7 @@ static void pursue(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_copies_count copies = mmi_copies_count(version);
     mm_error error;
     if (copies.loading > 0 && copies.ready == 0 && !wants_copy(model)) {
-        give_up_claims(res, model);
+        cancel_loads(res, model, false); /* nobody waits for them: others may have the memory */
     } else if (copies.loading > 0) {
         raise_loads(res, model);
     } else if (copies.ready == 0 && copies.leaving == 0 && wants_copy(model) &&

@@ -18,6 +18,8 @@
 #include <residency/state.h>
 
 void mmi_demand(struct mmi_residency *res, struct mmi_model *model);
+/* A caller cancelled: what goes on for the model and nobody else waits for is told to end. */
+void mmi_demand_cancelled(struct mmi_residency *res, struct mmi_model *model);
 /* Memory became free: marks the models whose copies found no place, now or in a while. */
 void mmi_demand_room(struct mmi_residency *res);
 /* Calls from inside a backend that would have to wait for others: MM_BUSY. true = one was. */

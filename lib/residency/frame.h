@@ -30,5 +30,13 @@ static inline const struct mmi_frame *mmi_frame_of(const struct mmi_residency *r
     }
     return frame;
 }
+/* Is it in a call of a backend of the mesh that made this operation? */
+static inline bool mmi_frame_of_op(const struct mm_op *op) {
+    const struct mmi_frame *frame = mmi_tls()->frame;
+    while (frame && frame->res->completions != mmi_op_completions(op)) {
+        frame = frame->outer;
+    }
+    return frame != NULL;
+}
 
 #endif

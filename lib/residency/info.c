@@ -338,8 +338,10 @@ static mm_status guess_bytes(struct mmi_residency *res, uint64_t id, uint64_t *b
     struct mmi_model *model = mmi_catalog_get(&res->catalog, id);
     struct mmi_version *version = model ? model->current : NULL;
     bool unknown = version && !was_prepared(version);
+    char label[64];
     if (unknown) {
         version->refs++;
+        mmi_event_name(label, sizeof(label), mmi_model_name(model));
     }
     mmi_res_unlock(res);
     if (!unknown) {
@@ -350,6 +352,8 @@ static mm_status guess_bytes(struct mmi_residency *res, uint64_t id, uint64_t *b
     mm_status status = mmi_source_open(res->env, spec->source, &spec->memory, &source, err);
     if (status == MM_OK) {
         *bytes = mmi_source_reader(source)->bytes;
+    } else {
+        mmi_error_prefix(err, "model %s", label);
     }
     mmi_source_close(source);
     mmi_res_lock(res);

@@ -422,19 +422,6 @@ void mmi_load_cancel(struct mmi_residency *res, struct mmi_instance *instance) {
     } /* else it ends by itself, soon */
 }
 
-void mmi_load_unwanted(struct mmi_residency *res, struct mmi_model *model) {
-    bool wanted = model->preload || model->held || !mmi_list_empty(&model->waiters) ||
-                  model->settings.min_replicas > 1;
-    if (wanted || !model->current) {
-        return;
-    }
-    MMI_LIST_EACH(node, &model->current->copies) {
-        if (mmi_instance_state(mmi_copy_of(node)) == MMI_LOADING) {
-            mmi_load_cancel(res, mmi_copy_of(node));
-        }
-    }
-}
-
 void mmi_load_raise(struct mmi_residency *res, struct mmi_instance *instance, int32_t priority) {
     if (priority <= instance->claim.priority) {
         return;

@@ -17,8 +17,6 @@ void mmi_load_start(struct mmi_residency *res, struct mmi_instance *instance);
 void mmi_load_refused(struct mmi_residency *res, struct mmi_instance *instance,
                       const mm_error *error);
 void mmi_load_cancel(struct mmi_residency *res, struct mmi_instance *instance);
-/* Cancel the loads of a model that nobody waits for any more. */
-void mmi_load_unwanted(struct mmi_residency *res, struct mmi_model *model);
 void mmi_load_raise(struct mmi_residency *res, struct mmi_instance *instance, int32_t priority);
 
 #endif

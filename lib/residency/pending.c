@@ -3,8 +3,8 @@
 
 #include <residency/admission.h>
 #include <residency/copies.h>
+#include <residency/demand.h>
 #include <residency/instance.h>
-#include <residency/load.h>
 #include <residency/lock.h>
 #include <residency/update.h>
 #include <residency/waiters.h>
@@ -158,14 +158,13 @@ static void cancel(struct mmi_pending *pending) {
                  true); /* looked at before the next wait, and by its run */
     if (waiter->waiting) {
         struct mmi_model *model = waiter->model;
-        bool load = waiter->kind == MMI_WAIT_RESIDENT || waiter->kind == MMI_WAIT_RUN;
-        bool update = waiter->kind == MMI_WAIT_SWITCH;
+        enum mmi_wait_kind kind = waiter->kind; /* its end may free it */
         mmi_count(&res->counters, MMI_COUNT_CANCELLED, 1);
         mmi_waiter_end(res, waiter, MM_CANCELLED, NULL);
-        if (load) {
-            mmi_load_unwanted(res, model);
-        } else if (update) {
+        if (kind == MMI_WAIT_SWITCH) {
             mmi_update_cancel(res, model);
+        } else if (kind != MMI_WAIT_SCRATCH) {
+            mmi_demand_cancelled(res, model);
         }
     } else if (unqueue(pending)) {
         mmi_count(&res->counters, MMI_COUNT_CANCELLED, 1);

@@ -34,9 +34,10 @@ int32_t mmi_prepare_kind(const struct mmi_residency *res, const struct mmi_versi
 }
 
 static bool cancelled(void *user) {
-    struct preparation *preparation = user;
-    return atomic_load(&preparation->res->closed) ||
-           atomic_load(&preparation->build->version->abandoned);
+    const struct preparation *preparation = user;
+    const struct mmi_build *build = preparation->build;
+    return atomic_load(&preparation->res->closed) || atomic_load(&build->unwanted) ||
+           atomic_load(&build->version->abandoned);
 }
 
 /* The model that this version still belongs to; NULL = none. */
@@ -160,6 +161,7 @@ mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
     build->version->refs++;
     build->state = MMI_BUILD_PREPARING;
     build->preparing_kind = kind;
+    atomic_store(&build->unwanted, false);
     atomic_store(&build->prepare_permille, 0);
     atomic_store(&build->read_bytes, 0);
     mmi_decided(res, MMI_EVENT_PREPARE_BEGIN, preparation->label, &(struct mmi_event){0}, NULL);
@@ -169,4 +171,12 @@ mm_status mmi_prepare_begin(struct mmi_residency *res, struct mmi_model *model,
         preparation->by_caller = true; /* who takes it under the lock; an executor did not wait */
     }
     return MM_OK;
+}
+
+void mmi_prepare_unwanted(struct mmi_residency *res, struct mmi_version *version) {
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        struct mmi_build *build = version->builds[i];
+        atomic_store(&build->unwanted, build->state == MMI_BUILD_PREPARING);
+    }
+    mmi_preparer_look(&res->preparer);
 }

@@ -112,6 +112,10 @@ void *mmi_op_work(const struct mm_op *op) {
     return op->work;
 }
 
+const struct mmi_completions *mmi_op_completions(const struct mm_op *op) {
+    return op->completions;
+}
+
 /* ---- The caller's side ----------------------------------------------------------------------- */
 
 bool mmi_op_forked(const struct mm_op *op, mm_error *err) {

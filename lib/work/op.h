@@ -65,6 +65,8 @@ void mmi_op_set_progress(struct mm_op *op, uint32_t permille, uint64_t done_byte
 void mmi_op_set_work(struct mm_op *op, void *work);
 void *mmi_op_work(const struct mm_op *op);
 
+const struct mmi_completions *mmi_op_completions(const struct mm_op *op);
+
 /* The caller's side; see modelmesh.h. In a child of the process that made it: MM_FORKED, nothing
  * is done. */
 bool mmi_op_forked(const struct mm_op *op, mm_error *err);
