@@ -97,11 +97,30 @@ static void test_running_requests_may_still_ask_for_scratch(void **state) {
 
 /* ---- Waiters --------------------------------------------------------------------------------- */
 
+/* Once already: `ms` long, and gone again. */
+static void load_before(struct fixture *f, mm_model model, uint64_t ms) {
+    struct ask ask;
+    struct call call;
+    ask_init(&ask, f, model);
+    gate_close(f, MMI_ECHO_ATTACH);
+    call_ask(&call, &ask);
+    gate_wait(f, MMI_ECHO_ATTACH, 1);
+    fixture_advance(f, ms * MS);
+    gate_open(f, MMI_ECHO_ATTACH);
+    assert_int_equal(call_join(&call), MM_OK);
+    ask_done(&ask);
+    assert_int_equal(fixture_info(f, model).load_ns, ms * MS);
+    assert_int_equal(mm_evict(f->mesh, model, MM_NO_WAIT, &f->err), MM_OK);
+}
+
 /* "waiters MM_UNREGISTERED": callers, inferences, loads, preparations; each op once. */
-static void waiters_end(enum mmi_echo_slot slot) {
+static void waiters_end(enum mmi_echo_slot slot, uint64_t loaded_ms) {
     struct fixture f;
     fixture_open(&f, NULL);
-    mm_model model = fixture_add_gated(&f, "m", "weights_bytes 1m\nseed 1\n");
+    mm_model model = fixture_add_gated(&f, "m", "weights_bytes 4k\nseed 1\n");
+    if (loaded_ms) {
+        load_before(&f, model, loaded_ms);
+    }
     gate_close(&f, slot);
     struct ask blocked, operation;
     struct call call;
@@ -109,7 +128,7 @@ static void waiters_end(enum mmi_echo_slot slot) {
     ask_init(&blocked, &f, model);
     ask_init(&operation, &f, model);
     call_ask(&call, &blocked);
-    gate_wait(&f, slot, 1);
+    gate_wait(&f, slot, loaded_ms ? 2 : 1);
     assert_int_equal(ask_async(&operation), MM_OK);
     assert_int_equal(mm_load(f.mesh, model, NULL, &load, &f.err), MM_OK);
     bool prepared = slot == MMI_ECHO_ATTACH;
@@ -140,12 +159,18 @@ static void waiters_end(enum mmi_echo_slot slot) {
 
 static void test_waiters_of_a_load_end_unregistered(void **state) {
     (void)state;
-    waiters_end(MMI_ECHO_ATTACH);
+    waiters_end(MMI_ECHO_ATTACH, 0);
+}
+
+/* Who asked must not be given a load to do from which it cannot be called away. */
+static void test_waiters_of_a_load_known_to_be_slow_end_unregistered(void **state) {
+    (void)state;
+    waiters_end(MMI_ECHO_ATTACH, 10);
 }
 
 static void test_waiters_of_a_preparation_end_unregistered(void **state) {
     (void)state;
-    waiters_end(MMI_ECHO_PREPARE);
+    waiters_end(MMI_ECHO_PREPARE, 0);
 }
 
 struct eviction {
@@ -265,6 +290,7 @@ int main(void) {
         cmocka_unit_test(test_running_requests_finish),
         cmocka_unit_test(test_running_requests_may_still_ask_for_scratch),
         cmocka_unit_test(test_waiters_of_a_load_end_unregistered),
+        cmocka_unit_test(test_waiters_of_a_load_known_to_be_slow_end_unregistered),
         cmocka_unit_test(test_waiters_of_a_preparation_end_unregistered),
         cmocka_unit_test(test_other_waiters_end_unregistered),
         cmocka_unit_test(test_source_may_be_deleted_after_return),

@@ -260,6 +260,27 @@ static void test_a_miss_waits_out_min_residency(void **state) {
     fixture_close(&f);
 }
 
+/* min_residency protects from loads; a smaller budget is the host's word, and holds at once. */
+static void test_a_smaller_budget_does_not_wait_out_min_residency(void **state) {
+    (void)state;
+    struct fixture f;
+    mm_device_options device;
+    mm_mesh_options options = weather_options(&device, "host", 16 * MIB);
+    options.min_residency_ns = 3600 * S_NS;
+    fixture_open(&f, &options);
+    mm_model a = weather_model(&f, "a", 5, 1), b = weather_model(&f, "b", 5, 2);
+    assert_ok(&f, fixture_infer(&f, a));
+    assert_ok(&f, fixture_infer(&f, b));
+    assert_ok(&f, mm_device_set_budget(f.mesh, "host", 8 * MIB, &f.err));
+    assert_int_equal(weather_state(&f, a), MM_STATE_COLD);
+    assert_int_equal(weather_state(&f, b), MM_STATE_READY);
+    assert_true(fixture_device(&f, "host").used_bytes <= 8 * MIB);
+    assert_ok(&f, mm_pin(f.mesh, b));
+    assert_status(&f, mm_device_set_budget(f.mesh, "host", 4 * MIB, &f.err), MM_BUSY);
+    assert_ok(&f, fixture_infer(&f, b));
+    fixture_close(&f);
+}
+
 /* ---- Grace and drain ------------------------------------------------------------------------- */
 
 /* "If all that would do are leased, the request waits; after a grace the cheapest sufficient set
@@ -400,6 +421,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_victims_by_class_then_by_use),
         cmocka_unit_test(test_lru_is_exact_across_threads),
         cmocka_unit_test(test_a_miss_waits_out_min_residency),
+        cmocka_unit_test(test_a_smaller_budget_does_not_wait_out_min_residency),
         cmocka_unit_test(test_grace_then_the_cheapest_set_drains),
         cmocka_unit_test(test_a_lease_that_ends_in_time_is_not_drained),
         cmocka_unit_test(test_the_first_that_becomes_idle_leaves),
