@@ -168,6 +168,7 @@ static void make_schedule(uint64_t *chance, struct scenario *s) {
     s->slow_ns = ONE_OF(chance, 100 * US, 10 * MS, 200 * MS);
     s->tick_one_in = (uint32_t)ONE_OF(chance, 0, 20, 200);
     s->by_priority = chance_percent(chance, 50);
+    s->hold_one_in = (uint32_t)ONE_OF(chance, 0, 0, 10, 100);
     s->spurious = chance_percent(chance, 6); /* it hides a wake-up that was lost */
     s->crowd = (uint32_t)ONE_OF(chance, 2, 5, 12, 40);
 }
@@ -294,9 +295,15 @@ static void make_crowded(uint64_t *chance, struct scenario *s) {
     }
 }
 
-/* ... and those that ask much and are stopped in the middle of it, ... */
+/* ... and those that ask much and are stopped in the middle of it, or as soon as something began,
+ * ... */
 static void make_stopped(uint64_t *chance, struct scenario *s) {
     uint32_t at = s->act_count / 2 + (uint32_t)chance_below(chance, s->act_count / 2);
+    if (chance_percent(chance, 50)) {
+        at = 1 + (uint32_t)chance_below(chance, 2);
+        s->act_count = at + 1;
+        s->pause_one_in = 1 + (uint32_t)chance_below(chance, 3);
+    }
     for (uint32_t i = at > 6 ? at - 6 : 0; i < at + 6 && i < s->act_count; i++) {
         s->acts[i].kind = ACT_INFER_ASYNC;
         s->acts[i].async = s->acts[i].callback = true;

@@ -170,6 +170,7 @@ struct scenario {
     uint32_t tick_one_in;  /* steps that move the clock to the next deadline; 0 = none */
     bool spurious;         /* who waits is woken for nothing now and then */
     bool by_priority;      /* threads have priorities that change now and then */
+    uint32_t hold_one_in;  /* pauses that hold a thread back behind all others; 0 = none */
     uint32_t crowd;        /* calls in flight, at most */
 };
 

@@ -11,6 +11,7 @@
 #define START_NS UINT64_C(1000000000)
 #define STEP_NS UINT64_C(200)
 #define MOST_STEPS UINT64_C(200000)
+#define HELD_STEPS UINT64_C(1000)
 #define MOST_ADVANCES UINT64_C(8000)
 #define ADVANCES_AT_REST 12u /* what time alone still brings about: idle time, back-off */
 
@@ -178,6 +179,8 @@ static void hook_pause(void *user) {
         return;
     }
     sim->pauses++;
+    uint32_t hold = sim->scenario->hold_one_in;
+    sim->current->held = hold && chance_below(&sim->chance, hold) == 0;
     turn_over(sim);
 }
 
@@ -219,10 +222,32 @@ static uint32_t look(struct sim *sim, struct sim_thread **runnable, uint64_t *ne
     return count;
 }
 
+/* Those that are held back go on when nothing else can, or much was done. */
+static uint32_t leave_out_held(const struct sim *sim, struct sim_thread **runnable, uint32_t count,
+                               bool can_begin) {
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sim_thread *thread = runnable[i];
+        thread->held &= sim->step - thread->since_step < HELD_STEPS;
+        if (!thread->held) { /* to the front */
+            runnable[i] = runnable[others];
+            runnable[others++] = thread;
+        }
+    }
+    if (others > 0 || can_begin) {
+        return others;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        runnable[i]->held = false;
+    }
+    return count;
+}
+
 /* NULL: the next call begins. */
 static struct sim_thread *pick(struct sim *sim, struct sim_thread **runnable, uint32_t count,
                                bool can_begin) {
     uint64_t *chance = &sim->chance;
+    count = leave_out_held(sim, runnable, count, can_begin);
     if (!sim->scenario->by_priority) {
         uint64_t at = chance_below(chance, count + can_begin);
         return at < count ? runnable[at] : NULL;

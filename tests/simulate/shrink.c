@@ -79,6 +79,7 @@ static bool simplify_schedule(struct shrinker *shrinker) {
     SIMPLER(slow_percent, 0);
     SIMPLER(tick_one_in, 0);
     SIMPLER(by_priority, false);
+    SIMPLER(hold_one_in, 0);
     SIMPLER(spurious, false);
     for (uint64_t most = 1; shrinker->best->pause_one_in != 0 && most < 4096; most *= 2) {
         if (most < shrinker->best->most_pauses) {
