@@ -57,7 +57,8 @@ void mmi_failure_set(const mm_allocator *alloc, struct mmi_failure *failure, con
     }
     failure->until_ns = mmi_add_cap(now_ns, mmi_min_u64(delay_ns, max_ns));
     failure->status = error->status;
-    failure->count++;
+    failure->count = (uint16_t)mmi_min_u64(failure->count + 1u, UINT16_MAX);
+    failure->fresh = true;
     if (!failure->error) {
         failure->error = mmi_alloc(alloc, 1, sizeof(*failure->error));
     }

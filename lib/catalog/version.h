@@ -56,7 +56,8 @@ uint64_t mmi_opened_bytes(const struct mmi_opened *opened);
 /* A failure that is remembered, with growing back-off. */
 struct mmi_failure {
     int32_t status;    /* MM_OK = none */
-    uint32_t count;    /* in a row */
+    uint16_t count;    /* in a row, no further than 65,535 */
+    bool fresh;        /* who waited when it happened was not told yet: it holds until then */
     mm_error *error;   /* NULL: there was no memory for it */
     uint64_t until_ns; /* doubled from each to the next */
 };

@@ -82,7 +82,14 @@ bool mmi_version_preparing(const struct mmi_version *version) {
 }
 
 bool mmi_failure_holds(const struct mmi_failure *failure, uint64_t now_ns) {
-    return failure->status != MM_OK && now_ns < failure->until_ns;
+    return failure->status != MM_OK && (failure->fresh || now_ns < failure->until_ns);
+}
+
+void mmi_failures_told(struct mmi_version *version) {
+    version->failure.fresh = version->follow.fresh = false;
+    for (uint32_t i = 0; i < version->build_count; i++) {
+        version->builds[i]->failure.fresh = false;
+    }
 }
 
 bool mmi_failure_recall(const struct mmi_residency *res, const struct mmi_failure *failure,

@@ -22,8 +22,10 @@ void mmi_builds_expect_anew(struct mmi_version *version);
 
 /* Is a build being prepared? */
 bool mmi_version_preparing(const struct mmi_version *version);
-/* A remembered failure of the last load that still holds. */
+/* A remembered failure that still holds: its back-off is not over, or who waited when it happened
+ * was not told yet, however short the back-off. */
 bool mmi_failure_holds(const struct mmi_failure *failure, uint64_t now_ns);
+void mmi_failures_told(struct mmi_version *version);
 
 /* It still holds: true, and what it was. */
 bool mmi_failure_recall(const struct mmi_residency *res, const struct mmi_failure *failure,

@@ -425,12 +425,23 @@ static void advance(struct mmi_residency *res, struct mmi_model *model) {
     mmi_waiters_progress(model);
 }
 
+/* Nothing goes on for it: whoever waited for what failed was told. */
+static bool at_rest(const struct mmi_model *model) {
+    const struct mmi_version *version = model->current;
+    struct mmi_copies_count copies = mmi_copies_count(version);
+    return copies.loading == 0 && copies.leaving == 0 && !mmi_version_preparing(version) &&
+           version->source != MMI_SOURCE_CHECKING && !model->next;
+}
+
 void mmi_demand(struct mmi_residency *res, struct mmi_model *model) {
     if (atomic_load(&res->closed)) {
         return; /* close ended who waited */
     }
     advance(res, model);
     forget_look(model);
+    if (at_rest(model)) {
+        mmi_failures_told(model->current);
+    }
 }
 
 /* Will this wait end without anybody else's leaving? */

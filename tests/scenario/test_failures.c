@@ -67,6 +67,40 @@ static void test_a_failed_open_is_remembered_with_growing_backoff(void **state) 
     check_backoff(MMI_ECHO_OPEN, "weights_bytes 64k\nfail_open -1 MM_IO\nversion bad\n");
 }
 
+/* The back-off is over before who waits can be told: told they are, and nothing is done twice. */
+static void check_told(uint32_t threads, enum mmi_echo_slot slot, const char *script) {
+    struct fixture f;
+    mm_mesh_options options = MM_MESH_OPTIONS_INIT;
+    options.backoff_first_ns = options.backoff_max_ns = 1;
+    options.infer_threads = threads;
+    fixture_open(&f, &options);
+    mm_model model = fixture_gated(&f, "m", script);
+    struct gate attempts;
+    gate_count(&f, &attempts, slot, "bad");
+    f.world.tick_ns = 1000;
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_status(&f, fixture_infer(&f, model), MM_IO);
+        assert_int_equal(gate_arrived(&attempts), 2 * i - 1);
+        assert_status(&f, mm_load(f.mesh, model, NULL, NULL, &f.err), MM_IO);
+        assert_int_equal(gate_arrived(&attempts), 2 * i);
+    }
+    f.world.tick_ns = 0;
+    fixture_close(&f);
+}
+
+static void test_a_short_backoff_hides_no_failure(void **state) {
+    (void)state;
+    const uint32_t threads[] = {0, MM_THREADS_NONE};
+    for (int i = 0; i < 2; i++) {
+        check_told(threads[i], MMI_ECHO_PREPARE,
+                   "weights_bytes 64k\nfail_prepare -1 MM_IO\nversion bad\n");
+        check_told(threads[i], MMI_ECHO_OPEN,
+                   "weights_bytes 64k\nfail_open -1 MM_IO\nversion bad\n");
+        check_told(threads[i], MMI_ECHO_ATTACH,
+                   "weights_bytes 64k\nfail_attach -1 MM_IO\nversion bad\n");
+    }
+}
+
 /* The defaults: 100 ms first, 60 s at most. */
 static void test_backoff_defaults(void **state) {
     (void)state;
@@ -255,6 +289,7 @@ int main(void) {
         cmocka_unit_test(test_a_failed_attach_is_remembered_with_growing_backoff),
         cmocka_unit_test(test_a_failed_prepare_is_remembered_with_growing_backoff),
         cmocka_unit_test(test_a_failed_open_is_remembered_with_growing_backoff),
+        cmocka_unit_test(test_a_short_backoff_hides_no_failure),
         cmocka_unit_test(test_backoff_defaults),
         cmocka_unit_test(test_a_success_forgets_the_failure),
         cmocka_unit_test(test_load_with_retry_clears_it),

@@ -149,7 +149,7 @@ static void make_mesh(uint64_t *chance, struct scenario *s) {
     s->prepare_threads = 1 + (uint32_t)chance_below(chance, 2);
     s->drain_grace_ns = ONE_OF(chance, 0, 1, 50 * MS);
     s->min_residency_ns = ONE_OF(chance, 0, 1, 1, 20 * MS);
-    s->backoff_first_ns = ONE_OF(chance, 0, 1 * MS, 5 * S);
+    s->backoff_first_ns = ONE_OF(chance, 0, 1, 1 * MS, 5 * S);
     s->description_budget_bytes = ONE_OF(chance, 0, 0, 1, 4 * KIB);
     s->prepare_budget_bytes = ONE_OF(chance, 0, 1);
     s->max_queued = chance_percent(chance, 10) ? 2 + (uint32_t)chance_below(chance, 4) : 0;

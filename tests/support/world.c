@@ -88,6 +88,7 @@ static uint64_t fake_now(void *user) {
     struct world *world = user;
     pthread_mutex_lock(&world->mutex);
     uint64_t now_ns = world->now_ns;
+    world->now_ns += world->tick_ns;
     pthread_mutex_unlock(&world->mutex);
     return now_ns;
 }

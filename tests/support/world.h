@@ -28,6 +28,7 @@ struct world {
     struct mmi_env env;
     pthread_mutex_t mutex; /* guards all below */
     uint64_t now_ns;
+    uint64_t tick_ns; /* so much passes whenever somebody looks at the clock */
     uint64_t live_bytes, live_blocks, allocations;
     struct world_count alloc_failure, fault_failure;
     uint64_t between_until; /* as in world_count */
