@@ -29,9 +29,10 @@ mm_status mmi_check_response(const mm_response *response, mm_error *err) {
 mm_status mmi_check_frame(const mm_mesh *mesh, bool *nested, mm_error *err) {
     const struct mmi_frame *frame = mmi_frame_of(&mesh->res);
     *nested = frame != NULL;
-    if (frame && !frame->nested) {
+    if (frame && frame->kind != MMI_FRAME_NESTED_RUN) {
         return mmi_fail(err, MM_INVALID_STATE,
-                        "a backend that calls back must say so (MM_BACKEND_NESTED)");
+                        "inside a backend's infer that did not say that it calls back "
+                        "(MM_BACKEND_NESTED), another call of a backend, or a line of the log");
     }
     return MM_OK;
 }

@@ -16,8 +16,9 @@ mm_status mm_op_wait(mm_op *op, uint64_t deadline_ns, mm_error *err) {
         mm_status status = mmi_op_poll(op, err);
         return status != MM_PENDING
                    ? status
-                   : mmi_fail(err, MM_INVALID_STATE,
-                              "mm_op_wait: it would block inside a backend's call");
+                   : mmi_fail(
+                         err, MM_INVALID_STATE,
+                         "mm_op_wait: it would block inside a backend's call or a line of the log");
     }
     return mmi_op_wait(op, deadline_ns, err); /* MM_NO_WAIT is long past: it polls */
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <base/log.h>
 
+#include <base/thread.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -16,5 +18,9 @@ void mmi_log(const mm_log *log, mm_log_level level, const char *format, ...) {
     for (char *at = line; *at; at++) { /* names of files and models may have any byte */
         *at = (unsigned char)*at < ' ' ? '?' : *at;
     }
+    struct mmi_tls *tls = mmi_tls();
+    const void *outer = tls->logs_to;
+    tls->logs_to = log;
     log->line(log->user, level, line);
+    tls->logs_to = outer;
 }

@@ -48,17 +48,28 @@ static void look_again_at(struct mmi_residency *res, struct mmi_claim *claim, ui
     mmi_timer_set(&res->timers, &claim->timer, at_ns);
 }
 
-/* Only leased ones would do: after a grace they drain, so that the claim comes to its turn. */
-static void starve(struct mmi_residency *res, struct mmi_claim *claim,
-                   const struct mmi_plan_output *plan, enum mmi_reason reason, const char *name) {
+bool mmi_claim_starved(const struct mmi_residency *res, const struct mmi_claim *claim) {
+    uint64_t until_ns = mmi_add_cap(claim->starved_ns, res->config.drain_grace_ns);
+    return claim->starved_ns && mmi_res_now(res) >= until_ns;
+}
+
+bool mmi_claim_starves(struct mmi_residency *res, struct mmi_claim *claim, uint64_t earliest_ns) {
     uint64_t now_ns = mmi_res_now(res);
     if (claim->starved_ns == 0) {
         claim->starved_ns = now_ns;
     }
     uint64_t until_ns = mmi_add_cap(claim->starved_ns, res->config.drain_grace_ns);
-    until_ns = mmi_max_u64(until_ns, plan->wait_until_ns);
+    until_ns = mmi_max_u64(until_ns, earliest_ns);
     if (now_ns < until_ns) {
         look_again_at(res, claim, until_ns);
+    }
+    return now_ns >= until_ns;
+}
+
+/* Only leased ones would do: after a grace they drain, so that the claim comes to its turn. */
+static void starve(struct mmi_residency *res, struct mmi_claim *claim,
+                   const struct mmi_plan_output *plan, enum mmi_reason reason, const char *name) {
+    if (!mmi_claim_starves(res, claim, plan->wait_until_ns)) {
         return;
     }
     for (size_t i = 0; i < plan->victim_count; i++) {

@@ -24,6 +24,11 @@ void mmi_claim_drop(struct mmi_residency *res, struct mmi_claim *claim);
 /* Raise a load's priority. */
 void mmi_claim_raise(struct mmi_residency *res, struct mmi_claim *claim, int32_t priority);
 
+/* It waits for others who go on, and not since now: the grace is over, and so is earliest_ns. Else
+ * it is looked at again then. */
+bool mmi_claim_starves(struct mmi_residency *res, struct mmi_claim *claim, uint64_t earliest_ns);
+bool mmi_claim_starved(const struct mmi_residency *res, const struct mmi_claim *claim);
+
 /* It waits as the plan says: until a time, until what leaves has left, or until leased ones, which
  * drain after a grace. The device is promised to it. reason, name: why and for whom they leave. */
 enum mmi_outcome mmi_claim_wait(struct mmi_residency *res, struct mmi_claim *claim,

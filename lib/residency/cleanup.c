@@ -15,15 +15,18 @@ static void detach(struct mmi_residency *res, struct mmi_list *node) {
 }
 
 static void free_version(struct mmi_residency *res, struct mmi_list *node) {
+    struct mmi_frame frame;
     mmi_unlock(&res->lock);
+    mmi_frame_enter(&frame, res, 0, MMI_FRAME_SLOT);
     mmi_version_free(&res->env->alloc, MMI_CONTAINER(node, struct mmi_version, dropping));
+    mmi_frame_leave(&frame);
     mmi_lock(&res->lock);
 }
 
 static void close_description(struct mmi_residency *res, struct mmi_list *node) {
     struct mmi_frame frame;
     mmi_unlock(&res->lock);
-    mmi_frame_enter(&frame, res, 0, false);
+    mmi_frame_enter(&frame, res, 0, MMI_FRAME_SLOT);
     mmi_opened_close(&res->env->alloc, MMI_CONTAINER(node, struct mmi_opened, closing));
     mmi_frame_leave(&frame);
     mmi_lock(&res->lock);
@@ -41,16 +44,32 @@ static void unmap_scratch(struct mmi_residency *res, struct mmi_list *node) {
     mmi_mark_memory(res); /* a run may wait for a slot */
 }
 
-void mmi_cleanup_once(struct mmi_residency *res) {
+/* ---- Bytes, which somebody may wait for, and the rest ---------------------------------------- */
+
+static bool bytes_due(const struct mmi_residency *res) {
+    return !mmi_list_empty(&res->detaching) || !mmi_list_empty(&res->trimmed);
+}
+
+static bool rest_due(struct mmi_residency *res) {
+    return !mmi_list_empty(&res->closing) || !mmi_list_empty(&res->dropping) ||
+           mmi_decisions_to_log(res);
+}
+
+static void give_bytes(struct mmi_residency *res) {
     struct mmi_list *node;
     if ((node = mmi_list_pop(&res->detaching))) {
         detach(res, node);
-    } else if ((node = mmi_list_pop(&res->closing))) { /* before its version goes */
+    } else if ((node = mmi_list_pop(&res->trimmed))) {
+        unmap_scratch(res, node);
+    }
+}
+
+static void do_rest(struct mmi_residency *res) {
+    struct mmi_list *node;
+    if ((node = mmi_list_pop(&res->closing))) { /* before its version goes */
         close_description(res, node);
     } else if ((node = mmi_list_pop(&res->dropping))) {
         free_version(res, node);
-    } else if ((node = mmi_list_pop(&res->trimmed))) {
-        unmap_scratch(res, node);
     } else if (mmi_decisions_to_log(res)) {
         mmi_unlock(&res->lock);
         mmi_decisions_log(res);
@@ -58,39 +77,78 @@ void mmi_cleanup_once(struct mmi_residency *res) {
     }
 }
 
-bool mmi_cleanup_due(struct mmi_residency *res) {
-    return !mmi_list_empty(&res->detaching) || !mmi_list_empty(&res->closing) ||
-           !mmi_list_empty(&res->dropping) || !mmi_list_empty(&res->trimmed) ||
-           mmi_decisions_to_log(res);
+void mmi_cleanup_once(struct mmi_residency *res) {
+    if (bytes_due(res)) {
+        give_bytes(res);
+    } else {
+        do_rest(res);
+    }
 }
 
+bool mmi_cleanup_due(struct mmi_residency *res) {
+    return bytes_due(res) || rest_due(res);
+}
+
+/* ---- Lanes ----------------------------------------------------------------------------------- */
+
 static void run(struct mmi_task *task) {
-    struct mmi_residency *res = MMI_CONTAINER(task, struct mmi_residency, cleanup);
+    struct mmi_cleanup_lane *lane = MMI_CONTAINER(task, struct mmi_cleanup_lane, task);
+    struct mmi_residency *res = lane->res;
+    bool rest = lane == &res->rest_lane;
     mmi_res_lock(res);
-    while (mmi_cleanup_due(res)) {
-        mmi_cleanup_once(res);
+    lane->starting = false;
+    while (rest ? rest_due(res) : bytes_due(res)) {
+        (rest ? do_rest : give_bytes)(res);
         mmi_res_unlock(res); /* whoever waited for it goes on before the next */
         mmi_res_lock(res);
     }
-    res->cleaning = false;
+    lane->busy = false;
     mmi_task_done(res);
     mmi_res_unlock(res);
 }
 
 void mmi_cleanup_init(struct mmi_residency *res) {
-    res->cleanup.run = run;
+    res->rest_lane = (struct mmi_cleanup_lane){.task.run = run, .res = res};
+    for (unsigned i = 0; i < MMI_BYTES_LANES; i++) {
+        res->bytes_lanes[i] = res->rest_lane;
+    }
+}
+
+static void start(struct mmi_residency *res, struct mmi_cleanup_lane *lane) {
+    lane->busy = lane->starting = true;
+    mmi_assign(res, &lane->task, NULL, res->cleanup_executor, false);
+}
+
+/* One lane is enough while nobody waits for what is queued behind its detach. */
+static struct mmi_cleanup_lane *lane_for_bytes(struct mmi_residency *res) {
+    bool awaited = res->exempt > 0 || res->shrinking > 0 || !mmi_list_empty(&res->loads) ||
+                   !mmi_list_empty(&res->runs);
+    struct mmi_cleanup_lane *idle = NULL;
+    for (unsigned i = 0; i < MMI_BYTES_LANES; i++) {
+        struct mmi_cleanup_lane *lane = &res->bytes_lanes[i];
+        if (lane->starting || (lane->busy && !awaited)) {
+            return NULL;
+        }
+        idle = idle || lane->busy ? idle : lane;
+    }
+    return idle;
 }
 
 bool mmi_cleanup_submit(struct mmi_residency *res) {
     if (!res->config.threads || res->joining) {
         return false;
     }
-    if (!res->cleaning) {
-        res->cleaning = true;
-        mmi_assign(res, &res->cleanup, NULL, res->cleanup_executor, false);
+    if (rest_due(res) && !res->rest_lane.busy) {
+        start(res, &res->rest_lane);
+    }
+    struct mmi_cleanup_lane *lane = bytes_due(res) ? lane_for_bytes(res) : NULL;
+    if (lane) {
+        start(res, lane);
     }
     return true;
 }
+
+/* ---- Of a claim ------------------------------------------------------------------------------ */
 
 void mmi_detach_victims(struct mmi_residency *res, struct mmi_list *victims) {
     struct mmi_list *node;

@@ -3,9 +3,12 @@
 
 #include <residency/decisions.h>
 #include <residency/fit.h>
+#include <residency/frame.h>
 #include <residency/instance.h>
 #include <residency/lock.h>
 #include <residency/scratch.h>
+
+#include <base/checked.h>
 
 #include <string.h>
 
@@ -20,16 +23,50 @@ struct mmi_devstate *mmi_dev_find(struct mmi_residency *res, const char *name) {
 
 /* ---- Budgets --------------------------------------------------------------------------------- */
 
-/* Victims leave, and their bytes belong to nobody from now on. */
+static void wait_for_bytes(struct mmi_residency *res, uint64_t until_ns) {
+    res->shrinking++;
+    mmi_res_wait(res, &res->quiet, until_ns);
+    res->shrinking--;
+}
+
+/* Until when those that are being detached may be waited for; 0: there are none. */
+static uint64_t detaching_until(const struct mmi_residency *res, const struct mmi_devstate *dev) {
+    uint64_t until_ns = 0;
+    for (size_t i = 0; i < dev->instance_count; i++) {
+        const struct mmi_instance *instance = dev->instances[i];
+        uint64_t own_ns = mmi_add_cap(instance->leaving_ns, res->config.drain_grace_ns);
+        if (mmi_instance_state(instance) == MMI_DETACHING && own_ns > mmi_res_now(res)) {
+            until_ns = mmi_max_u64(until_ns, own_ns);
+        }
+    }
+    return until_ns;
+}
+
+static void plan_shrink(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t bytes,
+                        struct mmi_plan_output *plan) {
+    struct mmi_need need = {.shrink_bytes =
+                                mmi_sub_floor(mmi_arena_capacity(dev->device->arena), bytes),
+                            .at_once = true,
+                            .evict_class = UINT8_MAX};
+    mmi_scratch_trim(res, dev, 0);
+    mmi_fit_plan(res, dev, &need, plan);
+}
+
+/* Victims leave, and their bytes belong to nobody from now on. What is being detached already comes
+ * first, if that takes no longer than the grace: fewer leave then. */
 static mm_status shrink(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t bytes,
                         mm_error *err) {
     struct mmi_arena *arena = dev->device->arena;
-    struct mmi_need need = {.shrink_bytes = mmi_arena_capacity(arena) - bytes,
-                            .evict_class = UINT8_MAX};
-    mmi_scratch_trim(res, dev, 0);
+    bool may_wait = !mmi_frame_in_slot(res);
     struct mmi_plan_output plan;
-    mmi_fit_plan(res, dev, &need, &plan);
-    if ((plan.verdict != MMI_PLAN_FITS && plan.verdict != MMI_PLAN_EVICT) || plan.draining) {
+    uint64_t until_ns;
+    plan_shrink(res, dev, bytes, &plan);
+    while (may_wait && plan.verdict != MMI_PLAN_FITS && (until_ns = detaching_until(res, dev))) {
+        wait_for_bytes(res, until_ns);
+        plan_shrink(res, dev, bytes, &plan);
+    }
+    bool granted = plan.verdict == MMI_PLAN_FITS || plan.verdict == MMI_PLAN_EVICT;
+    if (!granted || plan.draining || (plan.victim_count > 0 && !may_wait)) {
         return mmi_fail_room(err, MM_BUSY, mmi_arena_used(arena), bytes,
                              "device %s: what is in use or pinned does not fit %llu bytes",
                              dev->device->name, (unsigned long long)bytes);
@@ -64,8 +101,8 @@ static mm_status set_budget(struct mmi_residency *res, struct mmi_devstate *dev,
     }
     mmi_decided(res, MMI_EVENT_BUDGET, "", &(struct mmi_event){.bytes = bytes}, dev);
     mmi_mark_memory(res);
-    while (victims_left(dev) || mmi_scratch_unmapping(res)) {
-        mmi_res_wait(res, &res->quiet, 0);
+    while (!mmi_frame_in_slot(res) && (victims_left(dev) || mmi_scratch_unmapping(res))) {
+        wait_for_bytes(res, 0);
     }
     return MM_OK;
 }

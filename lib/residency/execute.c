@@ -121,6 +121,7 @@ static mm_status get_claim(struct run *run, struct waiting_run *waiting, mm_erro
     bool waits = !request->no_wait && !request->nested;
     bool first = mmi_list_empty(&res->runs) || request->nested;
     enum mmi_verdict verdict = MMI_PLAN_WAIT;
+    waiting->claim.at_once = !waits;
     if (first && mmi_scratch_claim_now(res, &waiting->claim, &verdict)) {
         return MM_OK;
     }
@@ -166,6 +167,7 @@ static mm_status get_slow(struct run *run, uint64_t bytes, mm_error *err) {
     struct waiting_run waiting = {.claim = {.dev = run->instance->dev,
                                             .instance = run->instance,
                                             .bytes = bytes,
+                                            .begins = !run->work->request->nested,
                                             .slot_wanted = true}};
     mmi_list_init(&waiting.claim.claim.node);
     mmi_list_init(&waiting.claim.claim.victims);
@@ -198,7 +200,7 @@ static struct mmi_exec_slot *take_idle(struct run *run, struct mmi_devstate *dev
         return mmi_scratch_take(dev, bytes);
     }
     mmi_res_lock(run->res);
-    bool first = mmi_list_empty(&run->res->runs);
+    bool first = mmi_list_empty(&run->res->runs) && dev->scratch_bytes <= dev->scratch_cap;
     struct mmi_exec_slot *slot = first ? mmi_scratch_take(dev, bytes) : NULL;
     mmi_res_unlock(run->res);
     return slot;
@@ -285,8 +287,11 @@ static void give_scratch(struct run *run, struct mmi_signature *signature) {
 static bool claim_more(struct run *run, struct mmi_scratch_more *more, uint64_t bytes) {
     struct mmi_residency *res = run->res;
     struct mmi_devstate *dev = run->instance->dev;
-    struct mmi_scratch_claim claim = {
-        .dev = dev, .instance = run->instance, .bytes = bytes, .block = &more->block};
+    struct mmi_scratch_claim claim = {.dev = dev,
+                                      .instance = run->instance,
+                                      .bytes = bytes,
+                                      .at_once = true,
+                                      .block = &more->block};
     mmi_list_init(&claim.claim.node);
     mmi_list_init(&claim.claim.victims);
     enum mmi_verdict verdict;
@@ -403,7 +408,8 @@ static mm_status call_backend(struct run *run, mm_error *err) {
     const struct mmi_backend *backend = instance->opened->backend;
     struct mmi_frame frame;
     mmi_frame_enter(&frame, run->res, atomic_load(&instance->model_id),
-                    backend->table->flags & MM_BACKEND_NESTED);
+                    backend->table->flags & MM_BACKEND_NESTED ? MMI_FRAME_NESTED_RUN
+                                                              : MMI_FRAME_RUN);
     mm_error told;
     mmi_error_clear(&told);
     mm_status status = backend->table->infer(instance->state, &run->exec, run->work->inputs,

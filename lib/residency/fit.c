@@ -67,29 +67,31 @@ uint64_t mmi_instance_idle_ns(const struct mmi_residency *res,
     return mmi_sub_floor(mmi_res_now(res), used_ns);
 }
 
-/* When a run that holds one on its way out is a long one. */
+/* When what holds up one on its way out, a run or its detach, is a long one. */
 static uint64_t lingers_from(const struct mmi_residency *res, const struct mmi_instance *instance) {
-    return mmi_add_cap(instance->drained_ns, res->config.drain_grace_ns);
+    return mmi_add_cap(instance->leaving_ns, res->config.drain_grace_ns);
 }
 
 static enum mmi_candidate_state candidate_state(const struct mmi_residency *res,
-                                                const struct mmi_instance *instance, bool asks) {
+                                                const struct mmi_instance *instance,
+                                                const struct mmi_need *need) {
     switch (mmi_instance_state(instance)) {
     case MMI_READY:
-        return mmi_slot_leases(instance->slot) == 0 || (asks && mmi_slot_want(instance->slot))
+        return mmi_slot_leases(instance->slot) == 0 || (need->asks && mmi_slot_want(instance->slot))
                    ? MMI_CANDIDATE_IDLE
                    : MMI_CANDIDATE_LEASED;
-    case MMI_DRAINING:
-    case MMI_LEAVING:
-        return mmi_res_now(res) >= lingers_from(res, instance) ? MMI_CANDIDATE_LINGERING
-                                                               : MMI_CANDIDATE_DRAINING;
     case MMI_RECLAIMABLE:
         return MMI_CANDIDATE_RECLAIMABLE;
     case MMI_LOADING:
-        return atomic_load(&instance->cancelled) ? MMI_CANDIDATE_DRAINING : MMI_CANDIDATE_LOADING;
-    default: /* LOST, DETACHING: its bytes come by themselves */
-        return MMI_CANDIDATE_DRAINING;
+        if (!atomic_load(&instance->cancelled)) {
+            return MMI_CANDIDATE_LOADING;
+        }
+        break;
+    default: /* DRAINING, LEAVING, LOST, DETACHING: its bytes come by themselves */
+        break;
     }
+    bool lingers = need->at_once || mmi_res_now(res) >= lingers_from(res, instance);
+    return lingers ? MMI_CANDIDATE_LINGERING : MMI_CANDIDATE_DRAINING;
 }
 
 /* Each copy's share of what all of them do: one that just came is not cold. */
@@ -126,7 +128,7 @@ static void candidate_of(const struct mmi_residency *res, const struct mmi_insta
                                .self = need->self && model == need->self,
                                .stalled = need->scratch && instance->stalled > 0,
                                .spare = is_spare(instance),
-                               .state = (uint8_t)candidate_state(res, instance, need->asks),
+                               .state = (uint8_t)candidate_state(res, instance, need),
                                .last_used = mmi_slot_last_used(instance->slot),
                                .bytes = instance->block.charged_bytes,
                                .load_cost_ns = instance->load_ns,
@@ -197,11 +199,8 @@ static void ask_ahead(const struct mmi_residency *res, const struct mmi_devstate
 }
 
 static void expect_lingering(struct query *query, const struct mmi_instance *instance) {
-    enum mmi_instance_state state = mmi_instance_state(instance);
-    if (state == MMI_DRAINING || state == MMI_LEAVING) {
-        uint64_t at_ns = lingers_from(query->res, instance);
-        query->lingers_ns = query->lingers_ns ? mmi_min_u64(query->lingers_ns, at_ns) : at_ns;
-    }
+    uint64_t at_ns = lingers_from(query->res, instance);
+    query->lingers_ns = query->lingers_ns ? mmi_min_u64(query->lingers_ns, at_ns) : at_ns;
 }
 
 static void add_candidate(struct query *query, uint32_t index) {
@@ -307,12 +306,21 @@ static uint64_t largest_kept(struct query *query) {
     return 0;
 }
 
+/* Of the largest run's memory, what is not held as scratch. A small block lies in a chunk with
+ * others: it counts by what can be used of it, not by what rounding would make of it. */
+static uint64_t beyond_scratch(const struct mmi_devstate *dev, uint64_t largest,
+                               uint64_t scratch_bytes) {
+    if (largest <= scratch_bytes) {
+        return 0;
+    }
+    return mmi_sub_floor(mmi_arena_rounded(dev->device->arena, largest), scratch_bytes);
+}
+
 /* What must stay free for activations: the largest need among those that remain, the newcomer
  * included, less what is held for scratch already; and what leaked. */
 static uint64_t reserve_left(const struct query *query, uint64_t largest) {
-    const struct mmi_arena *arena = query->dev->device->arena;
-    uint64_t reserve = largest ? mmi_arena_rounded(arena, largest) : 0;
-    return mmi_add_cap(mmi_sub_floor(reserve, query->scratch_bytes), query->dev->leaked_bytes);
+    uint64_t reserve = beyond_scratch(query->dev, largest, query->scratch_bytes);
+    return mmi_add_cap(reserve, query->dev->leaked_bytes);
 }
 
 static bool fits_beside(const struct query *query, uint64_t largest) {
@@ -382,8 +390,7 @@ static bool fits_easily(const struct mmi_devstate *dev, const struct mmi_need *n
         return false;
     }
     uint64_t largest = mmi_max_u64(need->activation_bytes, dev->most_activation_bytes);
-    uint64_t reserve = largest && !need->scratch ? mmi_arena_rounded(arena, largest) : 0;
-    reserve = mmi_sub_floor(reserve, dev->scratch_bytes);
+    uint64_t reserve = need->scratch ? 0 : beyond_scratch(dev, largest, dev->scratch_bytes);
     return mmi_arena_fits(arena, need->bytes, mmi_add_cap(reserve, dev->leaked_bytes));
 }
 

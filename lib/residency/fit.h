@@ -13,8 +13,9 @@ struct mmi_need {
     uint64_t shrink_bytes;     /* how far the used bytes must come down */
     bool scratch;              /* the block is scratch: the reserve need not stay free besides */
     uint8_t evict_class;
-    bool asks;   /* who waits is told when the last lease of one that is leased now comes back */
-    double heat; /* nobody who is used as often leaves for it; 0 = does not matter */
+    bool at_once; /* nobody will wait: what is on its way out counts no sooner than what is idle */
+    bool asks;    /* who waits is told when the last lease of one that is leased now comes back */
+    double heat;  /* nobody who is used as often leaves for it; 0 = does not matter */
     const struct mmi_model *self; /* never its own victim; NULL = nobody */
 };
 

@@ -60,7 +60,8 @@ static void discharge(struct mmi_residency *res, struct mmi_devstate *dev, struc
 
 static mm_status claim(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t bytes,
                        struct mmi_held *held, mm_error *err) {
-    struct mmi_scratch_claim claim = {.dev = dev, .bytes = bytes, .block = &held->block};
+    struct mmi_scratch_claim claim = {
+        .dev = dev, .bytes = bytes, .at_once = true, .block = &held->block};
     mmi_list_init(&claim.claim.node);
     mmi_list_init(&claim.claim.victims);
     mmi_res_lock(res);

@@ -317,6 +317,7 @@ static void count_eviction(struct mmi_residency *res, struct mmi_instance *insta
 
 static void detach_later(struct mmi_residency *res, struct mmi_instance *instance) {
     mmi_slot_move(instance->slot, MMI_DETACHING);
+    instance->leaving_ns = mmi_res_now(res);
     mmi_list_remove(&instance->queue);
     mmi_list_push_back(&res->detaching, &instance->queue);
     mmi_mark_instance(res, instance);
@@ -374,7 +375,7 @@ static void stop_serving(struct mmi_residency *res, struct mmi_instance *instanc
     mmi_timer_unset(&res->timers, &instance->idle);
     instance->reason = reason;
     instance->for_claim = false;
-    instance->drained_ns = mmi_res_now(res);
+    instance->leaving_ns = mmi_res_now(res);
     mmi_event_name(instance->other, sizeof(instance->other), for_whom);
 }
 
@@ -484,6 +485,7 @@ void mmi_instance_lost(struct mmi_residency *res, struct mmi_instance *instance)
 void mmi_instance_hand_over(struct mmi_residency *res, struct mmi_instance *instance,
                             struct mmi_list *list) {
     mmi_slot_move(instance->slot, MMI_DETACHING);
+    instance->leaving_ns = mmi_res_now(res);
     mmi_list_push_back(list, &instance->queue);
     mmi_mark_model(res, instance->model);
 }
@@ -493,7 +495,7 @@ void mmi_instance_detach(struct mmi_residency *res, struct mmi_instance *instanc
     if (instance->attached) {
         int64_t before = mmi_tls()->backend_bytes;
         struct mmi_frame frame;
-        mmi_frame_enter(&frame, res, atomic_load(&instance->model_id), false);
+        mmi_frame_enter(&frame, res, atomic_load(&instance->model_id), MMI_FRAME_SLOT);
         backend->table->detach(instance->state);
         mmi_frame_leave(&frame);
         instance->backend_bytes += mmi_tls()->backend_bytes - before;

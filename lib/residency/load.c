@@ -73,7 +73,7 @@ static mm_status attach(struct mmi_instance *instance, mm_error *err) {
     instance->attached = true; /* detach is owed even if it fails */
     mm_error told = {0};
     struct mmi_frame frame;
-    mmi_frame_enter(&frame, instance->res, atomic_load(&instance->model_id), false);
+    mmi_frame_enter(&frame, instance->res, atomic_load(&instance->model_id), MMI_FRAME_SLOT);
     mm_status status = table->attach(opened->state, instance->state, &instance->dev->device->pub,
                                      &instance->view, &told);
     mmi_frame_leave(&frame);
@@ -406,6 +406,7 @@ void mmi_load_refused(struct mmi_residency *res, struct mmi_instance *instance,
 
 void mmi_load_cancel(struct mmi_residency *res, struct mmi_instance *instance) {
     atomic_store(&instance->cancelled, true);
+    instance->leaving_ns = mmi_res_now(res);
     if (!instance->dev) { /* it never got memory */
         mmi_claim_drop(res, &instance->claim);
         mmi_instance_free(res, instance);

@@ -108,9 +108,57 @@ static bool trim_all(struct mmi_residency *res, uint64_t activation_bytes) {
     return trimmed;
 }
 
+/* What runs may hold when a load has what it needs: never less than one of them. */
+static uint64_t scratch_beside(const struct mmi_devstate *dev, const struct mmi_need *need) {
+    struct mmi_arena *arena = dev->device->arena;
+    uint64_t others = mmi_sub_floor(mmi_arena_used(arena), dev->scratch_bytes);
+    uint64_t left = mmi_sub_floor(mmi_arena_capacity(arena), others);
+    uint64_t largest = mmi_max_u64(need->activation_bytes, mmi_fit_reserve(dev));
+    return mmi_max_u64(mmi_sub_floor(left, mmi_arena_rounded(arena, need->bytes)),
+                       mmi_arena_rounded(arena, largest));
+}
+
+/* Where runs always begin before enough is free, a load starves: after the grace those that begin
+ * share what it leaves. */
+static void cap_scratch(struct mmi_residency *res, struct mmi_instance *instance,
+                        struct mmi_devstate *dev) {
+    struct mmi_need need = mmi_instance_need(instance, dev);
+    if (mmi_claim_starves(res, &instance->claim, 0)) {
+        dev->scratch_cap = mmi_min_u64(dev->scratch_cap, scratch_beside(dev, &need));
+    }
+}
+
+/* Until none starves there any more. */
+static void uncap_scratch(struct mmi_residency *res, struct mmi_devstate *dev) {
+    if (dev->scratch_cap == UINT64_MAX) {
+        return;
+    }
+    MMI_LIST_EACH(node, &res->loads) {
+        const struct mmi_claim *claim = mmi_claim_of(node);
+        const struct mmi_instance *instance = MMI_CONTAINER(claim, struct mmi_instance, claim);
+        if (mmi_claim_starved(res, claim) && mmi_device_usable(res, dev, instance->version)) {
+            return;
+        }
+    }
+    dev->scratch_cap = UINT64_MAX;
+    mmi_mark_memory(res); /* runs may go on */
+}
+
+/* Runs that wait come first everywhere where it could be loaded. */
+static void starve_behind_runs(struct mmi_residency *res, struct mmi_instance *instance) {
+    for (size_t i = 0; i < res->device_count; i++) {
+        struct mmi_devstate *dev = &res->devices[i];
+        if (dev->promised_to_run && mmi_device_usable(res, dev, instance->version)) {
+            cap_scratch(res, instance, dev);
+        }
+    }
+}
+
 /* Runs hold the room: what idle slots hold goes, and it is looked at again when one ends. */
-static void want_scratch(struct mmi_residency *res, struct mmi_devstate *dev) {
+static void want_scratch(struct mmi_residency *res, struct mmi_instance *instance,
+                         struct mmi_devstate *dev) {
     mmi_scratch_needed(dev);
+    cap_scratch(res, instance, dev);
     if (mmi_scratch_trim(res, dev, 0)) {
         mmi_mark_memory(res);
     }
@@ -145,7 +193,7 @@ static enum mmi_outcome settle_load(struct mmi_residency *res, struct mmi_instan
         refuse_load(res, instance, devices, chosen);
         return MMI_CLAIM_OVER;
     case MMI_PLAN_RUNS:
-        want_scratch(res, dev);
+        want_scratch(res, instance, dev);
         break;
     default:
         break;
@@ -175,6 +223,7 @@ static enum mmi_outcome try_load(struct mmi_residency *res, struct mmi_instance 
         return settle_load(res, instance, devices, chosen);
     }
     if (!placed && mmi_promised(res, instance->version, NULL)) {
+        starve_behind_runs(res, instance);
         return MMI_CLAIM_STALLED;
     }
     refuse_load(res, instance, devices, chosen);
@@ -218,6 +267,7 @@ void mmi_make_room(struct mmi_residency *res) {
         struct mmi_devstate *dev = &res->devices[i];
         was_needed[i] = dev->needed_round == res->round;
         dev->promised = dev->taking;
+        dev->promised_to_run = false;
         dev->scratch_needed = false;
     }
     res->round++;
@@ -228,6 +278,7 @@ void mmi_make_room(struct mmi_residency *res) {
     }
     for (size_t i = 0; i < res->device_count; i++) {
         atomic_store(&res->devices[i].scratch_wanted, res->devices[i].scratch_needed);
+        uncap_scratch(res, &res->devices[i]);
         if (was_needed[i] && res->devices[i].needed_round != res->round) {
             release_needed(res, &res->devices[i]);
         }

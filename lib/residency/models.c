@@ -50,9 +50,19 @@ mm_status mmi_model_register(struct mmi_residency *res, const struct mmi_registr
     return MM_OK;
 }
 
+/* All that is left of it is being detached: an eviction has done its work. */
+static bool is_going(const struct mmi_model *model) {
+    bool going = !mmi_list_empty(&model->instances);
+    MMI_LIST_EACH(node, &model->instances) {
+        const struct mmi_instance *instance = MMI_CONTAINER(node, struct mmi_instance, of_model);
+        going = going && mmi_instance_state(instance) == MMI_DETACHING;
+    }
+    return going;
+}
+
 /* A pin takes back what is on its way out, whoever wanted it out. */
 static void set_pinned(struct mmi_residency *res, struct mmi_model *model, bool pinned) {
-    if (pinned) {
+    if (pinned && !is_going(model)) {
         mmi_waiters_end(res, &model->evicting, MM_PINNED, NULL);
     }
     model->settings.pinned = model->current->settings.pinned = pinned;

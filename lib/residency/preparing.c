@@ -123,7 +123,7 @@ static void run(struct mmi_task *task) {
     struct mmi_prepared prepared;
     mm_error error;
     struct mmi_frame frame;
-    mmi_frame_enter(&frame, res, preparation->model_id, false);
+    mmi_frame_enter(&frame, res, preparation->model_id, MMI_FRAME_SLOT);
     mm_status status = mmi_build_open(&res->preparer, preparation->build, preparation->kind, &watch,
                                       &prepared, &error);
     mmi_frame_leave(&frame);

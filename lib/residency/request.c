@@ -3,6 +3,7 @@
 
 #include <residency/builds.h>
 #include <residency/copies.h>
+#include <residency/frame.h>
 #include <residency/instance.h>
 #include <residency/load.h>
 #include <residency/lock.h>
@@ -336,8 +337,10 @@ static mm_status begin_evict(struct mmi_pending *pending, const struct mmi_reque
         finish(pending, MM_OK);
         return MM_OK;
     }
-    /* From inside a run nobody may be waited for: they may wait for this one. */
-    if ((request->no_wait || request->nested) && !mmi_instances_evict_idle(res, model)) {
+    /* From inside a run nobody may be waited for: they may wait for this one. From inside another
+     * call nothing may be, not even a detach. */
+    bool at_once = request->no_wait || request->nested;
+    if (mmi_frame_in_slot(res) || (at_once && !mmi_instances_evict_idle(res, model))) {
         return mmi_fail(err, MM_BUSY, "model %s: in use, or being loaded", mmi_model_name(model));
     }
     waiter->model = model;

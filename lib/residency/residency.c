@@ -34,7 +34,7 @@ static mm_status start_threads(struct mmi_residency *res, mm_error *err) {
     MMI_TRY(mmi_executor_new(res->env, "load", config->load_threads, &res->load_executor, err));
     MMI_TRY(
         mmi_executor_new(res->env, "prep", config->prepare_threads, &res->prepare_executor, err));
-    MMI_TRY(mmi_executor_new(res->env, "clean", 1, &res->cleanup_executor, err));
+    MMI_TRY(mmi_executor_new(res->env, "clean", 1 + MMI_BYTES_LANES, &res->cleanup_executor, err));
     MMI_TRY(mmi_timer_thread_start(res->timers.thread, err));
     MMI_TRY(mmi_executor_start(res->infer_executor, err));
     MMI_TRY(mmi_executor_start(res->load_executor, err));
@@ -68,6 +68,7 @@ static mm_status init_device(struct mmi_residency *res, struct mmi_device *devic
     mmi_list_init(&dev->more);
     mmi_list_init(&dev->held);
     dev->device = device;
+    dev->scratch_cap = UINT64_MAX;
     res->preparer.kinds |= (uint32_t)device->pub.kind;
     res->device_count++;
     return MM_OK;
@@ -142,6 +143,7 @@ static void close_version(struct mmi_residency *res, struct mmi_version *version
         return;
     }
     atomic_store(&version->abandoned, true);
+    mmi_memory_end(&version->spec->memory); /* the caller's: nobody will read them any more */
     MMI_LIST_EACH(node, &version->copies) {
         struct mmi_instance *instance = mmi_copy_of(node);
         mmi_copy_unpublish(res, instance);
@@ -192,6 +194,14 @@ static bool run_a_task(struct mmi_residency *res) {
     return true;
 }
 
+/* Locked before and after. A callback takes as long as it likes: the deadline bounds that, too. */
+static bool callbacks_ended(struct mmi_residency *res, uint64_t deadline_ns) {
+    mmi_unlock(&res->lock);
+    bool ended = mmi_completions_called(res->completions, deadline_ns);
+    mmi_lock(&res->lock);
+    return ended;
+}
+
 /* Locked before and after. One thread joins them; whoever else stops waits for it. */
 static bool threads_ended(struct mmi_residency *res) {
     if (res->joining) {
@@ -207,6 +217,11 @@ static bool threads_ended(struct mmi_residency *res) {
     return true;
 }
 
+static bool is_over(struct mmi_residency *res) {
+    return res->instances == 0 && res->jobs == 0 && mmi_list_empty(&res->requests) &&
+           !mmi_cleanup_due(res);
+}
+
 mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t deadline_ns, bool no_wait) {
     if (deadline_ns && mmi_res_now(res) >= deadline_ns) {
         return MM_DEADLINE; /* nothing was started */
@@ -216,13 +231,17 @@ mm_status mmi_residency_stop(struct mmi_residency *res, uint64_t deadline_ns, bo
     mmi_res_lock(res);
     leave_all(res); /* a load that ends after this leaves by itself */
     mm_status status = MM_PENDING;
+    bool called = false;
     while (status == MM_PENDING) {
         mmi_schedule(res);
         if (run_a_task(res)) {
             continue;
         }
-        bool over = res->instances == 0 && res->jobs == 0 && mmi_list_empty(&res->requests) &&
-                    !mmi_cleanup_due(res);
+        bool over = is_over(res);
+        if (over && !called) {
+            called = callbacks_ended(res, no_wait ? UINT64_C(1) : deadline_ns);
+            over = called && is_over(res); /* a callback may have left something to do */
+        }
         if (over && threads_ended(res)) {
             status = MM_OK;
         } else if (no_wait && !over) {

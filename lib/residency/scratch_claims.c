@@ -4,6 +4,8 @@
 #include <residency/scratch.h>
 #include <residency/waiters.h>
 
+#include <base/checked.h>
+
 #include <inttypes.h>
 
 #define NORMAL 1 /* class of who has no model: 0 low, 2 high */
@@ -22,16 +24,20 @@ static enum mmi_reason run_reason(const struct mmi_scratch_claim *run) {
 
 static struct mmi_need run_need(const struct mmi_scratch_claim *run) {
     if (!run->instance) {
-        return (struct mmi_need){
-            .bytes = run->bytes, .scratch = true, .asks = true, .evict_class = NORMAL};
+        return (struct mmi_need){.bytes = run->bytes,
+                                 .scratch = true,
+                                 .at_once = run->at_once,
+                                 .asks = true,
+                                 .evict_class = NORMAL};
     }
     const struct mmi_model *model = run->instance->model;
     /* A run that outlives its model keeps the class it came with. */
     const struct mmi_settings *settings =
         model ? &model->settings : &run->instance->version->settings;
     return (struct mmi_need){.bytes = run->bytes,
-                             .asks = true,
                              .scratch = true,
+                             .at_once = run->at_once,
+                             .asks = true,
                              .evict_class = (uint8_t)settings->evict_class,
                              .self = model};
 }
@@ -54,6 +60,17 @@ static bool take_scratch(struct mmi_scratch_claim *run) {
     return (!run->slot_wanted || run->slot) && mmi_scratch_charge(dev, run->bytes, block_of(run));
 }
 
+/* A load starves for what runs hold: those that begin share what it leaves; one may always. */
+static bool gives_way(struct mmi_residency *res, const struct mmi_scratch_claim *run) {
+    struct mmi_devstate *dev = run->dev;
+    uint64_t bytes = mmi_arena_rounded(dev->device->arena, run->bytes);
+    if (!run->begins || mmi_add_cap(dev->scratch_bytes, bytes) <= dev->scratch_cap) {
+        return false;
+    }
+    mmi_scratch_trim(res, dev, 0);
+    return dev->scratch_bytes > 0 && mmi_add_cap(dev->scratch_bytes, bytes) > dev->scratch_cap;
+}
+
 /* true: it has its memory, or victims that it detaches first. */
 static bool claim_now(struct mmi_residency *res, struct mmi_scratch_claim *run,
                       struct mmi_plan_output *plan) {
@@ -61,6 +78,10 @@ static bool claim_now(struct mmi_residency *res, struct mmi_scratch_claim *run,
     *plan = (struct mmi_plan_output){.verdict = MMI_PLAN_FITS};
     if (dev->taking) {
         plan->verdict = MMI_PLAN_WAIT;
+        return false;
+    }
+    if (gives_way(res, run)) {
+        plan->verdict = MMI_PLAN_RUNS;
         return false;
     }
     if (take_scratch(run) || (mmi_scratch_trim(res, dev, 0) && take_scratch(run))) {
@@ -169,7 +190,12 @@ void mmi_scratch_claims_try(struct mmi_residency *res) {
         if (res->devices[device].promised) {
             continue;
         }
+        if (gives_way(res, run)) { /* it promises nothing: the load comes to its turn */
+            moves[device] = true;
+            continue;
+        }
         enum mmi_outcome outcome = try_run(res, run);
+        res->devices[device].promised_to_run |= outcome == MMI_CLAIM_WAITS;
         stalled[device] |= outcome == MMI_CLAIM_STALLED;
         moves[device] |= outcome != MMI_CLAIM_STALLED;
     }

@@ -19,6 +19,8 @@ struct mmi_scratch_claim {
     struct mmi_devstate *dev;
     struct mmi_instance *instance; /* whose run; NULL: a caller's */
     uint64_t bytes;
+    bool at_once;               /* nobody will wait for it */
+    bool begins;                /* the run's first memory: not while a load starves for it */
     bool slot_wanted;           /* an exec slot too, not just a block */
     struct mmi_exec_slot *slot; /* granted: with a block that is not mapped yet */
     struct mmi_block *block; /* without slot_wanted: where it goes, known to the device already */

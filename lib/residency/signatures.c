@@ -2,6 +2,7 @@
 #include <residency/signatures.h>
 
 #include <residency/decisions.h>
+#include <residency/frame.h>
 #include <residency/lock.h>
 
 #include <base/checked.h>
@@ -18,7 +19,11 @@ mm_status mmi_signature_get(struct mmi_residency *res, struct mmi_opened *opened
     if (*signature) {
         return MM_OK;
     }
-    MMI_TRY(mmi_signature_make(signatures, inputs, signature, err));
+    struct mmi_frame frame;
+    mmi_frame_enter(&frame, res, 0, MMI_FRAME_SLOT);
+    mm_status status = mmi_signature_make(signatures, inputs, signature, err);
+    mmi_frame_leave(&frame);
+    MMI_TRY(status);
     mmi_res_lock(res);
     struct mmi_signature *shell = mmi_signature_share(signatures, signature);
     mmi_res_unlock(res);

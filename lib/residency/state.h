@@ -148,7 +148,7 @@ struct mmi_instance {
     _Atomic bool contended;   /* somebody waits for one of them to end */
     uint32_t stalled;         /* runs on it that wait for scratch */
     struct mmi_timer idle;    /* idle_ttl */
-    uint64_t drained_ns;      /* DRAINING: since when */
+    uint64_t leaving_ns;      /* on its way out: since when */
     enum mmi_reason reason;   /* DRAINING, LEAVING, RECLAIMABLE: why it leaves ... */
     char other[64];           /* ... and for whom */
     bool for_claim; /* it drains so that a claim comes to its turn: while one waits, no way back */
@@ -200,13 +200,15 @@ struct mmi_devstate {
     size_t instance_room;
     struct mmi_exec_slot *exec;  /* [MMI_EXEC_SLOTS] */
     struct mmi_list more;        /* scratch that runs took beyond their slot */
-    uint64_t scratch_bytes;      /* charged for exec slots and more */
+    uint64_t scratch_bytes;      /* charged for exec slots and more ... */
+    uint64_t scratch_cap;        /* ... and the most, for runs that begin, while a load starves */
     struct mmi_list held;        /* memory that callers allocated ... */
     uint64_t held_bytes;         /* ... as charged */
     _Atomic bool scratch_wanted; /* somebody waits for runs to end */
     uint64_t peak_bytes, leaked_bytes, loads, evictions;
     uint64_t most_activation_bytes; /* of one run, of any instance here, or that was */
-    bool promised;                  /* during one pass: to an earlier claim */
+    bool promised;                  /* during one pass: to an earlier claim ... */
+    bool promised_to_run;           /* ... of a run */
     bool scratch_needed;            /* in this pass somebody waits for runs to end */
     bool taking; /* a claim detaches its victims; until it took its memory nobody else takes any */
     uint64_t needed_round; /* the last pass in which a claim waited for what is on its way out:
@@ -247,6 +249,16 @@ struct mmi_residency_config {
     struct mmi_store *store;
     struct mmi_device **devices; /* the residency's from init on, also if it fails */
     size_t device_count;
+};
+
+#define MMI_BYTES_LANES 4u
+
+/* cleanup.c */
+struct mmi_cleanup_lane {
+    struct mmi_task task;
+    struct mmi_residency *res;
+    bool busy;     /* it was submitted, or runs ... */
+    bool starting; /* ... and has not begun yet */
 };
 
 struct mmi_residency {
@@ -294,8 +306,8 @@ struct mmi_residency {
     bool joining, joined;     /* the threads, by the first stop */
 
     /* Done without the lock, by the cleanup executor. */
-    struct mmi_task cleanup;
-    bool cleaning;             /* it was submitted, or runs */
+    struct mmi_cleanup_lane bytes_lanes[MMI_BYTES_LANES], rest_lane;
+    uint32_t shrinking;        /* budgets that wait for bytes */
     struct mmi_list detaching; /* instances */
     struct mmi_list dropping;  /* versions without references */
     struct mmi_list closing;   /* descriptions */

@@ -78,6 +78,7 @@ static void callback_main(void *ctx) {
         struct mmi_list *first = mmi_list_pop(&completions->calls);
         if (first) {
             struct mm_op *op = MMI_CONTAINER(first, struct mm_op, call);
+            completions->calling = true;
             mmi_unlock(&completions->lock);
             op->config.callback(op->config.user, op);
             mmi_lock(&completions->lock);
@@ -85,6 +86,8 @@ static void callback_main(void *ctx) {
             mmi_unlock(&completions->lock);
             mmi_op_unref(op);
             mmi_lock(&completions->lock);
+            completions->calling = false;
+            mmi_cond_broadcast(&completions->quiet);
         } else if (!completions->stopping) {
             mmi_cond_wait(&completions->called, &completions->lock, &completions->env.clock, 0);
         } else {
@@ -146,6 +149,18 @@ no_called:
 no_page:
     mmi_free(&env->alloc, made, sizeof(*made));
     return status;
+}
+
+bool mmi_completions_called(struct mmi_completions *completions, uint64_t deadline_ns) {
+    const struct mmi_clock *clock = &completions->env.clock;
+    bool over;
+    mmi_lock(&completions->lock);
+    while (!(over = mmi_list_empty(&completions->calls) && !completions->calling) &&
+           (deadline_ns == 0 || mmi_now(clock) < deadline_ns)) {
+        mmi_cond_wait(&completions->quiet, &completions->lock, clock, deadline_ns);
+    }
+    mmi_unlock(&completions->lock);
+    return over;
 }
 
 void mmi_completions_stop(struct mmi_completions *completions) {

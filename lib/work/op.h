@@ -22,6 +22,9 @@ struct mm_op; /* modelmesh.h names it mm_op */
 mm_status mmi_completions_new(const struct mmi_env *env, struct mmi_completions **completions,
                               mm_error *err);
 void mmi_completions_free(struct mmi_completions *completions); /* after stop; NULL is fine */
+/* Wait until the callbacks of all ops completed so far have returned; false: the deadline came
+ * first. Not from a callback. */
+bool mmi_completions_called(struct mmi_completions *completions, uint64_t deadline_ns);
 /* Deliver every callback of ops completed so far, then join the thread and wait for cancels on
  * their way. All ops are complete, and nobody makes new ones. Not from a callback; may be
  * repeated. */

@@ -18,12 +18,12 @@ struct mmi_completions {
     _Atomic uint32_t refs;  /* the mesh's, and one of each op */
     struct mmi_lock lock;   /* guards all below, and in each op what says so */
     struct mmi_cond called; /* a callback is due, or stopping */
-    struct mmi_cond quiet;  /* `cancels` is 0 */
+    struct mmi_cond quiet;  /* `cancels` is 0, or a callback has returned */
     struct mmi_list calls; /* completed ops whose callback is due; each with the work's reference */
     struct mmi_list queue; /* delivered ops to be fetched; held by the caller's handle */
     uint32_t cancels;      /* cancel functions running */
     int fd;                /* -1 = not made */
-    bool stopping;
+    bool stopping, calling; /* calling: a callback runs */
     struct mmi_thread thread;
 };
 

@@ -413,7 +413,7 @@ static bool is_at_rest(const struct mmi_residency *res) {
             return false;
         }
     }
-    return res->jobs == 0 && !res->cleaning && !res->scheduling;
+    return res->jobs == 0 && !res->scheduling;
 }
 
 const char *residency_check_at_rest(struct mmi_residency *res, char text[CHECK_TEXT_BYTES]) {
