@@ -29,6 +29,7 @@ struct scene {
     bool threads;
     uint8_t *data, *sibling; /* of the model; of what it is updated to */
     size_t sibling_bytes;
+    mm_model_spec spec;
     char config[16], warm_up[24];
     mm_model_description *description; /* of the model as it was registered */
     bool steady;                       /* what it answers is the same each time */
@@ -72,6 +73,7 @@ static void open_mesh(struct scene *s) {
     options.log = (mm_log){.line = hear, .level = MM_LOG_DEBUG};
     options.compute_threads = 2;
     options.infer_threads = options.load_threads = options.prepare_threads = threads;
+    options.event_capacity = 16;
     options.max_signatures = 3;
     options.max_iterations = 200;
     mm_status status = mm_mesh_create(&options, &s->mesh, &s->err);
@@ -88,29 +90,28 @@ static const char *draw_text(struct scene *s, char *text, size_t room, const cha
     return text;
 }
 
-static mm_status add_model(struct scene *s) {
-    mm_model_spec spec = MM_MODEL_SPEC_INIT;
-    spec.name = "fuzz";
-    spec.data = s->data;
-    spec.data_bytes = s->script.model_bytes;
-    spec.format = "onnx";
+static void draw_spec(struct scene *s) {
+    s->spec = (mm_model_spec)MM_MODEL_SPEC_INIT;
+    s->spec.name = "fuzz";
+    s->spec.data = s->data;
+    s->spec.data_bytes = s->script.model_bytes;
+    s->spec.format = "onnx";
     switch (fuzz_draw(&s->script, 8)) {
     case 0:
-        spec.config = draw_text(s, s->config, sizeof(s->config), "pasersfil=01,");
+        s->spec.config = draw_text(s, s->config, sizeof(s->config), "pasersfil=01,");
         break;
     case 1:
-        spec.warm_up = draw_text(s, s->warm_up, sizeof(s->warm_up), "xyz=12x,;0-9");
+        s->spec.warm_up = draw_text(s, s->warm_up, sizeof(s->warm_up), "xyz=12x,;0-9");
         break;
     case 2:
-        spec.config = "passes=0,profile=1";
+        s->spec.config = "passes=0,profile=1";
         break;
     case 3:
-        spec.config = "profile=1";
+        s->spec.config = "profile=1";
         break;
     default:
         break;
     }
-    return mm_register(s->mesh, &spec, &s->model, &s->err);
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */
@@ -183,14 +184,17 @@ static void ask_about(struct scene *s) {
 
 /* ---- The model ------------------------------------------------------------------------------- */
 
-static void update(struct scene *s, const void *data, size_t bytes, uint32_t flags) {
+static mm_status update(struct scene *s, const void *data, size_t bytes, uint32_t flags) {
     mm_model_spec spec = MM_MODEL_SPEC_INIT;
     spec.data = data;
     spec.data_bytes = bytes;
-    check(s, mm_update(s->mesh, s->model, &spec, flags, NULL, NULL, &s->err));
+    mm_status status = mm_update(s->mesh, s->model, &spec, flags, NULL, NULL, &s->err);
+    check(s, status);
+    return status;
 }
 
-/* To a damaged sibling, asked a little, and back. */
+/* To a damaged sibling, asked a little, and back. What does not fit as it is estimated stays out:
+ * then the model is registered anew. */
 static void change(struct scene *s) {
     uint32_t flags = fuzz_draw(&s->script, 2) > 0 ? MM_UPDATE_REPLACE : 0;
     uint64_t seed = fuzz_draw(&s->script, 256);
@@ -206,7 +210,10 @@ static void change(struct scene *s) {
     free(bytes);
     update(s, s->sibling, count, flags);
     ask(s);
-    update(s, s->data, s->script.model_bytes, flags);
+    if (update(s, s->data, s->script.model_bytes, flags) != MM_OK) {
+        assert_int_equal(mm_unregister(s->mesh, s->model, &s->err), MM_OK);
+        assert_int_equal(mm_register(s->mesh, &s->spec, &s->model, &s->err), MM_OK);
+    }
 }
 
 static void look(struct scene *s) {
@@ -278,7 +285,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(s.data, s.script.model, s.script.model_bytes);
     s.threads = fuzz_draw(&s.script, 4) == 0;
     open_mesh(&s);
-    mm_status status = add_model(&s);
+    draw_spec(&s);
+    mm_status status = mm_register(s.mesh, &s.spec, &s.model, &s.err);
     check(&s, status);
     if (status == MM_OK) {
         status = mm_model_describe(s.mesh, s.model, 0, &s.description, &s.err);

@@ -7,6 +7,7 @@
 #   wire      protobuf and ONNX's messages
 #   model     the ONNX backend: importer, passes, one run on a small host
 #   infer     a mesh through its public calls: models, requests, updates
+#   artifact  prepared models on disk, damaged, with right checksums
 #
 # Begins with tests/backends/onnx/corpus and keeps what it learns in build/fuzz/TARGET. What it
 # finds lies there as crash-*, leak-*, oom-* or timeout-*: mend it, and put the file, made small by
@@ -19,8 +20,9 @@ case ${1:-} in
 wire) sources="$onnx/fuzz_wire.c" ;;
 model) sources="$onnx/fuzz_model.c $host" ;;
 infer) sources="tests/api/fuzz_infer.c tests/api/fuzz_request.c $host" ;;
+artifact) sources="tests/artifact/fuzz_artifact.c $host" ;;
 *)
-    sed -n '5,9s/^# \{0,1\}//p' "$0" >&2
+    sed -n '5,10s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
@@ -43,4 +45,4 @@ mkdir -p "build/fuzz/$target"
 cd "build/fuzz/$target"
 mkdir -p corpus
 exec "../fuzz_$target" -max_total_time="$seconds" -jobs="$jobs" -workers="$jobs" -timeout=20 \
-    -rss_limit_mb=2048 -max_len=16384 corpus "../../../$onnx/corpus"
+    -entropic=0 -rss_limit_mb=2048 -max_len=16384 corpus "../../../$onnx/corpus"
