@@ -167,6 +167,24 @@ static void ask(struct scene *s) {
     fuzz_request_fini(&r);
 }
 
+/* Brackets match, and names of the file are quoted. */
+static void check_json(const char *text) {
+    int depth = 0;
+    bool quoted = false;
+    for (const char *at = text; *at; at++) {
+        assert_true((uint8_t)*at >= ' ' || (!quoted && *at == '\n'));
+        if (quoted && *at == '\\') {
+            assert_true(*++at != '\0');
+        } else if (*at == '"') {
+            quoted = !quoted;
+        } else if (!quoted) {
+            depth += (*at == '{' || *at == '[') - (*at == '}' || *at == ']');
+            assert_true(depth > 0 || at[1] == '\0');
+        }
+    }
+    assert_true(depth == 0 && !quoted);
+}
+
 /* Sizes and a report for a request. */
 static void ask_about(struct scene *s) {
     struct fuzz_request r;
@@ -178,6 +196,9 @@ static void ask_about(struct scene *s) {
     check(s, mm_output_bytes(s->mesh, s->model, &r.request, outputs, exactness,
                              (uint32_t)fuzz_draw(&s->script, FUZZ_INPUTS), &count, &s->err));
     check(s, mm_model_report(s->mesh, s->model, &r.request, &report, &s->err));
+    if (report) {
+        check_json(report);
+    }
     mm_report_free(report);
     fuzz_request_fini(&r);
 }
