@@ -44,5 +44,6 @@ ${CC:-clang} -g -O1 -fsanitize=$sanitizers,fuzzer -fno-sanitize-recover=all -D_G
 mkdir -p "build/fuzz/$target"
 cd "build/fuzz/$target"
 mkdir -p corpus
+# To weigh the corpus (entropic) takes longer than to run it.
 exec "../fuzz_$target" -max_total_time="$seconds" -jobs="$jobs" -workers="$jobs" -timeout=20 \
     -entropic=0 -rss_limit_mb=2048 -max_len=16384 corpus "../../../$onnx/corpus"
