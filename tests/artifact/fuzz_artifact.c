@@ -335,7 +335,7 @@ static bool read_description(struct world *world, const struct file *file,
                                      header.description_bytes, NULL) == MM_OK;
 }
 
-/* Some node of the graph is of that operator, with those parameters and as many inputs. */
+/* Some node of the graph is of that operator, with those parameters. */
 static bool has_like(const struct onnx_graph *graph, const struct onnx_node *wanted) {
     bool has = false;
     for (uint32_t i = 0; i < graph->node_count && !has; i++) {
