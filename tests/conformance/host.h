@@ -112,6 +112,8 @@ void run_fini(struct run *run);
 
 /* values.c: an input that fits what the model declares; and comparing. */
 void make_input(struct life *life, const mm_value_info *info, mm_value *value);
+/* Made like that, none has more than 4096 elements: a run is short. */
+bool small_inputs(const mm_value_info *infos, uint32_t count);
 bool values_equal(const mm_value *a, const mm_value *b);
 
 /* Status and text of a failure say the same, in one line. */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MAX_ELEMENTS 4096 /* of a small input */
+
 /* Small numbers of every type: 0, 1, 2, 3 ... within what the type holds. Other types get bytes. */
 static void fill_elements(mm_value *value, uint64_t elements) {
     uint8_t *at = value->data;
@@ -84,6 +86,20 @@ void make_input(struct life *life, const mm_value_info *info, mm_value *value) {
         shape[0] += info->kind == MM_MAP ? 0 : 1;
         make_tensor(life, dtypes[i], 1, shape, &value->items[i]);
     }
+}
+
+bool small_inputs(const mm_value_info *infos, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t elements = 1;
+        for (int32_t axis = 0; axis < infos[i].rank && elements <= MAX_ELEMENTS; axis++) {
+            uint64_t length = infos[i].shape[axis] < 0 ? 2 : (uint64_t)infos[i].shape[axis];
+            elements = length <= MAX_ELEMENTS ? elements * length : UINT64_MAX;
+        }
+        if (elements > MAX_ELEMENTS) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool values_equal(const mm_value *a, const mm_value *b) {

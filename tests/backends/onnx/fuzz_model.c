@@ -1,45 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Any bytes at all are a model: prepared, opened, sized, attached and run on a small host. Nothing
- * may crash, write beyond what it was given, keep memory or fail without a sentence. For libFuzzer
- * (tests/long/fuzz_onnx.sh), and for fuzz_main.c. */
-
-#include "fuzz_model.h"
-#include "fuzz_mutate.h"
+ * may crash, write beyond what it was given, keep memory or fail without a sentence. */
 
 #include <backends/onnx/onnx.h>
 #include <conformance/host.h>
+#include <support/fuzz.h>
+#include <support/fuzz_mutate.h>
 
-#define MAX_ELEMENTS 4096 /* of an input */
+const bool fuzz_anywhere = true;
+
+size_t fuzz_mutate(uint8_t *bytes, size_t count, size_t room, uint64_t *seed) {
+    return fuzz_mutate_model(bytes, count, room, seed);
+}
 
 static const struct sample sample = {.backend = "onnx", .name = "fuzz"};
-
-/* Inputs that are declared small, so that a run is short. */
-static bool has_small_inputs(const struct life *life) {
-    for (uint32_t i = 0; i < life->description.input_count; i++) {
-        const mm_value_info *info = &life->description.inputs[i];
-        uint64_t elements = 1;
-        for (int32_t axis = 0; axis < info->rank && elements <= MAX_ELEMENTS; axis++) {
-            uint64_t length = info->shape[axis] < 0 ? 2 : (uint64_t)info->shape[axis];
-            elements = length <= MAX_ELEMENTS ? elements * length : UINT64_MAX;
-        }
-        if (elements > MAX_ELEMENTS) {
-            return false;
-        }
-    }
-    return life->description.output_count <= 16;
-}
-
-#ifdef FUZZ_MUTATOR /* libFuzzer asks for other inputs; half of them are its own */
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
-
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed) {
-    uint64_t state = seed;
-    return seed % 2 > 0 ? LLVMFuzzerMutate(data, size, max_size)
-                        : fuzz_mutate(data, size, max_size, &state);
-}
-#endif
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const struct subject subject = {.table = &mmi_backend_onnx,
@@ -53,7 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     world_init(&world);
     life_init(&life, &world, &subject);
     mm_status status = life_lead(&life, STAGE_MODEL, &err);
-    if (status == MM_OK && has_small_inputs(&life)) {
+    const mm_description *description = &life.description;
+    if (status == MM_OK && small_inputs(description->inputs, description->input_count) &&
+        description->output_count <= 16) {
         status = life_lead(&life, STAGE_INSTANCE, &err);
         if (status == MM_OK) {
             struct run run;

@@ -192,6 +192,34 @@ static void test_numbers(void **state) {
     bench_fini(&bench);
 }
 
+/* An input that a loop's graph does not read is no other value: not the one with number 0, either,
+ * which it may well read. */
+static void test_unread_inputs(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    uint32_t x = bench_input(&bench, MM_F32, "2");
+    struct onnx_graph *body = bench_branch(&bench);
+    bench_graph_input(&bench, body);
+    uint32_t going = bench_graph_input(&bench, body), sum = bench_graph_input(&bench, body);
+    body->outputs[body->output_count++] = going;
+    bench_branch_end(&bench, body, BENCH_NODE(&bench, "Add", "", sum, x));
+    const uint32_t inputs[] = {bench_ints(&bench, "3"), ONNX_NO_VALUE, x};
+    bench_output(&bench, bench_loop(&bench, inputs, 3, body));
+    struct onnx_pass_context context = {.services = &bench.services};
+    assert_int_equal(mmi_onnx_clean(&bench.model, &context, &bench.err), MM_OK);
+    assert_int_equal(bench.model.main->inputs[0], 0);
+    for (uint32_t i = 0; i < body->input_count; i++) {
+        assert_true(body->inputs[i] < bench.model.value_count);
+        for (uint32_t j = 0; j < i; j++) {
+            assert_int_not_equal(body->inputs[i], body->inputs[j]);
+        }
+        assert_int_not_equal(body->inputs[i], 0);
+        assert_null(bench.model.values[body->inputs[i]].constant);
+    }
+    bench_fini(&bench);
+}
+
 static void test_no_memory(void **state) {
     (void)state;
     for (uint64_t nth = 1, failed = true; failed; nth++) {
@@ -214,10 +242,11 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_ops),   cmocka_unit_test(test_unknown_rank),
-        cmocka_unit_test(test_mask),     cmocka_unit_test(test_outputs),
-        cmocka_unit_test(test_branches), cmocka_unit_test(test_unneeded_if),
-        cmocka_unit_test(test_numbers),  cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_ops),    cmocka_unit_test(test_unknown_rank),
+        cmocka_unit_test(test_mask),      cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_branches),  cmocka_unit_test(test_unneeded_if),
+        cmocka_unit_test(test_numbers),   cmocka_unit_test(test_unread_inputs),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

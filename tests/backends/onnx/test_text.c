@@ -174,6 +174,8 @@ static void test_regex(void **state) {
         {"x{,2}", "x{,2}", "xx"},
         {"(a*)*", "aaa", "b"},
         {"(|a)+", "aa", "b"},
+        {"()*x", "x", "y"},
+        {"(?i){2,3}x", "X", "y"},
         {"[a-c]+", "abc", "abd"},
         {"[^a-c]+", "xyz", "xaz"},
         {"[]a]+", "]a", "b"},

@@ -325,6 +325,9 @@ static bool read_quantifier(struct compiling *c, int64_t *least, int64_t *most) 
 /* The steps from `begin` on, [least, most] times. */
 static void repeat(struct compiling *c, uint32_t begin, int64_t least, int64_t most) {
     uint32_t length = c->count - begin;
+    if (length == 0) { /* "()*": nothing, however often */
+        return;
+    }
     struct onnx_regex_step *copy = mmi_onnx_take(c->arena, length, sizeof(*copy));
     if (!copy) {
         fail(c, MM_NO_MEMORY, "no memory for it");

@@ -123,9 +123,11 @@ static bool trim_outputs(const bool *needed, struct onnx_node *node) {
     return some;
 }
 
-/* Backwards: who needs a value comes before who makes it. */
+/* Backwards: who needs a value comes before who makes it. Inputs of a graph stay what they are,
+ * also those that it does not read: whoever runs it gives them. */
 static void keep_needed(bool *needed, struct onnx_graph *graph) {
     uint32_t first = graph->node_count;
+    need(needed, graph->inputs, graph->input_count);
     need(needed, graph->outputs, graph->output_count);
     for (uint32_t i = graph->node_count; i-- > 0;) {
         struct onnx_node *node = graph->nodes[i];
@@ -172,7 +174,6 @@ static mm_status drop_unneeded(struct onnx_model *model, struct onnx_arena *work
         return mmi_onnx_no_room(err);
     }
     keep_needed(needed, model->main);
-    need(needed, model->main->inputs, model->main->input_count);
     need(needed, model->defaults, model->defaults ? model->main->input_count : 0);
     uint32_t count = 0;
     for (uint32_t i = 0; i < model->value_count; i++) {

@@ -2,6 +2,7 @@
 #include <backends/onnx/operators/operator.h>
 #include <backends/onnx/steps/bytes.h>
 #include <backends/onnx/steps/description.h>
+#include <backends/onnx/steps/sound.h>
 #include <base/status.h>
 
 #include <string.h>
@@ -162,9 +163,9 @@ static struct onnx_tensor *get_tensor(struct reading *r) {
         r->bytes.failed = true;
         return NULL;
     }
-    r->bytes.failed |= layout == ONNX_PLAIN && tensor->bytes != bytes;
     tensor->layout = layout;
     tensor->bytes = bytes;
+    r->bytes.failed |= !mmi_onnx_constant_is_sound(tensor);
     return tensor;
 }
 
@@ -205,12 +206,13 @@ static void get_values(struct reading *r) {
         struct onnx_value *value = &model->values[i];
         value->name = mmi_onnx_get_text(&r->bytes);
         uint32_t kind = mmi_onnx_get_u32(&r->bytes);
+        r->bytes.failed |= !value->name || kind > VALUE_WEIGHT;
         weights->offsets[i] = ONNX_NO_WEIGHT;
         value->constant = kind == VALUE_MADE ? NULL : get_tensor(r);
         if (kind == VALUE_WEIGHT && value->constant) {
             uint64_t offset = weights->offsets[i] = mmi_onnx_get_u64(&r->bytes);
             r->bytes.failed |= value->constant->dtype == MM_STRING || offset > weights->bytes ||
-                               value->constant->bytes > weights->bytes - offset;
+                               offset % 64 != 0 || value->constant->bytes > weights->bytes - offset;
         } else if (value->constant) {
             get_known(r, value->constant);
         }
@@ -249,13 +251,25 @@ static mm_value_info *get_infos(struct reading *r, uint32_t *count) {
         info->dtype = (int32_t)mmi_onnx_get_u32(&r->bytes);
         info->flags = mmi_onnx_get_u32(&r->bytes);
         info->rank = (int32_t)mmi_onnx_get_u32(&r->bytes);
-        r->bytes.failed |= info->rank > MM_MAX_RANK || info->rank < -1;
-        for (int32_t axis = 0; axis < info->rank && !r->bytes.failed; axis++) {
+        for (int32_t axis = 0; axis < info->rank && axis < MM_MAX_RANK && !r->bytes.failed;
+             axis++) {
             info->shape[axis] = (int64_t)mmi_onnx_get_u64(&r->bytes);
             info->axis_names[axis] = mmi_onnx_get_text(&r->bytes);
         }
+        r->bytes.failed |= !mmi_onnx_info_is_sound(info);
     }
     return infos;
+}
+
+/* Those of the model have names, its inputs types. */
+static void check_declared(struct reading *r, uint32_t inputs, uint32_t outputs) {
+    const struct onnx_model *model = &r->prepared->model;
+    for (uint32_t i = 0; i < inputs && !r->bytes.failed; i++) {
+        r->bytes.failed |= !model->inputs[i].name || model->inputs[i].dtype == MM_DTYPE_NONE;
+    }
+    for (uint32_t i = 0; i < outputs && !r->bytes.failed; i++) {
+        r->bytes.failed |= !model->outputs[i].name;
+    }
 }
 
 static struct onnx_graph *get_graph(struct reading *r);
@@ -263,8 +277,8 @@ static struct onnx_graph *get_graph(struct reading *r);
 static void get_graphs(struct reading *r, struct onnx_node *node) {
     uint32_t count = mmi_onnx_get_u32(&r->bytes);
     bool all = !(node->op->flags & ONNX_OP_GRAPHS_OPTIONAL);
-    r->bytes.failed |=
-        count > ONNX_MAX_GRAPHS || (all && count < ONNX_MAX_GRAPHS && node->op->graphs[count]);
+    r->bytes.failed |= count > ONNX_MAX_GRAPHS || (count > 0 && !node->op->graphs[count - 1]) ||
+                       (all && count < ONNX_MAX_GRAPHS && node->op->graphs[count]);
     node->graphs = r->bytes.failed ? NULL : take(r, count, sizeof(*node->graphs));
     for (uint32_t i = 0; i < count && !r->bytes.failed; i++) {
         node->graphs[node->graph_count++] = get_graph(r);
@@ -346,6 +360,7 @@ mm_status mmi_onnx_read_description(struct onnx_prepared *prepared, const void *
     uint32_t inputs, outputs, defaults;
     model->inputs = get_infos(&r, &inputs);
     model->outputs = get_infos(&r, &outputs);
+    check_declared(&r, inputs, outputs);
     model->defaults = get_defaults(&r, &defaults);
     model->main = get_graph(&r);
     get_metadata(&r);
@@ -359,6 +374,7 @@ mm_status mmi_onnx_read_description(struct onnx_prepared *prepared, const void *
     if (!whole) {
         return mmi_fail(err, MM_CORRUPT, "onnx: the description is damaged");
     }
+    MMI_TRY(mmi_onnx_check_sound(model, err));
     for (uint32_t i = 0; i < inputs; i++) {
         prepared->strings |= model->inputs[i].dtype == MM_STRING;
     }

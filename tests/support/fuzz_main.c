@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Feeds files to the fuzz target, and seeded damage of each: what was found once stays found.
+/* Feeds files to a fuzz target, and seeded damage of each: what was found once stays found.
  *
  *     fuzz_main FOLDER [MUTATIONS [SEED]]      default: 200 of each file, seed 1 */
 
-#include "fuzz_model.h"
-#include "fuzz_mutate.h"
-
+#include <support/fuzz.h>
 #include <support/scratch.h>
 
 #define MAX_BYTES (1 << 16)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fuzz_mutate.h"
+#include <support/fuzz_mutate.h>
 
+#include <base/hash.h>
 #include <support/world.h>
 
 #include <string.h>
@@ -113,7 +114,7 @@ static void change_text(struct leaves *leaves, uint8_t *file, const struct leaf 
     }
 }
 
-static size_t hurt(uint8_t *bytes, size_t count, size_t room, uint64_t *seed) {
+size_t fuzz_hurt(uint8_t *bytes, size_t count, size_t room, uint64_t *seed) {
     size_t at = test_random_below(seed, count);
     size_t length = 1 + test_random_below(seed, 16);
     switch (test_random_below(seed, 3)) {
@@ -131,11 +132,11 @@ static size_t hurt(uint8_t *bytes, size_t count, size_t room, uint64_t *seed) {
     }
 }
 
-size_t fuzz_mutate(uint8_t *bytes, size_t count, size_t room, uint64_t *seed) {
+size_t fuzz_mutate_model(uint8_t *bytes, size_t count, size_t room, uint64_t *seed) {
     struct leaves leaves = {.file = bytes};
     collect(&leaves, 0, count, 0);
     if (count == 0 || leaves.count == 0 || test_random_below(seed, 16) == 0) {
-        return count > 0 ? hurt(bytes, count, room, seed) : 0;
+        return count > 0 ? fuzz_hurt(bytes, count, room, seed) : 0;
     }
     for (uint64_t n = 1 + test_random_below(seed, 3); n > 0; n--) {
         const struct leaf *leaf = &leaves.all[test_random_below(seed, leaves.count)];
@@ -148,4 +149,57 @@ size_t fuzz_mutate(uint8_t *bytes, size_t count, size_t room, uint64_t *seed) {
         }
     }
     return count;
+}
+
+/* ---- The script ------------------------------------------------------------------------------ */
+
+/* Field 30, bytes: 30 << 3 | 2 as a varint. */
+#define TAG_0 0xf2
+#define TAG_1 0x01
+#define HEAD 3
+
+void fuzz_read_script(const uint8_t *bytes, size_t count, struct fuzz_script *script) {
+    bool there = count >= HEAD && bytes[0] == TAG_0 && bytes[1] == TAG_1 && bytes[2] < 128 &&
+                 bytes[2] <= count - HEAD;
+    size_t length = there ? bytes[2] : 0;
+    size_t model = there ? HEAD + length : 0;
+    *script = (struct fuzz_script){.bytes = bytes + (there ? HEAD : 0),
+                                   .count = length,
+                                   .model = bytes + model,
+                                   .model_bytes = count - model};
+    script->seed = mmi_hash64(script->model, script->model_bytes, 0);
+}
+
+uint64_t fuzz_draw(struct fuzz_script *script, uint64_t limit) {
+    uint64_t value = 0;
+    if (script->at >= script->count) {
+        return test_random_below(&script->seed, limit);
+    }
+    for (uint64_t rest = limit - 1; rest > 0 && script->at < script->count; rest >>= 8) {
+        value = value << 8 | script->bytes[script->at++];
+    }
+    return value % limit;
+}
+
+size_t fuzz_mutate_script(uint8_t *bytes, size_t count, size_t room, uint64_t *seed) {
+    struct fuzz_script script;
+    uint8_t text[FUZZ_SCRIPT_BYTES];
+    fuzz_read_script(bytes, count, &script);
+    size_t length = script.count;
+    memcpy(text, script.bytes, length);
+    while (length < 8) {
+        text[length++] = (uint8_t)test_random(seed);
+    }
+    for (uint64_t n = 1 + test_random_below(seed, 3); n > 0 && length > 1; n--) {
+        length = fuzz_hurt(text, length, sizeof(text), seed);
+    }
+    if (HEAD + length + script.model_bytes > room) {
+        return count;
+    }
+    memmove(bytes + HEAD + length, script.model, script.model_bytes);
+    memcpy(bytes + HEAD, text, length);
+    bytes[0] = TAG_0;
+    bytes[1] = TAG_1;
+    bytes[2] = (uint8_t)length;
+    return HEAD + length + script.model_bytes;
 }
