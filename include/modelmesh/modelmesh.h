@@ -101,9 +101,9 @@ typedef struct mm_mesh_options {
     uint32_t compute_threads;      /* for one inference, the caller included; 0: CPUs allowed */
     /* If any of the next three is MM_THREADS_NONE, the mesh has no threads: loads run on the
      * caller; calls that need a thread (async, TTL, preload) are MM_UNSUPPORTED. */
-    uint32_t infer_threads;    /* async inferences at once; 0: CPUs allowed */
-    uint32_t load_threads;     /* loads at once; 0: 2 */
-    uint32_t prepare_threads;  /* preparations at once; 0: 1 */
+    uint32_t infer_threads;    /* async inferences at once; at most 4096; 0: CPUs allowed */
+    uint32_t load_threads;     /* loads at once; at most 4096; 0: 2 */
+    uint32_t prepare_threads;  /* preparations at once; at most 4096; 0: 1 */
     const char *thread_prefix; /* names are <prefix>-load-0; at most 7 bytes; NULL: "mm" */
     const int *cpus;           /* affinity of our threads; NULL: inherited */
     uint32_t cpu_count;
@@ -131,7 +131,7 @@ typedef struct mm_mesh_options {
     uint64_t backoff_first_ns; /* after a first failure; doubles with each; 0: 100 ms */
     uint64_t backoff_max_ns;   /* 0: 60 s */
     uint32_t max_queued;       /* requests that wait, in the whole mesh; 0: 65536 */
-    uint32_t max_signatures;   /* input shapes remembered per model; 0: 16 */
+    uint32_t max_signatures;   /* input shapes remembered per model; at most 65536; 0: 16 */
     uint32_t max_models;       /* registered at once; 0: 16,777,216 */
     uint32_t max_nesting;      /* that a parser follows in a model file; 0: 64 */
     uint32_t event_capacity;   /* of the decision log; 0: 4096 */
@@ -150,18 +150,19 @@ MM_API mm_status mm_mesh_create(const mm_mesh_options *options, mm_mesh **mesh, 
 
 /* Three calls end a mesh. close: never blocks, may be repeated; new calls, waiters and queued ops
  * end MM_CLOSED, running inferences finish. stop (blocks): close, then wait until all of it has
- * ended and our threads are joined; may be repeated. MM_BUSY for MM_NO_WAIT while something runs,
- * and from inside a backend's infer or a callback. free (blocks): stop without bound, then frees
- * and sets *mesh NULL; MM_BUSY, pointer kept, from inside an infer or a callback. No other call may
- * be in progress during free. Open ops, bindings and responses survive it: ops are
- * complete, bindings are MM_CLOSED. */
+ * ended and our threads are joined; may be repeated. MM_BUSY for MM_NO_WAIT while something runs or
+ * is not unloaded yet (which has begun then), and from inside a backend's call, a callback or a
+ * line of the log. free (blocks): stop without bound, then frees and sets *mesh NULL; MM_BUSY,
+ * pointer kept, from inside the same. No other call may be in progress during free. Open ops,
+ * bindings and responses survive it: ops are complete, bindings are MM_CLOSED. */
 MM_API mm_status mm_mesh_close(mm_mesh *mesh);
 MM_API mm_status mm_mesh_stop(mm_mesh *mesh, uint64_t deadline_ns);
 MM_API mm_status mm_mesh_free(mm_mesh **mesh);
 
 /* Move a device's budget. Growing takes effect at once. Shrinking evicts what policy chooses until
  * the rest fits (blocks until their memory is back, which is work, not a wait). What is leased or
- * pinned is not waited for: MM_BUSY, and the old budget holds. min_residency does not count. */
+ * pinned is not waited for: MM_BUSY, and the old budget holds. min_residency does not count. From
+ * inside a backend's call, infer excepted, or a line of the log: MM_BUSY if anybody must leave. */
 MM_API mm_status mm_device_set_budget(mm_mesh *mesh, const char *device, uint64_t budget_bytes,
                                       mm_error *err);
 
@@ -497,10 +498,11 @@ MM_API int mm_ops_eventfd(mm_mesh *mesh);
 /* ---- Residency ------------------------------------------------------------------------------ */
 
 /* Unload now: ends detached, pages returned. Cold: MM_OK. (blocks): refuses new leases and waits
- * for the running ones; at the deadline MM_DEADLINE, and it serves on. A model that is loading is
- * waited for in the same way. MM_NO_WAIT: only if it is idle, else MM_BUSY and nothing changed; its
- * detaching is waited for all the same. MM_PINNED: unpin it first. From inside a backend's call
- * nobody is waited for: MM_BUSY where it is in use. */
+ * for the running ones; at the deadline MM_DEADLINE, and it serves on, unless all that is left is
+ * its detaching. A model that is loading is waited for in the same way. MM_NO_WAIT: only if it is
+ * idle, else MM_BUSY and nothing changed; its detaching is waited for all the same. MM_PINNED:
+ * unpin it first. From inside a backend's infer no run is waited for: MM_BUSY where it is in use;
+ * from inside another call of a backend, or a line of the log, MM_BUSY unless it is cold. */
 MM_API mm_status mm_evict(mm_mesh *mesh, mm_model model, uint64_t deadline_ns, mm_error *err);
 
 typedef struct mm_victim {

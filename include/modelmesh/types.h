@@ -255,7 +255,9 @@ typedef enum mm_log_level {
     MM_LOG_LEVEL_MAX = 0x7fffffff
 } mm_log_level;
 
-/* Log sink: one line, no newline, valid during the call. Any thread, no lock held. */
+/* Log sink: one line, no newline, valid during the call. Any thread, no lock held. Calls of the
+ * mesh that wait are refused meanwhile, as they are inside a backend's call: MM_INVALID_STATE or
+ * MM_BUSY. */
 typedef struct mm_log {
     void *user;
     void (*line)(void *user, int32_t level, const char *text); /* NULL = no log */

@@ -32,6 +32,30 @@ static mm_status check_devices(const mm_mesh_options *options, mm_error *err) {
     return MM_OK;
 }
 
+#define MOST_THREADS 4096u
+#define MOST_SIGNATURES 65536u
+
+/* What is allocated or started by the number: more than anybody can mean is a mistake. */
+static mm_status check_counts(const mm_mesh_options *options, mm_error *err) {
+    const struct {
+        const char *name;
+        uint32_t count, most;
+    } counts[] = {
+        {"infer_threads", options->infer_threads, MOST_THREADS},
+        {"load_threads", options->load_threads, MOST_THREADS},
+        {"prepare_threads", options->prepare_threads, MOST_THREADS},
+        {"max_signatures", options->max_signatures, MOST_SIGNATURES},
+    };
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        bool none = i < 3 && counts[i].count == MM_THREADS_NONE;
+        if (counts[i].count > counts[i].most && !none) {
+            return mmi_fail(err, MM_INVALID_ARGUMENT, "%s: %u, at most %u", counts[i].name,
+                            counts[i].count, counts[i].most);
+        }
+    }
+    return MM_OK;
+}
+
 static mm_status check_options(const mm_mesh_options *options, mm_error *err) {
     const char *prefix = options->thread_prefix;
     if (prefix && strlen(prefix) > 7) {
@@ -57,6 +81,7 @@ static mm_status check_options(const mm_mesh_options *options, mm_error *err) {
     if (options->flags) {
         return mmi_fail(err, MM_INVALID_ARGUMENT, "flags: %#x", options->flags);
     }
+    MMI_TRY(check_counts(options, err));
     return check_devices(options, err);
 }
 

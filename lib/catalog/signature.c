@@ -148,6 +148,41 @@ struct mmi_signature *mmi_signature_find(struct mmi_signatures *signatures,
 
 /* ---- New signatures ------------------------------------------------------------------------- */
 
+/* The caller will be told so. */
+static bool sized_well(const mm_value *value, uint8_t exactness) {
+    bool well = value->rank <= MM_MAX_RANK && exactness <= MM_SIZE_UNKNOWN;
+    for (uint32_t i = 0; well && exactness == MM_SIZE_EXACT && i < value->rank; i++) {
+        well = value->shape[i] >= 0;
+    }
+    return well;
+}
+
+static mm_status check_outputs(const struct mmi_signatures *signatures, const mm_size *size,
+                               mm_error *err) {
+    for (uint32_t i = 0; i < signatures->description->output_count; i++) {
+        if (!sized_well(&size->outputs[i], size->exactness[i])) {
+            return mmi_fail(err, MM_BACKEND_FAILED,
+                            "backend %s: size says of output %u what "
+                            "cannot be",
+                            signatures->backend->table->name, i);
+        }
+    }
+    return MM_OK;
+}
+
+bool mmi_signature_kept(const struct mmi_signature *signature, const mm_value *values,
+                        uint32_t count) {
+    const mm_size *size = &signature->size;
+    bool kept = true;
+    for (uint32_t i = 0; i < count; i++) {
+        bool exact = size->exactness[i] == MM_SIZE_EXACT && values[i].kind == MM_TENSOR &&
+                     values[i].dtype != MM_STRING;
+        kept = kept && values[i].rank <= MM_MAX_RANK &&
+               (!exact || values[i].bytes == size->outputs[i].bytes);
+    }
+    return kept;
+}
+
 static mm_status ask(struct mmi_signatures *signatures, struct mmi_signature *signature,
                      const mm_value *inputs, mm_error *err) {
     const struct mmi_backend *backend = signatures->backend;
@@ -165,7 +200,8 @@ static mm_status ask(struct mmi_signatures *signatures, struct mmi_signature *si
         signature->size.state_bytes ? signature->size.state_bytes : mmi_sub_floor(after, before);
     mmi_shown_free(signatures->alloc, &shown);
     status = mmi_slot_status(backend, MMI_SLOT_SIZE, status, &told);
-    return status == MM_OK ? MM_OK : mmi_error_copy(err, &told);
+    return status == MM_OK ? check_outputs(signatures, &signature->size, err)
+                           : mmi_error_copy(err, &told);
 }
 
 static bool allocate(struct mmi_signatures *signatures, struct mmi_signature *signature,

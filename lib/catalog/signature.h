@@ -67,6 +67,9 @@ mm_status mmi_signature_make(struct mmi_signatures *signatures, const mm_value *
  * the shape inputs are large (256 KiB); *signature stays the caller's own. */
 struct mmi_signature *mmi_signature_share(struct mmi_signatures *signatures,
                                           struct mmi_signature **signature);
+/* Are outputs after a run what size said of them? Of a string tensor bytes are not looked at. */
+bool mmi_signature_kept(const struct mmi_signature *signature, const mm_value *values,
+                        uint32_t count);
 void mmi_signature_destroy(struct mmi_signatures *signatures, struct mmi_signature *shell);
 /* Give up a hold; an unshared signature is destroyed. */
 void mmi_signature_done(struct mmi_signatures *signatures, struct mmi_signature *signature,

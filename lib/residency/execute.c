@@ -486,6 +486,11 @@ static mm_status run_signature(struct run *run, struct mmi_signature *signature,
     MMI_TRY(mmi_device_claim(run->res, dev, get_scratch(run, signature, err), err));
     run->exec.signature = signature->state;
     status = named(run, mmi_device_claim(run->res, dev, call_on_stream(run, err), err), err);
+    if (status == MM_OK && !mmi_signature_kept(signature, run->work->values,
+                                               run->instance->opened->description.output_count)) {
+        mmi_fail(err, MM_BACKEND_FAILED, "infer made other outputs than size had said");
+        status = named(run, MM_BACKEND_FAILED, err);
+    }
     uint64_t used = mmi_add_cap(size->activation_bytes, run->more_bytes);
     give_scratch(run, signature);
     if (status == MM_OK) {

@@ -39,6 +39,7 @@ static mm_status fake_size(void *model, int32_t device_kind, void *signature,
     out->activation_bytes = (uint64_t)made->columns * 4;
     out->outputs[0].bytes = (uint64_t)made->columns;
     out->exactness[1] = made->columns == 13 ? MM_SIZE_BOUND : MM_SIZE_EXACT;
+    out->outputs[1].rank = made->columns == 17 ? MM_MAX_RANK + 1 : 0;
     return counts->answer == MM_OK ? MM_OK : mmi_fail(err, counts->answer, "as told");
 }
 
@@ -192,6 +193,29 @@ static void test_what_was_shared_is_found(void **state) {
     assert_false(is_known(&fixture, 4, 0, 3));
     assert_int_equal(fixture.counts.sized, 2);
     expect_bytes_add_up(&fixture);
+    fixture_fini(&fixture);
+}
+
+/* What cannot be told to a caller is the backend's failure, in size and after a run. */
+static void test_outputs_that_cannot_be(void **state) {
+    (void)state;
+    struct fixture fixture;
+    struct inputs inputs;
+    struct mmi_signature *signature = NULL;
+    int64_t mode = 0;
+    fixture_init(&fixture, 4);
+    assert_int_equal(mmi_signature_make(fixture.signatures, inputs_with(&inputs, 17, &mode, 1),
+                                        &signature, &fixture.err),
+                     MM_BACKEND_FAILED);
+    assert_non_null(strstr(fixture.err.text, "output 1"));
+    signature = make(&fixture, 3, 0);
+    mm_value values[2] = {{.bytes = 3}, {.bytes = 0}};
+    assert_true(mmi_signature_kept(signature, values, 2));
+    values[0].bytes = 4;
+    assert_false(mmi_signature_kept(signature, values, 2));
+    values[0] = (mm_value){.bytes = 3, .rank = MM_MAX_RANK + 1};
+    assert_false(mmi_signature_kept(signature, values, 2));
+    done(&fixture, signature, 1);
     fixture_fini(&fixture);
 }
 
@@ -511,6 +535,7 @@ int main(int argc, char **argv) {
     uint64_t seed = test_seed(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_shared_is_found),
+        cmocka_unit_test(test_outputs_that_cannot_be),
         cmocka_unit_test(test_elements_of_shape_inputs_count),
         cmocka_unit_test(test_shape_inputs_of_any_length_count),
         cmocka_unit_test(test_offsets_of_shape_inputs_count),

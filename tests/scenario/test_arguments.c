@@ -93,6 +93,10 @@ static void test_arguments_of_create(void **state) {
     BAD("map_cache", mm_mesh_create(OPTIONS_WITH(.map_cache = 2), &mesh, err));
     BAD("policy", mm_mesh_create(OPTIONS_WITH(.policy = "random"), &mesh, err));
     BAD("flags", mm_mesh_create(OPTIONS_WITH(.flags = 1), &mesh, err));
+    BAD("infer_threads", mm_mesh_create(OPTIONS_WITH(.infer_threads = 4097), &mesh, err));
+    BAD("load_threads", mm_mesh_create(OPTIONS_WITH(.load_threads = 1u << 31), &mesh, err));
+    BAD("prepare_threads", mm_mesh_create(OPTIONS_WITH(.prepare_threads = 99999), &mesh, err));
+    BAD("max_signatures", mm_mesh_create(OPTIONS_WITH(.max_signatures = 65537), &mesh, err));
     mm_device_options many[65] = {{0}};
     BAD("device_count", mm_mesh_create(OPTIONS_WITH(.devices = many), &mesh, err));
     BAD("device_count",

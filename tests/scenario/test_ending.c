@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* ---- Close ----------------------------------------------------------------------------------- */
 
@@ -155,6 +156,69 @@ static void test_stop_waits_until_its_deadline(void **state) {
     assert_int_equal(mm_ops_next(f.mesh, &op), MM_CLOSED);
     ask_done(&ask);
     fixture_close(&f);
+}
+
+static void linger(void *user, mm_op *op) {
+    struct fixture *f = user;
+    (void)op;
+    pthread_mutex_lock(&f->gate.mutex);
+    f->gate.arrived[MMI_ECHO_SLOTS - 1]++;
+    pthread_cond_broadcast(&f->gate.changed);
+    while (f->gate.closed[MMI_ECHO_SLOTS - 1]) {
+        pthread_cond_wait(&f->gate.changed, &f->gate.mutex);
+    }
+    pthread_mutex_unlock(&f->gate.mutex);
+}
+
+/* The deadline bounds the wait for a callback, too. */
+static void test_stop_while_a_callback_lingers(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_add(&f, "m", "weights_bytes 1m\n");
+    gate_close(&f, MMI_ECHO_SLOTS - 1); /* the callback's: no model of this mesh is gated */
+    mm_async async = MM_ASYNC_INIT;
+    async.callback = linger;
+    async.user = &f;
+    mm_op *op;
+    assert_int_equal(mm_load(f.mesh, model, &async, &op, &f.err), MM_OK);
+    gate_wait(&f, MMI_ECHO_SLOTS - 1, 1);
+    assert_int_equal(mm_mesh_stop(f.mesh, MM_NO_WAIT), MM_BUSY);
+    struct stopping soon = {&f, fixture_after(&f, 5 * MS)};
+    struct call bounded;
+    call_start(&bounded, stop, &soon);
+    assert_int_equal(call_join_with_time(&bounded, &f), MM_DEADLINE);
+    gate_open(&f, MMI_ECHO_SLOTS - 1);
+    assert_int_equal(mm_mesh_stop(f.mesh, 0), MM_OK);
+    assert_int_equal(mm_op_wait(op, 0, &f.err), MM_OK);
+    mm_op_free(op);
+    fixture_close(&f);
+}
+
+/* Bytes of an update that a close ended: nobody reads them when its op is over. */
+static void test_close_gives_an_updates_bytes_back(void **state) {
+    (void)state;
+    const enum mmi_echo_slot slots[] = {MMI_ECHO_PREPARE, MMI_ECHO_OPEN, MMI_ECHO_ATTACH};
+    for (int i = 0; i < 3; i++) {
+        struct fixture f;
+        fixture_open(&f, NULL);
+        mm_model model = fixture_add_gated(&f, "m", "weights_bytes 1m\nseed 1\n");
+        assert_int_equal(scene_seed(&f, model), 1);
+        mm_model_spec spec = fixture_spec(&f, NULL, "gated", "weights_bytes 1m\nseed 2\n");
+        void *bytes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        assert_true(bytes != MAP_FAILED && spec.data_bytes <= 4096);
+        spec.data = memcpy(bytes, spec.data, spec.data_bytes);
+        gate_close(&f, slots[i]);
+        mm_op *op;
+        assert_int_equal(mm_update(f.mesh, model, &spec, 0, NULL, &op, &f.err), MM_OK);
+        gate_wait(&f, slots[i], 2);
+        assert_int_equal(mm_mesh_close(f.mesh), MM_OK);
+        assert_int_equal(mm_op_wait(op, 0, &f.err), MM_CLOSED);
+        mm_op_free(op);
+        munmap(bytes, 4096);
+        gate_open(&f, slots[i]);
+        fixture_close(&f);
+    }
 }
 
 /* A deadline that has passed starts nothing; MM_NO_WAIT closes, and stops if nothing runs. */
@@ -423,6 +487,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_close_ends_what_waits_and_lets_finish_what_runs),
         cmocka_unit_test(test_stop_waits_until_its_deadline),
+        cmocka_unit_test(test_stop_while_a_callback_lingers),
+        cmocka_unit_test(test_close_gives_an_updates_bytes_back),
         cmocka_unit_test(test_stop_at_once),
         cmocka_unit_test(test_stop_and_free_from_inside_an_infer_are_refused),
         cmocka_unit_test(test_close_from_inside_an_infer_works),

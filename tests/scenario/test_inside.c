@@ -2,7 +2,9 @@
 /* Calls from inside a backend's infer. */
 #include "weather.h"
 
+#include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What the calls from inside came to. Each scene is one function run there, once. */
 struct scene {
@@ -11,7 +13,8 @@ struct scene {
     mm_model own, other, cold;
     void (*play)(struct scene *scene);
     bool played;
-    mm_status infer, evict_own, stop, free_, close, wait, no_wait;
+    _Atomic bool begun, over;
+    mm_status infer, evict_own, stop, free_, close, wait, no_wait, evict, shrink;
     mm_mesh *kept;
     mm_op *op;
 };
@@ -193,14 +196,18 @@ static void play_blocking(struct scene *scene) {
     assert_ok(f, mm_load(f->mesh, scene->cold, NULL, &scene->op, &f->err));
     scene->wait = mm_op_wait(scene->op, 0, NULL);
     scene->no_wait = mm_op_wait(scene->op, MM_NO_WAIT, NULL);
+    scene->evict = mm_evict(f->mesh, scene->other, MM_NO_WAIT, NULL);
+    scene->shrink = mm_device_set_budget(f->mesh, "host", 8 * MIB, NULL);
+    scene->kept = f->mesh;
+    scene->free_ = mm_mesh_free(&scene->kept);
     scene->stop = mm_mesh_stop(f->mesh, 0);
 }
 
 /* Its thread may be the one that would have to do what is waited for. */
 static void test_inside_other_slots_blocking_calls_are_refused(void **state) {
     (void)state;
-    const enum mmi_echo_slot slots[] = {MMI_ECHO_PREPARE, MMI_ECHO_OPEN, MMI_ECHO_ATTACH,
-                                        MMI_ECHO_DETACH};
+    const enum mmi_echo_slot slots[] = {MMI_ECHO_PREPARE, MMI_ECHO_OPEN, MMI_ECHO_SIZE,
+                                        MMI_ECHO_ATTACH, MMI_ECHO_DETACH};
     for (unsigned i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
         struct scene scene = {.infer = MM_OK, .stop = MM_OK, .play = play_blocking};
         struct fixture *f = &scene.f;
@@ -208,6 +215,8 @@ static void test_inside_other_slots_blocking_calls_are_refused(void **state) {
         mm_model_spec spec = fixture_spec(f, "own", "gated-nested", OWN_SCRIPT);
         scene.own = fixture_register(f, &spec);
         scene.cold = weather_model(f, "cold", 1, 3);
+        scene.other = weather_model(f, "other", 9, 4);
+        assert_ok(f, fixture_infer(f, scene.other));
         gate_count(f, &scene.gate, slots[i], "own");
         scene.gate.user = &scene;
         scene.gate.inside = inside;
@@ -216,6 +225,10 @@ static void test_inside_other_slots_blocking_calls_are_refused(void **state) {
         assert_true(scene.played);
         assert_int_equal(scene.infer, MM_INVALID_STATE);
         assert_int_equal(scene.stop, MM_BUSY);
+        assert_int_equal(scene.free_, MM_BUSY);
+        assert_int_equal(scene.evict, MM_BUSY);
+        assert_int_equal(scene.shrink, MM_BUSY);
+        assert_int_equal(weather_state(f, scene.other), MM_STATE_READY);
         if (slots[i] == MMI_ECHO_PREPARE) { /* in the others the load may be over by then */
             assert_int_equal(scene.wait, MM_INVALID_STATE);
             assert_int_equal(scene.no_wait, MM_PENDING);
@@ -225,6 +238,92 @@ static void test_inside_other_slots_blocking_calls_are_refused(void **state) {
         assert_ok(f, fixture_infer(f, scene.cold));
         fixture_close(f);
     }
+}
+
+/* ---- The host's log, and close --------------------------------------------------------------- */
+
+static struct scene *told; /* whose calls a line of the log, or a close, makes */
+
+static void play_told(void) {
+    struct scene *scene = told;
+    if (!scene || atomic_exchange(&scene->begun, true)) {
+        return;
+    }
+    struct fixture *f = &scene->f;
+    struct asker asker = {.f = f, .model = scene->other};
+    scene->infer = asker_ask(&asker);
+    scene->evict = mm_evict(f->mesh, scene->other, MM_NO_WAIT, NULL);
+    scene->shrink = mm_device_set_budget(f->mesh, "host", 8 * MIB, NULL);
+    scene->kept = f->mesh;
+    scene->free_ = mm_mesh_free(&scene->kept);
+    scene->stop = mm_mesh_stop(f->mesh, 0);
+    mm_model found;
+    assert_int_equal(mm_find(f->mesh, "other", &found), MM_OK);
+    atomic_store(&scene->over, true);
+}
+
+static void check_told(struct scene *scene) {
+    struct fixture *f = &scene->f;
+    while (!atomic_load(&scene->over)) {
+        usleep(1000); /* it is another thread's */
+    }
+    assert_int_equal(scene->infer, MM_INVALID_STATE);
+    assert_int_equal(scene->evict, MM_BUSY);
+    assert_int_equal(scene->shrink, MM_BUSY);
+    assert_int_equal(scene->free_, MM_BUSY);
+    assert_int_equal(scene->stop, MM_BUSY);
+    assert_ok(f, fixture_infer(f, scene->other));
+    fixture_close(f);
+    told = NULL;
+}
+
+static void hear(void *user, int32_t level, const char *text) {
+    (void)user;
+    (void)level;
+    if (strstr(text, "unregister") && strstr(text, "own")) {
+        play_told();
+    }
+}
+
+static void test_inside_a_line_of_the_log_blocking_calls_are_refused(void **state) {
+    (void)state;
+    struct scene scene = {.infer = MM_OK};
+    struct fixture *f = &scene.f;
+    mm_device_options device;
+    mm_mesh_options options = weather_options(&device, "host", 32 * MIB);
+    options.log = (mm_log){.line = hear, .level = MM_LOG_INFO};
+    fixture_open(f, &options);
+    scene.own = weather_model(f, "own", 1, 3);
+    scene.other = weather_model(f, "other", 9, 4);
+    assert_ok(f, fixture_infer(f, scene.other));
+    told = &scene;
+    assert_ok(f, mm_unregister(f->mesh, scene.own, &f->err));
+    check_told(&scene);
+}
+
+static void closing_close(void *model) {
+    play_told();
+    mmi_backend_echo.close(model);
+}
+
+static void test_inside_close_blocking_calls_are_refused(void **state) {
+    (void)state;
+    struct scene scene = {.infer = MM_OK};
+    struct fixture *f = &scene.f;
+    static mm_backend closing;
+    closing = mmi_backend_echo;
+    closing.name = "closing";
+    closing.close = closing_close;
+    weather_open(f, "host", 32 * MIB);
+    assert_ok(f, mm_backend_register(f->mesh, &closing, &f->err));
+    mm_model_spec spec = fixture_spec(f, "own", "closing", "weights_bytes 64k\n");
+    scene.own = fixture_register(f, &spec);
+    scene.other = weather_model(f, "other", 9, 4);
+    assert_ok(f, fixture_infer(f, scene.other));
+    assert_ok(f, fixture_infer(f, scene.own));
+    told = &scene;
+    assert_ok(f, mm_unregister(f->mesh, scene.own, &f->err));
+    check_told(&scene);
 }
 
 /* ---- Nested misses --------------------------------------------------------------------------- */
@@ -268,6 +367,8 @@ int main(void) {
         cmocka_unit_test(test_inside_changing_works),
         cmocka_unit_test(test_inside_unregister_of_itself_works),
         cmocka_unit_test(test_inside_other_slots_blocking_calls_are_refused),
+        cmocka_unit_test(test_inside_a_line_of_the_log_blocking_calls_are_refused),
+        cmocka_unit_test(test_inside_close_blocking_calls_are_refused),
         cmocka_unit_test(test_nested_miss_that_would_wait_for_a_drain_is_busy),
         cmocka_unit_test(test_nested_miss_displaces_idle_models),
     };
