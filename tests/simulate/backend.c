@@ -58,6 +58,32 @@ static uint64_t mark_of(const struct content *content, uint64_t page) {
     return (uint64_t)content->id << 32 | (page & 0xffffffff);
 }
 
+/* ---- Calls from inside of slots -------------------------------------------------------------- */
+
+/* What would wait there is refused; hook_wait sees to it that it does not wait. */
+static void call_inside(struct sim *sim) {
+    uint32_t model = (uint32_t)chance_below(&sim->chance, sim->scenario->model_count);
+    const struct registration *registration = sim->current_of[model];
+    mm_status status = MM_BUSY;
+    sim->current->must_not_wait = true;
+    switch (registration ? chance_below(&sim->chance, 3) : 0) {
+    case 0:
+        status = calls_stop(sim, 0);
+        break;
+    case 1:
+        status = mm_evict(sim->mesh, registration->handle, 0, NULL);
+        status = status == MM_OK ? MM_BUSY : status; /* it was cold */
+        break;
+    default:
+        status = mm_load(sim->mesh, registration->handle, NULL, NULL, NULL);
+    }
+    sim->current->must_not_wait = false;
+    if (status == MM_OK || status == MM_DEADLINE) {
+        sim_fail(sim, "inside", "a call that blocks says %s inside of a slot",
+                 mm_status_name(status));
+    }
+}
+
 /* ---- Slots begin and end --------------------------------------------------------------------- */
 
 /* What went wrong by plan; the slot's own work comes first when it is `late`. */
@@ -75,6 +101,9 @@ static mm_status enter(const char *what, enum point point, const struct content 
     sim->slots_active++;
     sim->current->slot_depth++;
     story(sim, "m%u.%u: %s ...", model_of(content), number_of(content), what);
+    if (point != POINT_INFER && sim->created && !sim->freeing && chance_percent(&sim->chance, 4)) {
+        call_inside(sim);
+    }
     int32_t status = faults_slot(sim, point, late);
     return status ? mmi_fail(err, (mm_status)status, "%s fails by plan", what) : MM_OK;
 }

@@ -76,6 +76,16 @@ MUTATIONS = {
         'lib/residency/residency.c',
         'mmi_list_empty(&res->requests)',
         'true'),
+    "an eviction inside of another slot than infer waits": (
+        'lib/residency/request.c',
+        'mmi_frame_in_slot(res) || ',
+        ''),
+    'size is no call of a backend': (
+        'lib/residency/signatures.c',
+        '    mmi_frame_enter(&frame, res, 0, MMI_FRAME_SLOT);\n',
+        '',
+        '    mmi_frame_leave(&frame);\n',
+        '    (void)frame;\n'),
     # Marks.
     'an instance that changes does not mark its model': (
         'lib/residency/state.h',

@@ -142,6 +142,9 @@ static void hook_join(void *user, void *joined) {
 static void hook_wait(void *user, struct mmi_cond *cond, uint64_t deadline_ns) {
     struct sim *sim = user;
     struct sim_thread *thread = sim->current;
+    if (thread->must_not_wait) {
+        sim_fail(sim, "waits", "a call from inside of a slot waits");
+    }
     if (thread->call && thread->slot_depth == 0 && thread->own_work == 0 &&
         !thread->call->may_wait) {
         sim_fail(sim, "waits", "call %u (%s) waits and may not", thread->call->index,

@@ -53,7 +53,8 @@ struct sim_thread {
     uint64_t woken_step;         /* by another thread, last */
     struct sim_thread *joined;
     uint64_t priority;
-    bool held;     /* behind all others, for a while */
+    bool must_not_wait; /* it is in a call from inside of a slot */
+    bool held;          /* behind all others, for a while */
     uint32_t torn; /* id of a content that it prepared, whose file changed meanwhile; 0 = none */
     struct call *call;   /* that it makes; NULL: one of the mesh's own */
     unsigned slot_depth; /* backend calls that it is inside of */

@@ -214,6 +214,7 @@ static mm_status run_encoder(const struct onnx_call *call, mm_error *err) {
         .read = read_,                                                                             \
         .lists = lists_,                                                                           \
         .arrange = arrange_,                                                                       \
+        .arranged = WAY,                                                                           \
         .infer = infer_encoder,                                                                    \
         .run = run_encoder,                                                                        \
         .facts = {ONNX_DTYPE_UNKNOWN, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0},                        \

@@ -267,6 +267,7 @@ static mm_status execute_cast(struct onnx_execution *x, mm_error *err) {
         .read = read_,                                                                             \
         .lists = lists_,                                                                           \
         .arrange = arrange_,                                                                       \
+        .arranged = 1,                                                                             \
         .execute = execute_,                                                                       \
     };
 OPERATOR(ZipMap, 0, NULL, zip_lists, arrange_zip, execute_zip)

@@ -428,6 +428,7 @@ const struct onnx_operator mmi_onnx_op_SVMClassifier = {
     .read = read_classifier,
     .lists = classifier_lists,
     .arrange = arrange_classifier,
+    .arranged = 7,
     .infer = infer_classifier,
     .run = run_classifier,
     .facts = {ONNX_DTYPE_UNKNOWN, ONNX_RANK_IS_1, ONNX_SIZE_REDUCES, 0},

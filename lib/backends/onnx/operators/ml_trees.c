@@ -302,6 +302,7 @@ static mm_status run_classifier(const struct onnx_call *call, mm_error *err) {
         .read = read_,                                                                             \
         .lists = lists_,                                                                           \
         .arrange = arrange_,                                                                       \
+        .arranged = ONNX_TREE_INPUTS - 1,                                                          \
         .infer = infer_,                                                                           \
         .run = run_,                                                                               \
         __VA_ARGS__,                                                                               \

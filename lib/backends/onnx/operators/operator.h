@@ -185,6 +185,7 @@ struct onnx_operator {
     /* Once, when a model is prepared: put other constants in place of these, more or fewer, that a
      * run reads faster (sorted, linked); check them. After `read`. NULL: as they are. */
     mm_status (*arrange)(struct onnx_lists *lists, void *params, mm_error *err);
+    uint32_t arranged; /* so many it leaves at least; 0: as many as there were */
     /* Check types and ranks of the inputs, set the outputs. A message says what was wrong with
      * which input, got and wanted; the caller puts the node before it. */
     mm_status (*infer)(struct onnx_inference *x, mm_error *err);

@@ -67,6 +67,7 @@ const struct onnx_operator mmi_onnx_op_RegexFullMatch = {
     .max_outputs = 1,
     .lists = lists,
     .arrange = arrange,
+    .arranged = 2,
     .infer = infer,
     .run = run,
     .facts = {MM_BOOL, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0},

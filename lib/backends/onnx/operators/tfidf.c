@@ -356,6 +356,7 @@ const struct onnx_operator mmi_onnx_op_TfIdfVectorizer = {
     .read = read_tfidf,
     .lists = tfidf_lists,
     .arrange = arrange_tfidf,
+    .arranged = INPUTS - 1,
     .infer = infer_tfidf,
     .run = run_tfidf,
     .facts = {MM_F32, ONNX_RANK_UNKNOWN, ONNX_SIZE_SPREADS, 0},

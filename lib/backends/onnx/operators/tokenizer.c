@@ -306,5 +306,6 @@ const struct onnx_operator mmi_onnx_op_MsTokenizer = {
     .read = read,
     .lists = lists,
     .arrange = arrange,
+    .arranged = BEGINS,
     .execute = execute,
 };

@@ -60,11 +60,14 @@ static uint32_t count_lists(const struct onnx_operator *op) {
 static bool has_counts(const struct onnx_node *node) {
     const struct onnx_operator *op = node->op;
     bool any = op->max_inputs == ONNX_ANY_NUMBER;
-    uint32_t lists = count_lists(op);
-    if (node->input_count < lists) {
+    uint32_t lists = count_lists(op), left = op->arranged ? op->arranged : lists;
+    if (node->input_count < left) {
         return false;
     }
-    uint32_t own = node->input_count - lists;
+    uint32_t own = node->input_count - left;
+    if (op->arranged && own > op->max_inputs) {
+        own = op->max_inputs; /* some leave more */
+    }
     if (own < op->min_inputs || own > op->max_inputs ||
         (lists > 0 && !any && own != op->max_inputs) || node->output_count < op->min_outputs ||
         node->output_count > op->max_outputs) {
