@@ -409,6 +409,11 @@ const struct onnx_operator mmi_onnx_op_SVMRegressor = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct svm),
+    .limits = ONNX_LIMITS(
+        ONNX_BETWEEN("n_supports", struct svm, vectors, 0, INT32_MAX),
+        ONNX_BETWEEN("classes", struct svm, classes, 0, INT32_MAX),
+        ONNX_BETWEEN("kernel_type", struct svm, kernel, 0, SIGMOID),
+        ONNX_BETWEEN("post_transform", struct svm, post_transform, 0, ONNX_POST_PROBIT)),
     .read = read_regressor,
     .lists = regressor_lists,
     .arrange = arrange_regressor,
@@ -425,6 +430,11 @@ const struct onnx_operator mmi_onnx_op_SVMClassifier = {
     .min_outputs = 1,
     .max_outputs = 2,
     .params_bytes = sizeof(struct svm),
+    .limits = ONNX_LIMITS(
+        ONNX_BETWEEN("n_supports", struct svm, vectors, 0, INT32_MAX),
+        ONNX_BETWEEN("classes", struct svm, classes, 0, INT32_MAX),
+        ONNX_BETWEEN("kernel_type", struct svm, kernel, 0, SIGMOID),
+        ONNX_BETWEEN("post_transform", struct svm, post_transform, 0, ONNX_POST_PROBIT)),
     .read = read_classifier,
     .lists = classifier_lists,
     .arrange = arrange_classifier,

@@ -95,6 +95,7 @@ const struct onnx_operator mmi_onnx_op_MsFusedConv = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_conv),
+    .limits = ONNX_LIMITS(ONNX_CONV_LIMITS),
     .read = read_conv,
     .infer = infer_conv,
     .run = run_conv,
