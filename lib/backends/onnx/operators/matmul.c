@@ -264,6 +264,7 @@ const struct onnx_operator mmi_onnx_op_Gemm = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_gemm),
+    .limits = ONNX_LIMITS(ONNX_GEMM_LIMITS(struct onnx_gemm, )),
     .read = read_gemm,
     .infer = infer_gemm,
     .run = run_gemm,

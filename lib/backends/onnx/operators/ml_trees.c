@@ -293,7 +293,7 @@ static mm_status run_classifier(const struct onnx_call *call, mm_error *err) {
             ONNX_BETWEEN("post_transform", struct onnx_trees, post_transform, 0,                   \
                          ONNX_POST_PROBIT),                                                        \
             ONNX_BETWEEN("features", struct onnx_trees, features, 0, INT32_MAX),                   \
-            ONNX_BETWEEN("offset_bits", struct onnx_trees, offset_bits, 0, 31)),                   \
+            ONNX_BETWEEN("offset_bits", struct onnx_trees, offset_bits, 0, 30)),                   \
         .read = read_,                                                                             \
         .lists = lists_,                                                                           \
         .arrange = arrange_,                                                                       \

@@ -150,6 +150,7 @@ const struct onnx_operator mmi_onnx_op_MsFusedGemm = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct fused_gemm),
+    .limits = ONNX_LIMITS(ONNX_GEMM_LIMITS(struct fused_gemm, gemm.)),
     .read = read_gemm,
     .infer = infer_gemm,
     .run = run_gemm,

@@ -257,6 +257,7 @@ const struct onnx_operator mmi_onnx_op_MsQGemm = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_gemm),
+    .limits = ONNX_LIMITS(ONNX_GEMM_LIMITS(struct onnx_gemm, )),
     .read = read,
     .infer = infer,
     .run = run,

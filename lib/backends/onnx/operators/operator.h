@@ -51,7 +51,8 @@ mm_status mmi_onnx_read_choice(const struct onnx_attributes *a, const char *name
 
 /* Parameters come from attributes, or as bytes out of a prepared model, which may be anything: what
  * they must be so that infer and run may use them is said here, once, and looked at in both cases.
- * What shapes decide is infer's to check. A flag may be any number; so there is no bool in them. */
+ * What shapes decide is infer's to check. A flag may be any number, so there is no
+ * bool in them. */
 struct onnx_limit {
     const char *name;     /* of the attribute; NULL ends them */
     uint16_t at;          /* in the parameters: */
@@ -63,6 +64,8 @@ struct onnx_limit {
 #define ONNX_BETWEEN(name, type, field, least, most)                                               \
     { name, offsetof(type, field), sizeof(((type *)0)->field), 1, 0, least, most }
 #define ONNX_AT_LEAST(name, type, field, least) ONNX_BETWEEN(name, type, field, least, INT64_MAX)
+/* For a flag that is an index, too. */
+#define ONNX_FLAG(name, type, field) ONNX_BETWEEN(name, type, field, 0, 1)
 /* Every one of an array. */
 #define ONNX_ALL_BETWEEN(name, type, field, least, most)                                           \
     {                                                                                              \

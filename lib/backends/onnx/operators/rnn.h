@@ -38,7 +38,8 @@ struct onnx_rnn {
     struct onnx_rnn_function functions[2][3]; /* f, g, h in each direction */
 };
 #define ONNX_RNN_LIMITS                                                                            \
-    ONNX_BETWEEN("direction", struct onnx_rnn, direction, 0, ONNX_RNN_BIDIRECTIONAL),              \
+    ONNX_FLAG("layout", struct onnx_rnn, batch_first),                                             \
+        ONNX_BETWEEN("direction", struct onnx_rnn, direction, 0, ONNX_RNN_BIDIRECTIONAL),          \
         ONNX_BETWEEN("hidden_size", struct onnx_rnn, hidden, 0, INT32_MAX)
 /* What they do not say. */
 mm_status mmi_onnx_check_rnn(const void *params, mm_error *err);
