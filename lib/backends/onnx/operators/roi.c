@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#define MAX_RATIO (1 << 10)   /* the attribute: its square is what a bin costs */
 #define MAX_SAMPLES (1 << 15) /* of a bin, along one axis */
 
 struct roi {
@@ -282,10 +283,10 @@ static mm_status run_pool(const struct onnx_call *call, mm_error *err) {
         .min_outputs = 1,                                                                          \
         .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct roi),                                                        \
-        .limits = ONNX_LIMITS(                                                                     \
-            ONNX_BETWEEN(height_, struct roi, height, 1, INT32_MAX),                               \
-            ONNX_BETWEEN(width_, struct roi, width, 1, INT32_MAX),                                 \
-            ONNX_BETWEEN("sampling_ratio", struct roi, sampling_ratio, 0, MAX_SAMPLES)),           \
+        .limits =                                                                                  \
+            ONNX_LIMITS(ONNX_BETWEEN(height_, struct roi, height, 1, INT32_MAX),                   \
+                        ONNX_BETWEEN(width_, struct roi, width, 1, INT32_MAX),                     \
+                        ONNX_BETWEEN("sampling_ratio", struct roi, sampling_ratio, 0, MAX_RATIO)), \
         .read = read_,                                                                             \
         .infer = infer_,                                                                           \
         .run = run_,                                                                               \
