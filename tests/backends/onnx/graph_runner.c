@@ -259,7 +259,7 @@ uint32_t bench_node(struct bench *bench, const char *type, const char *attribute
     bench_attributes(bench, attributes, node);
     struct onnx_attributes read = {.node = node, .opset = OPSET};
     bool reads = op->read && !(op->flags & ONNX_OP_CONTROL); /* its branches come by bench_if */
-    if (reads && op->read(&read, node->params, &bench->err) != MM_OK) {
+    if (reads && mmi_onnx_read_params(op, &read, node->params, &bench->err) != MM_OK) {
         fail_msg("%s: %s", type, bench->err.text);
     }
     return node->outputs[0];

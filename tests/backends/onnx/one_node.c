@@ -290,9 +290,7 @@ static mm_status run_lists(struct one_node *one, uint32_t output_count) {
     one->x.inputs = one->inputs;
     one->x.outputs = one->outputs;
     one->x.output_count = output_count;
-    if (one->op->read) {
-        MMI_TRY(one->op->read(&attributes, one->node.params, &one->bench.err));
-    }
+    MMI_TRY(mmi_onnx_read_params(one->op, &attributes, one->node.params, &one->bench.err));
     MMI_TRY(add_lists(one, &attributes));
     MMI_TRY(mmi_onnx_check_known(&attributes, &one->bench.err));
     if (!one->op->infer) {

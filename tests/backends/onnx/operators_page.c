@@ -125,7 +125,7 @@ static uint32_t types_of(const struct onnx_operator *op) {
     for (uint32_t more = 0; more < 2 && can && !read; more++) { /* "direction" has many words */
         node.attribute_count = ATTRIBUTES - 1 + more;
         memset(params, 0, sizeof(params));
-        read = !op->read || op->read(&a, params, &err) == MM_OK;
+        read = mmi_onnx_read_params(op, &a, params, &err) == MM_OK;
     }
     uint32_t types = read ? tried((struct probe){.op = op, .params = params}) : 0;
     return asked ? asked : types;

@@ -7,6 +7,9 @@
 #include <backends/onnx/operators/operator.h>
 #include <backends/onnx/steps/sound.h>
 
+#include <stdlib.h>
+#include <string.h>
+
 /* y = Where(c, Add(x, 1), x); z = an If whose branches are Neg and Exp of y. */
 static void build(struct bench *b) {
     bench_init(b, 1);
@@ -141,11 +144,89 @@ static void test_constants(void **state) {
     assert_false(mmi_onnx_constant_is_sound(&tensor));
 }
 
+/* ---- Parameters ------------------------------------------------------------------------------ */
+
+static void put_number(uint8_t *params, const struct onnx_limit *limit, uint32_t i,
+                       int64_t number) {
+    int32_t small = (int32_t)number;
+    memcpy(params + limit->at + i * limit->bytes, limit->bytes == 4 ? (void *)&small : &number,
+           limit->bytes);
+}
+
+static int64_t allowed(const struct onnx_limit *limit) {
+    int64_t type = 0;
+    while (limit->types && !(limit->types >> type & 1)) {
+        type++;
+    }
+    return limit->types ? type : limit->least;
+}
+
+/* Each number by itself is what it must not be. */
+static void check_limits(const struct onnx_operator *op, uint8_t *params) {
+    mm_error err;
+    for (const struct onnx_limit *limit = op->limits; limit->name; limit++) {
+        assert_true(limit->bytes == 4 || limit->bytes == 8);
+        uint32_t bytes = (uint32_t)limit->bytes * limit->count;
+        assert_true(limit->at + bytes <= op->params_bytes);
+        for (uint32_t i = 0; i < limit->count; i++) {
+            put_number(params, limit, i, allowed(limit));
+        }
+    }
+    assert_int_equal(mmi_onnx_check_params(op, params, &err), MM_OK);
+    for (const struct onnx_limit *limit = op->limits; limit->name; limit++) {
+        uint32_t last = limit->count - 1u;
+        put_number(params, limit, last, limit->types ? 99 : limit->least - 1);
+        assert_int_equal(mmi_onnx_check_params(op, params, &err), MM_INVALID_MODEL);
+        assert_non_null(strstr(err.text, limit->name));
+        if (!limit->types && limit->most < INT32_MAX) {
+            put_number(params, limit, last, limit->most + 1);
+            assert_int_equal(mmi_onnx_check_params(op, params, &err), MM_INVALID_MODEL);
+        }
+        put_number(params, limit, last, allowed(limit));
+    }
+}
+
+static void test_limits(void **state) {
+    (void)state;
+    uint32_t checked = 0;
+    for (uint32_t i = 0; mmi_onnx_operators[i]; i++) {
+        struct onnx_operator op = *mmi_onnx_operators[i];
+        op.check = NULL;
+        uint8_t *params = calloc(1, op.params_bytes + 1);
+        if (op.limits) {
+            check_limits(&op, params);
+            checked++;
+        }
+        free(params);
+    }
+    assert_true(checked > 50);
+}
+
+/* What once was divided by. */
+static void test_divisors(void **state) {
+    (void)state;
+    static const struct {
+        const char *domain, *type, *name;
+    } divisors[] = {{"", "Conv", "strides"},
+                    {"", "MaxPool", "strides"},
+                    {"", "Conv", "group"},
+                    {ONNX_MICROSOFT, "GroupNorm", "groups"}};
+    for (size_t i = 0; i < sizeof(divisors) / sizeof(divisors[0]); i++) {
+        const struct onnx_limit *limit =
+            mmi_onnx_find_operator(divisors[i].domain, divisors[i].type)->limits;
+        while (limit->name && strcmp(limit->name, divisors[i].name) != 0) {
+            limit++;
+        }
+        assert_true(limit->name && limit->least == 1);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_graphs),    cmocka_unit_test(test_lists),
         cmocka_unit_test(test_no_memory), cmocka_unit_test(test_infos),
-        cmocka_unit_test(test_constants),
+        cmocka_unit_test(test_constants), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_divisors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -200,6 +200,32 @@ static void test_damaged_descriptions(void **state) {
     stage_fini(&stage);
 }
 
+/* A convolution whose stride or group is stored as 0. */
+static void test_damaged_parameters(void **state) {
+    (void)state;
+    struct stage stage;
+    stage_init(&stage, seed);
+    struct bench *b = &stage.bench;
+    uint32_t x = bench_input(b, MM_F32, "1 2 4 4");
+    bench_output(b, BENCH_NODE(b, "Conv", "", x, bench_random(b, "2 2 1 1")));
+    stage_prepare(&stage);
+    const struct onnx_node *node = bench_find(b, "Conv");
+    uint8_t *bytes = (uint8_t *)(uintptr_t)stage.description.data;
+    uint8_t *params = memmem(bytes, stage.description.bytes, node->params, node->op->params_bytes);
+    assert_non_null(params);
+    for (const struct onnx_limit *limit = node->op->limits; limit->name; limit++) {
+        if (limit->least != 1) {
+            continue;
+        }
+        assert_int_equal(read_back(&stage, bytes, stage.description.bytes), MM_OK);
+        uint8_t kept = params[limit->at];
+        params[limit->at] = 0;
+        assert_int_equal(read_back(&stage, bytes, stage.description.bytes), MM_CORRUPT);
+        params[limit->at] = kept;
+    }
+    stage_fini(&stage);
+}
+
 /* ---- No memory */
 
 static void test_allocation_failures(void **state) {
@@ -242,6 +268,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_what_only_the_run_would_tell),
         cmocka_unit_test(test_hidden_elements_are_not_known),
         cmocka_unit_test(test_damaged_descriptions),
+        cmocka_unit_test(test_damaged_parameters),
         cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

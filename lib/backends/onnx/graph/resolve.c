@@ -147,9 +147,7 @@ static mm_status resolve_node(struct resolving *r, struct onnx_node *node, mm_er
     if (!node->params) {
         return mmi_fail(err, MM_NO_MEMORY, "no memory for its parameters");
     }
-    if (op->read) {
-        MMI_TRY(op->read(&attributes, node->params, err));
-    }
+    MMI_TRY(mmi_onnx_read_params(op, &attributes, node->params, err));
     MMI_TRY(take_lists(model, node, op, &attributes, err));
     MMI_TRY(take_graphs(model, node, op, &attributes, err));
     mm_status known = mmi_onnx_check_known(&attributes, err);

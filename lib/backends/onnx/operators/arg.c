@@ -10,18 +10,14 @@
 
 struct arg {
     int64_t axis;
-    bool keepdims, last; /* last: of equal ones the last */
+    int32_t keepdims, last; /* last: of equal ones the last */
 };
 
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct arg *arg = params;
-    int64_t keepdims, last;
     MMI_TRY(mmi_onnx_read_int(a, "axis", 0, &arg->axis, err));
-    MMI_TRY(mmi_onnx_read_int(a, "keepdims", 1, &keepdims, err));
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 12), "select_last_index", 0, &last, err));
-    arg->keepdims = keepdims != 0;
-    arg->last = last != 0;
-    return MM_OK;
+    MMI_TRY(mmi_onnx_read_flag(a, "keepdims", true, &arg->keepdims, err));
+    return mmi_onnx_read_flag(mmi_onnx_since(a, 12), "select_last_index", false, &arg->last, err);
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {

@@ -11,19 +11,6 @@
 #define BLOCK 16
 #define ALIGN 64
 
-mm_status mmi_onnx_read_precision(const struct onnx_attributes *a, int32_t *precision,
-                                  mm_error *err) {
-    int64_t dtype;
-    MMI_TRY(mmi_onnx_read_int(a, "softmax_precision", MM_DTYPE_NONE, &dtype, err));
-    bool small = dtype >= 0 && dtype < 32;
-    if (dtype != MM_DTYPE_NONE && !(small && mmi_onnx_is_float((int32_t)dtype))) {
-        return mmi_fail(err, MM_UNSUPPORTED,
-                        "attribute softmax_precision is %" PRId64 ", a float type wanted", dtype);
-    }
-    *precision = (int32_t)dtype;
-    return MM_OK;
-}
-
 /* ---- Staging --------------------------------------------------------------------------------- */
 
 uint64_t mmi_onnx_stage_bytes(const struct onnx_tensor *tensor, int32_t dtype) {

@@ -59,9 +59,6 @@ struct onnx_attend {
 uint64_t mmi_onnx_attend_bytes(int32_t dtype, uint64_t total, uint64_t size);
 void mmi_onnx_attend(const struct onnx_attend *attend, void *scratch);
 
-/* The attribute softmax_precision: a float type, or MM_DTYPE_NONE where it is absent. */
-mm_status mmi_onnx_read_precision(const struct onnx_attributes *a, int32_t *precision,
-                                  mm_error *err);
 static inline bool mmi_onnx_is_float(int32_t dtype) {
     return dtype >= 0 && dtype < 32 && ONNX_FLOATS >> dtype & 1;
 }

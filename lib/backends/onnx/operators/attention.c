@@ -19,21 +19,14 @@ struct attention {
 
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct attention *p = params;
-    int64_t causal, stage;
     MMI_TRY(mmi_onnx_read_int(a, "q_num_heads", 0, &p->heads, err));
     MMI_TRY(mmi_onnx_read_int(a, "kv_num_heads", 0, &p->kv_heads, err));
-    MMI_TRY(mmi_onnx_read_int(a, "is_causal", 0, &causal, err));
-    MMI_TRY(mmi_onnx_read_int(a, "qk_matmul_output_mode", 0, &stage, err));
+    MMI_TRY(mmi_onnx_read_flag(a, "is_causal", false, &p->causal, err));
+    MMI_TRY(mmi_onnx_read_int32(a, "qk_matmul_output_mode", 0, &p->stage, err));
     MMI_TRY(mmi_onnx_read_float(a, "softcap", 0, &p->softcap, err));
     MMI_TRY(mmi_onnx_read_float(a, "scale", 0, &p->scale, err));
-    MMI_TRY(mmi_onnx_read_precision(a, &p->precision, err));
-    if (stage < 0 || stage > ONNX_ATTEND_SOFTMAX) {
-        return mmi_fail(err, MM_INVALID_MODEL,
-                        "attribute qk_matmul_output_mode is %" PRId64 ", 0 to 3 wanted", stage);
-    }
+    MMI_TRY(mmi_onnx_read_int32(a, "softmax_precision", MM_DTYPE_NONE, &p->precision, err));
     p->scaled = mmi_onnx_attribute(a, "scale") != NULL;
-    p->causal = causal != 0;
-    p->stage = (int32_t)stage;
     p->pads = a->opset >= 24;
     return MM_OK;
 }
@@ -360,6 +353,11 @@ const struct onnx_operator mmi_onnx_op_Attention = {
     .min_outputs = 1,
     .max_outputs = 4,
     .params_bytes = sizeof(struct attention),
+    .limits = ONNX_LIMITS(
+        ONNX_AT_LEAST("q_num_heads", struct attention, heads, 0),
+        ONNX_AT_LEAST("kv_num_heads", struct attention, kv_heads, 0),
+        ONNX_BETWEEN("qk_matmul_output_mode", struct attention, stage, 0, ONNX_ATTEND_SOFTMAX),
+        ONNX_OF_TYPE("softmax_precision", struct attention, precision, ONNX_FLOATS | ONNX_OR_NONE)),
     .read = read,
     .infer = infer,
     .run = run,

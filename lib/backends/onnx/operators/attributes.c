@@ -67,6 +67,25 @@ mm_status mmi_onnx_read_int(const struct onnx_attributes *a, const char *name, i
     return MM_OK;
 }
 
+mm_status mmi_onnx_read_int32(const struct onnx_attributes *a, const char *name, int32_t fallback,
+                              int32_t *out, mm_error *err) {
+    int64_t number;
+    MMI_TRY(mmi_onnx_read_int(a, name, fallback, &number, err));
+    *out = (int32_t)number;
+    return *out == number
+               ? MM_OK
+               : mmi_fail(err, MM_INVALID_MODEL,
+                          "attribute %s is %" PRId64 ", which 32 bits do not hold", name, number);
+}
+
+mm_status mmi_onnx_read_flag(const struct onnx_attributes *a, const char *name, bool fallback,
+                             int32_t *out, mm_error *err) {
+    int64_t number;
+    MMI_TRY(mmi_onnx_read_int(a, name, fallback, &number, err));
+    *out = number != 0;
+    return MM_OK;
+}
+
 mm_status mmi_onnx_read_float(const struct onnx_attributes *a, const char *name, float fallback,
                               float *out, mm_error *err) {
     const struct onnx_attribute *attribute = mmi_onnx_attribute(a, name);

@@ -8,22 +8,14 @@
 #include <string.h>
 
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
-    int64_t to;
-    MMI_TRY(mmi_onnx_read_int(a, "to", MM_DTYPE_NONE, &to, err));
-    if (to <= MM_DTYPE_NONE || to > MM_I2) {
-        return mmi_fail(err, MM_INVALID_MODEL, "attribute to is %" PRId64 ", a type wanted", to);
-    }
-    ((struct onnx_cast *)params)->to = (int32_t)to;
-    return MM_OK;
+    return mmi_onnx_read_int32(a, "to", MM_DTYPE_NONE, &((struct onnx_cast *)params)->to, err);
 }
 
 /* How floats of 8 bits are made. */
 static mm_status read_like(const struct onnx_attributes *a, void *params, mm_error *err) {
     static const char *const modes[] = {"up", "down", "nearest", NULL};
     struct onnx_cast *cast = params;
-    int64_t saturate;
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 19), "saturate", 1, &saturate, err));
-    cast->how.saturate = saturate != 0;
+    MMI_TRY(mmi_onnx_read_flag(mmi_onnx_since(a, 19), "saturate", true, &cast->how.saturate, err));
     return mmi_onnx_read_choice(mmi_onnx_since(a, 24), "round_mode", modes, &cast->how.round, err);
 }
 
@@ -80,6 +72,9 @@ const struct onnx_operator mmi_onnx_op_Cast = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_cast),
+    .limits =
+        ONNX_LIMITS(ONNX_OF_TYPE("to", struct onnx_cast, to, ONNX_ANY_TYPE),
+                    ONNX_BETWEEN("round_mode", struct onnx_cast, how.round, 0, ONNX_ROUND_NEAREST)),
     .read = read_cast,
     .infer = infer_cast,
     .run = run_cast,
@@ -99,6 +94,8 @@ const struct onnx_operator mmi_onnx_op_CastLike = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_cast),
+    .limits =
+        ONNX_LIMITS(ONNX_BETWEEN("round_mode", struct onnx_cast, how.round, 0, ONNX_ROUND_NEAREST)),
     .read = read_like,
     .infer = infer_like,
     .run = run_cast,
@@ -136,6 +133,7 @@ const struct onnx_operator mmi_onnx_op_BitCast = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_cast),
+    .limits = ONNX_LIMITS(ONNX_OF_TYPE("to", struct onnx_cast, to, ONNX_ANY_TYPE)),
     .read = read,
     .infer = infer_bits,
     .run = run_bits,

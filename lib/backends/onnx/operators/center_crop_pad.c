@@ -81,6 +81,7 @@ const struct onnx_operator mmi_onnx_op_CenterCropPad = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct crop_pad),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("axes", struct crop_pad, count, 0, MM_MAX_RANK)),
     .shaping_inputs = 1u << 1,
     .read = read,
     .infer = infer,

@@ -216,7 +216,7 @@ const struct onnx_operator mmi_onnx_op_BatchNormalization = {
 struct group_norm {
     int64_t groups; /* 0: each channel is one */
     float epsilon;
-    bool by_group; /* scale and bias are, too: opset 20 and before */
+    int32_t by_group; /* scale and bias are, too: opset 20 and before */
 };
 
 static mm_status read_instance(const struct onnx_attributes *a, void *params, mm_error *err) {
@@ -226,10 +226,6 @@ static mm_status read_instance(const struct onnx_attributes *a, void *params, mm
 static mm_status read_group(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct group_norm *norm = params;
     MMI_TRY(mmi_onnx_read_int(a, "num_groups", 0, &norm->groups, err));
-    if (norm->groups < 1) {
-        return mmi_fail(err, MM_INVALID_MODEL,
-                        "attribute num_groups is %" PRId64 ", 1 or more wanted", norm->groups);
-    }
     norm->by_group = a->opset < 21;
     mmi_onnx_attribute(mmi_onnx_since(a, 21), "stash_type"); /* all is computed in f64 */
     return read_instance(a, params, err);
@@ -267,7 +263,7 @@ static mm_status run_groups(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-#define GROUPS(name_, read_)                                                                       \
+#define GROUPS(name_, least_, read_)                                                               \
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
         .flags = ONNX_OP_IN_PLACE,                                                                 \
@@ -276,10 +272,11 @@ static mm_status run_groups(const struct onnx_call *call, mm_error *err) {
         .min_outputs = 1,                                                                          \
         .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct group_norm),                                                 \
+        .limits = ONNX_LIMITS(ONNX_AT_LEAST("num_groups", struct group_norm, groups, least_)),     \
         .read = read_,                                                                             \
         .infer = infer_groups,                                                                     \
         .run = run_groups,                                                                         \
         .facts = ONNX_FACTS_LIKE_0,                                                                \
     };
-GROUPS(InstanceNormalization, read_instance)
-GROUPS(GroupNormalization, read_group)
+GROUPS(InstanceNormalization, 0, read_instance)
+GROUPS(GroupNormalization, 1, read_group)

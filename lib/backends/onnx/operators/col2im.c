@@ -199,6 +199,7 @@ const struct onnx_operator mmi_onnx_op_Col2Im = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct col2im),
+    .limits = ONNX_LIMITS(ONNX_WINDOW_LIMITS(struct col2im, window)),
     .shaping_inputs = 1u << 1 | 1u << 2,
     .read = read,
     .infer = infer,

@@ -13,10 +13,6 @@
 mm_status mmi_onnx_read_conv(const struct onnx_attributes *a, struct onnx_conv *conv,
                              mm_error *err) {
     MMI_TRY(mmi_onnx_read_int(a, "group", 1, &conv->group, err));
-    if (conv->group < 1) {
-        return mmi_fail(err, MM_INVALID_MODEL, "attribute group is %" PRId64 ", 1 or more wanted",
-                        conv->group);
-    }
     return mmi_onnx_read_window(a, 1, &conv->window, err);
 }
 
@@ -177,6 +173,7 @@ const struct onnx_operator mmi_onnx_op_Conv = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_conv),
+    .limits = ONNX_LIMITS(ONNX_CONV_LIMITS),
     .read = read,
     .infer = infer,
     .run = run,

@@ -27,12 +27,27 @@ struct onnx_window {
     int64_t begin[ONNX_SPACE], end[ONNX_SPACE]; /* pads */
 };
 
+#define ONNX_WINDOW_LIMITS(type, window)                                                           \
+    ONNX_BETWEEN("kernel_shape", type, window.axes, 0, ONNX_SPACE),                                \
+        ONNX_BETWEEN("auto_pad", type, window.auto_pad, 0, ONNX_PAD_VALID),                        \
+        ONNX_ALL_BETWEEN("kernel_shape", type, window.kernel, 0, INT32_MAX),                       \
+        ONNX_ALL_BETWEEN("strides", type, window.strides, 1, INT32_MAX),                           \
+        ONNX_ALL_BETWEEN("dilations", type, window.dilations, 1, INT32_MAX),                       \
+        ONNX_ALL_BETWEEN("pads", type, window.begin, 0, INT32_MAX),                                \
+        ONNX_ALL_BETWEEN("pads", type, window.end, 0, INT32_MAX)
+
 struct onnx_conv {
     struct onnx_window window;
     int64_t group;
     int64_t output_padding[ONNX_SPACE], output_shape[ONNX_SPACE]; /* ConvTranspose; 0: not given */
     struct onnx_activation activation;
 };
+
+#define ONNX_CONV_LIMITS                                                                           \
+    ONNX_WINDOW_LIMITS(struct onnx_conv, window),                                                  \
+        ONNX_AT_LEAST("group", struct onnx_conv, group, 1),                                        \
+        ONNX_ALL_BETWEEN("output_padding", struct onnx_conv, output_padding, 0, INT32_MAX),        \
+        ONNX_ALL_BETWEEN("output_shape", struct onnx_conv, output_shape, 0, INT32_MAX)
 
 struct onnx_pool {
     struct onnx_window window;

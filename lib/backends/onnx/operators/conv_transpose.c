@@ -176,6 +176,7 @@ const struct onnx_operator mmi_onnx_op_ConvTranspose = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_conv),
+    .limits = ONNX_LIMITS(ONNX_CONV_LIMITS),
     .read = read,
     .infer = infer,
     .run = run,

@@ -153,6 +153,7 @@ const struct onnx_operator mmi_onnx_op_MsCropAndResize = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct crop),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("mode", struct crop, mode, 0, 1)),
     .shaping_inputs = 1u << SIZE,
     .read = read,
     .infer = infer,

@@ -9,17 +9,13 @@
 /* CumSum, CumProd: each element with all before it along an axis. */
 
 struct cumulate {
-    bool exclusive, reverse; /* without the element itself; from the end */
+    int32_t exclusive, reverse; /* without the element itself; from the end */
 };
 
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct cumulate *cumulate = params;
-    int64_t exclusive, reverse;
-    MMI_TRY(mmi_onnx_read_int(a, "exclusive", 0, &exclusive, err));
-    MMI_TRY(mmi_onnx_read_int(a, "reverse", 0, &reverse, err));
-    cumulate->exclusive = exclusive != 0;
-    cumulate->reverse = reverse != 0;
-    return MM_OK;
+    MMI_TRY(mmi_onnx_read_flag(a, "exclusive", false, &cumulate->exclusive, err));
+    return mmi_onnx_read_flag(a, "reverse", false, &cumulate->reverse, err);
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {

@@ -41,14 +41,7 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
         window->end[i] = both[window->axes + i];
     }
     MMI_TRY(mmi_onnx_read_int(a, "group", 1, &deform->group, err));
-    MMI_TRY(mmi_onnx_read_int(a, "offset_group", 1, &deform->offset_group, err));
-    if (deform->group < 1 || deform->offset_group < 1) {
-        return mmi_fail(err, MM_INVALID_MODEL,
-                        "attribute group is %" PRId64 ", offset_group %" PRId64
-                        "; 1 or more wanted",
-                        deform->group, deform->offset_group);
-    }
-    return MM_OK;
+    return mmi_onnx_read_int(a, "offset_group", 1, &deform->offset_group, err);
 }
 
 /* ---- Shapes ---------------------------------------------------------------------------------- */
@@ -250,6 +243,9 @@ const struct onnx_operator mmi_onnx_op_DeformConv = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct deform),
+    .limits = ONNX_LIMITS(ONNX_WINDOW_LIMITS(struct deform, window),
+                          ONNX_AT_LEAST("group", struct deform, group, 1),
+                          ONNX_AT_LEAST("offset_group", struct deform, offset_group, 1)),
     .read = read,
     .infer = infer,
     .run = run,

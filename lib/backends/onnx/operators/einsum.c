@@ -404,6 +404,11 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
+static mm_status check(const void *params, mm_error *err) {
+    bool ends = memchr(((const struct onnx_einsum *)params)->equation, '\0', ONNX_EINSUM_TEXT);
+    return ends ? MM_OK : mmi_fail(err, MM_INVALID_MODEL, "its equation does not end");
+}
+
 const struct onnx_operator mmi_onnx_op_Einsum = {
     .name = "Einsum",
     .min_inputs = 1,
@@ -411,6 +416,7 @@ const struct onnx_operator mmi_onnx_op_Einsum = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_einsum),
+    .check = check,
     .read = read,
     .infer = infer,
     .run = run,

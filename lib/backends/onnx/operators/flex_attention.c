@@ -20,7 +20,7 @@ struct flex_attention {
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct flex_attention *p = params;
     MMI_TRY(mmi_onnx_read_float(a, "scale", 0, &p->scale, err));
-    MMI_TRY(mmi_onnx_read_precision(a, &p->precision, err));
+    MMI_TRY(mmi_onnx_read_int32(a, "softmax_precision", MM_DTYPE_NONE, &p->precision, err));
     p->scaled = mmi_onnx_attribute(a, "scale") != NULL;
     p->of_scores = mmi_onnx_attribute(a, "score_mod") != NULL;
     p->of_probs = mmi_onnx_attribute(a, "prob_mod") ? p->of_scores + 1 : 0;
@@ -238,6 +238,8 @@ const struct onnx_operator mmi_onnx_op_FlexAttention = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct flex_attention),
+    .limits = ONNX_LIMITS(ONNX_OF_TYPE("softmax_precision", struct flex_attention, precision,
+                                       ONNX_FLOATS | ONNX_OR_NONE)),
     .read = read,
     .execute = execute,
     .graphs = {"score_mod", "prob_mod"},

@@ -144,13 +144,7 @@ const struct onnx_operator mmi_onnx_op_GatherElements = {
 
 static mm_status read_gather_nd(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct gather *gather = params;
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 12), "batch_dims", 0, &gather->axis, err));
-    if (gather->axis < 0 || gather->axis >= MM_MAX_RANK) {
-        return mmi_fail(err, MM_INVALID_MODEL,
-                        "attribute batch_dims is %" PRId64 ", 0 to %d wanted", gather->axis,
-                        MM_MAX_RANK - 1);
-    }
-    return MM_OK;
+    return mmi_onnx_read_int(mmi_onnx_since(a, 12), "batch_dims", 0, &gather->axis, err);
 }
 
 static mm_status infer_gather_nd(struct onnx_inference *x, mm_error *err) {
@@ -199,6 +193,7 @@ const struct onnx_operator mmi_onnx_op_GatherND = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct gather),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("batch_dims", struct gather, axis, 0, MM_MAX_RANK - 1)),
     .read = read_gather_nd,
     .infer = infer_gather_nd,
     .run = run_gather_nd,

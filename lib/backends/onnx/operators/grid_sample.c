@@ -288,6 +288,8 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
         .min_outputs = 1,                                                                          \
         .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct grid_sample),                                                \
+        .limits = ONNX_LIMITS(ONNX_BETWEEN("mode", struct grid_sample, mode, 0, 2),                \
+                              ONNX_BETWEEN("padding_mode", struct grid_sample, padding, 0, 2)),    \
         .read = read,                                                                              \
         .infer = infer,                                                                            \
         .run = run,                                                                                \

@@ -75,6 +75,7 @@ const struct onnx_operator mmi_onnx_op_ImageDecoder = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct image_decoder),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("pixel_format", struct image_decoder, format, 0, 2)),
     .read = read_image_decoder,
     .execute = execute_image_decoder,
     .facts = {MM_U8, ONNX_RANK_UNKNOWN, ONNX_SIZE_SPREADS, 0},

@@ -14,16 +14,9 @@
 
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_layer_norm *norm = params;
-    int64_t stash;
     MMI_TRY(mmi_onnx_read_int(a, "axis", -1, &norm->axis, err));
     MMI_TRY(mmi_onnx_read_float(a, "epsilon", 1e-5f, &norm->epsilon, err));
-    MMI_TRY(mmi_onnx_read_int(a, "stash_type", MM_F32, &stash, err));
-    if (stash < MM_F32 || stash > MM_BF16 || !(ONNX_FLOATS >> stash & 1)) {
-        return mmi_fail(err, MM_UNSUPPORTED,
-                        "attribute stash_type is %" PRId64 ", a float type wanted", stash);
-    }
-    norm->stash_type = (int32_t)stash;
-    return MM_OK;
+    return mmi_onnx_read_int32(a, "stash_type", MM_F32, &norm->stash_type, err);
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {
@@ -170,6 +163,8 @@ const struct onnx_operator mmi_onnx_op_LayerNormalization = {
     .min_outputs = 1,
     .max_outputs = 3,
     .params_bytes = sizeof(struct onnx_layer_norm),
+    .limits =
+        ONNX_LIMITS(ONNX_OF_TYPE("stash_type", struct onnx_layer_norm, stash_type, ONNX_FLOATS)),
     .read = read,
     .infer = infer,
     .run = run_layer,
@@ -192,6 +187,8 @@ const struct onnx_operator mmi_onnx_op_RMSNormalization = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_layer_norm),
+    .limits =
+        ONNX_LIMITS(ONNX_OF_TYPE("stash_type", struct onnx_layer_norm, stash_type, ONNX_FLOATS)),
     .read = read,
     .infer = infer,
     .run = run_rms,
@@ -207,6 +204,8 @@ const struct onnx_operator mmi_onnx_op_SimplifiedLayerNormalization = {
     .min_outputs = 1,
     .max_outputs = 2,
     .params_bytes = sizeof(struct onnx_layer_norm),
+    .limits =
+        ONNX_LIMITS(ONNX_OF_TYPE("stash_type", struct onnx_layer_norm, stash_type, ONNX_FLOATS)),
     .read = read,
     .infer = infer,
     .run = run_rms,

@@ -29,7 +29,8 @@ static bool corrects(const struct linear_attention *p) {
     return p->rule == DELTA || p->rule == GATED_DELTA;
 }
 
-static mm_status check_params(const struct linear_attention *p, mm_error *err) {
+static mm_status check(const void *params, mm_error *err) {
+    const struct linear_attention *p = params;
     bool sound = p->rule >= GATED_DELTA && p->rule <= DELTA;
     if (!sound || p->heads < 1 || p->kv_heads < 1 || p->heads % p->kv_heads != 0) {
         return mmi_fail(err, MM_INVALID_MODEL,
@@ -46,8 +47,7 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     MMI_TRY(mmi_onnx_read_int(a, "kv_num_heads", 0, &p->kv_heads, err));
     MMI_TRY(mmi_onnx_read_int(a, "chunk_size", 64, &chunk, err)); /* a hint */
     MMI_TRY(mmi_onnx_read_float(a, "scale", 0, &p->scale, err));
-    MMI_TRY(mmi_onnx_read_choice(a, "update_rule", rules, &p->rule, err));
-    return check_params(p, err);
+    return mmi_onnx_read_choice(a, "update_rule", rules, &p->rule, err);
 }
 
 /* ---- Shapes ---------------------------------------------------------------------------------- */
@@ -139,7 +139,6 @@ static mm_status set_state(const struct linear_attention *p, const struct onnx_t
 static mm_status infer(struct onnx_inference *x, mm_error *err) {
     const struct linear_attention *p = x->params;
     const struct onnx_tensor *query = &x->inputs[QUERY];
-    MMI_TRY(check_params(p, err));
     MMI_TRY(mmi_onnx_check_type(x, QUERY, ONNX_FLOATS & ~ONNX_TYPE(MM_F64), err));
     MMI_TRY(check_3d(x, QUERY, p->heads, err));
     MMI_TRY(check_3d(x, KEY, p->kv_heads, err));
@@ -294,6 +293,7 @@ const struct onnx_operator mmi_onnx_op_LinearAttention = {
     .min_outputs = 1,
     .max_outputs = 2,
     .params_bytes = sizeof(struct linear_attention),
+    .check = check,
     .read = read,
     .infer = infer,
     .run = run,

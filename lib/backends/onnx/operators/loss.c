@@ -226,6 +226,7 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
         .min_outputs = 1,                                                                          \
         .max_outputs = outputs,                                                                    \
         .params_bytes = sizeof(struct loss),                                                       \
+        .limits = ONNX_LIMITS(ONNX_BETWEEN("reduction", struct loss, reduction, 0, 2)),            \
         .read = read,                                                                              \
         .infer = infer_,                                                                           \
         .run = run_,                                                                               \

@@ -18,11 +18,7 @@ struct lp {
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct lp *lp = params;
     MMI_TRY(mmi_onnx_read_int(a, "axis", -1, &lp->axis, err));
-    MMI_TRY(mmi_onnx_read_int(a, "p", 2, &lp->p, err));
-    if (lp->p != 1 && lp->p != 2) {
-        return mmi_fail(err, MM_INVALID_MODEL, "attribute p is %" PRId64 ", 1 or 2 wanted", lp->p);
-    }
-    return MM_OK;
+    return mmi_onnx_read_int(a, "p", 2, &lp->p, err);
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {
@@ -132,6 +128,7 @@ const struct onnx_operator mmi_onnx_op_LpNormalization = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct lp),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("p", struct lp, p, 1, 2)),
     .read = read,
     .infer = infer,
     .run = run,

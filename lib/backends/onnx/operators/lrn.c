@@ -19,12 +19,7 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     MMI_TRY(mmi_onnx_read_int(a, "size", 0, &lrn->size, err));
     MMI_TRY(mmi_onnx_read_float(a, "alpha", 1e-4f, &lrn->alpha, err));
     MMI_TRY(mmi_onnx_read_float(a, "beta", 0.75f, &lrn->beta, err));
-    MMI_TRY(mmi_onnx_read_float(a, "bias", 1, &lrn->bias, err));
-    if (lrn->size < 1) {
-        return mmi_fail(err, MM_INVALID_MODEL, "attribute size is %" PRId64 ", 1 or more wanted",
-                        lrn->size);
-    }
-    return MM_OK;
+    return mmi_onnx_read_float(a, "bias", 1, &lrn->bias, err);
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {
@@ -96,13 +91,15 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
-const struct onnx_operator mmi_onnx_op_LRN = {.name = "LRN",
-                                              .min_inputs = 1,
-                                              .max_inputs = 1,
-                                              .min_outputs = 1,
-                                              .max_outputs = 1,
-                                              .params_bytes = sizeof(struct lrn),
-                                              .read = read,
-                                              .infer = infer,
-                                              .run = run,
-                                              .facts = ONNX_FACTS_LIKE_0};
+const struct onnx_operator mmi_onnx_op_LRN = {
+    .name = "LRN",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .params_bytes = sizeof(struct lrn),
+    .limits = ONNX_LIMITS(ONNX_AT_LEAST("size", struct lrn, size, 1)),
+    .read = read,
+    .infer = infer,
+    .run = run,
+    .facts = ONNX_FACTS_LIKE_0};

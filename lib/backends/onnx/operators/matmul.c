@@ -147,14 +147,10 @@ const struct onnx_operator mmi_onnx_op_MatMul = {
 
 static mm_status read_gemm(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_gemm *gemm = params;
-    int64_t trans_a, trans_b;
     MMI_TRY(mmi_onnx_read_float(a, "alpha", 1, &gemm->alpha, err));
     MMI_TRY(mmi_onnx_read_float(a, "beta", 1, &gemm->beta, err));
-    MMI_TRY(mmi_onnx_read_int(a, "transA", 0, &trans_a, err));
-    MMI_TRY(mmi_onnx_read_int(a, "transB", 0, &trans_b, err));
-    gemm->trans_a = trans_a != 0;
-    gemm->trans_b = trans_b != 0;
-    return MM_OK;
+    MMI_TRY(mmi_onnx_read_flag(a, "transA", false, &gemm->trans_a, err));
+    return mmi_onnx_read_flag(a, "transB", false, &gemm->trans_b, err);
 }
 
 static mm_status infer_gemm(struct onnx_inference *x, mm_error *err) {
@@ -268,6 +264,7 @@ const struct onnx_operator mmi_onnx_op_Gemm = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_gemm),
+    .limits = ONNX_LIMITS(ONNX_GEMM_LIMITS(struct onnx_gemm, )),
     .read = read_gemm,
     .infer = infer_gemm,
     .run = run_gemm,

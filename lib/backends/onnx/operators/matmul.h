@@ -17,6 +17,9 @@ struct onnx_gemm {
     float alpha, beta;
     int32_t trans_a, trans_b;
 };
+/* gemm: where they are in `type`, with a point behind it. */
+#define ONNX_GEMM_LIMITS(type, gemm)                                                               \
+    ONNX_FLAG("transA", type, gemm trans_a), ONNX_FLAG("transB", type, gemm trans_b)
 
 struct onnx_linear {
     struct onnx_activation activation;

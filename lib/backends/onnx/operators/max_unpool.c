@@ -23,7 +23,7 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     struct onnx_window *window = &((struct unpool *)params)->window;
     int64_t both[2 * ONNX_SPACE] = {0};
     for (uint32_t i = 0; i < ONNX_SPACE; i++) {
-        window->strides[i] = 1;
+        window->strides[i] = window->dilations[i] = 1;
     }
     MMI_TRY(mmi_onnx_read_axes(a, &kernel, window, window->kernel, err));
     if (window->axes == 0) {
@@ -135,6 +135,7 @@ const struct onnx_operator mmi_onnx_op_MaxUnpool = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct unpool),
+    .limits = ONNX_LIMITS(ONNX_WINDOW_LIMITS(struct unpool, window)),
     .shaping_inputs = 1u << 2,
     .read = read,
     .infer = infer,

@@ -115,6 +115,7 @@ const struct onnx_operator mmi_onnx_op_MeanVarianceNormalization = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct mean_variance),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("axes", struct mean_variance, count, 0, MM_MAX_RANK)),
     .read = read,
     .infer = infer,
     .run = run,

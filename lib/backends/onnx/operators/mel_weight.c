@@ -19,11 +19,7 @@ struct mel {
 
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct mel *mel = params;
-    MMI_TRY(mmi_onnx_read_int(a, "output_datatype", MM_F32, &mel->dtype, err));
-    if (mel->dtype <= 0 || mel->dtype > MM_BF16 || !(ONNX_REALS >> mel->dtype & 1)) {
-        return mmi_fail(err, MM_UNSUPPORTED, "attribute output_datatype is %" PRId64, mel->dtype);
-    }
-    return MM_OK;
+    return mmi_onnx_read_int(a, "output_datatype", MM_F32, &mel->dtype, err);
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {
@@ -129,6 +125,7 @@ const struct onnx_operator mmi_onnx_op_MelWeightMatrix = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct mel),
+    .limits = ONNX_LIMITS(ONNX_OF_TYPE("output_datatype", struct mel, dtype, ONNX_REALS)),
     .shaping_inputs = 1u << BANDS | 1u << LENGTH,
     .read = read,
     .infer = infer,

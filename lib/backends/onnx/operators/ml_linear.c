@@ -18,9 +18,6 @@ enum { COEFFICIENTS = 1, INTERCEPTS, LABELS };
 static mm_status read_regressor(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct linear *p = params;
     MMI_TRY(mmi_onnx_read_int(a, "targets", 1, &p->targets, err));
-    if (p->targets < 1 || p->targets > INT32_MAX) {
-        return mmi_fail(err, MM_INVALID_MODEL, "targets is %" PRId64, p->targets);
-    }
     return mmi_onnx_read_post_transform(a, &p->post_transform, err);
 }
 
@@ -160,6 +157,9 @@ const struct onnx_operator mmi_onnx_op_LinearRegressor = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct linear),
+    .limits = ONNX_LIMITS(
+        ONNX_BETWEEN("targets", struct linear, targets, 1, INT32_MAX),
+        ONNX_BETWEEN("post_transform", struct linear, post_transform, 0, ONNX_POST_PROBIT)),
     .read = read_regressor,
     .lists = regressor_lists,
     .arrange = arrange_regressor,
@@ -176,6 +176,9 @@ const struct onnx_operator mmi_onnx_op_LinearClassifier = {
     .min_outputs = 1,
     .max_outputs = 2,
     .params_bytes = sizeof(struct linear),
+    .limits = ONNX_LIMITS(
+        ONNX_BETWEEN("targets", struct linear, targets, 0, 0),
+        ONNX_BETWEEN("post_transform", struct linear, post_transform, 0, ONNX_POST_PROBIT)),
     .read = read_classifier,
     .lists = classifier_lists,
     .arrange = arrange_classifier,

@@ -53,11 +53,6 @@ static mm_status read_classifier(const struct onnx_attributes *a, void *params, 
     return read_kernel(a, params, err);
 }
 
-static uint64_t length_of(const struct onnx_lists *lists, uint32_t input) {
-    const struct onnx_tensor *list = &lists->at[input - 1];
-    return list->dtype != MM_DTYPE_NONE ? list->elements : 0;
-}
-
 static mm_status check_count(uint64_t got, uint64_t wanted, const char *what, mm_error *err) {
     return got == wanted
                ? MM_OK
@@ -65,22 +60,47 @@ static mm_status check_count(uint64_t got, uint64_t wanted, const char *what, mm
                           "%" PRIu64 " numbers as its %s, %" PRIu64 " wanted", got, what, wanted);
 }
 
-/* Those of a regressor; more of them by a classifier. */
-static mm_status arrange_regressor(struct onnx_lists *lists, void *params, mm_error *err) {
-    struct svm *svm = params;
-    uint64_t numbers = length_of(lists, VECTORS);
+/* How long its lists are: [COEFFICIENTS] and so on. Without labels it is a regressor. */
+static mm_status check_lengths(const struct svm *svm, const uint64_t *lengths, mm_error *err) {
+    uint64_t classes = (uint64_t)svm->classes, pairs = classes * (classes - (classes > 0)) / 2;
     if (svm->vectors < 0 || svm->vectors > INT32_MAX ||
-        (svm->vectors > 0 && (numbers == 0 || numbers % (uint64_t)svm->vectors != 0))) {
+        (svm->vectors > 0 &&
+         (lengths[VECTORS] == 0 || lengths[VECTORS] % (uint64_t)svm->vectors != 0))) {
         return mmi_fail(err, MM_INVALID_MODEL, "%" PRIu64 " numbers of %" PRId64 " support vectors",
-                        numbers, svm->vectors);
+                        lengths[VECTORS], svm->vectors);
     }
-    if (length_of(lists, COEFFICIENTS) == 0 || length_of(lists, RHO) == 0) {
+    if (lengths[COEFFICIENTS] == 0 || lengths[RHO] == 0) {
         return mmi_fail(err, MM_INVALID_MODEL, "it has no coefficients, or no rho");
     }
-    return svm->vectors && svm->classes == 0
-               ? check_count(length_of(lists, COEFFICIENTS), (uint64_t)svm->vectors, "coefficients",
-                             err)
-               : MM_OK;
+    if (svm->vectors == 0) {
+        return classes == 0 ? MM_OK : mmi_fail(err, MM_INVALID_MODEL, "classes without vectors");
+    }
+    if (lengths[LABELS] == 0) {
+        return check_count(lengths[COEFFICIENTS], (uint64_t)svm->vectors, "coefficients", err);
+    }
+    if (classes < 2) {
+        return mmi_fail(err, MM_INVALID_MODEL, "%" PRIu64 " classes, 2 or more wanted", classes);
+    }
+    MMI_TRY(check_count(lengths[PER_CLASS], classes + 1, "places of classes", err));
+    MMI_TRY(check_count(lengths[LABELS], classes, "labels", err));
+    MMI_TRY(check_count(lengths[COEFFICIENTS], (classes - 1) * (uint64_t)svm->vectors,
+                        "coefficients", err));
+    MMI_TRY(check_count(lengths[RHO], pairs, "rho", err));
+    MMI_TRY(check_count(lengths[PROB_B], lengths[PROB_A], "prob_b", err));
+    return lengths[PROB_A] ? check_count(lengths[PROB_A], pairs, "prob_a", err) : MM_OK;
+}
+
+static uint64_t length_of(const struct onnx_lists *lists, uint32_t input) {
+    const struct onnx_tensor *list = &lists->at[input - 1];
+    return input <= lists->count && list->dtype != MM_DTYPE_NONE ? list->elements : 0;
+}
+
+static mm_status arrange_regressor(struct onnx_lists *lists, void *params, mm_error *err) {
+    uint64_t lengths[LABELS + 1] = {0};
+    for (uint32_t i = COEFFICIENTS; i <= LABELS; i++) {
+        lengths[i] = length_of(lists, i);
+    }
+    return check_lengths(params, lengths, err);
 }
 
 /* The counts of vectors per class become the places where a class's vectors begin. */
@@ -118,21 +138,7 @@ static mm_status arrange_classifier(struct onnx_lists *lists, void *params, mm_e
     if (length_of(lists, PER_CLASS) > 0) {
         MMI_TRY(arrange_classes(lists, svm, err));
     }
-    MMI_TRY(arrange_regressor(lists, params, err));
-    uint64_t classes = (uint64_t)svm->classes, pairs = classes * (classes - (classes > 0)) / 2;
-    uint64_t probabilities = length_of(lists, PROB_A);
-    if (svm->vectors == 0) {
-        return MM_OK;
-    }
-    if (classes < 2) {
-        return mmi_fail(err, MM_INVALID_MODEL, "%" PRIu64 " classes, 2 or more wanted", classes);
-    }
-    MMI_TRY(check_count(length_of(lists, LABELS), classes, "labels", err));
-    MMI_TRY(check_count(length_of(lists, COEFFICIENTS), (classes - 1) * (uint64_t)svm->vectors,
-                        "coefficients", err));
-    MMI_TRY(check_count(length_of(lists, RHO), pairs, "rho", err));
-    MMI_TRY(check_count(length_of(lists, PROB_B), probabilities, "prob_b", err));
-    return probabilities ? check_count(probabilities, pairs, "prob_a", err) : MM_OK;
+    return arrange_regressor(lists, params, err);
 }
 
 /* ---- Shapes ---------------------------------------------------------------------------------- */
@@ -152,7 +158,17 @@ static struct room room_of(const struct svm *svm, uint64_t length, uint64_t labe
 static mm_status infer(struct onnx_inference *x, struct onnx_ml_rows *rows, mm_error *err) {
     const struct svm *svm = x->params;
     MMI_TRY(mmi_onnx_ml_rows(x, ONNX_ML_NUMBERS, rows, err));
-    uint64_t labels = mmi_onnx_list_length(x, LABELS), wanted;
+    uint64_t lengths[LABELS + 1] = {0}, wanted;
+    for (uint32_t i = COEFFICIENTS; i <= LABELS; i++) {
+        lengths[i] = mmi_onnx_list_length(x, i);
+        if (i < LABELS && lengths[i] > 0 &&
+            x->inputs[i].dtype != (i == PER_CLASS ? MM_I64 : MM_F32)) {
+            return mmi_fail(err, MM_INVALID_MODEL, "its list %u is %s", i,
+                            mm_dtype_text(x->inputs[i].dtype));
+        }
+    }
+    MMI_TRY(check_lengths(svm, lengths, err));
+    uint64_t labels = lengths[LABELS];
     uint64_t one = svm->vectors ? (uint64_t)svm->vectors : labels ? labels : 1;
     uint64_t numbers = mmi_onnx_list_length(x, svm->vectors ? VECTORS : COEFFICIENTS);
     if (!mmi_mul(one, rows->length, &wanted) || wanted != numbers) {
@@ -377,7 +393,12 @@ static mm_status run_classifier(const struct onnx_call *call, mm_error *err) {
     uint64_t columns = columns_of(svm, labels, mmi_onnx_given(call, PROB_A));
     double *row = call->scratch, *kernels = row + rows.length;
     double *scores = kernels + svm->vectors;
-    (void)err;
+    const int64_t *begins = call->in[PER_CLASS];
+    for (int64_t i = 0; i < svm->classes; i++) {
+        if (begins[i] < 0 || begins[i] > begins[i + 1] || begins[i + 1] > svm->vectors) {
+            return mmi_fail(err, MM_CORRUPT, "the places of its classes are damaged");
+        }
+    }
     for (uint64_t i = 0; i < rows.count; i++) {
         mmi_onnx_ml_row(call, i, row);
         mmi_onnx_ml_put_label(call, LABELS, i, classify(call, row, kernels, scores));
@@ -409,6 +430,11 @@ const struct onnx_operator mmi_onnx_op_SVMRegressor = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct svm),
+    .limits = ONNX_LIMITS(
+        ONNX_BETWEEN("n_supports", struct svm, vectors, 0, INT32_MAX),
+        ONNX_BETWEEN("classes", struct svm, classes, 0, INT32_MAX),
+        ONNX_BETWEEN("kernel_type", struct svm, kernel, 0, SIGMOID),
+        ONNX_BETWEEN("post_transform", struct svm, post_transform, 0, ONNX_POST_PROBIT)),
     .read = read_regressor,
     .lists = regressor_lists,
     .arrange = arrange_regressor,
@@ -425,6 +451,11 @@ const struct onnx_operator mmi_onnx_op_SVMClassifier = {
     .min_outputs = 1,
     .max_outputs = 2,
     .params_bytes = sizeof(struct svm),
+    .limits = ONNX_LIMITS(
+        ONNX_BETWEEN("n_supports", struct svm, vectors, 0, INT32_MAX),
+        ONNX_BETWEEN("classes", struct svm, classes, 0, INT32_MAX),
+        ONNX_BETWEEN("kernel_type", struct svm, kernel, 0, SIGMOID),
+        ONNX_BETWEEN("post_transform", struct svm, post_transform, 0, ONNX_POST_PROBIT)),
     .read = read_classifier,
     .lists = classifier_lists,
     .arrange = arrange_classifier,

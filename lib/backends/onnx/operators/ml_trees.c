@@ -13,26 +13,14 @@
 
 static mm_status read_targets(const struct onnx_attributes *a, struct onnx_trees *p,
                               mm_error *err) {
-    MMI_TRY(mmi_onnx_read_int(a, "n_targets", 1, &p->targets, err));
-    return p->targets > 0 && p->targets < INT32_MAX
-               ? MM_OK
-               : mmi_fail(err, MM_INVALID_MODEL, "n_targets is %" PRId64, p->targets);
+    return mmi_onnx_read_int(a, "n_targets", 1, &p->targets, err);
 }
 
 static mm_status read_ensemble(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_trees *p = params;
-    int64_t aggregate = 0, post_transform = 0;
     (void)mmi_onnx_attribute(a, "nodes_hitrates"); /* how often nodes are met: a hint */
-    MMI_TRY(mmi_onnx_read_int(a, "aggregate_function", ONNX_TREE_SUM, &aggregate, err));
-    MMI_TRY(mmi_onnx_read_int(a, "post_transform", ONNX_POST_NONE, &post_transform, err));
-    if (aggregate < 0 || aggregate > ONNX_TREE_MAX || post_transform < 0 ||
-        post_transform > ONNX_POST_PROBIT) {
-        return mmi_fail(err, MM_INVALID_MODEL,
-                        "aggregate_function is %" PRId64 ", post_transform %" PRId64, aggregate,
-                        post_transform);
-    }
-    p->aggregate = (int32_t)aggregate;
-    p->post_transform = (int32_t)post_transform;
+    MMI_TRY(mmi_onnx_read_int32(a, "aggregate_function", ONNX_TREE_SUM, &p->aggregate, err));
+    MMI_TRY(mmi_onnx_read_int32(a, "post_transform", ONNX_POST_NONE, &p->post_transform, err));
     return read_targets(a, p, err);
 }
 
@@ -290,7 +278,7 @@ static mm_status run_classifier(const struct onnx_call *call, mm_error *err) {
     return run_blocks(call, finish_class, err);
 }
 
-#define TREES(name_, outputs_, read_, lists_, arrange_, infer_, run_, ...)                         \
+#define TREES(name_, least_, outputs_, read_, lists_, arrange_, infer_, run_, ...)                 \
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
         .domain = ONNX_ML,                                                                         \
@@ -299,6 +287,13 @@ static mm_status run_classifier(const struct onnx_call *call, mm_error *err) {
         .min_outputs = 1,                                                                          \
         .max_outputs = outputs_,                                                                   \
         .params_bytes = sizeof(struct onnx_trees),                                                 \
+        .limits = ONNX_LIMITS(                                                                     \
+            ONNX_BETWEEN("n_targets", struct onnx_trees, targets, least_, INT32_MAX - 1),          \
+            ONNX_BETWEEN("aggregate_function", struct onnx_trees, aggregate, 0, ONNX_TREE_MAX),    \
+            ONNX_BETWEEN("post_transform", struct onnx_trees, post_transform, 0,                   \
+                         ONNX_POST_PROBIT),                                                        \
+            ONNX_BETWEEN("features", struct onnx_trees, features, 0, INT32_MAX),                   \
+            ONNX_BETWEEN("offset_bits", struct onnx_trees, offset_bits, 0, 30)),                   \
         .read = read_,                                                                             \
         .lists = lists_,                                                                           \
         .arrange = arrange_,                                                                       \
@@ -307,12 +302,13 @@ static mm_status run_classifier(const struct onnx_call *call, mm_error *err) {
         .run = run_,                                                                               \
         __VA_ARGS__,                                                                               \
     };
-TREES(TreeEnsemble, 1, read_ensemble, mmi_onnx_tree_lists, mmi_onnx_arrange_trees, infer_ensemble,
-      run_regressor, .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_IS_2, ONNX_SIZE_REDUCES, 0})
-TREES(TreeEnsembleRegressor, 1, read_regressor, mmi_onnx_tree_regressor_lists,
+TREES(TreeEnsemble, 1, 1, read_ensemble, mmi_onnx_tree_lists, mmi_onnx_arrange_trees,
+      infer_ensemble, run_regressor,
+      .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_IS_2, ONNX_SIZE_REDUCES, 0})
+TREES(TreeEnsembleRegressor, 1, 1, read_regressor, mmi_onnx_tree_regressor_lists,
       mmi_onnx_arrange_old_trees, infer_regressor, run_regressor,
       .facts = {MM_F32, ONNX_RANK_IS_2, ONNX_SIZE_REDUCES, 0})
-TREES(TreeEnsembleClassifier, 2, read_classifier, mmi_onnx_tree_classifier_lists,
+TREES(TreeEnsembleClassifier, 0, 2, read_classifier, mmi_onnx_tree_classifier_lists,
       mmi_onnx_arrange_old_trees, infer_classifier, run_classifier,
       .facts = {ONNX_DTYPE_UNKNOWN, ONNX_RANK_IS_1, ONNX_SIZE_REDUCES, 0},
       .learn = mmi_onnx_ml_learn_labels)

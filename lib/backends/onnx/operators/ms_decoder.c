@@ -41,13 +41,9 @@ struct decoder {
 
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct decoder *p = params;
-    int64_t shared, scores;
     MMI_TRY(mmi_onnx_read_ms(a, &p->ms, err));
-    MMI_TRY(mmi_onnx_read_int(a, "past_present_share_buffer", 0, &shared, err));
-    MMI_TRY(mmi_onnx_read_int(a, "output_qk", 0, &scores, err));
-    p->shared = shared != 0;
-    p->shows_scores = scores != 0;
-    return MM_OK;
+    MMI_TRY(mmi_onnx_read_flag(a, "past_present_share_buffer", false, &p->shared, err));
+    return mmi_onnx_read_flag(a, "output_qk", false, &p->shows_scores, err);
 }
 
 /* ---- Shapes ---------------------------------------------------------------------------------- */
@@ -316,6 +312,7 @@ const struct onnx_operator mmi_onnx_op_MsDecoderMaskedMultiHeadAttention = {
     .min_outputs = 1,
     .max_outputs = 4,
     .params_bytes = sizeof(struct decoder),
+    .limits = ONNX_LIMITS(ONNX_MS_LIMITS(struct decoder, ms.)),
     .read = read,
     .infer = infer,
     .run = run,

@@ -103,6 +103,7 @@ const struct onnx_operator mmi_onnx_op_MsConvTransposeWithDynamicPads = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_conv),
+    .limits = ONNX_LIMITS(ONNX_CONV_LIMITS),
     .shaping_inputs = 1u << PADS,
     .weight_inputs = 1u << WEIGHTS | 1u << BIAS,
     .read = read,

@@ -23,21 +23,18 @@ struct group_norm {
 
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct group_norm *p = params;
-    int64_t last, activation;
+    int64_t activation;
     MMI_TRY(mmi_onnx_read_float(a, "epsilon", 1e-5f, &p->epsilon, err));
-    MMI_TRY(mmi_onnx_read_int(a, "channels_last", 1, &last, err));
+    MMI_TRY(mmi_onnx_read_flag(a, "channels_last", true, &p->last, err));
     MMI_TRY(mmi_onnx_read_int(a, "activation", 0, &activation, err));
     MMI_TRY(mmi_onnx_read_int(a, "groups", 0, &p->groups, err));
-    p->last = last != 0;
     p->silu = activation == 1;
     if (activation != 0 && activation != 1) {
         return mmi_fail(err, MM_UNSUPPORTED,
                         "attribute activation is %" PRId64 ", 0 (none) or 1 (SiLU) wanted",
                         activation);
     }
-    return p->groups > 0 ? MM_OK
-                         : mmi_fail(err, MM_INVALID_MODEL,
-                                    "attribute groups is %" PRId64 ", 1 or more wanted", p->groups);
+    return MM_OK;
 }
 
 /* ---- Shapes ---------------------------------------------------------------------------------- */
@@ -218,6 +215,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
         .min_outputs = 1,                                                                          \
         .max_outputs = outputs_,                                                                   \
         .params_bytes = sizeof(struct group_norm),                                                 \
+        .limits = ONNX_LIMITS(ONNX_AT_LEAST("groups", struct group_norm, groups, 1)),              \
         .read = read,                                                                              \
         .infer = infer,                                                                            \
         .run = run,                                                                                \

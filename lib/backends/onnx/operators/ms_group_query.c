@@ -55,27 +55,19 @@ static mm_status refuse_others(const struct onnx_attributes *a, mm_error *err) {
 
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct group_query *p = params;
-    int64_t rotary, interleaved, smooth, causal, qk;
+    int64_t smooth;
     MMI_TRY(refuse_others(a, err));
     MMI_TRY(mmi_onnx_read_int(a, "num_heads", 0, &p->heads, err));
     MMI_TRY(mmi_onnx_read_int(a, "kv_num_heads", 0, &p->kv_heads, err));
     MMI_TRY(mmi_onnx_read_int(a, "local_window_size", -1, &p->window, err));
-    MMI_TRY(mmi_onnx_read_int(a, "do_rotary", 0, &rotary, err));
-    MMI_TRY(mmi_onnx_read_int(a, "rotary_interleaved", 0, &interleaved, err));
+    MMI_TRY(mmi_onnx_read_flag(a, "do_rotary", false, &p->rotary, err));
+    MMI_TRY(mmi_onnx_read_flag(a, "rotary_interleaved", false, &p->interleaved, err));
     MMI_TRY(mmi_onnx_read_int(a, "smooth_softmax", -1, &smooth, err));
-    MMI_TRY(mmi_onnx_read_int(a, "causal", 1, &causal, err));
-    MMI_TRY(mmi_onnx_read_int(a, "qk_output", 0, &qk, err));
+    MMI_TRY(mmi_onnx_read_flag(a, "causal", true, &p->causal, err));
+    MMI_TRY(mmi_onnx_read_int32(a, "qk_output", 0, &p->qk, err));
     MMI_TRY(mmi_onnx_read_float(a, "scale", 0, &p->scale, err));
     MMI_TRY(mmi_onnx_read_float(a, "softcap", 0, &p->softcap, err));
-    if (qk < 0 || qk > 2) {
-        return mmi_fail(err, MM_INVALID_MODEL, "attribute qk_output is %" PRId64 ", 0 to 2 wanted",
-                        qk);
-    }
-    p->rotary = rotary != 0;
-    p->interleaved = interleaved != 0;
     p->smooth = smooth == 1;
-    p->causal = causal != 0;
-    p->qk = (int32_t)qk;
     return MM_OK;
 }
 
@@ -504,6 +496,9 @@ const struct onnx_operator mmi_onnx_op_MsGroupQueryAttention = {
     .min_outputs = 1,
     .max_outputs = 4,
     .params_bytes = sizeof(struct group_query),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("num_heads", struct group_query, heads, 0, INT32_MAX),
+                          ONNX_BETWEEN("kv_num_heads", struct group_query, kv_heads, 0, INT32_MAX),
+                          ONNX_BETWEEN("qk_output", struct group_query, qk, 0, 2)),
     .shaping_inputs = 1u << LONGEST,
     .read = read,
     .infer = infer,

@@ -12,6 +12,10 @@ struct onnx_ms_params {
     float scale, filter;     /* filter: added where a mask has 0 */
     int32_t scaled, causal;
 };
+/* ms: where they are in `type`, with a point behind it. */
+#define ONNX_MS_LIMITS(type, ms)                                                                   \
+    ONNX_BETWEEN("num_heads", type, ms heads, 1, INT32_MAX),                                       \
+        ONNX_ALL_BETWEEN("qkv_hidden_sizes", type, ms sizes, 0, INT32_MAX)
 /* num_heads, scale, mask_filter_value, unidirectional. */
 mm_status mmi_onnx_read_ms(const struct onnx_attributes *a, struct onnx_ms_params *p,
                            mm_error *err);

@@ -21,7 +21,11 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
     MMI_TRY(mmi_onnx_read_int(a, "K", 0, &p->k, err));
     MMI_TRY(mmi_onnx_read_int(a, "N", 0, &p->n, err));
     MMI_TRY(mmi_onnx_read_int(a, "bits", 4, &p->bits, err));
-    MMI_TRY(mmi_onnx_read_int(a, "block_size", 0, &p->block, err));
+    return mmi_onnx_read_int(a, "block_size", 0, &p->block, err);
+}
+
+static mm_status check_params(const void *params, mm_error *err) {
+    const struct narrow_matmul *p = params;
     bool narrow = p->bits == 2 || p->bits == 4 || p->bits == 8;
     bool fits = p->k > 0 && p->k < INT32_MAX && p->n > 0 && p->n < INT32_MAX;
     return narrow && fits && p->block >= 16 && p->block <= INT32_MAX && p->block % 16 == 0
@@ -173,6 +177,7 @@ const struct onnx_operator mmi_onnx_op_MsMatMulNBits = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct narrow_matmul),
+    .check = check_params,
     .read = read,
     .infer = infer,
     .run = run,

@@ -271,6 +271,7 @@ const struct onnx_operator mmi_onnx_op_MsMultiHeadAttention = {
     .min_outputs = 1,
     .max_outputs = 4,
     .params_bytes = sizeof(struct onnx_ms_params),
+    .limits = ONNX_LIMITS(ONNX_MS_LIMITS(struct onnx_ms_params, )),
     .read = read,
     .infer = infer,
     .run = run,

@@ -22,10 +22,7 @@ struct relative {
 static mm_status read_relative(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct relative *p = params;
     MMI_TRY(mmi_onnx_read_int(a, "is_bidirectional", 0, &p->bidirectional, err));
-    MMI_TRY(mmi_onnx_read_int(a, "max_distance", 0, &p->max_distance, err));
-    return p->max_distance > 0 && p->max_distance <= INT32_MAX
-               ? MM_OK
-               : mmi_fail(err, MM_INVALID_MODEL, "max_distance is %" PRId64, p->max_distance);
+    return mmi_onnx_read_int(a, "max_distance", 0, &p->max_distance, err);
 }
 
 /* Buckets of one direction: half of these are distances themselves, the others ever wider. */
@@ -117,6 +114,8 @@ const struct onnx_operator mmi_onnx_op_MsRelativePositionBias = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct relative),
+    .limits =
+        ONNX_LIMITS(ONNX_BETWEEN("max_distance", struct relative, max_distance, 1, INT32_MAX)),
     .shaping_inputs = 1u << 1 | 1u << 2,
     .read = read_relative,
     .infer = infer_relative,
@@ -135,10 +134,7 @@ struct gated {
 
 static mm_status read_gated(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct gated *p = params;
-    MMI_TRY(mmi_onnx_read_int(a, "num_heads", 0, &p->num_heads, err));
-    return p->num_heads > 0
-               ? MM_OK
-               : mmi_fail(err, MM_INVALID_MODEL, "num_heads is %" PRId64, p->num_heads);
+    return mmi_onnx_read_int(a, "num_heads", 0, &p->num_heads, err);
 }
 
 static mm_status check_shape(const struct onnx_inference *x, uint32_t i, uint32_t rank,
@@ -266,6 +262,7 @@ const struct onnx_operator mmi_onnx_op_MsGatedRelativePositionBias = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct gated),
+    .limits = ONNX_LIMITS(ONNX_AT_LEAST("num_heads", struct gated, num_heads, 1)),
     .read = read_gated,
     .infer = infer_gated,
     .run = run_gated,

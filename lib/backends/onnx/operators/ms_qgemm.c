@@ -16,13 +16,10 @@ enum { A, A_SCALE, A_ZERO, B, B_SCALE, B_ZERO, BIAS, Y_SCALE, Y_ZERO, INPUTS };
 /* C has the scale of the products already: there is no beta. */
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_gemm *gemm = params;
-    int64_t trans_a, trans_b;
     MMI_TRY(mmi_onnx_read_float(a, "alpha", 1, &gemm->alpha, err));
-    MMI_TRY(mmi_onnx_read_int(a, "transA", 0, &trans_a, err));
-    MMI_TRY(mmi_onnx_read_int(a, "transB", 0, &trans_b, err));
+    MMI_TRY(mmi_onnx_read_flag(a, "transA", false, &gemm->trans_a, err));
+    MMI_TRY(mmi_onnx_read_flag(a, "transB", false, &gemm->trans_b, err));
     gemm->beta = 1;
-    gemm->trans_a = trans_a != 0;
-    gemm->trans_b = trans_b != 0;
     return MM_OK;
 }
 
@@ -260,6 +257,7 @@ const struct onnx_operator mmi_onnx_op_MsQGemm = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_gemm),
+    .limits = ONNX_LIMITS(ONNX_GEMM_LIMITS(struct onnx_gemm, )),
     .read = read,
     .infer = infer,
     .run = run,

@@ -226,7 +226,8 @@ FORM(QLinearSoftmax, Softmax, 0, 1, NULL)
 OPERATOR(QLinearSoftmax, 5, .params_bytes = sizeof(struct onnx_softmax), .read = read_softmax,
          .facts = ONNX_FACTS_LIKE_0)
 FORM(QLinearAveragePool, AveragePool, 0, 1, pool_is_last)
-OPERATOR(QLinearAveragePool, 5, .params_bytes = sizeof(struct pool), .read = read_average,
+OPERATOR(QLinearAveragePool, 5, .params_bytes = sizeof(struct pool),
+         .limits = ONNX_LIMITS(ONNX_WINDOW_LIMITS(struct pool, plain.window)), .read = read_average,
          .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0})
 FORM(QLinearGlobalAveragePool, GlobalAveragePool, 0, 1, pool_is_last)
 OPERATOR(QLinearGlobalAveragePool, 5, .params_bytes = sizeof(struct pool), .read = read_global,

@@ -38,9 +38,44 @@ mm_status mmi_onnx_read_float(const struct onnx_attributes *a, const char *name,
 /* At most `max` of them. Absent: *count is 0. */
 mm_status mmi_onnx_read_ints(const struct onnx_attributes *a, const char *name, uint32_t max,
                              int64_t *out, uint32_t *count, mm_error *err);
+/* The same for what is kept in 32 bits, and for what counts as 1 unless it is 0. */
+mm_status mmi_onnx_read_int32(const struct onnx_attributes *a, const char *name, int32_t fallback,
+                              int32_t *out, mm_error *err);
+mm_status mmi_onnx_read_flag(const struct onnx_attributes *a, const char *name, bool fallback,
+                             int32_t *out, mm_error *err);
 /* One of the texts of `choices` (NULL ends them): its index. Absent: 0. */
 mm_status mmi_onnx_read_choice(const struct onnx_attributes *a, const char *name,
                                const char *const *choices, int32_t *out, mm_error *err);
+
+/* ---- What parameters must be ----------------------------------------------------------------- */
+
+/* Parameters come from attributes, or as bytes out of a prepared model, which may be anything: what
+ * they must be so that infer and run may use them is said here, once, and looked at in both cases.
+ * What shapes decide is infer's to check. A flag may be any number, so there is no
+ * bool in them. */
+struct onnx_limit {
+    const char *name;     /* of the attribute; NULL ends them */
+    uint16_t at;          /* in the parameters: */
+    uint8_t bytes, count; /* so many signed numbers of 4 or 8 bytes */
+    uint32_t types;       /* not 0: each is an mm_dtype of these (1u << it) */
+    int64_t least, most;  /* else each is in this range */
+};
+#define ONNX_LIMITS(...) ((const struct onnx_limit[]){__VA_ARGS__, {.name = NULL}})
+#define ONNX_BETWEEN(name, type, field, least, most)                                               \
+    { name, offsetof(type, field), sizeof(((type *)0)->field), 1, 0, least, most }
+#define ONNX_AT_LEAST(name, type, field, least) ONNX_BETWEEN(name, type, field, least, INT64_MAX)
+/* For a flag that is an index, too. */
+#define ONNX_FLAG(name, type, field) ONNX_BETWEEN(name, type, field, 0, 1)
+/* Every one of an array. */
+#define ONNX_ALL_BETWEEN(name, type, field, least, most)                                           \
+    {                                                                                              \
+        name, offsetof(type, field), sizeof(((type *)0)->field[0]),                                \
+            sizeof(((type *)0)->field) / sizeof(((type *)0)->field[0]), 0, least, most             \
+    }
+#define ONNX_OF_TYPE(name, type, field, types)                                                     \
+    { name, offsetof(type, field), sizeof(((type *)0)->field), 1, types, 0, 0 }
+#define ONNX_ANY_TYPE ((2u << MM_I2) - 2)
+#define ONNX_OR_NONE (1u << MM_DTYPE_NONE) /* among the types */
 
 /* ---- Attributes as constants ----------------------------------------------------------------- */
 
@@ -176,8 +211,11 @@ struct onnx_operator {
     /* bit i: kernels want input i constant: it is folded to one however large it becomes */
     uint32_t weight_inputs;
     uint32_t activation_at; /* see ONNX_OP_ACTIVATES */
-    /* Attributes to zeroed params: defaults, ranges. NULL: there are none. */
+    /* Attributes to zeroed params, defaults. NULL: there are none. */
     mm_status (*read)(const struct onnx_attributes *a, void *params, mm_error *err);
+    /* What the params must be, by ONNX_LIMITS; check: what no limit says. NULL: anything. */
+    const struct onnx_limit *limits;
+    mm_status (*check)(const void *params, mm_error *err);
     /* Attributes that become constants: list i is input max_inputs + i, left out where the file
      * does not have it, whatever the node's own inputs are; ONNX_ANY_NUMBER: behind the last one.
      * NULL: there are none. min_inputs and max_inputs are those of the file. */
@@ -209,6 +247,11 @@ struct onnx_operator {
 };
 #define ONNX_OURS "mmi"
 #define ONNX_MICROSOFT "com.microsoft"
+/* Whether params may be used: see struct onnx_limit. MM_INVALID_MODEL names the attribute. */
+mm_status mmi_onnx_check_params(const struct onnx_operator *op, const void *params, mm_error *err);
+/* Attributes to params of zeros: op->read, then that check. */
+mm_status mmi_onnx_read_params(const struct onnx_operator *op, const struct onnx_attributes *a,
+                               void *params, mm_error *err);
 /* The lists of a node with these attributes: what the constants behind its inputs will be. */
 mm_status mmi_onnx_read_lists(const struct onnx_operator *op, const struct onnx_attributes *a,
                               void *params, struct onnx_lists *lists, mm_error *err);

@@ -202,6 +202,7 @@ const struct onnx_operator mmi_onnx_op_Pad = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_pad),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("mode", struct onnx_pad, mode, 0, 3)),
     .shaping_inputs = 1u << 1 | 1u << 3,
     .read = read_pad,
     .infer = infer_unpacked_pad,

@@ -15,21 +15,15 @@
 
 static mm_status read_global_lp(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_pool *pool = params;
-    MMI_TRY(mmi_onnx_read_int(a, "p", 2, &pool->p, err));
-    if (pool->p < 1) {
-        return mmi_fail(err, MM_INVALID_MODEL, "attribute p is %" PRId64 ", 1 or more wanted",
-                        pool->p);
-    }
-    return MM_OK;
+    return mmi_onnx_read_int(a, "p", 2, &pool->p, err);
 }
 
 /* What all windows have, and from which opset on. */
 static mm_status read_window(const struct onnx_attributes *a, int64_t dilations_since,
                              int64_t ceil_since, struct onnx_pool *pool, mm_error *err) {
-    int64_t ceil_mode;
     MMI_TRY(mmi_onnx_read_window(a, dilations_since, &pool->window, err));
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, ceil_since), "ceil_mode", 0, &ceil_mode, err));
-    pool->window.ceil_mode = ceil_mode != 0;
+    MMI_TRY(mmi_onnx_read_flag(mmi_onnx_since(a, ceil_since), "ceil_mode", false,
+                               &pool->window.ceil_mode, err));
     if (pool->window.kernel[0] == 0) {
         return mmi_fail(err, MM_INVALID_MODEL, "attribute kernel_shape is missing");
     }
@@ -38,20 +32,16 @@ static mm_status read_window(const struct onnx_attributes *a, int64_t dilations_
 
 static mm_status read_max(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_pool *pool = params;
-    int64_t order;
     MMI_TRY(read_window(a, 10, 10, pool, err));
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 8), "storage_order", 0, &order, err));
-    pool->column_major = order != 0;
-    return MM_OK;
+    return mmi_onnx_read_flag(mmi_onnx_since(a, 8), "storage_order", false, &pool->column_major,
+                              err);
 }
 
 static mm_status read_average(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_pool *pool = params;
-    int64_t include;
     MMI_TRY(read_window(a, 19, 10, pool, err));
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 7), "count_include_pad", 0, &include, err));
-    pool->count_include_pad = include != 0;
-    return MM_OK;
+    return mmi_onnx_read_flag(mmi_onnx_since(a, 7), "count_include_pad", false,
+                              &pool->count_include_pad, err);
 }
 
 static mm_status read_lp(const struct onnx_attributes *a, void *params, mm_error *err) {
@@ -377,7 +367,9 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
     }
 }
 
-#define POOL(NAME, OUTPUTS, READ, INFER, RUN, SIZE, ...)                                           \
+#define WINDOW ONNX_WINDOW_LIMITS(struct onnx_pool, window)
+#define POWER ONNX_AT_LEAST("p", struct onnx_pool, p, 1)
+#define POOL(NAME, OUTPUTS, READ, LIMITS, INFER, RUN, SIZE, ...)                                   \
     const struct onnx_operator mmi_onnx_op_##NAME = {                                              \
         .name = #NAME,                                                                             \
         .min_inputs = 1,                                                                           \
@@ -386,16 +378,20 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
         .max_outputs = OUTPUTS,                                                                    \
         .params_bytes = sizeof(struct onnx_pool),                                                  \
         .read = READ,                                                                              \
+        .limits = LIMITS,                                                                          \
         .infer = INFER,                                                                            \
         .run = RUN,                                                                                \
         .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, SIZE, 0},                                       \
         .learn = learn,                                                                            \
         .kernels = {[ONNX_CPU] = __VA_ARGS__}};
-POOL(MaxPool, 2, read_max, infer_max, run_max, ONNX_SIZE_ALIKE, mmi_onnx_cpu_MaxPool)
-POOL(AveragePool, 1, read_average, infer, run_average, ONNX_SIZE_ALIKE, mmi_onnx_cpu_AveragePool)
-POOL(LpPool, 1, read_lp, infer, run_lp, ONNX_SIZE_ALIKE, NULL)
-POOL(GlobalMaxPool, 1, NULL, infer_global, run_global_max, ONNX_SIZE_REDUCES,
+POOL(MaxPool, 2, read_max, ONNX_LIMITS(WINDOW), infer_max, run_max, ONNX_SIZE_ALIKE,
+     mmi_onnx_cpu_MaxPool)
+POOL(AveragePool, 1, read_average, ONNX_LIMITS(WINDOW), infer, run_average, ONNX_SIZE_ALIKE,
+     mmi_onnx_cpu_AveragePool)
+POOL(LpPool, 1, read_lp, ONNX_LIMITS(WINDOW, POWER), infer, run_lp, ONNX_SIZE_ALIKE, NULL)
+POOL(GlobalMaxPool, 1, NULL, NULL, infer_global, run_global_max, ONNX_SIZE_REDUCES,
      mmi_onnx_cpu_GlobalMaxPool)
-POOL(GlobalAveragePool, 1, NULL, infer_global, run_global_average, ONNX_SIZE_REDUCES,
+POOL(GlobalAveragePool, 1, NULL, NULL, infer_global, run_global_average, ONNX_SIZE_REDUCES,
      mmi_onnx_cpu_GlobalAveragePool)
-POOL(GlobalLpPool, 1, read_global_lp, infer_global, run_global_lp, ONNX_SIZE_REDUCES, NULL)
+POOL(GlobalLpPool, 1, read_global_lp, ONNX_LIMITS(POWER), infer_global, run_global_lp,
+     ONNX_SIZE_REDUCES, NULL)

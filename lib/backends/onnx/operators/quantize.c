@@ -18,17 +18,6 @@
 #define FULL (ONNX_TYPE(MM_F32) | ONNX_TYPE(MM_F16) | ONNX_TYPE(MM_BF16))
 #define SCALES (FULL | ONNX_TYPE(MM_F8E8M0))
 
-static mm_status read_dtype(const struct onnx_attributes *a, const char *name, uint32_t types,
-                            int32_t *to, mm_error *err) {
-    int64_t dtype;
-    MMI_TRY(mmi_onnx_read_int(a, name, MM_DTYPE_NONE, &dtype, err));
-    if (dtype != MM_DTYPE_NONE && (dtype < 0 || dtype > MM_I2 || !(types >> dtype & 1))) {
-        return mmi_fail(err, MM_INVALID_MODEL, "attribute %s is %" PRId64, name, dtype);
-    }
-    *to = (int32_t)dtype;
-    return MM_OK;
-}
-
 static mm_status read_rule(const struct onnx_attributes *a, struct onnx_quantization *q,
                            mm_error *err) {
     MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 13), "axis", 1, &q->rule.axis, err));
@@ -87,13 +76,12 @@ static void spread(struct quantizing *q, uint64_t first, uint64_t count) {
 
 static mm_status read_quantize(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_quantization *q = params;
-    int64_t saturate;
     MMI_TRY(read_rule(a, q, err));
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 19), "saturate", 1, &saturate, err));
-    q->how.saturate = saturate != 0;
-    MMI_TRY(read_dtype(mmi_onnx_since(a, 23), "precision", FULL | ONNX_TYPE(MM_F64), &q->precision,
-                       err));
-    return read_dtype(mmi_onnx_since(a, 21), "output_dtype", QUANTIZED, &q->dtype, err);
+    MMI_TRY(mmi_onnx_read_flag(mmi_onnx_since(a, 19), "saturate", true, &q->how.saturate, err));
+    MMI_TRY(
+        mmi_onnx_read_int32(mmi_onnx_since(a, 23), "precision", MM_DTYPE_NONE, &q->precision, err));
+    return mmi_onnx_read_int32(mmi_onnx_since(a, 21), "output_dtype", MM_DTYPE_NONE, &q->dtype,
+                               err);
 }
 
 static mm_status infer_quantize(struct onnx_inference *x, mm_error *err) {
@@ -169,6 +157,11 @@ const struct onnx_operator mmi_onnx_op_QuantizeLinear = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_quantization),
+    .limits = ONNX_LIMITS(
+        ONNX_OF_TYPE("precision", struct onnx_quantization, precision,
+                     FULL | ONNX_TYPE(MM_F64) | ONNX_OR_NONE),
+        ONNX_OF_TYPE("output_dtype", struct onnx_quantization, dtype, QUANTIZED | ONNX_OR_NONE),
+        ONNX_BETWEEN("round_mode", struct onnx_quantization, how.round, 0, ONNX_ROUND_NEAREST)),
     .read = read_quantize,
     .infer = infer_quantize,
     .run = run_quantize,
@@ -181,7 +174,8 @@ const struct onnx_operator mmi_onnx_op_QuantizeLinear = {
 static mm_status read_dequantize(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct onnx_quantization *q = params;
     MMI_TRY(read_rule(a, q, err));
-    return read_dtype(mmi_onnx_since(a, 23), "output_dtype", FULL, &q->dtype, err);
+    return mmi_onnx_read_int32(mmi_onnx_since(a, 23), "output_dtype", MM_DTYPE_NONE, &q->dtype,
+                               err);
 }
 
 static mm_status infer_dequantize(struct onnx_inference *x, mm_error *err) {
@@ -241,6 +235,8 @@ const struct onnx_operator mmi_onnx_op_DequantizeLinear = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_quantization),
+    .limits = ONNX_LIMITS(
+        ONNX_OF_TYPE("output_dtype", struct onnx_quantization, dtype, FULL | ONNX_OR_NONE)),
     .read = read_dequantize,
     .infer = infer_dequantize,
     .run = run_dequantize,

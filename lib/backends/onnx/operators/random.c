@@ -52,23 +52,15 @@ struct random {
     float a, b; /* low and high; mean and scale */
 };
 
-/* types: what the attribute dtype may be. */
-static mm_status read_common(const struct onnx_attributes *a, int32_t fallback, uint32_t types,
+static mm_status read_common(const struct onnx_attributes *a, int32_t fallback,
                              struct random *random, mm_error *err) {
-    int64_t dtype;
     MMI_TRY(mmi_onnx_read_seed(a, &random->seed, err));
-    MMI_TRY(mmi_onnx_read_int(a, "dtype", fallback, &dtype, err));
-    bool known = dtype == fallback || (dtype > 0 && dtype <= MM_BF16 && types >> dtype & 1);
-    if (!known) {
-        return mmi_fail(err, MM_UNSUPPORTED, "attribute dtype is %" PRId64, dtype);
-    }
-    random->dtype = (int32_t)dtype;
-    return MM_OK;
+    return mmi_onnx_read_int32(a, "dtype", fallback, &random->dtype, err);
 }
 
 static mm_status read_like(const struct onnx_attributes *a, bool normal, struct random *random,
                            mm_error *err) {
-    MMI_TRY(read_common(a, MM_DTYPE_NONE, ONNX_FLOATS, random, err));
+    MMI_TRY(read_common(a, MM_DTYPE_NONE, random, err));
     MMI_TRY(mmi_onnx_read_float(a, normal ? "mean" : "low", 0, &random->a, err));
     return mmi_onnx_read_float(a, normal ? "scale" : "high", 1, &random->b, err);
 }
@@ -101,19 +93,13 @@ static mm_status read_normal_like(const struct onnx_attributes *a, void *params,
 }
 
 static mm_status read_bernoulli(const struct onnx_attributes *a, void *params, mm_error *err) {
-    return read_common(a, MM_DTYPE_NONE, ONNX_REALS | ONNX_BOOL, params, err);
+    return read_common(a, MM_DTYPE_NONE, params, err);
 }
 
 static mm_status read_multinomial(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct random *random = params;
-    const uint32_t types = ONNX_TYPE(MM_I32) | ONNX_TYPE(MM_I64);
-    MMI_TRY(read_common(a, MM_I32, types, random, err));
-    MMI_TRY(mmi_onnx_read_int(a, "sample_size", 1, &random->sample_size, err));
-    if (random->sample_size < 1) {
-        return mmi_fail(err, MM_INVALID_MODEL, "attribute sample_size is %" PRId64,
-                        random->sample_size);
-    }
-    return MM_OK;
+    MMI_TRY(read_common(a, MM_I32, random, err));
+    return mmi_onnx_read_int(a, "sample_size", 1, &random->sample_size, err);
 }
 
 static mm_status infer_shaped(struct onnx_inference *x, mm_error *err) {
@@ -268,7 +254,7 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
     fact->rank = l->node->input_count == 0 ? (int32_t)random->rank : fact->rank;
 }
 
-#define RANDOM(name_, inputs, read_, infer_, run_, rank_)                                          \
+#define RANDOM(name_, inputs, types_, least_, read_, infer_, run_, rank_)                          \
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
         .flags = ONNX_OP_RANDOM,                                                                   \
@@ -277,15 +263,22 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
         .min_outputs = 1,                                                                          \
         .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct random),                                                     \
+        .limits = ONNX_LIMITS(ONNX_OF_TYPE("dtype", struct random, dtype, types_),                 \
+                              ONNX_BETWEEN("shape", struct random, rank, 0, MM_MAX_RANK),          \
+                              ONNX_AT_LEAST("sample_size", struct random, sample_size, least_)),   \
         .read = read_,                                                                             \
         .infer = infer_,                                                                           \
         .run = run_,                                                                               \
         .facts = {ONNX_DTYPE_UNKNOWN, rank_, ONNX_SIZE_ALIKE, 0},                                  \
         .learn = learn,                                                                            \
     };
-RANDOM(RandomUniform, 0, read_uniform, infer_shaped, run_uniform, ONNX_RANK_UNKNOWN)
-RANDOM(RandomNormal, 0, read_normal, infer_shaped, run_normal, ONNX_RANK_UNKNOWN)
-RANDOM(RandomUniformLike, 1, read_uniform_like, infer_like, run_uniform, ONNX_SHAPE_OF_0)
-RANDOM(RandomNormalLike, 1, read_normal_like, infer_like, run_normal, ONNX_SHAPE_OF_0)
-RANDOM(Bernoulli, 1, read_bernoulli, infer_bernoulli, run_bernoulli, ONNX_SHAPE_OF_0)
-RANDOM(Multinomial, 1, read_multinomial, infer_multinomial, run_multinomial, ONNX_RANK_IS_2)
+RANDOM(RandomUniform, 0, ONNX_FLOATS, 0, read_uniform, infer_shaped, run_uniform, ONNX_RANK_UNKNOWN)
+RANDOM(RandomNormal, 0, ONNX_FLOATS, 0, read_normal, infer_shaped, run_normal, ONNX_RANK_UNKNOWN)
+RANDOM(RandomUniformLike, 1, ONNX_FLOATS | ONNX_OR_NONE, 0, read_uniform_like, infer_like,
+       run_uniform, ONNX_SHAPE_OF_0)
+RANDOM(RandomNormalLike, 1, ONNX_FLOATS | ONNX_OR_NONE, 0, read_normal_like, infer_like, run_normal,
+       ONNX_SHAPE_OF_0)
+RANDOM(Bernoulli, 1, ONNX_REALS | ONNX_BOOL | ONNX_OR_NONE, 0, read_bernoulli, infer_bernoulli,
+       run_bernoulli, ONNX_SHAPE_OF_0)
+RANDOM(Multinomial, 1, ONNX_TYPE(MM_I32) | ONNX_TYPE(MM_I64), 1, read_multinomial,
+       infer_multinomial, run_multinomial, ONNX_RANK_IS_2)

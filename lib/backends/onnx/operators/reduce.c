@@ -22,13 +22,9 @@ struct reduction {
 /* ReduceSum has its axes as an input from opset 13 on, the others from 18 on. */
 static mm_status read(const struct onnx_attributes *a, int64_t input_since,
                       struct onnx_reduce *reduce, mm_error *err) {
-    int64_t keepdims, noop;
-    MMI_TRY(mmi_onnx_read_int(a, "keepdims", 1, &keepdims, err));
-    MMI_TRY(
-        mmi_onnx_read_int(mmi_onnx_since(a, input_since), "noop_with_empty_axes", 0, &noop, err));
-    reduce->keepdims = keepdims != 0;
-    reduce->noop_with_empty_axes = noop != 0;
-    return MM_OK;
+    MMI_TRY(mmi_onnx_read_flag(a, "keepdims", true, &reduce->keepdims, err));
+    return mmi_onnx_read_flag(mmi_onnx_since(a, input_since), "noop_with_empty_axes", false,
+                              &reduce->noop_with_empty_axes, err);
 }
 
 static mm_status read_sum(const struct onnx_attributes *a, void *params, mm_error *err) {

@@ -8,8 +8,8 @@
 
 /* Input 1, if there, names the axes. */
 struct onnx_reduce {
-    bool keepdims;
-    bool noop_with_empty_axes; /* without axes: none of them instead of all */
+    int32_t keepdims;
+    int32_t noop_with_empty_axes; /* without axes: none of them instead of all */
 };
 
 /* Reduces `count` elements. Floats are accumulated in f64, integers in i64 or u64. */

@@ -20,7 +20,6 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
                                           "ceil", NULL};
     static const char *const policies[] = {"stretch", "not_larger", "not_smaller", NULL};
     struct onnx_resize *resize = params;
-    int64_t antialias, exclude_outside;
     MMI_TRY(mmi_onnx_read_choice(a, "mode", modes, &resize->mode, err));
     MMI_TRY(mmi_onnx_read_choice(mmi_onnx_since(a, 11), "coordinate_transformation_mode",
                                  coordinates, &resize->coordinates, err));
@@ -28,16 +27,15 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
                                  err));
     MMI_TRY(mmi_onnx_read_choice(mmi_onnx_since(a, 18), "keep_aspect_ratio_policy", policies,
                                  &resize->policy, err));
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 18), "antialias", 0, &antialias, err));
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 11), "exclude_outside", 0, &exclude_outside, err));
+    MMI_TRY(mmi_onnx_read_flag(mmi_onnx_since(a, 18), "antialias", false, &resize->antialias, err));
+    MMI_TRY(mmi_onnx_read_flag(mmi_onnx_since(a, 11), "exclude_outside", false,
+                               &resize->exclude_outside, err));
     MMI_TRY(
         mmi_onnx_read_float(mmi_onnx_since(a, 11), "cubic_coeff_a", -0.75f, &resize->cubic_a, err));
     MMI_TRY(mmi_onnx_read_float(mmi_onnx_since(a, 11), "extrapolation_value", 0,
                                 &resize->extrapolation, err));
     MMI_TRY(mmi_onnx_read_ints(mmi_onnx_since(a, 18), "axes", MM_MAX_RANK, resize->axes,
                                &resize->axis_count, err));
-    resize->antialias = antialias != 0;
-    resize->exclude_outside = exclude_outside != 0;
     if (a->opset < 11) {
         resize->coordinates = ONNX_RESIZE_ASYMMETRIC;
         resize->nearest = ONNX_RESIZE_SIMPLE;
@@ -247,6 +245,13 @@ const struct onnx_operator mmi_onnx_op_Resize = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_resize),
+    .limits = ONNX_LIMITS(
+        ONNX_BETWEEN("mode", struct onnx_resize, mode, 0, 2),
+        ONNX_BETWEEN("coordinate_transformation_mode", struct onnx_resize, coordinates, 0,
+                     ONNX_RESIZE_CROP),
+        ONNX_BETWEEN("nearest_mode", struct onnx_resize, nearest, 0, ONNX_RESIZE_SIMPLE),
+        ONNX_BETWEEN("keep_aspect_ratio_policy", struct onnx_resize, policy, 0, 2),
+        ONNX_BETWEEN("axes", struct onnx_resize, axis_count, 0, MM_MAX_RANK)),
     .shaping_inputs = 1u << ONNX_RESIZE_SCALES | 1u << ONNX_RESIZE_SIZES,
     .read = read,
     .infer = infer,

@@ -81,17 +81,26 @@ static mm_status read_functions(const struct onnx_attributes *a, const int32_t *
 static mm_status read(const struct onnx_attributes *a, const int32_t *usual, uint32_t count,
                       struct onnx_rnn *rnn, mm_error *err) {
     static const char *const directions[] = {"forward", "reverse", "bidirectional", NULL};
-    int64_t layout;
     MMI_TRY(mmi_onnx_read_choice(a, "direction", directions, &rnn->direction, err));
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 14), "layout", 0, &layout, err));
+    MMI_TRY(mmi_onnx_read_flag(mmi_onnx_since(a, 14), "layout", false, &rnn->batch_first, err));
     MMI_TRY(mmi_onnx_read_int(a, "hidden_size", 0, &rnn->hidden, err));
     MMI_TRY(mmi_onnx_read_float(a, "clip", INFINITY, &rnn->clip, err));
+    return read_functions(a, usual, count, rnn, err);
+}
+
+mm_status mmi_onnx_check_rnn(const void *params, mm_error *err) {
+    const struct onnx_rnn *rnn = params;
     if (!(rnn->clip >= 0)) {
         return mmi_fail(err, MM_INVALID_MODEL, "attribute clip is %g, 0 or more wanted",
                         (double)rnn->clip);
     }
-    rnn->batch_first = layout != 0;
-    return read_functions(a, usual, count, rnn, err);
+    for (uint32_t i = 0; i < 6; i++) {
+        int32_t kind = rnn->functions[i / 3][i % 3].kind;
+        if (kind < 0 || kind >= FUNCTIONS) {
+            return mmi_fail(err, MM_INVALID_MODEL, "activation %d is not known", kind);
+        }
+    }
+    return MM_OK;
 }
 
 static mm_status read_rnn(const struct onnx_attributes *a, void *params, mm_error *err) {
@@ -101,17 +110,15 @@ static mm_status read_rnn(const struct onnx_attributes *a, void *params, mm_erro
 
 static mm_status read_gru(const struct onnx_attributes *a, void *params, mm_error *err) {
     static const int32_t usual[] = {ONNX_RNN_SIGMOID, ONNX_RNN_TANH};
-    int64_t linear_first;
-    MMI_TRY(mmi_onnx_read_int(mmi_onnx_since(a, 3), "linear_before_reset", 0, &linear_first, err));
-    ((struct onnx_rnn *)params)->linear_first = linear_first != 0;
+    MMI_TRY(mmi_onnx_read_flag(mmi_onnx_since(a, 3), "linear_before_reset", false,
+                               &((struct onnx_rnn *)params)->linear_first, err));
     return read(a, usual, 2, params, err);
 }
 
 static mm_status read_lstm(const struct onnx_attributes *a, void *params, mm_error *err) {
     static const int32_t usual[] = {ONNX_RNN_SIGMOID, ONNX_RNN_TANH, ONNX_RNN_TANH};
-    int64_t coupled;
-    MMI_TRY(mmi_onnx_read_int(a, "input_forget", 0, &coupled, err));
-    ((struct onnx_rnn *)params)->coupled = coupled != 0;
+    MMI_TRY(
+        mmi_onnx_read_flag(a, "input_forget", false, &((struct onnx_rnn *)params)->coupled, err));
     return read(a, usual, 3, params, err);
 }
 
@@ -246,6 +253,8 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
         .min_outputs = 0,                                                                          \
         .max_outputs = OUTPUTS,                                                                    \
         .params_bytes = sizeof(struct onnx_rnn),                                                   \
+        .limits = ONNX_LIMITS(ONNX_RNN_LIMITS),                                                    \
+        .check = mmi_onnx_check_rnn,                                                               \
         .read = read_##SUFFIX,                                                                     \
         .infer = infer_##SUFFIX,                                                                   \
         .run = mmi_onnx_run_##SUFFIX,                                                              \

@@ -37,6 +37,12 @@ struct onnx_rnn {
     float clip;           /* what goes into f and g is within +- this; INFINITY: not clipped */
     struct onnx_rnn_function functions[2][3]; /* f, g, h in each direction */
 };
+#define ONNX_RNN_LIMITS                                                                            \
+    ONNX_FLAG("layout", struct onnx_rnn, batch_first),                                             \
+        ONNX_BETWEEN("direction", struct onnx_rnn, direction, 0, ONNX_RNN_BIDIRECTIONAL),          \
+        ONNX_BETWEEN("hidden_size", struct onnx_rnn, hidden, 0, INT32_MAX)
+/* What they do not say. */
+mm_status mmi_onnx_check_rnn(const void *params, mm_error *err);
 
 /* Inputs: X, W, R, then what may be left out: B, sequence_lens, initial_h, and of an LSTM initial_c
  * and P. Outputs, all of which may be left out: Y, Y_h, and of an LSTM Y_c. */

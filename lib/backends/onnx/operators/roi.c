@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#define MAX_RATIO (1 << 10)   /* the attribute: its square is what a bin costs */
 #define MAX_SAMPLES (1 << 15) /* of a bin, along one axis */
 
 struct roi {
@@ -18,14 +19,6 @@ struct roi {
     float spatial_scale;
     int32_t max, output_half_pixel, reserved;
 };
-
-static mm_status check_size(const struct roi *roi, mm_error *err) {
-    if (roi->height < 1 || roi->width < 1 || roi->height > INT32_MAX || roi->width > INT32_MAX) {
-        return mmi_fail(err, MM_INVALID_MODEL, "its result is %" PRId64 " by %" PRId64, roi->height,
-                        roi->width);
-    }
-    return MM_OK;
-}
 
 static mm_status read_align(const struct onnx_attributes *a, void *params, mm_error *err) {
     static const char *const modes[] = {"avg", "max", NULL};
@@ -38,12 +31,7 @@ static mm_status read_align(const struct onnx_attributes *a, void *params, mm_er
     MMI_TRY(mmi_onnx_read_int(a, "output_height", 1, &roi->height, err));
     MMI_TRY(mmi_onnx_read_int(a, "output_width", 1, &roi->width, err));
     MMI_TRY(mmi_onnx_read_int(a, "sampling_ratio", 0, &roi->sampling_ratio, err));
-    MMI_TRY(mmi_onnx_read_float(a, "spatial_scale", 1, &roi->spatial_scale, err));
-    if (roi->sampling_ratio < 0 || roi->sampling_ratio > MAX_SAMPLES) {
-        return mmi_fail(err, MM_INVALID_MODEL, "attribute sampling_ratio is %" PRId64,
-                        roi->sampling_ratio);
-    }
-    return check_size(roi, err);
+    return mmi_onnx_read_float(a, "spatial_scale", 1, &roi->spatial_scale, err);
 }
 
 static mm_status read_pool(const struct onnx_attributes *a, void *params, mm_error *err) {
@@ -54,7 +42,7 @@ static mm_status read_pool(const struct onnx_attributes *a, void *params, mm_err
     MMI_TRY(mmi_onnx_read_float(a, "spatial_scale", 1, &roi->spatial_scale, err));
     roi->height = shape[0];
     roi->width = shape[1];
-    return check_size(roi, err);
+    return MM_OK;
 }
 
 /* rois [regions, numbers] */
@@ -287,7 +275,7 @@ static mm_status run_pool(const struct onnx_call *call, mm_error *err) {
     return mmi_onnx_run_copied(call, run_pool_copied, err);
 }
 
-#define ROI(name_, inputs, read_, infer_, run_)                                                    \
+#define ROI(name_, inputs, height_, width_, read_, infer_, run_)                                   \
     const struct onnx_operator mmi_onnx_op_##name_ = {                                             \
         .name = #name_,                                                                            \
         .min_inputs = inputs,                                                                      \
@@ -295,10 +283,14 @@ static mm_status run_pool(const struct onnx_call *call, mm_error *err) {
         .min_outputs = 1,                                                                          \
         .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct roi),                                                        \
+        .limits =                                                                                  \
+            ONNX_LIMITS(ONNX_BETWEEN(height_, struct roi, height, 1, INT32_MAX),                   \
+                        ONNX_BETWEEN(width_, struct roi, width, 1, INT32_MAX),                     \
+                        ONNX_BETWEEN("sampling_ratio", struct roi, sampling_ratio, 0, MAX_RATIO)), \
         .read = read_,                                                                             \
         .infer = infer_,                                                                           \
         .run = run_,                                                                               \
         .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},                            \
     };
-ROI(RoiAlign, 3, read_align, infer_align, run_align)
-ROI(MaxRoiPool, 2, read_pool, infer_pool, run_pool)
+ROI(RoiAlign, 3, "output_height", "output_width", read_align, infer_align, run_align)
+ROI(MaxRoiPool, 2, "pooled_shape[0]", "pooled_shape[1]", read_pool, infer_pool, run_pool)

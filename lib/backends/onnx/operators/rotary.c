@@ -40,11 +40,13 @@ static uint32_t cosines_of(const struct rotary *p) {
 }
 
 static mm_status read_common(const struct onnx_attributes *a, struct rotary *p, mm_error *err) {
-    int64_t interleaved;
     MMI_TRY(mmi_onnx_read_int(a, "num_heads", 0, &p->heads, err));
     MMI_TRY(mmi_onnx_read_int(a, "rotary_embedding_dim", 0, &p->dim, err));
-    MMI_TRY(mmi_onnx_read_int(a, "interleaved", 0, &interleaved, err));
-    p->interleaved = interleaved != 0;
+    return mmi_onnx_read_flag(a, "interleaved", false, &p->interleaved, err);
+}
+
+static mm_status check(const void *params, mm_error *err) {
+    const struct rotary *p = params;
     if (p->heads < 0 || p->dim < 0 || p->dim % 2 != 0) {
         return mmi_fail(err, MM_INVALID_MODEL,
                         "%" PRId64 " heads and rotary_embedding_dim %" PRId64
@@ -226,6 +228,7 @@ const struct onnx_operator mmi_onnx_op_RotaryEmbedding = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct rotary),
+    .check = check,
     .read = read,
     .infer = infer,
     .run = run,
@@ -240,6 +243,7 @@ const struct onnx_operator mmi_onnx_op_MsRotaryEmbedding = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct rotary),
+    .check = check,
     .read = read_ms,
     .infer = infer,
     .run = run,

@@ -95,7 +95,11 @@ static mm_status read_reverse_sequence(const struct onnx_attributes *a, void *pa
                                        mm_error *err) {
     struct reverse_sequence *reverse = params;
     MMI_TRY(mmi_onnx_read_int(a, "batch_axis", 1, &reverse->batch_axis, err));
-    MMI_TRY(mmi_onnx_read_int(a, "time_axis", 0, &reverse->time_axis, err));
+    return mmi_onnx_read_int(a, "time_axis", 0, &reverse->time_axis, err);
+}
+
+static mm_status check_reverse_sequence(const void *params, mm_error *err) {
+    const struct reverse_sequence *reverse = params;
     bool right = (reverse->batch_axis == 0 && reverse->time_axis == 1) ||
                  (reverse->batch_axis == 1 && reverse->time_axis == 0);
     if (right) {
@@ -159,6 +163,7 @@ const struct onnx_operator mmi_onnx_op_ReverseSequence = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct reverse_sequence),
+    .check = check_reverse_sequence,
     .read = read_reverse_sequence,
     .infer = infer_reverse_sequence,
     .run = run_reverse_sequence,

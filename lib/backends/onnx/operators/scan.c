@@ -37,14 +37,8 @@ static mm_status read_scan(const struct onnx_attributes *a, void *params, mm_err
                                &scan->output_axis_count, err));
     MMI_TRY(mmi_onnx_read_ints(a, "scan_input_directions", max, scan->input_directions,
                                &scan->input_direction_count, err));
-    MMI_TRY(mmi_onnx_read_ints(a, "scan_output_directions", max, scan->output_directions,
-                               &scan->output_direction_count, err));
-    if (scan->scanned < 1 || scan->scanned > max) {
-        return mmi_fail(err, MM_INVALID_MODEL,
-                        "attribute num_scan_inputs is %" PRId64 ", 1 to %u wanted", scan->scanned,
-                        max);
-    }
-    return MM_OK;
+    return mmi_onnx_read_ints(a, "scan_output_directions", max, scan->output_directions,
+                              &scan->output_direction_count, err);
 }
 
 /* Inputs of opset 8 begin with the lengths of the items. */
@@ -224,6 +218,14 @@ const struct onnx_operator mmi_onnx_op_Scan = {
     .min_outputs = 1,
     .max_outputs = ONNX_ANY_NUMBER,
     .params_bytes = sizeof(struct scan),
+    .limits = ONNX_LIMITS(
+        ONNX_BETWEEN("num_scan_inputs", struct scan, scanned, 1, ONNX_MAX_SCANNED),
+        ONNX_BETWEEN("scan_input_axes", struct scan, input_axis_count, 0, ONNX_MAX_SCANNED),
+        ONNX_BETWEEN("scan_output_axes", struct scan, output_axis_count, 0, ONNX_MAX_SCANNED),
+        ONNX_BETWEEN("scan_input_directions", struct scan, input_direction_count, 0,
+                     ONNX_MAX_SCANNED),
+        ONNX_BETWEEN("scan_output_directions", struct scan, output_direction_count, 0,
+                     ONNX_MAX_SCANNED)),
     .read = read_scan,
     .execute = execute_scan,
     .graphs = {"body"},

@@ -179,6 +179,8 @@ const struct onnx_operator mmi_onnx_op_ScatterElements = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct scatter),
+    .limits =
+        ONNX_LIMITS(ONNX_BETWEEN("reduction", struct scatter, reduction, REDUCE_NONE, REDUCE_MAX)),
     .read = read_scatter,
     .infer = infer_scatter_elements,
     .run = run_scatter_elements,
@@ -227,6 +229,8 @@ const struct onnx_operator mmi_onnx_op_ScatterND = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct scatter),
+    .limits =
+        ONNX_LIMITS(ONNX_BETWEEN("reduction", struct scatter, reduction, REDUCE_NONE, REDUCE_MAX)),
     .read = read_scatter_nd,
     .infer = infer_scatter_nd,
     .run = run_scatter_nd,

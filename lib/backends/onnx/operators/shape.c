@@ -158,6 +158,8 @@ const struct onnx_operator mmi_onnx_op_ConstantOfShape = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct constant_of_shape),
+    .limits = ONNX_LIMITS(
+        ONNX_OF_TYPE("value", struct constant_of_shape, dtype, ONNX_ANY_TYPE & ~(1u << MM_STRING))),
     .shaping_inputs = 1u << 0,
     .read = read_constant_of_shape,
     .infer = infer_constant_of_shape,

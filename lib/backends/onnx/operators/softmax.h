@@ -7,7 +7,7 @@
 /* Softmax, LogSoftmax, Hardmax. */
 struct onnx_softmax {
     int64_t axis;
-    bool flatten; /* opset 12 and before: over all axes from `axis` on together */
+    int32_t flatten; /* opset 12 and before: over all axes from `axis` on together */
 };
 
 /* What is normalised by itself: `length` elements each `inner` apart. */

@@ -22,12 +22,9 @@ struct normalizer {
 static mm_status read_normalizer(const struct onnx_attributes *a, void *params, mm_error *err) {
     static const char *const cases[] = {"NONE", "LOWER", "UPPER", NULL};
     struct normalizer *p = params;
-    int64_t sensitive = 0;
     (void)mmi_onnx_attribute(a, "locale");
     MMI_TRY(mmi_onnx_read_choice(a, "case_change_action", cases, &p->to, err));
-    MMI_TRY(mmi_onnx_read_int(a, "is_case_sensitive", 0, &sensitive, err));
-    p->sensitive = sensitive != 0;
-    return MM_OK;
+    return mmi_onnx_read_flag(a, "is_case_sensitive", false, &p->sensitive, err);
 }
 
 /* The text in another case, at `to`, which has room for as many bytes: no letter's other case has
@@ -129,6 +126,7 @@ const struct onnx_operator mmi_onnx_op_StringNormalizer = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct normalizer),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("case_change_action", struct normalizer, to, 0, 2)),
     .read = read_normalizer,
     .lists = normalizer_lists,
     .arrange = arrange_normalizer,

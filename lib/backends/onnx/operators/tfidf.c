@@ -28,7 +28,11 @@ static mm_status read_tfidf(const struct onnx_attributes *a, void *params, mm_er
     MMI_TRY(mmi_onnx_read_choice(a, "mode", modes, &p->mode, err));
     MMI_TRY(mmi_onnx_read_int(a, "min_gram_length", 1, &p->least, err));
     MMI_TRY(mmi_onnx_read_int(a, "max_gram_length", 1, &p->most, err));
-    MMI_TRY(mmi_onnx_read_int(a, "max_skip_count", 0, &p->skips, err));
+    return mmi_onnx_read_int(a, "max_skip_count", 0, &p->skips, err);
+}
+
+static mm_status check(const void *params, mm_error *err) {
+    const struct tfidf *p = params;
     bool right = p->least >= 1 && p->most >= p->least && p->skips >= 0 && p->skips < INT32_MAX;
     return right ? MM_OK
                  : mmi_fail(err, MM_INVALID_MODEL,
@@ -353,6 +357,8 @@ const struct onnx_operator mmi_onnx_op_TfIdfVectorizer = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct tfidf),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("mode", struct tfidf, mode, 0, 2)),
+    .check = check,
     .read = read_tfidf,
     .lists = tfidf_lists,
     .arrange = arrange_tfidf,

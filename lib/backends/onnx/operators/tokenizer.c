@@ -25,12 +25,8 @@ enum { PAD = 1, STEPS, RANGES, BEGINS };
 
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct tokenizer *p = params;
-    int64_t mark = 0;
-    MMI_TRY(mmi_onnx_read_int(a, "mark", 0, &mark, err));
-    MMI_TRY(mmi_onnx_read_int(a, "mincharnum", 0, &p->shortest, err));
-    p->mark = mark != 0;
-    return p->shortest > 0 ? MM_OK
-                           : mmi_fail(err, MM_INVALID_MODEL, "mincharnum is %" PRId64, p->shortest);
+    MMI_TRY(mmi_onnx_read_flag(a, "mark", false, &p->mark, err));
+    return mmi_onnx_read_int(a, "mincharnum", 0, &p->shortest, err);
 }
 
 /* ---- Once, when the model is prepared -------------------------------------------------------- */
@@ -303,6 +299,7 @@ const struct onnx_operator mmi_onnx_op_MsTokenizer = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct tokenizer),
+    .limits = ONNX_LIMITS(ONNX_AT_LEAST("mincharnum", struct tokenizer, shortest, 1)),
     .read = read,
     .lists = lists,
     .arrange = arrange,

@@ -68,6 +68,7 @@ const struct onnx_operator mmi_onnx_op_Transpose = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_transpose),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("perm", struct onnx_transpose, count, 0, MM_MAX_RANK)),
     .read = read_transpose,
     .infer = infer_unpacked_transpose,
     .run = run_unpacked_transpose,
@@ -84,12 +85,7 @@ struct blocks {
 
 static mm_status read_blocks(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct blocks *blocks = params;
-    MMI_TRY(mmi_onnx_read_int(a, "blocksize", 0, &blocks->size, err));
-    if (blocks->size < 1 || blocks->size > INT16_MAX) {
-        return mmi_fail(err, MM_INVALID_MODEL, "attribute blocksize is %" PRId64 ", 1 to %d wanted",
-                        blocks->size, INT16_MAX);
-    }
-    return MM_OK;
+    return mmi_onnx_read_int(a, "blocksize", 0, &blocks->size, err);
 }
 
 static mm_status read_depth(const struct onnx_attributes *a, void *params, mm_error *err) {
@@ -212,6 +208,7 @@ const struct onnx_operator mmi_onnx_op_DepthToSpace = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct blocks),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("blocksize", struct blocks, size, 1, INT16_MAX)),
     .read = read_depth,
     .infer = infer_depth_to_space,
     .run = run_depth_to_space,
@@ -225,6 +222,7 @@ const struct onnx_operator mmi_onnx_op_SpaceToDepth = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct blocks),
+    .limits = ONNX_LIMITS(ONNX_BETWEEN("blocksize", struct blocks, size, 1, INT16_MAX)),
     .read = read_blocks,
     .infer = infer_space_to_depth,
     .run = run_space_to_depth,

@@ -13,8 +13,8 @@
 
 struct unique {
     int64_t axis, sorted;
-    int64_t flat; /* without an axis */
-    bool brief;   /* of com.microsoft: no first items come out */
+    int64_t flat;  /* without an axis */
+    int32_t brief; /* of com.microsoft: no first items come out */
 };
 
 static mm_status read_unique(const struct onnx_attributes *a, void *params, mm_error *err) {
@@ -27,7 +27,7 @@ static mm_status read_unique(const struct onnx_attributes *a, void *params, mm_e
 static mm_status read_brief(const struct onnx_attributes *a, void *params, mm_error *err) {
     (void)a;
     (void)err;
-    *(struct unique *)params = (struct unique){.flat = 1, .brief = true};
+    *(struct unique *)params = (struct unique){.flat = 1, .brief = 1};
     return MM_OK;
 }
 

@@ -18,15 +18,8 @@ struct window_function {
 
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
     struct window_function *window = params;
-    int64_t dtype, periodic;
-    MMI_TRY(mmi_onnx_read_int(a, "output_datatype", MM_F32, &dtype, err));
-    MMI_TRY(mmi_onnx_read_int(a, "periodic", 1, &periodic, err));
-    if (dtype <= MM_DTYPE_NONE || dtype > MM_I2 || !(ONNX_REALS >> dtype & 1)) {
-        return mmi_fail(err, MM_UNSUPPORTED, "attribute output_datatype is %" PRId64, dtype);
-    }
-    window->dtype = (int32_t)dtype;
-    window->periodic = periodic != 0;
-    return MM_OK;
+    MMI_TRY(mmi_onnx_read_int32(a, "output_datatype", MM_F32, &window->dtype, err));
+    return mmi_onnx_read_flag(a, "periodic", true, &window->periodic, err);
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {
@@ -69,6 +62,8 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
         .min_outputs = 1,                                                                          \
         .max_outputs = 1,                                                                          \
         .params_bytes = sizeof(struct window_function),                                            \
+        .limits = ONNX_LIMITS(                                                                     \
+            ONNX_OF_TYPE("output_datatype", struct window_function, dtype, ONNX_REALS)),           \
         .shaping_inputs = 1u << 0,                                                                 \
         .read = read,                                                                              \
         .infer = infer,                                                                            \

@@ -311,6 +311,7 @@ static struct onnx_node *get_node(struct reading *r) {
         return NULL;
     }
     memcpy(node->params, params, params_bytes);
+    r->bytes.failed |= mmi_onnx_check_params(node->op, node->params, NULL) != MM_OK;
     get_graphs(r, node);
     return node;
 }

@@ -8,7 +8,7 @@
 #include <backends/onnx/graph/graph.h>
 
 /* MM_CORRUPT: it is not so. MM_NO_MEMORY. Constants have no elements yet, or any; parameters are
- * not looked at. */
+ * looked at where they are read (mmi_onnx_check_params). */
 mm_status mmi_onnx_check_sound(const struct onnx_model *model, mm_error *err);
 
 /* A declared input or output, but for its name; it may be of no type. */
