@@ -249,8 +249,8 @@ MUTATIONS = {
         '    if (status != MM_OK) {\n        mmi_count(&mesh->res.counters'),
     'a cancelled update goes on': (
         'lib/residency/pending.c',
-        '        } else if (update) {\n',
-        '        } else if (update && false) {\n'),
+        '        if (kind == MMI_WAIT_SWITCH) {\n',
+        '        if (false) {\n'),
 }
 
 

@@ -98,7 +98,8 @@ static void make_model(uint64_t *chance, struct scenario *s, uint32_t m) {
     model->pinned = chance_percent(chance, 8);
     model->preload = chance_percent(chance, 8);
     model->warm = chance_percent(chance, 15);
-    model->replicas = chance_percent(chance, 15) ? 2 + (uint32_t)chance_below(chance, 2) : 0;
+    unsigned copied = model->idle_ttl_ns ? 50 : 15; /* it is all copies that must be idle */
+    model->replicas = chance_percent(chance, copied) ? 2 + (uint32_t)chance_below(chance, 2) : 0;
     model->min_replicas = (uint32_t)chance_below(chance, model->replicas + 1);
     /* The contents never change: what is tried is the look before each load. */
     model->source_changes = chance_percent(chance, 20) ? (int32_t)chance_below(chance, 4) : 0;
