@@ -285,6 +285,11 @@ static bool is_steady(const struct fuzz_script *script) {
     return true;
 }
 
+/* A request that is too wide is told so before the load, or by the resident model. */
+static mm_status told(mm_status status) {
+    return status == MM_NO_ROOM_FOR_ACTIVATIONS ? MM_TOO_LARGE : status;
+}
+
 static void play(struct scene *s) {
     struct answer before = ask_plain(s);
     for (uint64_t n = 1 + fuzz_draw(&s->script, 8); n > 0; n--) {
@@ -292,7 +297,7 @@ static void play(struct scene *s) {
     }
     struct answer after = ask_plain(s);
     if (before.status != MM_DEADLINE && after.status != MM_DEADLINE) {
-        assert_int_equal(after.status, before.status);
+        assert_int_equal(told(after.status), told(before.status));
         assert_true(after.hash == before.hash || !is_steady(&s->script));
     }
 }

@@ -85,6 +85,23 @@ static void test_a_wide_first_request_spoils_nothing(void **state) {
 }
 
 /* "... with an idle victim it succeeds at once" */
+/* What a backend says of a typical request is a guess: no reason to refuse a load whose own
+ * requests may be smaller. */
+static void test_a_guess_refuses_no_load(void **state) {
+    (void)state;
+    struct fixture f;
+    weather_open(&f, "host", 16 * MIB);
+    mm_model model = fixture_echo(&f, "m", "weights_bytes 4m\ncheck 0\nactivation_bytes 64m\n");
+    mm_model idle = weather_model(&f, "idle", 8, 1);
+    assert_ok(&f, fixture_infer(&f, idle));
+    assert_ok(&f, mm_load(f.mesh, model, NULL, NULL, &f.err));
+    assert_int_equal(weather_state(&f, model), MM_STATE_READY);
+    assert_int_equal(weather_state(&f, idle), MM_STATE_READY);
+    assert_status(&f, fixture_infer(&f, model), MM_NO_ROOM_FOR_ACTIVATIONS); /* this one is not */
+    assert_int_equal(weather_state(&f, model), MM_STATE_READY);
+    fixture_close(&f);
+}
+
 static void test_wide_input_displaces_an_idle_model(void **state) {
     (void)state;
     struct fixture f;
@@ -272,6 +289,7 @@ int main(void) {
         cmocka_unit_test(test_too_large_for_every_device_evicts_nobody),
         cmocka_unit_test(test_wide_input_beside_pinned_weights_is_refused),
         cmocka_unit_test(test_a_wide_first_request_spoils_nothing),
+        cmocka_unit_test(test_a_guess_refuses_no_load),
         cmocka_unit_test(test_wide_input_displaces_an_idle_model),
         cmocka_unit_test(test_reserve_follows_the_residents),
         cmocka_unit_test(test_scratch_is_shared_and_trimmed_first),
