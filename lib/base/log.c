@@ -19,8 +19,8 @@ void mmi_log(const mm_log *log, mm_log_level level, const char *format, ...) {
         *at = (unsigned char)*at < ' ' ? '?' : *at;
     }
     struct mmi_tls *tls = mmi_tls();
-    const void *outer = tls->logs_to;
-    tls->logs_to = log;
+    struct mmi_logging logging = {tls->logging, log};
+    tls->logging = &logging;
     log->line(log->user, level, line);
-    tls->logs_to = outer;
+    tls->logging = logging.outer;
 }

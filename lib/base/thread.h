@@ -48,7 +48,7 @@ struct mmi_tls {
     bool inside_body;                  /* pool: of a parallel_for; one more runs here alone */
     uint32_t locks;                    /* held */
     uint32_t locks_taken;              /* ever; wraps. Read by tests */
-    const void *logs_to;               /* the log whose line this thread is writing */
+    const struct mmi_logging *logging; /* the line that this thread is writing; NULL = none */
     const void *delivers;              /* work: the board whose callbacks this thread runs */
     const struct mmi_threads *threads; /* that it is one of; NULL = the system's */
 };

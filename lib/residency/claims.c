@@ -36,6 +36,8 @@ void mmi_claim_raise(struct mmi_residency *res, struct mmi_claim *claim, int32_t
     }
 }
 
+#define PRESS_NS UINT64_C(250000000) /* and as long not */
+
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
 static void look_again(void *ctx, struct mmi_timer *timer) {
@@ -43,14 +45,21 @@ static void look_again(void *ctx, struct mmi_timer *timer) {
     mmi_mark_memory(ctx);
 }
 
-static void look_again_at(struct mmi_residency *res, struct mmi_claim *claim, uint64_t at_ns) {
+void mmi_claim_look_at(struct mmi_residency *res, struct mmi_claim *claim, uint64_t at_ns) {
     claim->timer.fire = look_again;
     mmi_timer_set(&res->timers, &claim->timer, at_ns);
 }
 
-bool mmi_claim_starved(const struct mmi_residency *res, const struct mmi_claim *claim) {
-    uint64_t until_ns = mmi_add_cap(claim->starved_ns, res->config.drain_grace_ns);
-    return claim->starved_ns && mmi_res_now(res) >= until_ns;
+bool mmi_claim_presses(const struct mmi_residency *res, const struct mmi_claim *claim,
+                       uint64_t *until_ns) {
+    uint64_t since_ns = mmi_add_cap(claim->starved_ns, res->config.drain_grace_ns);
+    uint64_t now_ns = mmi_res_now(res);
+    if (!claim->starved_ns || now_ns < since_ns) {
+        return false;
+    }
+    uint64_t turn = (now_ns - since_ns) / PRESS_NS;
+    *until_ns = mmi_add_cap(since_ns, (turn + 1) * PRESS_NS);
+    return turn % 2 == 0;
 }
 
 bool mmi_claim_starves(struct mmi_residency *res, struct mmi_claim *claim, uint64_t earliest_ns) {
@@ -61,7 +70,7 @@ bool mmi_claim_starves(struct mmi_residency *res, struct mmi_claim *claim, uint6
     uint64_t until_ns = mmi_add_cap(claim->starved_ns, res->config.drain_grace_ns);
     until_ns = mmi_max_u64(until_ns, earliest_ns);
     if (now_ns < until_ns) {
-        look_again_at(res, claim, until_ns);
+        mmi_claim_look_at(res, claim, until_ns);
     }
     return now_ns >= until_ns;
 }
@@ -84,7 +93,7 @@ enum mmi_outcome mmi_claim_wait(struct mmi_residency *res, struct mmi_claim *cla
                                 enum mmi_reason reason, const char *name) {
     bool waits = plan->verdict == MMI_PLAN_STAY || plan->verdict == MMI_PLAN_WAIT;
     if (waits && plan->wait_until_ns) {
-        look_again_at(res, claim, plan->wait_until_ns);
+        mmi_claim_look_at(res, claim, plan->wait_until_ns);
     } else if (plan->verdict == MMI_PLAN_LEASED) {
         starve(res, claim, plan, reason, name);
     }

@@ -27,7 +27,11 @@ void mmi_claim_raise(struct mmi_residency *res, struct mmi_claim *claim, int32_t
 /* It waits for others who go on, and not since now: the grace is over, and so is earliest_ns. Else
  * it is looked at again then. */
 bool mmi_claim_starves(struct mmi_residency *res, struct mmi_claim *claim, uint64_t earliest_ns);
-bool mmi_claim_starved(const struct mmi_residency *res, const struct mmi_claim *claim);
+/* It starves, and others give way to it: by turns, so that it does not stall them where what it
+ * waits for is one long run. *until_ns: when the turn ends, if it starves. */
+bool mmi_claim_presses(const struct mmi_residency *res, const struct mmi_claim *claim,
+                       uint64_t *until_ns);
+void mmi_claim_look_at(struct mmi_residency *res, struct mmi_claim *claim, uint64_t at_ns);
 
 /* It waits as the plan says: until a time, until what leaves has left, or until leased ones, which
  * drain after a grace. The device is promised to it. reason, name: why and for whom they leave. */

@@ -121,8 +121,8 @@ static void start(struct mmi_residency *res, struct mmi_cleanup_lane *lane) {
 
 /* One lane is enough while nobody waits for what is queued behind its detach. */
 static struct mmi_cleanup_lane *lane_for_bytes(struct mmi_residency *res) {
-    bool awaited = res->exempt > 0 || res->shrinking > 0 || !mmi_list_empty(&res->loads) ||
-                   !mmi_list_empty(&res->runs);
+    bool awaited = atomic_load(&res->stopping) || res->exempt > 0 || res->shrinking > 0 ||
+                   !mmi_list_empty(&res->loads) || !mmi_list_empty(&res->runs);
     struct mmi_cleanup_lane *idle = NULL;
     for (unsigned i = 0; i < MMI_BYTES_LANES; i++) {
         struct mmi_cleanup_lane *lane = &res->bytes_lanes[i];

@@ -286,14 +286,17 @@ static void pursue(struct mmi_residency *res, struct mmi_model *model) {
     if (wanted && copies.leaving == 0 && look_first(res, model)) {
         return;
     }
+    /* Nothing of the old one is left: they take the new. */
+    bool by_next = model->next && mmi_copies_count(model->next).loading > 0;
+    if (by_next && !first_of(model, MMI_WAIT_PREPARED)) {
+        return;
+    }
     if (!mmi_version_described(version)) {
         if (!mmi_version_preparing(version)) {
             int32_t kind = mmi_prepare_kind(res, version);
             prepare(res, model, mmi_version_build(version, kind), kind);
         }
-    } else if (model->next && mmi_copies_count(model->next).loading > 0) {
-        return; /* nothing of the old one is left: they take the new */
-    } else if (wanted && copies.leaving == 0) {
+    } else if (wanted && !by_next && copies.leaving == 0) {
         load(res, model);
     } /* one that leaves: when it is gone, or may come back, the model is marked */
 }
@@ -430,7 +433,7 @@ static bool at_rest(const struct mmi_model *model) {
     const struct mmi_version *version = model->current;
     struct mmi_copies_count copies = mmi_copies_count(version);
     return copies.loading == 0 && copies.leaving == 0 && !mmi_version_preparing(version) &&
-           version->source != MMI_SOURCE_CHECKING && !model->next;
+           version->source != MMI_SOURCE_CHECKING && model->update != MMI_UPDATE_FOLLOW;
 }
 
 void mmi_demand(struct mmi_residency *res, struct mmi_model *model) {

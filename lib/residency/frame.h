@@ -6,6 +6,8 @@
 
 #include <residency/state.h>
 
+#include <base/log.h>
+
 enum mmi_frame_kind {
     MMI_FRAME_SLOT,      /* any slot but infer; a line of the log */
     MMI_FRAME_RUN,       /* infer */
@@ -29,15 +31,23 @@ static inline void mmi_frame_enter(struct mmi_frame *frame, const struct mmi_res
 static inline void mmi_frame_leave(const struct mmi_frame *frame) {
     mmi_tls()->frame = frame->outer;
 }
-/* The innermost call of this mesh's; NULL = none. */
+/* Is it in a line of this mesh's log? */
+static inline bool mmi_frame_in_log(const struct mmi_residency *res) {
+    const struct mmi_logging *logging = mmi_tls()->logging;
+    while (logging && logging->log != &res->env->log) {
+        logging = logging->outer;
+    }
+    return logging != NULL;
+}
+/* The innermost call of this mesh's; NULL = none. A line of the log comes before a backend's call:
+ * it is written from inside of one, never the other way round. */
 static inline const struct mmi_frame *mmi_frame_of(const struct mmi_residency *res) {
     static const struct mmi_frame in_log = {.kind = MMI_FRAME_SLOT};
-    const struct mmi_tls *tls = mmi_tls();
-    const struct mmi_frame *frame = tls->frame;
+    const struct mmi_frame *frame = mmi_tls()->frame;
     while (frame && frame->res != res) {
         frame = frame->outer;
     }
-    return frame || tls->logs_to != &res->env->log ? frame : &in_log;
+    return mmi_frame_in_log(res) ? &in_log : frame;
 }
 /* In a call in which nothing may be waited for: its thread may be the one that would do it. */
 static inline bool mmi_frame_in_slot(const struct mmi_residency *res) {
@@ -50,7 +60,7 @@ static inline bool mmi_frame_of_op(const struct mm_op *op) {
     while (frame && frame->res->completions != mmi_op_completions(op)) {
         frame = frame->outer;
     }
-    return frame || mmi_tls()->logs_to;
+    return frame || mmi_tls()->logging;
 }
 
 #endif

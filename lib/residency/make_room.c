@@ -119,13 +119,19 @@ static uint64_t scratch_beside(const struct mmi_devstate *dev, const struct mmi_
 }
 
 /* Where runs always begin before enough is free, a load starves: after the grace those that begin
- * share what it leaves. */
+ * share what it leaves, every other moment. */
 static void cap_scratch(struct mmi_residency *res, struct mmi_instance *instance,
                         struct mmi_devstate *dev) {
     struct mmi_need need = mmi_instance_need(instance, dev);
-    if (mmi_claim_starves(res, &instance->claim, 0)) {
+    struct mmi_claim *claim = &instance->claim;
+    uint64_t until_ns;
+    if (!mmi_claim_starves(res, claim, 0)) {
+        return;
+    }
+    if (mmi_claim_presses(res, claim, &until_ns)) {
         dev->scratch_cap = mmi_min_u64(dev->scratch_cap, scratch_beside(dev, &need));
     }
+    mmi_claim_look_at(res, claim, until_ns);
 }
 
 /* Until none starves there any more. */
@@ -136,7 +142,9 @@ static void uncap_scratch(struct mmi_residency *res, struct mmi_devstate *dev) {
     MMI_LIST_EACH(node, &res->loads) {
         const struct mmi_claim *claim = mmi_claim_of(node);
         const struct mmi_instance *instance = MMI_CONTAINER(claim, struct mmi_instance, claim);
-        if (mmi_claim_starved(res, claim) && mmi_device_usable(res, dev, instance->version)) {
+        uint64_t until_ns;
+        if (mmi_claim_presses(res, claim, &until_ns) &&
+            mmi_device_usable(res, dev, instance->version)) {
             return;
         }
     }
