@@ -81,6 +81,14 @@ bool mmi_version_preparing(const struct mmi_version *version) {
     return false;
 }
 
+uint64_t mmi_build_activation(const struct mmi_build *build, const struct mmi_devstate *dev,
+                              uint64_t bytes) {
+    uint64_t need = build->activation_bytes;
+    bool guessed = !build->activation_measured && !build->activation_expected;
+    uint64_t all = mmi_device_rounded(dev->device, bytes, need);
+    return guessed && all > mmi_arena_capacity(dev->device->arena) ? 0 : need;
+}
+
 bool mmi_failure_holds(const struct mmi_failure *failure, uint64_t now_ns) {
     return failure->status != MM_OK && (failure->fresh || now_ns < failure->until_ns);
 }

@@ -20,6 +20,10 @@ void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version); 
  * next one says what it needs. */
 void mmi_builds_expect_anew(struct mmi_version *version);
 
+/* What to keep free for a run on a device, beside `bytes` of the model. A mere guess that does not
+ * fit even alone is none: a run of that size could not be had there, others may. */
+uint64_t mmi_build_activation(const struct mmi_build *build, const struct mmi_devstate *dev,
+                              uint64_t bytes);
 /* Is a build being prepared? */
 bool mmi_version_preparing(const struct mmi_version *version);
 /* A remembered failure that still holds: its back-off is not over, or who waited when it happened

@@ -258,6 +258,11 @@ void mmi_demand_cancelled(struct mmi_residency *res, struct mmi_model *model) {
     }
 }
 
+/* Nothing of the current version is left, and the next one is on its way: requests take that. */
+static bool takes_next(const struct mmi_model *model) {
+    return model->next && mmi_copies_count(model->next).loading > 0;
+}
+
 /* Somebody waits for a copy, or for a description. */
 static void pursue(struct mmi_residency *res, struct mmi_model *model) {
     struct mmi_version *version = model->current;
@@ -286,8 +291,7 @@ static void pursue(struct mmi_residency *res, struct mmi_model *model) {
     if (wanted && copies.leaving == 0 && look_first(res, model)) {
         return;
     }
-    /* Nothing of the old one is left: they take the new. */
-    bool by_next = model->next && mmi_copies_count(model->next).loading > 0;
+    bool by_next = takes_next(model);
     if (by_next && !first_of(model, MMI_WAIT_PREPARED)) {
         return;
     }
@@ -386,10 +390,13 @@ static void revoke_parked(struct mmi_model *model) {
     }
 }
 
-/* A load was refused: who waited for it is told, unless others serve. */
+/* A load was refused: who waited for it is told, unless others serve or will. */
 static void tell_refused(struct mmi_residency *res, struct mmi_model *model) {
     mm_error error;
     if (!mmi_version_refused(res, model->current, &error)) {
+        return;
+    }
+    if (mmi_list_empty(&model->current->copies) && takes_next(model)) {
         return;
     }
     if (mmi_list_empty(&model->current->copies)) {

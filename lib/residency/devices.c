@@ -29,17 +29,20 @@ static void wait_for_bytes(struct mmi_residency *res, uint64_t until_ns) {
     res->shrinking--;
 }
 
-/* Until when those that are being detached may be waited for; 0: there are none. */
-static uint64_t detaching_until(const struct mmi_residency *res, const struct mmi_devstate *dev) {
-    uint64_t until_ns = 0;
+/* Some are being detached. *until_ns: for so long they come before others; 0: no longer. */
+static bool some_detach(const struct mmi_residency *res, const struct mmi_devstate *dev,
+                        uint64_t *until_ns) {
+    bool some = false;
+    *until_ns = 0;
     for (size_t i = 0; i < dev->instance_count; i++) {
         const struct mmi_instance *instance = dev->instances[i];
-        uint64_t own_ns = mmi_add_cap(instance->leaving_ns, res->config.drain_grace_ns);
-        if (mmi_instance_state(instance) == MMI_DETACHING && own_ns > mmi_res_now(res)) {
-            until_ns = mmi_max_u64(until_ns, own_ns);
+        if (mmi_instance_state(instance) == MMI_DETACHING) {
+            uint64_t own_ns = mmi_add_cap(instance->leaving_ns, res->config.drain_grace_ns);
+            *until_ns = own_ns > mmi_res_now(res) ? mmi_max_u64(*until_ns, own_ns) : *until_ns;
+            some = true;
         }
     }
-    return until_ns;
+    return some;
 }
 
 static void plan_shrink(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t bytes,
@@ -52,8 +55,13 @@ static void plan_shrink(struct mmi_residency *res, struct mmi_devstate *dev, uin
     mmi_fit_plan(res, dev, &need, plan);
 }
 
+static bool is_granted(const struct mmi_plan_output *plan) {
+    return (plan->verdict == MMI_PLAN_FITS || plan->verdict == MMI_PLAN_EVICT) && !plan->draining;
+}
+
 /* Victims leave, and their bytes belong to nobody from now on. What is being detached already comes
- * first, if that takes no longer than the grace: fewer leave then. */
+ * first, if that takes no longer than the grace: fewer leave then. Where nobody else would do, it
+ * is waited for as long as it takes. */
 static mm_status shrink(struct mmi_residency *res, struct mmi_devstate *dev, uint64_t bytes,
                         mm_error *err) {
     struct mmi_arena *arena = dev->device->arena;
@@ -61,12 +69,12 @@ static mm_status shrink(struct mmi_residency *res, struct mmi_devstate *dev, uin
     struct mmi_plan_output plan;
     uint64_t until_ns;
     plan_shrink(res, dev, bytes, &plan);
-    while (may_wait && plan.verdict != MMI_PLAN_FITS && (until_ns = detaching_until(res, dev))) {
+    while (may_wait && plan.verdict != MMI_PLAN_FITS && some_detach(res, dev, &until_ns) &&
+           (until_ns || !is_granted(&plan))) {
         wait_for_bytes(res, until_ns);
         plan_shrink(res, dev, bytes, &plan);
     }
-    bool granted = plan.verdict == MMI_PLAN_FITS || plan.verdict == MMI_PLAN_EVICT;
-    if (!granted || plan.draining || (plan.victim_count > 0 && !may_wait)) {
+    if (!is_granted(&plan) || (plan.victim_count > 0 && !may_wait)) {
         return mmi_fail_room(err, MM_BUSY, mmi_arena_used(arena), bytes,
                              "device %s: what is in use or pinned does not fit %llu bytes",
                              dev->device->name, (unsigned long long)bytes);

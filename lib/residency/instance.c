@@ -122,7 +122,8 @@ void mmi_instance_granted(struct mmi_residency *res, struct mmi_instance *instan
     bool serial = instance->opened->description.flags & MM_DESCRIPTION_SERIAL;
     uint32_t limit = instance->version->settings.max_concurrency;
     atomic_store(&instance->limit, serial ? 1 : limit);
-    mmi_fit_activation(instance, build->activation_bytes);
+    uint64_t bytes = mmi_max_u64(build->weights_bytes, build->own_bytes);
+    mmi_fit_activation(instance, mmi_build_activation(build, dev, bytes));
     atomic_store(&instance->measured, build->activation_measured);
     instance->begun_ns = mmi_res_now(res);
     mmi_mark_instance(res, instance);

@@ -38,16 +38,6 @@ static const struct mmi_build *sizes_of(struct mmi_version *version, int32_t kin
     return guess;
 }
 
-/* For a run, beside the model. A mere guess that does not fit even alone is none: a run of that
- * size could not be had here, others may. */
-static uint64_t activation_need(const struct mmi_build *build, const struct mmi_devstate *dev,
-                                uint64_t bytes) {
-    uint64_t need = build->activation_bytes;
-    bool guessed = !build->activation_measured && !build->activation_expected;
-    uint64_t all = mmi_device_rounded(dev->device, bytes, need);
-    return guessed && all > mmi_arena_capacity(dev->device->arena) ? 0 : need;
-}
-
 struct mmi_need mmi_load_need(const struct mmi_load_query *query, const struct mmi_devstate *dev,
                               bool *estimated) {
     const struct mmi_model *model = query->model;
@@ -56,7 +46,8 @@ struct mmi_need mmi_load_need(const struct mmi_load_query *query, const struct m
         build ? mmi_max_u64(build->weights_bytes, build->own_bytes) : query->guess_bytes;
     bytes = mmi_max_u64(1, mmi_add_cap(bytes, query->extra_bytes));
     return (struct mmi_need){.bytes = bytes,
-                             .activation_bytes = build ? activation_need(build, dev, bytes) : 0,
+                             .activation_bytes =
+                                 build ? mmi_build_activation(build, dev, bytes) : 0,
                              .evict_class = model ? (uint8_t)model->settings.evict_class : 0,
                              .asks = query->asks,
                              .heat = query->heat,

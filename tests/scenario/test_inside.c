@@ -301,6 +301,29 @@ static void test_inside_a_line_of_the_log_blocking_calls_are_refused(void **stat
     check_told(&scene);
 }
 
+/* Without threads the line is written by who made the call, here inside of an infer. */
+static void test_inside_a_line_inside_of_infer_blocking_calls_are_refused(void **state) {
+    (void)state;
+    struct scene scene = {.infer = MM_OK, .play = play_unregister};
+    struct fixture *f = &scene.f;
+    mm_device_options device;
+    mm_mesh_options options = weather_options(&device, "host", 32 * MIB);
+    options.log = (mm_log){.line = hear, .level = MM_LOG_INFO};
+    options.infer_threads = MM_THREADS_NONE;
+    fixture_open(f, &options);
+    mm_model_spec spec = fixture_spec(f, "own", "gated-nested", OWN_SCRIPT);
+    scene.own = fixture_register(f, &spec);
+    scene.other = weather_model(f, "other", 9, 4);
+    assert_ok(f, fixture_infer(f, scene.other));
+    gate_count(f, &scene.gate, MMI_ECHO_INFER, "own");
+    scene.gate.user = &scene;
+    scene.gate.inside = inside;
+    told = &scene;
+    struct asker asker = {.f = f, .model = scene.own};
+    assert_int_equal(asker_ask(&asker), MM_OK);
+    check_told(&scene);
+}
+
 static void closing_close(void *model) {
     play_told();
     mmi_backend_echo.close(model);
@@ -368,6 +391,7 @@ int main(void) {
         cmocka_unit_test(test_inside_unregister_of_itself_works),
         cmocka_unit_test(test_inside_other_slots_blocking_calls_are_refused),
         cmocka_unit_test(test_inside_a_line_of_the_log_blocking_calls_are_refused),
+        cmocka_unit_test(test_inside_a_line_inside_of_infer_blocking_calls_are_refused),
         cmocka_unit_test(test_inside_close_blocking_calls_are_refused),
         cmocka_unit_test(test_nested_miss_that_would_wait_for_a_drain_is_busy),
         cmocka_unit_test(test_nested_miss_displaces_idle_models),

@@ -97,6 +97,10 @@ static void test_a_guess_refuses_no_load(void **state) {
     assert_ok(&f, mm_load(f.mesh, model, NULL, NULL, &f.err));
     assert_int_equal(weather_state(&f, model), MM_STATE_READY);
     assert_int_equal(weather_state(&f, idle), MM_STATE_READY);
+    mm_model small = weather_model(&f, "small", 2, 2); /* nothing is kept free for the guess */
+    assert_ok(&f, fixture_infer(&f, small));
+    assert_int_equal(weather_state(&f, model), MM_STATE_READY);
+    assert_int_equal(weather_state(&f, idle), MM_STATE_READY);
     assert_status(&f, fixture_infer(&f, model), MM_NO_ROOM_FOR_ACTIVATIONS); /* this one is not */
     assert_int_equal(weather_state(&f, model), MM_STATE_READY);
     fixture_close(&f);

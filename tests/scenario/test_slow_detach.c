@@ -2,6 +2,8 @@
 /* One model is being detached, and that takes long: nobody else waits for it who need not. */
 #include "weather.h"
 
+#include <unistd.h>
+
 struct scene {
     struct fixture f;
     struct gate gate; /* at the detach of `slow` */
@@ -63,6 +65,41 @@ static void test_a_budget_spares_who_is_idle(void **state) {
               mm_device_set_budget(scene.f.mesh, "host", 3 * MIB + MIB / 2, &scene.f.err));
     assert_int_equal(weather_state(&scene.f, scene.idle), MM_STATE_READY);
     close_scene(&scene);
+}
+
+struct shrinking {
+    struct fixture *f;
+    pthread_t thread;
+    mm_status status;
+};
+
+static void *shrink(void *ctx) {
+    struct shrinking *shrinking = ctx;
+    shrinking->status = mm_device_set_budget(shrinking->f->mesh, "host", 2 * MIB, NULL);
+    return NULL;
+}
+
+/* Nobody else is there who could leave: it takes as long as the detach does. */
+static void test_a_budget_waits_for_what_it_needs(void **state) {
+    (void)state;
+    struct fixture f;
+    struct gate gate;
+    weather_open(&f, "host", 6 * MIB);
+    mm_model_spec spec =
+        fixture_spec(&f, "slow", "gated", "weights_bytes 3m\ncheck 0\nversion slow\n");
+    mm_model slow = fixture_register(&f, &spec);
+    assert_ok(&f, fixture_infer(&f, slow));
+    gate_shut(&f, &gate, MMI_ECHO_DETACH, "slow");
+    assert_ok(&f, mm_unregister(f.mesh, slow, &f.err));
+    gate_wait_arrived(&gate, 1);
+    fixture_advance(&f, S_NS); /* the grace is over */
+    struct shrinking shrinking = {.f = &f, .status = MM_NONE};
+    assert_int_equal(pthread_create(&shrinking.thread, NULL, shrink, &shrinking), 0);
+    usleep(20000);
+    gate_open(&gate);
+    pthread_join(shrinking.thread, NULL);
+    assert_int_equal(shrinking.status, MM_OK);
+    fixture_close(&f);
 }
 
 static void test_memory_for_values_takes_who_is_idle(void **state) {
@@ -135,6 +172,7 @@ int main(void) {
         cmocka_unit_test(test_an_idle_model_is_evicted_beside_it),
         cmocka_unit_test(test_a_budget_takes_who_is_idle),
         cmocka_unit_test(test_a_budget_spares_who_is_idle),
+        cmocka_unit_test(test_a_budget_waits_for_what_it_needs),
         cmocka_unit_test(test_memory_for_values_takes_who_is_idle),
         cmocka_unit_test(test_activations_take_who_is_idle),
         cmocka_unit_test(test_a_pin_does_not_end_an_eviction_that_is_done),

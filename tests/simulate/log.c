@@ -67,16 +67,12 @@ static void check_stay(struct sim *sim, const mm_event *event, uint32_t victim) 
 }
 
 /* May it be tried again by now? Only somebody's word makes it forget. */
-/* A load that detached for its memory has it, unless a budget became smaller meanwhile. Who keeps
- * weights in memory of its own may take more than was planned for. */
+/* A load that detached for its memory has it, unless a budget became smaller meanwhile. */
 static void check_robbed(struct sim *sim, const mm_event *event, uint32_t model) {
     const struct scenario *s = sim->scenario;
     bool robbed = event->kind == MM_EVENT_LOAD_FAILED && event->status == MM_BUSY;
     for (uint32_t i = 0; i < s->act_count; i++) {
         robbed = robbed && !(s->acts[i].kind == ACT_BUDGET && sim->calls[i].begun);
-    }
-    for (uint32_t m = 0; m < s->model_count; m++) {
-        robbed = robbed && s->models[m].flavor != FLAVOR_OWN;
     }
     if (robbed) {
         sim_fail(sim, "robbed", "m%u: what was detached for its load is gone", model);
