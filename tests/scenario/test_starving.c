@@ -52,6 +52,45 @@ static void test_a_load_comes_to_its_turn_between_runs(void **state) {
     fixture_close(&f);
 }
 
+/* 7 MiB, both pinned: two runs of `long` hold 4, and cold waits for one of these to end. There is
+ * room for a run of `other`, which gets it now and then. */
+static void test_long_runs_do_not_stall_others(void **state) {
+    (void)state;
+    struct fixture f;
+    struct gate gate;
+    mm_device_options device;
+    mm_mesh_options options = weather_options(&device, "host", 7 * MIB);
+    fixture_open(&f, &options);
+    mm_model_spec spec = fixture_spec(
+        &f, "long", "gated", "weights_bytes 1m\ncheck 0\nactivation_bytes 2m\nversion long\n");
+    mm_model longs = fixture_register(&f, &spec);
+    mm_model other =
+        fixture_echo(&f, "other", "weights_bytes 512k\ncheck 0\nactivation_bytes 1m\n");
+    mm_model cold = weather_model(&f, "cold", 3, 1);
+    assert_ok(&f, fixture_infer(&f, longs));
+    assert_ok(&f, fixture_infer(&f, other));
+    assert_int_equal(mm_pin(f.mesh, longs), MM_OK);
+    assert_int_equal(mm_pin(f.mesh, other), MM_OK);
+    gate_shut(&f, &gate, MMI_ECHO_INFER, "long");
+    struct asker askers[2] = {{.f = &f, .model = longs}, {.f = &f, .model = longs}};
+    asker_start(&askers[0]);
+    asker_start(&askers[1]);
+    gate_wait_arrived(&gate, 2);
+    struct caller on_cold, on_other;
+    caller_start(&on_cold, &f, cold);
+    fixture_until_queued(&f, cold, 1);
+    fixture_until_state(&f, cold, MM_STATE_LOADING);
+    fixture_advance(&f, 10 * MS_NS);
+    caller_start(&on_other, &f, other);
+    assert_int_equal(caller_join(&on_other), MM_OK); /* while the long ones run */
+    assert_false(caller_ended(&on_cold));
+    gate_open(&gate);
+    assert_int_equal(caller_join(&on_cold), MM_OK);
+    assert_int_equal(asker_join(&askers[0]), MM_OK);
+    assert_int_equal(asker_join(&askers[1]), MM_OK);
+    fixture_close(&f);
+}
+
 /* On a device of chunks a small block of scratch is the room that runs need, though it shares its
  * chunk: both models and a run of either fit into 6 MiB. */
 static void test_small_scratch_is_counted_once(void **state) {
@@ -75,6 +114,7 @@ static void test_small_scratch_is_counted_once(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_load_comes_to_its_turn_between_runs),
+        cmocka_unit_test(test_long_runs_do_not_stall_others),
         cmocka_unit_test(test_small_scratch_is_counted_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
