@@ -212,11 +212,7 @@ static void simple_ended(struct mmi_pending *pending) {
 
 /* A call that blocks is refused inside a backend's call. */
 static mm_status check_blocking(const mm_mesh *mesh, const char *call, mm_error *err) {
-    if (mmi_frame_of(&mesh->res)) {
-        return mmi_fail(err, MM_INVALID_STATE,
-                        "%s: it would block inside a backend's call or a line of the log", call);
-    }
-    return MM_OK;
+    return mmi_frame_of(&mesh->res) ? mmi_would_block(call, err) : MM_OK;
 }
 
 mm_status mm_load(mm_mesh *mesh, mm_model model, const mm_async *from, mm_op **op, mm_error *err) {

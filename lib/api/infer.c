@@ -26,6 +26,11 @@ mm_status mmi_check_response(const mm_response *response, mm_error *err) {
     return MM_OK;
 }
 
+mm_status mmi_would_block(const char *call, mm_error *err) {
+    return mmi_fail(err, MM_INVALID_STATE,
+                    "%s: it would block inside a backend's call or a line of the log", call);
+}
+
 mm_status mmi_check_frame(const mm_mesh *mesh, bool *nested, mm_error *err) {
     const struct mmi_frame *frame = mmi_frame_of(&mesh->res);
     *nested = frame != NULL;

@@ -7,6 +7,8 @@
 #include <api/request.h>
 
 mm_status mmi_check_response(const mm_response *response, mm_error *err);
+/* MM_INVALID_STATE: `call` was made where nothing may be waited for. */
+mm_status mmi_would_block(const char *call, mm_error *err);
 /* MM_INVALID_STATE inside a backend's call, unless its backend may call back. */
 mm_status mmi_check_frame(const mm_mesh *mesh, bool *nested, mm_error *err);
 void mmi_request_init(struct mmi_request *core_request, mm_model model, const mm_request *request,

@@ -39,16 +39,15 @@ static mm_status check_devices(const mm_mesh_options *options, mm_error *err) {
 static mm_status check_counts(const mm_mesh_options *options, mm_error *err) {
     const struct {
         const char *name;
-        uint32_t count, most;
+        uint32_t count, most, or_this; /* or_this: a number with a meaning of its own */
     } counts[] = {
-        {"infer_threads", options->infer_threads, MOST_THREADS},
-        {"load_threads", options->load_threads, MOST_THREADS},
-        {"prepare_threads", options->prepare_threads, MOST_THREADS},
-        {"max_signatures", options->max_signatures, MOST_SIGNATURES},
+        {"infer_threads", options->infer_threads, MOST_THREADS, MM_THREADS_NONE},
+        {"load_threads", options->load_threads, MOST_THREADS, MM_THREADS_NONE},
+        {"prepare_threads", options->prepare_threads, MOST_THREADS, MM_THREADS_NONE},
+        {"max_signatures", options->max_signatures, MOST_SIGNATURES, 0},
     };
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-        bool none = i < 3 && counts[i].count == MM_THREADS_NONE;
-        if (counts[i].count > counts[i].most && !none) {
+        if (counts[i].count > counts[i].most && counts[i].count != counts[i].or_this) {
             return mmi_fail(err, MM_INVALID_ARGUMENT, "%s: %u, at most %u", counts[i].name,
                             counts[i].count, counts[i].most);
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The caller's side of operations. */
-#include <api/mesh.h>
+#include <api/infer.h>
 
 /* Of this process, and not NULL. */
 static mm_status enter(const mm_op *op, mm_error *err) {
@@ -14,11 +14,7 @@ mm_status mm_op_wait(mm_op *op, uint64_t deadline_ns, mm_error *err) {
     MMI_TRY(enter(op, err));
     if (deadline_ns != MM_NO_WAIT && mmi_frame_of_op(op)) {
         mm_status status = mmi_op_poll(op, err);
-        return status != MM_PENDING
-                   ? status
-                   : mmi_fail(
-                         err, MM_INVALID_STATE,
-                         "mm_op_wait: it would block inside a backend's call or a line of the log");
+        return status == MM_PENDING ? mmi_would_block("mm_op_wait", err) : status;
     }
     return mmi_op_wait(op, deadline_ns, err); /* MM_NO_WAIT is long past: it polls */
 }

@@ -162,8 +162,7 @@ static mm_status check_outputs(const struct mmi_signatures *signatures, const mm
     for (uint32_t i = 0; i < signatures->description->output_count; i++) {
         if (!sized_well(&size->outputs[i], size->exactness[i])) {
             return mmi_fail(err, MM_BACKEND_FAILED,
-                            "backend %s: size says of output %u what "
-                            "cannot be",
+                            "backend %s: size says of output %u what cannot be",
                             signatures->backend->table->name, i);
         }
     }

@@ -20,6 +20,10 @@ void mmi_version_unref(struct mmi_residency *res, struct mmi_version *version); 
  * next one says what it needs. */
 void mmi_builds_expect_anew(struct mmi_version *version);
 
+/* What its weights take, on a device or in a backend's own memory. */
+static inline uint64_t mmi_build_bytes(const struct mmi_build *build) {
+    return build->weights_bytes > build->own_bytes ? build->weights_bytes : build->own_bytes;
+}
 /* What to keep free for a run on a device, beside `bytes` of the model. A mere guess that does not
  * fit even alone is none: a run of that size could not be had there, others may. */
 uint64_t mmi_build_activation(const struct mmi_build *build, const struct mmi_devstate *dev,

@@ -396,15 +396,12 @@ static void tell_refused(struct mmi_residency *res, struct mmi_model *model) {
     if (!mmi_version_refused(res, model->current, &error)) {
         return;
     }
-    if (mmi_list_empty(&model->current->copies) && takes_next(model)) {
-        return;
-    }
-    if (mmi_list_empty(&model->current->copies)) {
+    if (!mmi_list_empty(&model->current->copies)) {
+        copy_later(res, model, 0);
+    } else if (!takes_next(model)) {
         model->failures++;
         mmi_loads_refused(res, model, &error);
         mmi_update_go_on(res, model);
-    } else {
-        copy_later(res, model, 0);
     }
 }
 

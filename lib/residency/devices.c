@@ -37,7 +37,7 @@ static bool some_detach(const struct mmi_residency *res, const struct mmi_devsta
     for (size_t i = 0; i < dev->instance_count; i++) {
         const struct mmi_instance *instance = dev->instances[i];
         if (mmi_instance_state(instance) == MMI_DETACHING) {
-            uint64_t own_ns = mmi_add_cap(instance->leaving_ns, res->config.drain_grace_ns);
+            uint64_t own_ns = mmi_lingers_from(res, instance);
             *until_ns = own_ns > mmi_res_now(res) ? mmi_max_u64(*until_ns, own_ns) : *until_ns;
             some = true;
         }

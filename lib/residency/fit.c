@@ -67,8 +67,7 @@ uint64_t mmi_instance_idle_ns(const struct mmi_residency *res,
     return mmi_sub_floor(mmi_res_now(res), used_ns);
 }
 
-/* When what holds up one on its way out, a run or its detach, is a long one. */
-static uint64_t lingers_from(const struct mmi_residency *res, const struct mmi_instance *instance) {
+uint64_t mmi_lingers_from(const struct mmi_residency *res, const struct mmi_instance *instance) {
     return mmi_add_cap(instance->leaving_ns, res->config.drain_grace_ns);
 }
 
@@ -90,7 +89,7 @@ static enum mmi_candidate_state candidate_state(const struct mmi_residency *res,
     default: /* DRAINING, LEAVING, LOST, DETACHING: its bytes come by themselves */
         break;
     }
-    bool lingers = need->at_once || mmi_res_now(res) >= lingers_from(res, instance);
+    bool lingers = need->at_once || mmi_res_now(res) >= mmi_lingers_from(res, instance);
     return lingers ? MMI_CANDIDATE_LINGERING : MMI_CANDIDATE_DRAINING;
 }
 
@@ -199,7 +198,7 @@ static void ask_ahead(const struct mmi_residency *res, const struct mmi_devstate
 }
 
 static void expect_lingering(struct query *query, const struct mmi_instance *instance) {
-    uint64_t at_ns = lingers_from(query->res, instance);
+    uint64_t at_ns = mmi_lingers_from(query->res, instance);
     query->lingers_ns = query->lingers_ns ? mmi_min_u64(query->lingers_ns, at_ns) : at_ns;
 }
 

@@ -24,6 +24,9 @@ double mmi_instance_heat(const struct mmi_residency *res, const struct mmi_insta
 /* Time since the last release. */
 uint64_t mmi_instance_idle_ns(const struct mmi_residency *res, const struct mmi_instance *instance);
 
+/* When what holds up one on its way out, a run or its detach, counts as a long one. */
+uint64_t mmi_lingers_from(const struct mmi_residency *res, const struct mmi_instance *instance);
+
 /* plan->victims is residency.victims; valid until the next plan. wait_until_ns of a WAIT: when what
  * drains now counts as lingering; 0 = nothing that could. */
 void mmi_fit_plan(struct mmi_residency *res, struct mmi_devstate *dev, const struct mmi_need *need,

@@ -122,8 +122,7 @@ void mmi_instance_granted(struct mmi_residency *res, struct mmi_instance *instan
     bool serial = instance->opened->description.flags & MM_DESCRIPTION_SERIAL;
     uint32_t limit = instance->version->settings.max_concurrency;
     atomic_store(&instance->limit, serial ? 1 : limit);
-    uint64_t bytes = mmi_max_u64(build->weights_bytes, build->own_bytes);
-    mmi_fit_activation(instance, mmi_build_activation(build, dev, bytes));
+    mmi_fit_activation(instance, mmi_build_activation(build, dev, mmi_build_bytes(build)));
     atomic_store(&instance->measured, build->activation_measured);
     instance->begun_ns = mmi_res_now(res);
     mmi_mark_instance(res, instance);
@@ -316,9 +315,13 @@ static void count_eviction(struct mmi_residency *res, struct mmi_instance *insta
     mmi_decided(res, MMI_EVENT_EVICT, instance->label, &event, instance->dev);
 }
 
-static void detach_later(struct mmi_residency *res, struct mmi_instance *instance) {
+static void begin_detach(struct mmi_residency *res, struct mmi_instance *instance) {
     mmi_slot_move(instance->slot, MMI_DETACHING);
     instance->leaving_ns = mmi_res_now(res);
+}
+
+static void detach_later(struct mmi_residency *res, struct mmi_instance *instance) {
+    begin_detach(res, instance);
     mmi_list_remove(&instance->queue);
     mmi_list_push_back(&res->detaching, &instance->queue);
     mmi_mark_instance(res, instance);
@@ -485,8 +488,7 @@ void mmi_instance_lost(struct mmi_residency *res, struct mmi_instance *instance)
 
 void mmi_instance_hand_over(struct mmi_residency *res, struct mmi_instance *instance,
                             struct mmi_list *list) {
-    mmi_slot_move(instance->slot, MMI_DETACHING);
-    instance->leaving_ns = mmi_res_now(res);
+    begin_detach(res, instance);
     mmi_list_push_back(list, &instance->queue);
     mmi_mark_model(res, instance->model);
 }

@@ -42,8 +42,7 @@ struct mmi_need mmi_load_need(const struct mmi_load_query *query, const struct m
                               bool *estimated) {
     const struct mmi_model *model = query->model;
     const struct mmi_build *build = sizes_of(query->version, dev->device->pub.kind, estimated);
-    uint64_t bytes =
-        build ? mmi_max_u64(build->weights_bytes, build->own_bytes) : query->guess_bytes;
+    uint64_t bytes = build ? mmi_build_bytes(build) : query->guess_bytes;
     bytes = mmi_max_u64(1, mmi_add_cap(bytes, query->extra_bytes));
     return (struct mmi_need){.bytes = bytes,
                              .activation_bytes =

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <residency/signatures.h>
 
+#include <residency/builds.h>
 #include <residency/decisions.h>
 #include <residency/frame.h>
 #include <residency/lock.h>
@@ -85,7 +86,7 @@ static const struct mmi_devstate *largest_device(const struct mmi_residency *res
 static mm_status check_room(const struct mmi_residency *res, const struct mmi_build *build,
                             uint64_t need, mm_error *err) {
     const struct mmi_devstate *dev = largest_device(res, build->version);
-    uint64_t weights = mmi_max_u64(build->weights_bytes, build->own_bytes);
+    uint64_t weights = mmi_build_bytes(build);
     if (!dev || need == 0) {
         return MM_OK; /* the load says it */
     }

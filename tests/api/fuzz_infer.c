@@ -44,16 +44,6 @@ static void check(struct scene *s, mm_status status) {
 
 /* ---- The mesh -------------------------------------------------------------------------------- */
 
-static void *limited_alloc(void *user, size_t bytes, size_t align) {
-    const struct world *world = user;
-    return bytes <= MOST_BYTES ? world->env.alloc.alloc(world->env.alloc.user, bytes, align) : NULL;
-}
-
-static void limited_free(void *user, void *memory, size_t bytes) {
-    const struct world *world = user;
-    world->env.alloc.free(world->env.alloc.user, memory, bytes);
-}
-
 static void hear(void *user, int32_t level, const char *text) {
     (void)user;
     assert_in_range(level, MM_LOG_ERROR, MM_LOG_DEBUG);
@@ -61,7 +51,6 @@ static void hear(void *user, int32_t level, const char *text) {
 }
 
 static void open_mesh(struct scene *s) {
-    const mm_allocator allocator = {&s->world, limited_alloc, limited_free};
     mm_device_options device = MM_DEVICE_OPTIONS_INIT;
     mm_mesh_options options = MM_MESH_OPTIONS_INIT;
     uint32_t threads = s->threads ? 1 : MM_THREADS_NONE;
@@ -69,7 +58,7 @@ static void open_mesh(struct scene *s) {
     device.budget_bytes = 8 * MIB;
     options.devices = &device;
     options.device_count = 1;
-    options.allocator = &allocator;
+    options.allocator = &s->world.env.alloc;
     options.log = (mm_log){.line = hear, .level = MM_LOG_DEBUG};
     options.compute_threads = 2;
     options.infer_threads = options.load_threads = options.prepare_threads = threads;
@@ -305,6 +294,7 @@ static void play(struct scene *s) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct scene s = {0};
     world_init(&s.world);
+    s.world.most_bytes = MOST_BYTES;
     fuzz_read_script(data, size, &s.script);
     s.data = malloc(s.script.model_bytes + 1);
     assert_non_null(s.data);

@@ -60,25 +60,14 @@ static void check(struct scene *s, mm_status status) {
     }
 }
 
-static void *limited_alloc(void *user, size_t bytes, size_t align) {
-    const struct world *world = user;
-    return bytes <= MOST_BYTES ? world->env.alloc.alloc(world->env.alloc.user, bytes, align) : NULL;
-}
-
-static void limited_free(void *user, void *memory, size_t bytes) {
-    const struct world *world = user;
-    world->env.alloc.free(world->env.alloc.user, memory, bytes);
-}
-
 static void open_mesh(struct scene *s, uint32_t map) {
-    const mm_allocator allocator = {&s->world, limited_alloc, limited_free};
     mm_device_options device = MM_DEVICE_OPTIONS_INIT;
     mm_mesh_options options = MM_MESH_OPTIONS_INIT;
     device.name = "host";
     device.budget_bytes = 8 * MIB;
     options.devices = &device;
     options.device_count = 1;
-    options.allocator = &allocator;
+    options.allocator = &s->world.env.alloc;
     options.cache_dir = cache;
     options.map_cache = map;
     options.infer_threads = MM_THREADS_NONE;
@@ -397,6 +386,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct scene s = {0};
     need_scratch();
     world_init(&s.world);
+    s.world.most_bytes = MOST_BYTES;
     fuzz_read_script(data, size, &s.script);
     const struct prepared *prepared = prepare(&s);
     if (prepared->entry.count > 0 && prepared->entry.count + 4096 < MOST_FILE) {

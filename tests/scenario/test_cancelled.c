@@ -36,13 +36,17 @@ static void end(struct fixture *f, mm_op *op, mm_status wanted) {
     mm_op_free(op);
 }
 
+static void cancel(struct fixture *f, mm_op *op) {
+    mm_op_cancel(op);
+    end(f, op, MM_CANCELLED);
+}
+
 static void test_a_preparation_for_nobody_ends(void **state) {
     (void)state;
     struct scene scene;
     struct fixture *f = &scene.f;
     mm_op *op = open_scene(&scene);
-    mm_op_cancel(op);
-    end(f, op, MM_CANCELLED);
+    cancel(f, op);
     mm_op *next = begin(f, scene.other, mm_load);
     gate_open(&scene.gate); /* the backend goes on, asks, and ends */
     end(f, next, MM_OK);
@@ -58,8 +62,7 @@ static void test_a_preparation_for_another_goes_on(void **state) {
     struct fixture *f = &scene.f;
     mm_op *op = open_scene(&scene);
     mm_op *others = begin(f, scene.slow, mm_prepare);
-    mm_op_cancel(op);
-    end(f, op, MM_CANCELLED);
+    cancel(f, op);
     gate_open(&scene.gate);
     end(f, others, MM_OK);
     assert_int_equal(gate_arrived(&scene.gate), 1);
@@ -73,8 +76,7 @@ static void test_wanted_again_while_it_ends(void **state) {
     struct scene scene;
     struct fixture *f = &scene.f;
     mm_op *op = open_scene(&scene);
-    mm_op_cancel(op);
-    end(f, op, MM_CANCELLED);
+    cancel(f, op);
     mm_op *again = begin(f, scene.slow, mm_load);
     gate_open(&scene.gate);
     end(f, again, MM_OK);
@@ -93,8 +95,7 @@ static void test_a_queued_preparation_for_nobody_is_not_begun(void **state) {
     mm_op *op = open_scene(&scene);
     gate_count(f, &of_other, MMI_ECHO_PREPARE, "other");
     mm_op *queued = begin(f, scene.other, mm_prepare);
-    mm_op_cancel(queued);
-    end(f, queued, MM_CANCELLED);
+    cancel(f, queued);
     gate_open(&scene.gate);
     end(f, op, MM_OK);
     fixture_until_queued(f, scene.other, 0);

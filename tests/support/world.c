@@ -45,7 +45,8 @@ static void *counted_alloc(void *user, size_t bytes, size_t align) {
     assert_true(align > 0 && (align & (align - 1)) == 0);
     pthread_mutex_lock(&world->mutex);
     world->allocations++;
-    bool fails = count_down(&world->alloc_failure);
+    bool fails =
+        count_down(&world->alloc_failure) || (world->most_bytes > 0 && bytes > world->most_bytes);
     if (!fails) {
         world->live_bytes += bytes;
         world->live_blocks++;

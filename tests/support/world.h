@@ -31,6 +31,7 @@ struct world {
     uint64_t tick_ns; /* so much passes whenever somebody looks at the clock */
     uint64_t live_bytes, live_blocks, allocations;
     struct world_count alloc_failure, fault_failure;
+    uint64_t most_bytes;    /* of one allocation: a larger one fails; 0 = any */
     uint64_t between_until; /* as in world_count */
     void (*between)(void *ctx);
     void *between_ctx;

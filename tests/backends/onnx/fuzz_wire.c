@@ -75,28 +75,18 @@ static void check_model(const struct onnx_model *model) {
     }
 }
 
-static void *limited_alloc(void *user, size_t bytes, size_t align) {
-    const struct world *world = user;
-    return bytes <= MOST_BYTES ? world->env.alloc.alloc(world->env.alloc.user, bytes, align) : NULL;
-}
-
-static void limited_free(void *user, void *memory, size_t bytes) {
-    const struct world *world = user;
-    world->env.alloc.free(world->env.alloc.user, memory, bytes);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct world world;
     world_init(&world);
-    const mm_allocator allocator = {&world, limited_alloc, limited_free};
+    world.most_bytes = MOST_BYTES;
     const mm_services services = {.struct_size = sizeof(services),
-                                  .allocator = allocator,
+                                  .allocator = world.env.alloc,
                                   .threads = 1,
                                   .limits_nesting = 64};
     struct file file = {data, size};
     const mm_source source = {&file, "file", size, read_file, open_file};
     struct onnx_arena arena;
-    mmi_onnx_arena_init(&arena, &allocator);
+    mmi_onnx_arena_init(&arena, &world.env.alloc);
     struct onnx_model model = {.arena = &arena, .nesting = services.limits_nesting};
     mm_error err = {0};
     mm_status status = mmi_onnx_load(&source, &services, &model, &err);
