@@ -411,6 +411,12 @@ static const struct onnx_list regressor_lists[] = {{.name = "coefficients", .dty
                                                    {.name = "support_vectors", .dtype = MM_F32},
                                                    {.name = "rho", .dtype = MM_F32},
                                                    {0}};
+static const struct onnx_limit limits[] = {
+    ONNX_BETWEEN("n_supports", struct svm, vectors, 0, INT32_MAX),
+    ONNX_BETWEEN("classes", struct svm, classes, 0, INT32_MAX),
+    ONNX_BETWEEN("kernel_type", struct svm, kernel, 0, SIGMOID),
+    ONNX_BETWEEN("post_transform", struct svm, post_transform, 0, ONNX_POST_PROBIT),
+    {.name = NULL}};
 static const struct onnx_list classifier_lists[] = {
     {.name = "coefficients", .dtype = MM_F32},
     {.name = "support_vectors", .dtype = MM_F32},
@@ -430,11 +436,7 @@ const struct onnx_operator mmi_onnx_op_SVMRegressor = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct svm),
-    .limits = ONNX_LIMITS(
-        ONNX_BETWEEN("n_supports", struct svm, vectors, 0, INT32_MAX),
-        ONNX_BETWEEN("classes", struct svm, classes, 0, INT32_MAX),
-        ONNX_BETWEEN("kernel_type", struct svm, kernel, 0, SIGMOID),
-        ONNX_BETWEEN("post_transform", struct svm, post_transform, 0, ONNX_POST_PROBIT)),
+    .limits = limits,
     .read = read_regressor,
     .lists = regressor_lists,
     .arrange = arrange_regressor,
@@ -451,11 +453,7 @@ const struct onnx_operator mmi_onnx_op_SVMClassifier = {
     .min_outputs = 1,
     .max_outputs = 2,
     .params_bytes = sizeof(struct svm),
-    .limits = ONNX_LIMITS(
-        ONNX_BETWEEN("n_supports", struct svm, vectors, 0, INT32_MAX),
-        ONNX_BETWEEN("classes", struct svm, classes, 0, INT32_MAX),
-        ONNX_BETWEEN("kernel_type", struct svm, kernel, 0, SIGMOID),
-        ONNX_BETWEEN("post_transform", struct svm, post_transform, 0, ONNX_POST_PROBIT)),
+    .limits = limits,
     .read = read_classifier,
     .lists = classifier_lists,
     .arrange = arrange_classifier,
