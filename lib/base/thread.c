@@ -16,37 +16,16 @@ void mmi_tls_number(struct mmi_tls *number) {
     number->shard = 1 + atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % MMI_MAX_SHARDS;
 }
 
-/* Passed to a new thread. */
-struct birth {
-    void (*run)(void *ctx);
-    void *ctx;
-    mm_allocator alloc;
-    char name[16]; /* as much as the kernel keeps */
-};
-
 static void *thread_main(void *argument) {
-    struct birth birth = *(struct birth *)argument;
-    mmi_free(&birth.alloc, argument, sizeof(birth));
-    pthread_setname_np(pthread_self(), birth.name);
-    birth.run(birth.ctx);
+    struct mmi_thread *thread = argument;
+    pthread_setname_np(pthread_self(), thread->name);
+    thread->run(thread->ctx);
     return NULL;
 }
 
 static void other_main(void *argument) {
-    struct birth birth = *(struct birth *)argument;
-    mmi_free(&birth.alloc, argument, sizeof(birth));
-    birth.run(birth.ctx);
-}
-
-static struct birth *birth_new(const struct mmi_env *env, const char *role, unsigned number) {
-    struct birth *birth = mmi_alloc(&env->alloc, 1, sizeof(*birth));
-    if (birth) {
-        char name[64];
-        snprintf(name, sizeof(name), "%s-%s-%u", env->thread_prefix, role, number);
-        snprintf(birth->name, sizeof(birth->name), "%.15s", name);
-        birth->alloc = env->alloc;
-    }
-    return birth;
+    struct mmi_thread *thread = argument;
+    thread->run(thread->ctx);
 }
 
 /* 0 or an errno. */
@@ -66,7 +45,7 @@ static int set_affinity(pthread_attr_t *attr, const struct mmi_env *env) {
 }
 
 /* 0 or an errno. */
-static int create(const struct mmi_env *env, pthread_t *id, struct birth *birth) {
+static int create(const struct mmi_env *env, struct mmi_thread *thread) {
     pthread_attr_t attr;
     int errnum = pthread_attr_init(&attr);
     if (errnum) {
@@ -78,7 +57,7 @@ static int create(const struct mmi_env *env, pthread_t *id, struct birth *birth)
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        errnum = pthread_create(id, &attr, thread_main, birth);
+        errnum = pthread_create(&thread->id, &attr, thread_main, thread);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     pthread_attr_destroy(&attr);
@@ -87,22 +66,17 @@ static int create(const struct mmi_env *env, pthread_t *id, struct birth *birth)
 
 mm_status mmi_thread_start(const struct mmi_env *env, struct mmi_thread *thread, const char *role,
                            unsigned number, void (*run)(void *ctx), void *ctx, mm_error *err) {
-    thread->running = false;
-    struct birth *birth = birth_new(env, role, number);
-    if (!birth) {
-        return mmi_fail(err, MM_NO_MEMORY, "thread %s-%u: out of memory", role, number);
-    }
-    birth->run = run;
-    birth->ctx = ctx;
+    char name[64];
+    snprintf(name, sizeof(name), "%s-%s-%u", env->thread_prefix, role, number);
+    *thread = (struct mmi_thread){.run = run, .ctx = ctx, .threads = env->threads};
+    snprintf(thread->name, sizeof(thread->name), "%.15s", name);
     int errnum = mmi_fault(env, "thread");
     if (!errnum) {
-        thread->threads = env->threads;
-        errnum = env->threads ? env->threads->start(env->threads->user, birth->name, other_main,
-                                                    birth, &thread->other)
-                              : create(env, &thread->id, birth);
+        errnum = env->threads ? env->threads->start(env->threads->user, thread->name, other_main,
+                                                    thread, &thread->other)
+                              : create(env, thread);
     }
     if (errnum) {
-        mmi_free(&env->alloc, birth, sizeof(*birth));
         /* Whatever the errno: EAGAIN is a limit, ENOMEM a stack that found no room. */
         const char *reason = strerrordesc_np(errnum);
         return mmi_fail(err, MM_NO_THREADS, "thread %s-%u: %s", role, number,

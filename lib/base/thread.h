@@ -25,6 +25,9 @@ struct mmi_threads {
 };
 
 struct mmi_thread {
+    void (*run)(void *ctx);
+    void *ctx;
+    char name[16]; /* as much as the kernel keeps */
     pthread_t id;
     void *other; /* of `threads`, where there are some */
     const struct mmi_threads *threads;

@@ -104,11 +104,6 @@ static void test_failures(void **state) {
     assert_true(world_failed(&world));
     assert_string_equal(err.text, "thread load-1: Resource temporarily unavailable");
     mmi_thread_join(&thread); /* never started: nothing to wait for */
-    world_fail_alloc(&world, 1);
-    assert_int_equal(mmi_thread_start(&world.env, &thread, "load", 1, look, &seen, NULL),
-                     MM_NO_MEMORY);
-    assert_true(world_failed(&world));
-    mmi_thread_join(&thread);
     assert_int_equal(seen.runs, 0);
     world_fini(&world);
 }

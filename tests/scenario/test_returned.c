@@ -212,14 +212,12 @@ static void test_pages_of_a_backend_with_malloc_return(void **state) {
     }
 }
 
-/* A second thread of an executor could be started at any time; its start record is memory until it
- * runs. */
+/* A device keeps a stream for each thread that copied: a second one would bring it later. */
 static void one_thread_each(mm_mesh_options *options) {
     options->infer_threads = options->load_threads = options->prepare_threads = 1;
 }
 
-/* Less than before is no growth: the first threads free theirs. What was reached is the bound from
- * then on. */
+/* Less than before is no growth: what was reached is the bound from then on. */
 static void not_above(uint64_t bytes, uint64_t *bound) {
     assert_true(bytes <= *bound);
     *bound = bytes;
