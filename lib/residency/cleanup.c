@@ -89,47 +89,47 @@ bool mmi_cleanup_due(struct mmi_residency *res) {
     return bytes_due(res) || rest_due(res);
 }
 
-/* ---- Lanes ----------------------------------------------------------------------------------- */
+/* ---- Workers --------------------------------------------------------------------------------- */
 
 static void run(struct mmi_task *task) {
-    struct mmi_cleanup_lane *lane = MMI_CONTAINER(task, struct mmi_cleanup_lane, task);
-    struct mmi_residency *res = lane->res;
-    bool rest = lane == &res->rest_lane;
+    struct mmi_cleanup_worker *worker = MMI_CONTAINER(task, struct mmi_cleanup_worker, task);
+    struct mmi_residency *res = worker->res;
+    bool rest = worker == &res->rest_worker;
     mmi_res_lock(res);
-    lane->starting = false;
+    worker->starting = false;
     while (rest ? rest_due(res) : bytes_due(res)) {
         (rest ? do_rest : give_bytes)(res);
         mmi_res_unlock(res); /* whoever waited for it goes on before the next */
         mmi_res_lock(res);
     }
-    lane->busy = false;
+    worker->busy = false;
     mmi_task_done(res);
     mmi_res_unlock(res);
 }
 
 void mmi_cleanup_init(struct mmi_residency *res) {
-    res->rest_lane = (struct mmi_cleanup_lane){.task.run = run, .res = res};
-    for (unsigned i = 0; i < MMI_BYTES_LANES; i++) {
-        res->bytes_lanes[i] = res->rest_lane;
+    res->rest_worker = (struct mmi_cleanup_worker){.task.run = run, .res = res};
+    for (unsigned i = 0; i < MMI_BYTES_WORKERS; i++) {
+        res->bytes_workers[i] = res->rest_worker;
     }
 }
 
-static void start(struct mmi_residency *res, struct mmi_cleanup_lane *lane) {
-    lane->busy = lane->starting = true;
-    mmi_assign(res, &lane->task, NULL, res->cleanup_executor, false);
+static void start(struct mmi_residency *res, struct mmi_cleanup_worker *worker) {
+    worker->busy = worker->starting = true;
+    mmi_assign(res, &worker->task, NULL, res->cleanup_executor, false);
 }
 
-/* One lane is enough while nobody waits for what is queued behind its detach. */
-static struct mmi_cleanup_lane *lane_for_bytes(struct mmi_residency *res) {
+/* One worker is enough while nobody waits for what is queued behind its detach. */
+static struct mmi_cleanup_worker *worker_for_bytes(struct mmi_residency *res) {
     bool awaited = atomic_load(&res->stopping) || res->exempt > 0 || res->shrinking > 0 ||
                    !mmi_list_empty(&res->loads) || !mmi_list_empty(&res->runs);
-    struct mmi_cleanup_lane *idle = NULL;
-    for (unsigned i = 0; i < MMI_BYTES_LANES; i++) {
-        struct mmi_cleanup_lane *lane = &res->bytes_lanes[i];
-        if (lane->starting || (lane->busy && !awaited)) {
+    struct mmi_cleanup_worker *idle = NULL;
+    for (unsigned i = 0; i < MMI_BYTES_WORKERS; i++) {
+        struct mmi_cleanup_worker *worker = &res->bytes_workers[i];
+        if (worker->starting || (worker->busy && !awaited)) {
             return NULL;
         }
-        idle = idle || lane->busy ? idle : lane;
+        idle = idle || worker->busy ? idle : worker;
     }
     return idle;
 }
@@ -138,12 +138,12 @@ bool mmi_cleanup_submit(struct mmi_residency *res) {
     if (!res->config.threads || res->joining) {
         return false;
     }
-    if (rest_due(res) && !res->rest_lane.busy) {
-        start(res, &res->rest_lane);
+    if (rest_due(res) && !res->rest_worker.busy) {
+        start(res, &res->rest_worker);
     }
-    struct mmi_cleanup_lane *lane = bytes_due(res) ? lane_for_bytes(res) : NULL;
-    if (lane) {
-        start(res, lane);
+    struct mmi_cleanup_worker *worker = bytes_due(res) ? worker_for_bytes(res) : NULL;
+    if (worker) {
+        start(res, worker);
     }
     return true;
 }

@@ -3,8 +3,8 @@
 #define MMI_RESIDENCY_CLEANUP_H
 
 /* What must be done without the lock and for nobody in particular, so that no caller pays for
- * others: on lanes of one executor; without threads (or when they have ended) by the caller.
- * Bytes that come back, by detaching and by unmapping scratch, have a few lanes: the second and
+ * others: on workers of one executor; without threads (or when they have ended) by the caller.
+ * Bytes that come back, by detaching and by unmapping scratch, have a few workers: the second and
  * further ones begin only when somebody waits for what is queued behind a slow detach. Closing
  * descriptions, freeing versions and the host's log, in this order, have one. Locked. */
 

@@ -34,7 +34,8 @@ static mm_status start_threads(struct mmi_residency *res, mm_error *err) {
     MMI_TRY(mmi_executor_new(res->env, "load", config->load_threads, &res->load_executor, err));
     MMI_TRY(
         mmi_executor_new(res->env, "prep", config->prepare_threads, &res->prepare_executor, err));
-    MMI_TRY(mmi_executor_new(res->env, "clean", 1 + MMI_BYTES_LANES, &res->cleanup_executor, err));
+    MMI_TRY(
+        mmi_executor_new(res->env, "clean", 1 + MMI_BYTES_WORKERS, &res->cleanup_executor, err));
     MMI_TRY(mmi_timer_thread_start(res->timers.thread, err));
     MMI_TRY(mmi_executor_start(res->infer_executor, err));
     MMI_TRY(mmi_executor_start(res->load_executor, err));

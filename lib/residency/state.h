@@ -251,10 +251,10 @@ struct mmi_residency_config {
     size_t device_count;
 };
 
-#define MMI_BYTES_LANES 4u
+#define MMI_BYTES_WORKERS 4u
 
 /* cleanup.c */
-struct mmi_cleanup_lane {
+struct mmi_cleanup_worker {
     struct mmi_task task;
     struct mmi_residency *res;
     bool busy;     /* it was submitted, or runs ... */
@@ -306,7 +306,7 @@ struct mmi_residency {
     bool joining, joined;     /* the threads, by the first stop */
 
     /* Done without the lock, by the cleanup executor. */
-    struct mmi_cleanup_lane bytes_lanes[MMI_BYTES_LANES], rest_lane;
+    struct mmi_cleanup_worker bytes_workers[MMI_BYTES_WORKERS], rest_worker;
     uint32_t shrinking;        /* budgets that wait for bytes */
     struct mmi_list detaching; /* instances */
     struct mmi_list dropping;  /* versions without references */

@@ -563,7 +563,7 @@ static void test_every_allocation_fails(void **state) {
         world_fail_alloc(&scene.world, 0);
         assert_int_equal(world_live_bytes(&scene.world), 0);
         if (!world_failed(&scene.world)) {
-            assert_true(nth > 3);
+            assert_true(nth > 2);
             break;
         }
     }
