@@ -83,7 +83,7 @@ typedef struct mm_device_options {
 } mm_device_options;
 #define MM_DEVICE_OPTIONS_INIT MM_INIT(mm_device_options)
 
-enum { MM_MAP_AUTO = 0, MM_MAP_NEVER = 1 }; /* cache entries may be memory-mapped */
+enum { MM_MAP_AUTO = 0, MM_MAP_NEVER = 1 }; /* prepared models may be memory-mapped */
 
 typedef struct mm_mesh_options {
     uint32_t struct_size;
@@ -110,15 +110,17 @@ typedef struct mm_mesh_options {
     /* 1: free evicted bytes at once; 0: when they are needed */
     uint32_t idle_evict;
     const char *policy; /* NULL: "lru" */
-    /* folder of prepared models; NULL: in memory, under the budget below. Must belong to the caller
-     * and be 0700, else MM_CACHE_NOT_OWNED; created if it is missing */
+    /* folder of prepared models, for other processes and later times; NULL: they are in tmp_dir,
+     * under the budget below. Must belong to the caller and be 0700, else MM_CACHE_NOT_OWNED;
+     * created if it is missing */
     const char *cache_dir;
     uint64_t cache_budget_bytes; /* of cache_dir; 0: no limit */
-    /* prepared models in memory; 0: a quarter of MemAvailable or of the cgroup's limit, whichever
-     * is smaller. Contents that no model has any more are kept too, and leave first: they are the
-     * least recently used. It says what is kept, not what may be loaded: without a cache_dir a
-     * model that is larger alone is in memory while it is loaded, dropped then, and prepared again
-     * for its next load */
+    /* prepared models in tmp_dir; 0: a quarter of what is free there, or, in memory, of
+     * MemAvailable or of the cgroup's limit, whichever is smaller. On the host a loaded model is
+     * mapped from there, as from cache_dir, so its weights are in memory once. Contents that no
+     * model has any more are kept too, and leave first: they are the least recently used. It says
+     * what is kept, not what may be loaded: without a cache_dir what finds no room beside models
+     * that are loaded is there as long as it is, and prepared again for its next load */
     uint64_t artifact_budget_bytes;
     /* open descriptions and signatures of models that are not resident; 0: 64 MiB */
     uint64_t description_budget_bytes;
@@ -140,6 +142,9 @@ typedef struct mm_mesh_options {
     const char *boot_id;       /* NULL: the kernel's (tests) */
     /* of one loop in one run; one that goes on is MM_UNSUPPORTED; 0: 16,777,216 */
     uint64_t max_iterations;
+    /* folder of files without a name, for prepared models that are not in cache_dir; they end with
+     * the mesh. NULL: /var/tmp. "", and where the folder cannot be written: memory (memfd) */
+    const char *tmp_dir;
 } mm_mesh_options;
 #define MM_MESH_OPTIONS_INIT MM_INIT(mm_mesh_options)
 /* The macro as a function: struct_size is the caller's sizeof(mm_mesh_options). */
@@ -566,7 +571,7 @@ typedef struct mm_model_info {
     uint64_t activation_bytes;  /* high-water mark of one run, or the estimate */
     uint64_t own_bytes;         /* reported by a backend with memory of its own */
     uint64_t description_bytes; /* host memory of description and signatures */
-    uint64_t artifact_bytes;    /* prepared bytes kept in memory */
+    uint64_t artifact_bytes;    /* prepared weights in tmp_dir */
     uint64_t idle_ns;           /* since the last request ended; resident only */
     uint64_t requests, hits, loads, evictions, failures;
     uint64_t load_ns, prepare_ns; /* of the last one */
@@ -617,7 +622,7 @@ typedef struct mm_mesh_stats {
      * memory of freed responses (at most 64 MiB) counts */
     uint64_t metadata_bytes;
     uint64_t description_bytes; /* under description_budget_bytes */
-    uint64_t artifact_bytes;    /* of prepared weights in memory; see artifact_budget_bytes */
+    uint64_t artifact_bytes;    /* of prepared weights in tmp_dir; see artifact_budget_bytes */
     uint64_t cache_bytes;       /* in cache_dir */
     mm_device_stats *devices;   /* the caller's array, or NULL */
     uint32_t device_capacity;

@@ -96,6 +96,7 @@ static const mm_abi_entry table[] = {
     F(mm_mesh_options, cpu_features)
     F(mm_mesh_options, boot_id)
     F(mm_mesh_options, max_iterations)
+    F(mm_mesh_options, tmp_dir)
     S(mm_async)
     F(mm_async, struct_size)
     F(mm_async, flags)

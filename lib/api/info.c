@@ -142,7 +142,7 @@ static void fill_stats(mm_mesh *mesh, mm_mesh_stats *stats) {
     stats->queued = info.queued;
     stats->metadata_bytes = atomic_load(&mesh->metadata_bytes) + mmi_buffers_bytes(mesh->buffers);
     stats->description_bytes = info.description_bytes;
-    stats->artifact_bytes = store.memory_bytes;
+    stats->artifact_bytes = store.temporary_bytes;
     stats->cache_bytes = store.cache_bytes;
 }
 

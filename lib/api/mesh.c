@@ -5,9 +5,12 @@
 #include <base/checked.h>
 #include <base/hash.h>
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #define MIB (UINT64_C(1) << 20)
@@ -248,6 +251,34 @@ static void artifact_dropped(void *user, const char *reason, uint64_t bytes, mm_
     mmi_count(&mesh->res.counters, MMI_COUNT_ARTIFACT_DROPS, 1);
 }
 
+/* NULL: memory. */
+static const char *temporary_dir_of(const mm_mesh_options *options) {
+    const char *given = options->tmp_dir;
+    return !given ? "/var/tmp" : given[0] ? given : NULL;
+}
+
+/* The default is not looked at before it is needed: where it cannot be used, memory is. */
+static mm_status check_temporary_dir(const mm_mesh_options *options, mm_error *err) {
+    struct stat status;
+    const char *given = options->tmp_dir;
+    if (!given || !given[0]) {
+        return MM_OK;
+    }
+    if (stat(given, &status) != 0) {
+        return mmi_fail_errno(err, MM_NOT_FOUND, errno, "tmp_dir %s", given);
+    }
+    return S_ISDIR(status.st_mode)
+               ? MM_OK
+               : mmi_fail(err, MM_INVALID_ARGUMENT, "tmp_dir %s: not a directory", given);
+}
+
+static uint64_t default_artifact_budget(const char *temporary_dir) {
+    struct statvfs disk;
+    return temporary_dir && statvfs(temporary_dir, &disk) == 0
+               ? (uint64_t)disk.f_bavail * disk.f_frsize / 4
+               : mmi_host_default_budget() / 2;
+}
+
 static mm_status open_parts(mm_mesh *mesh, const mm_mesh_options *options, mm_error *err) {
     uint32_t cpus = mmi_cpus_allowed();
     bool threads = options->infer_threads != MM_THREADS_NONE &&
@@ -264,11 +295,14 @@ static mm_status open_parts(mm_mesh *mesh, const mm_mesh_options *options, mm_er
     for (size_t i = 0; mmi_builtin_backends[i]; i++) {
         MMI_TRY(mmi_registry_add(mesh->registry, mmi_builtin_backends[i], err));
     }
+    const char *temporary_dir = temporary_dir_of(options);
+    MMI_TRY(check_temporary_dir(options, err));
     struct mmi_store_config store = {
         .cache_dir = options->cache_dir,
         .cache_budget_bytes = options->cache_budget_bytes,
-        .memory_budget_bytes =
-            or_default(options->artifact_budget_bytes, mmi_host_default_budget() / 2),
+        .temporary_dir = temporary_dir,
+        .temporary_budget_bytes =
+            or_default(options->artifact_budget_bytes, default_artifact_budget(temporary_dir)),
         .map = options->map_cache == MM_MAP_AUTO,
         .boot_id = options->boot_id,
         .dropped = artifact_dropped,

@@ -72,7 +72,7 @@ static void write_all(mm_mesh *mesh, const struct snapshot *snapshot, struct mmi
                                   .queued = info.queued,
                                   .metadata_bytes = snapshot->metadata_bytes,
                                   .description_bytes = info.description_bytes,
-                                  .artifact_bytes = store.memory_bytes,
+                                  .artifact_bytes = store.temporary_bytes,
                                   .cache_bytes = store.cache_bytes,
                                   .states = snapshot->states,
                                   .state_count = STATES,

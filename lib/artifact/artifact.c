@@ -5,6 +5,7 @@
 #include <base/checked.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 struct mmi_artifact *mmi_artifact_new(const struct mmi_env *env, struct mmi_store *store) {
@@ -58,7 +59,7 @@ void mmi_artifact_release(struct mmi_artifact *artifact) {
         return;
     }
     const mm_allocator *alloc = &artifact->env->alloc;
-    mmi_free(alloc, artifact->weights, mmi_max_u64(1, artifact->layout.stored_bytes));
+    mmi_temporary_file_give(artifact->extent);
     mmi_free(alloc, artifact->tail, mmi_max_u64(1, artifact->layout.tail_bytes));
     mmi_free(alloc, artifact, sizeof(*artifact));
 }
@@ -73,8 +74,8 @@ mm_artifact mmi_artifact_view(const struct mmi_artifact *artifact) {
         .config = ""};
 }
 
-uint64_t mmi_artifact_memory_bytes(struct mmi_artifact *artifact) {
-    if (!artifact->in_memory) {
+uint64_t mmi_artifact_temporary_bytes(struct mmi_artifact *artifact) {
+    if (!artifact->is_temporary) {
         return 0;
     }
     mmi_lock(&artifact->store->lock);
@@ -85,22 +86,22 @@ uint64_t mmi_artifact_memory_bytes(struct mmi_artifact *artifact) {
 
 /* ---- Weights -------------------------------------------------------------------------------- */
 
-static mm_status hold_memory(struct mmi_artifact *artifact, mm_error *err) {
+static mm_status hold_extent(struct mmi_artifact *artifact, mm_error *err) {
     struct mmi_store *store = artifact->store;
     mmi_lock(&store->lock);
     bool there = !artifact->gone;
     if (there) {
         artifact->holds++;
         mmi_list_remove(&artifact->used);
-        mmi_list_push_back(&store->memory_lru, &artifact->used);
+        mmi_list_push_back(&store->temporary_lru, &artifact->used);
     }
     mmi_unlock(&store->lock);
-    return there ? MM_OK : mmi_fail(err, MM_NONE, "weights: dropped from memory");
+    return there ? MM_OK : mmi_fail(err, MM_NONE, "weights: dropped from their temporary file");
 }
 
 /* The file may have been removed, or rewritten by another process. Preparing is deterministic, so
  * the content should be the same; it is checked all the same. */
-static mm_status hold_file(struct mmi_artifact *artifact, mm_error *err) {
+static mm_status hold_entry(struct mmi_artifact *artifact, mm_error *err) {
     struct mmi_store *store = artifact->store;
     char path[PATH_MAX];
     mmi_cache_entry_path(&store->cache, &artifact->header.key, path);
@@ -131,7 +132,7 @@ mm_status mmi_artifact_hold(struct mmi_artifact *artifact, mm_error *err) {
     if (!artifact->store) {
         return MM_OK;
     }
-    return artifact->in_memory ? hold_memory(artifact, err) : hold_file(artifact, err);
+    return artifact->is_temporary ? hold_extent(artifact, err) : hold_entry(artifact, err);
 }
 
 void mmi_artifact_unhold(struct mmi_artifact *artifact) {
@@ -139,8 +140,8 @@ void mmi_artifact_unhold(struct mmi_artifact *artifact) {
     if (!store) {
         return;
     }
-    if (artifact->in_memory) {
-        mmi_memory_cache_unhold(artifact);
+    if (artifact->is_temporary) {
+        mmi_temporary_cache_unhold(artifact);
         return;
     }
     int fd = -1;
@@ -153,9 +154,33 @@ void mmi_artifact_unhold(struct mmi_artifact *artifact) {
     mmi_io_close(fd);
 }
 
+/* Of weights that are held. */
+static int open_at(const struct mmi_artifact *artifact, uint64_t *offset) {
+    *offset = artifact->extent ? artifact->extent->offset : MMI_ENTRY_WEIGHTS_AT;
+    return artifact->extent ? artifact->extent->file->fd : artifact->fd;
+}
+
+bool mmi_artifact_is_mappable(const struct mmi_artifact *artifact) {
+    struct mmi_store *store = artifact->store;
+    if (!store || !store->map) {
+        return false;
+    }
+    if (!artifact->is_temporary) {
+        return store->cache.mappable;
+    }
+    mmi_lock(&store->lock);
+    bool mappable = !artifact->gone && artifact->extent->file->mappable;
+    mmi_unlock(&store->lock);
+    return mappable;
+}
+
 int mmi_artifact_map_fd(const struct mmi_artifact *artifact, uint64_t *file_offset) {
-    *file_offset = MMI_ENTRY_WEIGHTS_AT;
-    return artifact->store && artifact->store->map ? artifact->fd : -1;
+    int fd = open_at(artifact, file_offset);
+    return mmi_artifact_is_mappable(artifact) ? fd : -1;
+}
+
+bool mmi_artifact_is_temporary(const struct mmi_artifact *artifact) {
+    return artifact->is_temporary;
 }
 
 mm_status mmi_artifact_read(const struct mmi_artifact *artifact, uint64_t offset, void *to,
@@ -169,20 +194,18 @@ mm_status mmi_artifact_read(const struct mmi_artifact *artifact, uint64_t offset
     if (bytes == 0) {
         return MM_OK;
     }
-    if (artifact->in_memory) {
-        memcpy(to, artifact->weights + offset, bytes);
-        return MM_OK;
-    }
-    int error = mmi_io_read(artifact->env, artifact->fd, MMI_ENTRY_WEIGHTS_AT + offset, to, bytes);
+    uint64_t at;
+    int fd = open_at(artifact, &at);
+    int error = mmi_io_read(artifact->env, fd, at + offset, to, bytes);
     if (error == 0) {
         return MM_OK;
     }
     char path[PATH_MAX];
-    mmi_cache_entry_path(&artifact->store->cache, &artifact->header.key, path);
+    if (artifact->extent) {
+        snprintf(path, sizeof(path), "%s", mmi_temporary_file_name(artifact->extent->file));
+    } else {
+        mmi_cache_entry_path(&artifact->store->cache, &artifact->header.key, path);
+    }
     return mmi_fail_errno(err, MM_IO, error, "%s: weights at byte %llu", path,
                           (unsigned long long)offset);
-}
-
-const void *mmi_artifact_bytes(const struct mmi_artifact *artifact) {
-    return artifact->weights;
 }

@@ -7,36 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-/* <linux/magic.h> lacks this one. */
-#define FUSE_MAGIC 0x65735546
 #define LONGEST_NAME 96
-
-/* File systems whose mapped pages can vanish or change when the server fails. */
-static bool is_network(const char *path) {
-    static const uint32_t magics[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC,  CIFS_SUPER_MAGIC,
-                                      SMB2_SUPER_MAGIC, FUSE_MAGIC,       V9FS_MAGIC,
-                                      AFS_SUPER_MAGIC,  AFS_FS_MAGIC,     CODA_SUPER_MAGIC,
-                                      CEPH_SUPER_MAGIC, OCFS2_SUPER_MAGIC};
-    struct statfs status;
-    if (statfs(path, &status) != 0) {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++) {
-        if ((uint32_t)status.f_type == magics[i]) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static uint32_t mark_of_boot(const struct mmi_env *env, const char *boot_id) {
     char id[36]; /* a UUID */
@@ -100,7 +78,7 @@ mm_status mmi_cache_open(const struct mmi_env *env, const char *path, bool creat
     if (!cache->path) {
         return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", path);
     }
-    cache->mappable = !is_network(absolute);
+    cache->mappable = !mmi_io_is_network(absolute);
     cache->boot_mark = mark_of_boot(env, boot_id);
     return MM_OK;
 }

@@ -3,8 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+/* <linux/magic.h> lacks this one. */
+#define FUSE_MAGIC 0x65735546
 
 int mmi_io_write(const struct mmi_env *env, int fd, uint64_t offset, const void *from,
                  uint64_t count) {
@@ -88,4 +96,62 @@ int mmi_io_rename(const struct mmi_env *env, const char *from, const char *to, b
         }
     }
     return rename(from, to) == 0 ? 0 : errno;
+}
+
+/* ---- Files without a name -------------------------------------------------------------------- */
+
+/* Where the file system has no O_TMPFILE: a name for a moment. */
+static int open_and_unlink(const struct mmi_env *env, const char *folder, int *fd) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof(path), "%s/mm-XXXXXX", folder) >= (int)sizeof(path)) {
+        return ENAMETOOLONG;
+    }
+    int fault = mmi_fault(env, "open");
+    if (fault != 0) {
+        return fault;
+    }
+    *fd = mkostemp(path, O_CLOEXEC);
+    if (*fd < 0) {
+        return errno;
+    }
+    unlink(path);
+    return 0;
+}
+
+int mmi_io_open_unnamed(const struct mmi_env *env, const char *folder, int *fd) {
+    int error = mmi_io_open(env, AT_FDCWD, folder, O_TMPFILE | O_RDWR, fd);
+    bool unknown = error == EISDIR || error == EOPNOTSUPP || error == EINVAL;
+    return unknown ? open_and_unlink(env, folder, fd) : error;
+}
+
+int mmi_io_open_memory(const struct mmi_env *env, int *fd) {
+    int fault = mmi_fault(env, "open");
+    if (fault != 0) {
+        return fault;
+    }
+    *fd = memfd_create("modelmesh", MFD_CLOEXEC);
+    return *fd < 0 ? errno : 0;
+}
+
+void mmi_io_free_range(int fd, uint64_t offset, uint64_t count) {
+    while (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)count) !=
+               0 &&
+           errno == EINTR) {}
+}
+
+bool mmi_io_is_network(const char *path) {
+    static const uint32_t magics[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC,  CIFS_SUPER_MAGIC,
+                                      SMB2_SUPER_MAGIC, FUSE_MAGIC,       V9FS_MAGIC,
+                                      AFS_SUPER_MAGIC,  AFS_FS_MAGIC,     CODA_SUPER_MAGIC,
+                                      CEPH_SUPER_MAGIC, OCFS2_SUPER_MAGIC};
+    struct statfs status;
+    if (statfs(path, &status) != 0) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++) {
+        if ((uint32_t)status.f_type == magics[i]) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -20,5 +20,12 @@ int mmi_io_sync_folder(const struct mmi_env *env, const char *path);
 /* EEXIST: `to` is there and `replace` is false. A file system that cannot tell replaces. Hook:
  * "rename". */
 int mmi_io_rename(const struct mmi_env *env, const char *from, const char *to, bool replace);
+/* A new file without a name in `folder`, or in memory. Hook: "open". */
+int mmi_io_open_unnamed(const struct mmi_env *env, const char *folder, int *fd);
+int mmi_io_open_memory(const struct mmi_env *env, int *fd);
+/* Make a hole of it, where the file system can. */
+void mmi_io_free_range(int fd, uint64_t offset, uint64_t count);
+/* A file system whose mapped pages can vanish or change when a server fails. */
+bool mmi_io_is_network(const char *path);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <artifact/cache.h>
 #include <artifact/entry.h>
+#include <artifact/temporary_file.h>
 #include <base/list.h>
 #include <base/lock.h>
 
@@ -21,18 +22,19 @@ struct mmi_vouched {
 
 struct mmi_store {
     const struct mmi_env *env;
-    struct mmi_cache cache; /* path NULL: memory only */
+    struct mmi_cache cache; /* path NULL: there is none */
+    /* What is not in the cache directory lies in the first, or where that refuses, in memory. */
+    struct mmi_temporary_file temporary[2];
     bool map;
-    uint64_t memory_budget_bytes;
+    uint64_t temporary_budget_bytes;
     void (*dropped)(void *user, const char *reason, uint64_t bytes, mm_status why);
     void *user;
 
-    struct mmi_lock lock;   /* guards all below, and what says so in an artifact */
-    uint64_t memory_bytes;  /* weights kept, and bytes reserved by writers */
-    uint64_t passing_bytes; /* the same of what found no room and is not kept */
-    struct mmi_list
-        memory_lru; /* artifacts in memory, least recently used first; one reference each */
-    struct mmi_list memory_by_key[MMI_STORE_BUCKETS];
+    struct mmi_lock lock;          /* guards all below, and what says so in an artifact */
+    uint64_t temporary_bytes;      /* weights kept, and bytes reserved by writers */
+    uint64_t passing_bytes;        /* the same of what found no room and is not kept */
+    struct mmi_list temporary_lru; /* artifacts, least recently used first; one reference each */
+    struct mmi_list temporary_by_key[MMI_STORE_BUCKETS];
     struct mmi_list sources_by_place[MMI_STORE_BUCKETS];
     struct mmi_vouched *vouched;
     size_t vouched_count, vouched_room;
@@ -45,15 +47,15 @@ struct mmi_artifact {
     _Atomic uint32_t references;
     struct mmi_entry_header header;
     struct mmi_entry_layout layout;
-    uint8_t *tail; /* as in struct mmi_entry */
-    bool in_memory;
-    bool passing;     /* in memory, but not kept there */
-    uint8_t *weights; /* in memory: [layout.stored_bytes], to be read while held */
+    uint8_t *tail;             /* as in struct mmi_entry */
+    struct mmi_extent *extent; /* weights in a temporary file, to be read while held; else NULL */
+    bool is_temporary;         /* they are or were there */
+    bool passing;              /* there, but not kept */
 
     /* Under the store's lock; fd stays while held and may be read without it. */
     uint32_t holds;
-    int fd;    /* of a file that is held; else -1 */
-    bool gone; /* from memory: never held again */
+    int fd;    /* of an entry that is held; else -1 */
+    bool gone; /* from its temporary file: never held again */
     struct mmi_list used, same_bucket;
 };
 
@@ -75,21 +77,25 @@ void mmi_store_notify(const struct mmi_store *store, const char *reason, uint64_
 /* Room for need_bytes more in the cache directory, which is locked. 0 or an errno. */
 int mmi_store_make_room(struct mmi_store *store, uint64_t need_bytes, uint64_t *freed_bytes);
 
-/* ---- Weights in memory (memory_cache.c) ----------------------------------------------------- */
+/* ---- Weights in temporary files (temporary_cache.c) ------------------------------------------ */
 
-/* Reserve bytes of the memory budget, dropping the least recently used unheld artifacts if that
+/* An extent for what was reserved. MM_NO_SPACE, MM_NO_FDS, MM_NO_MEMORY, MM_IO. */
+mm_status mmi_temporary_cache_take(struct mmi_store *store, uint64_t bytes,
+                                   struct mmi_extent **extent, mm_error *err);
+/* Reserve bytes of their budget, dropping the least recently used unheld artifacts if that
  * suffices. MM_NO_SPACE with both numbers. Without a directory what does not fit may come all the
  * same, *passing, and leaves when it is held no more. */
-mm_status mmi_memory_cache_reserve(struct mmi_store *store, uint64_t bytes, bool *passing,
-                                   mm_error *err);
-void mmi_memory_cache_unreserve(struct mmi_store *store, uint64_t bytes, bool passing);
-void mmi_memory_cache_unhold(struct mmi_artifact *artifact);
+mm_status mmi_temporary_cache_reserve(struct mmi_store *store, uint64_t bytes, bool *passing,
+                                      mm_error *err);
+void mmi_temporary_cache_unreserve(struct mmi_store *store, uint64_t bytes, bool passing);
+void mmi_temporary_cache_unhold(struct mmi_artifact *artifact);
 /* With a reference; NULL: not there. */
-struct mmi_artifact *mmi_memory_cache_find(struct mmi_store *store, const struct mmi_key *key);
+struct mmi_artifact *mmi_temporary_cache_find(struct mmi_store *store, const struct mmi_key *key);
 /* Takes the caller's reference; returns one of the artifact, or of the one that was there first.
  * Its bytes were reserved. */
-struct mmi_artifact *mmi_memory_cache_add(struct mmi_store *store, struct mmi_artifact *artifact);
-void mmi_memory_cache_close(struct mmi_store *store);
+struct mmi_artifact *mmi_temporary_cache_add(struct mmi_store *store,
+                                             struct mmi_artifact *artifact);
+void mmi_temporary_cache_close(struct mmi_store *store);
 
 /* ---- Index of sources (source_index.c) ------------------------------------------------------ */
 

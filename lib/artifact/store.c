@@ -9,9 +9,9 @@
 /* ---- Open and close ------------------------------------------------------------------------- */
 
 static void init_lists(struct mmi_store *store) {
-    mmi_list_init(&store->memory_lru);
+    mmi_list_init(&store->temporary_lru);
     for (size_t i = 0; i < MMI_STORE_BUCKETS; i++) {
-        mmi_list_init(&store->memory_by_key[i]);
+        mmi_list_init(&store->temporary_by_key[i]);
         mmi_list_init(&store->sources_by_place[i]);
     }
 }
@@ -30,6 +30,12 @@ static void take_stock(struct mmi_store *store) {
     mmi_cache_unlock(lock);
 }
 
+static mm_status open_temporary(struct mmi_store *store, const struct mmi_store_config *config,
+                                mm_error *err) {
+    MMI_TRY(mmi_temporary_file_init(store->env, config->temporary_dir, &store->temporary[0], err));
+    return mmi_temporary_file_init(store->env, NULL, &store->temporary[1], err); /* cannot fail */
+}
+
 mm_status mmi_store_open(const struct mmi_env *env, const struct mmi_store_config *config,
                          struct mmi_store **out, mm_error *err) {
     struct mmi_store *store = mmi_alloc(&env->alloc, 1, sizeof(*store));
@@ -37,20 +43,24 @@ mm_status mmi_store_open(const struct mmi_env *env, const struct mmi_store_confi
         return mmi_fail(err, MM_NO_MEMORY, "artifact store: out of memory");
     }
     store->env = env;
-    store->memory_budget_bytes = config->memory_budget_bytes;
+    mm_status status = open_temporary(store, config, err);
+    if (status != MM_OK) {
+        mmi_free(&env->alloc, store, sizeof(*store));
+        return status;
+    }
+    store->temporary_budget_bytes = config->temporary_budget_bytes;
     store->dropped = config->dropped;
     store->user = config->user;
     mmi_lock_init(&store->lock, MMI_RANK_ARTIFACT);
     init_lists(store);
+    store->map = config->map;
     if (config->cache_dir) {
-        mm_status status =
-            mmi_cache_open(env, config->cache_dir, true, config->boot_id, &store->cache, err);
+        status = mmi_cache_open(env, config->cache_dir, true, config->boot_id, &store->cache, err);
         if (status != MM_OK) {
             mmi_store_close(store);
             return status;
         }
         store->cache.budget_bytes = config->cache_budget_bytes;
-        store->map = config->map && store->cache.mappable;
         take_stock(store);
     }
     *out = store;
@@ -61,9 +71,11 @@ void mmi_store_close(struct mmi_store *store) {
     if (!store) {
         return;
     }
-    mmi_memory_cache_close(store);
+    mmi_temporary_cache_close(store);
     mmi_source_index_close(store);
     mmi_cache_close(&store->cache);
+    mmi_temporary_file_close(&store->temporary[0]);
+    mmi_temporary_file_close(&store->temporary[1]);
     mmi_lock_fini(&store->lock);
     const mm_allocator *alloc = &store->env->alloc;
     mmi_free(alloc, store->vouched, store->vouched_room * sizeof(*store->vouched));
@@ -72,8 +84,8 @@ void mmi_store_close(struct mmi_store *store) {
 
 struct mmi_store_stats mmi_store_stats(struct mmi_store *store) {
     mmi_lock(&store->lock);
-    struct mmi_store_stats stats = {store->memory_bytes + store->passing_bytes, store->cache_bytes,
-                                    store->entries};
+    struct mmi_store_stats stats = {store->temporary_bytes + store->passing_bytes,
+                                    store->cache_bytes, store->entries};
     mmi_unlock(&store->lock);
     return stats;
 }
@@ -181,13 +193,13 @@ mm_status mmi_store_absent(const struct mmi_store *store, mm_status status, cons
 
 mm_status mmi_store_find(struct mmi_store *store, const struct mmi_key *key,
                          struct mmi_artifact **artifact, mm_error *err) {
-    struct mmi_artifact *kept = mmi_memory_cache_find(store, key);
+    struct mmi_artifact *kept = mmi_temporary_cache_find(store, key);
     if (kept) {
         *artifact = kept;
         return MM_OK;
     }
     if (!store->cache.path) {
-        return mmi_fail(err, MM_NONE, "not in memory, and there is no cache directory");
+        return mmi_fail(err, MM_NONE, "not prepared yet, and there is no cache directory");
     }
     mm_error why;
     mm_status status = mmi_store_load(store, key, artifact, &why);

@@ -4,7 +4,7 @@
 
 /* Prepared models: one description and one blob of weights each, immutable, found by key. With a
  * cache directory they are files shared by all processes of the user; without one, or when it is
- * full or read-only, they are memory under a budget of its own.
+ * full or read-only, they lie in temporary files (temporary_file.h) under a budget of their own.
  *
  * Properties
  *   - An entry is written aside, allocated in full, synced, renamed: it is there whole or not at
@@ -13,9 +13,9 @@
  *   - Checksums (XXH3-64, per MiB of weights, one each for what is before and behind them) are
  *     checked when written (read back), at the first open after a boot, after any later write to
  *     the file, and by verify.
- *   - Only entries are memory-mapped: never truncated, removed by unlink only. What is mapped or
- *     held stays whole after its entry was removed.
- *   - A descriptor is open only while weights are held.
+ *   - Only entries and temporary files are memory-mapped: never truncated, an entry removed by
+ *     unlink only. What is mapped or held stays whole after its entry was removed.
+ *   - A descriptor is open only while an entry is held, and one or two for all temporary weights.
  *   - No clock decides anything: what is least recently used is counted.
  *
  * Operation: find; else open a writer, prepare into its sink, commit. Hold the weights while they
@@ -37,9 +37,11 @@ struct mmi_artifact;
 struct mmi_writer;
 
 struct mmi_store_config {
-    const char *cache_dir;       /* NULL: memory only */
+    const char *cache_dir; /* NULL: there is none */
+    /* Folder of temporary files; where it refuses, or NULL: in memory. */
+    const char *temporary_dir;
     uint64_t cache_budget_bytes; /* 0: no limit; least recently used entries are unlinked */
-    uint64_t memory_budget_bytes;
+    uint64_t temporary_budget_bytes;
     bool map;            /* entries may be memory-mapped (network file systems turn it off) */
     const char *boot_id; /* NULL: the kernel's */
     /* An artifact could not be kept on disk, or was dropped, for lack of room; no lock held.
@@ -82,9 +84,9 @@ mm_status mmi_store_find(struct mmi_store *store, const struct mmi_key *key,
                          struct mmi_artifact **artifact, mm_error *err);
 
 /* Make an entry. The sink belongs to the writer; `cancelled` and `progress` are passed through to
- * it (NULL: never, nowhere). When the disk fails, is full or read-only the writer goes on in
- * memory; beyond that budget MM_NO_SPACE with path, needed, free. Without a directory what is
- * larger than all of that budget is not kept: it is dropped when it is held no more, and prepared
+ * it (NULL: never, nowhere). When the directory fails, is full or read-only the writer goes on in a
+ * temporary file; beyond that budget MM_NO_SPACE with path, needed, free. Without a directory what
+ * finds no room in that budget is not kept: it is dropped when it is held no more, and prepared
  * again when it is needed again. A backend that breaks the sink's rules gets MM_BACKEND_FAILED.
  * commit: MM_OK with one reference; the writer is gone either way. The key is asked for only here,
  * because which siblings count is known only when prepare has read them. Two writers of one key:
@@ -107,31 +109,33 @@ void mmi_writer_abort(struct mmi_writer *writer); /* NULL is fine */
 void mmi_artifact_retain(struct mmi_artifact *artifact);
 void mmi_artifact_release(struct mmi_artifact *artifact); /* NULL is fine */
 mm_artifact mmi_artifact_view(const struct mmi_artifact *artifact);
-uint64_t mmi_artifact_memory_bytes(struct mmi_artifact *artifact); /* weights in memory now */
+/* Of weights that lie in a temporary file now. */
+uint64_t mmi_artifact_temporary_bytes(struct mmi_artifact *artifact);
 
 /* An artifact without a blob for backends that have no prepare: the description is `bytes` (copied,
  * may be empty), no weights, never stored. */
 mm_status mmi_artifact_bare(const struct mmi_env *env, const void *bytes, uint64_t count,
                             struct mmi_artifact **artifact, mm_error *err);
 
-/* Weights. hold: they will be readable until unhold; MM_NONE: they are gone (dropped from memory,
- * unlinked, damaged): prepare again; MM_NO_FDS. A hold of a file costs a descriptor, so it is for
- * the time of a load. Any number at once. While held:
+/* Weights. hold: they will be readable until unhold; MM_NONE: they are gone (dropped, unlinked,
+ * damaged): prepare again; MM_NO_FDS. A hold of an entry costs a descriptor, so it is for the time
+ * of a load, and a mapping outlives it. Those in a temporary file are held as long as they are
+ * mapped, for others come in their place; that costs nothing. Any number at once. While held:
  *   map_fd  descriptor and offset to map the weights from, read-only; the hold's own, not to be
- *           closed; a mapping outlives it. -1: this artifact is not to be mapped, use read.
- *   read    copy weights[offset .. offset + bytes) to memory; any thread.
- *   bytes   in-memory weights, to copy from without a detour; NULL when they are in a file. */
+ *           closed. -1: this artifact is not to be mapped, use read.
+ *   read    copy weights[offset .. offset + bytes) to memory; any thread. */
 mm_status mmi_artifact_hold(struct mmi_artifact *artifact, mm_error *err);
 void mmi_artifact_unhold(struct mmi_artifact *artifact);
 int mmi_artifact_map_fd(const struct mmi_artifact *artifact, uint64_t *file_offset);
 mm_status mmi_artifact_read(const struct mmi_artifact *artifact, uint64_t offset, void *to,
                             uint64_t bytes, mm_error *err);
-const void *mmi_artifact_bytes(const struct mmi_artifact *artifact);
+bool mmi_artifact_is_mappable(const struct mmi_artifact *artifact); /* does map_fd give one? */
+bool mmi_artifact_is_temporary(const struct mmi_artifact *artifact);
 
 /* cache_bytes and entries as of this store's last look at the directory and its own doings
  * since. */
 struct mmi_store_stats {
-    uint64_t memory_bytes, cache_bytes, entries;
+    uint64_t temporary_bytes, cache_bytes, entries;
 };
 struct mmi_store_stats mmi_store_stats(struct mmi_store *store);
 

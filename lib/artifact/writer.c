@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <artifact/writer.h>
 
+#include <artifact/io.h>
 #include <base/checked.h>
 
 #include <errno.h>
@@ -8,32 +9,37 @@
 
 /* ---- Storing weights ------------------------------------------------------------------------ */
 
-static mm_status begin_memory(struct mmi_writer *writer, mm_error *err) {
+static mm_status begin_temporary(struct mmi_writer *writer, mm_error *err) {
     struct mmi_store *store = writer->store;
     uint64_t bytes = writer->layout.stored_bytes;
-    MMI_TRY(mmi_memory_cache_reserve(store, bytes, &writer->passing, err));
-    /* Not zeroed: all of it is written. */
-    writer->weights =
-        store->env->alloc.alloc(store->env->alloc.user, mmi_max_u64(1, bytes), MMI_ENTRY_ALIGN);
-    if (!writer->weights) {
-        mmi_memory_cache_unreserve(store, bytes, writer->passing);
-        return mmi_fail(err, MM_NO_MEMORY, "prepared weights: out of memory");
+    MMI_TRY(mmi_temporary_cache_reserve(store, bytes, &writer->passing, err));
+    mm_status status = mmi_temporary_cache_take(store, bytes, &writer->extent, err);
+    if (status != MM_OK) {
+        mmi_temporary_cache_unreserve(store, bytes, writer->passing);
     }
-    return MM_OK;
+    return status;
 }
 
-static void end_memory(struct mmi_writer *writer) {
-    if (writer->weights) {
-        uint64_t bytes = writer->layout.stored_bytes;
-        mmi_free(&writer->store->env->alloc, writer->weights, mmi_max_u64(1, bytes));
-        mmi_memory_cache_unreserve(writer->store, bytes, writer->passing);
-        writer->weights = NULL;
+static void end_temporary(struct mmi_writer *writer) {
+    if (writer->extent) {
+        mmi_temporary_file_give(writer->extent);
+        mmi_temporary_cache_unreserve(writer->store, writer->layout.stored_bytes, writer->passing);
+        writer->extent = NULL;
     }
 }
 
-/* The disk failed: go on in memory with everything taken so far. Lack of descriptors or memory is
- * temporary and not the disk's fault: it is reported as it is. */
-static mm_status go_to_memory(struct mmi_writer *writer, int error, mm_error *err) {
+mm_status mmi_writer_put(struct mmi_writer *writer, uint64_t offset, const void *bytes,
+                         uint64_t count, mm_error *err) {
+    struct mmi_temporary_file *file = writer->extent->file;
+    int error = mmi_io_write(file->env, file->fd, writer->extent->offset + offset, bytes, count);
+    return error == 0 ? MM_OK
+                      : mmi_fail_errno(err, MM_IO, error, "%s: prepared weights",
+                                       mmi_temporary_file_name(file));
+}
+
+/* The directory failed: go on in a temporary file with everything taken so far. Lack of descriptors
+ * or memory passes and is not the directory's fault: it is reported as it is. */
+static mm_status leave_directory(struct mmi_writer *writer, int error, mm_error *err) {
     struct mmi_store *store = writer->store;
     if (error == EMFILE || error == ENFILE || error == ENOMEM) {
         return mmi_fail_errno(err, MM_IO, error, "%s", store->cache.path);
@@ -45,13 +51,13 @@ static mm_status go_to_memory(struct mmi_writer *writer, int error, mm_error *er
                      : read_only ? "cache_read_only"
                                  : "cache_failed",
                      writer->header.weights_bytes, full ? MM_NO_SPACE : MM_IO);
-    mm_status status = begin_memory(writer, err);
+    mm_status status = begin_temporary(writer, err);
     if (status == MM_OK) {
         status = mmi_disk_recover(writer, err);
     }
     if (status != MM_OK) {
         mmi_error_prefix(err, "%s: %s", store->cache.path, strerrordesc_np(error));
-        end_memory(writer);
+        end_temporary(writer);
     }
     mmi_disk_end(writer);
     return status;
@@ -59,7 +65,7 @@ static mm_status go_to_memory(struct mmi_writer *writer, int error, mm_error *er
 
 /* Both said no before. */
 static bool is_lost(const struct mmi_writer *writer) {
-    return !writer->weights && writer->fd < 0;
+    return !writer->extent && writer->fd < 0;
 }
 
 /* ---- The sink ------------------------------------------------------------------------------- */
@@ -97,10 +103,10 @@ static mm_status sink_expect(void *ctx, uint64_t weights_bytes, mm_error *err) {
     writer->header.weights_bytes = weights_bytes;
     writer->expected = true;
     if (!writer->store->cache.path) {
-        return begin_memory(writer, err);
+        return begin_temporary(writer, err);
     }
     int error = mmi_disk_begin(writer);
-    return error == 0 ? MM_OK : go_to_memory(writer, error, err);
+    return error == 0 ? MM_OK : leave_directory(writer, error, err);
 }
 
 static mm_status sink_weights(void *ctx, const void *bytes, uint64_t count, mm_error *err) {
@@ -110,14 +116,14 @@ static mm_status sink_weights(void *ctx, const void *bytes, uint64_t count, mm_e
     }
     for (const uint8_t *from = bytes; count > 0;) {
         uint64_t taken = count;
-        if (writer->weights) {
-            memcpy(writer->weights + writer->written_bytes, from, count);
+        if (writer->extent) {
+            MMI_TRY(mmi_writer_put(writer, writer->written_bytes, from, count, err));
         } else if (is_lost(writer)) {
             return broken_rule(err, "goes on after a failure");
         } else {
             int error = mmi_disk_put(writer, from, count, &taken);
             if (error != 0) {
-                MMI_TRY(go_to_memory(writer, error, err));
+                MMI_TRY(leave_directory(writer, error, err));
             }
         }
         writer->written_bytes += taken;
@@ -196,7 +202,7 @@ void mmi_writer_abort(struct mmi_writer *writer) {
     }
     const mm_allocator *alloc = &writer->store->env->alloc;
     mmi_disk_end(writer);
-    end_memory(writer);
+    end_temporary(writer);
     mmi_free(alloc, writer->tail, writer->tail ? mmi_max_u64(1, writer->layout.tail_bytes) : 0);
     mmi_free(alloc, writer->description, mmi_max_u64(1, writer->header.description_bytes));
     mmi_free(alloc, writer->group_ends, writer->group_room * sizeof(*writer->group_ends));
@@ -244,7 +250,7 @@ static mm_status make_tail(struct mmi_writer *writer, mm_error *err) {
 
 /* 1. write the rest, sync, read all of it back
  * 2. rename, unless somebody was first: then theirs is taken, if it is whole
- * Trouble with the disk on the way leads to memory. */
+ * Trouble with the directory on the way leads to a temporary file. */
 static mm_status publish(struct mmi_writer *writer, struct mmi_artifact **first, mm_error *err) {
     int error = mmi_disk_finish(writer);
     if (error == 0) {
@@ -260,7 +266,7 @@ static mm_status publish(struct mmi_writer *writer, struct mmi_artifact **first,
         }
         error = mmi_disk_publish(writer, true);
     }
-    return error == 0 ? MM_OK : go_to_memory(writer, error, err);
+    return error == 0 ? MM_OK : leave_directory(writer, error, err);
 }
 
 static mm_status commit(struct mmi_writer *writer, struct mmi_artifact **out, mm_error *err) {
@@ -272,7 +278,7 @@ static mm_status commit(struct mmi_writer *writer, struct mmi_artifact **out, mm
         return mmi_fail(err, MM_NO_MEMORY, "artifact: out of memory");
     }
     struct mmi_artifact *first = NULL;
-    mm_status status = writer->weights ? MM_OK : publish(writer, &first, err);
+    mm_status status = writer->extent ? MM_OK : publish(writer, &first, err);
     if (status != MM_OK || first) {
         mmi_artifact_release(artifact);
         *out = first; /* NULL when it failed */
@@ -280,12 +286,12 @@ static mm_status commit(struct mmi_writer *writer, struct mmi_artifact **out, mm
     }
     mmi_artifact_fill(artifact, &writer->header, writer->tail);
     writer->tail = NULL;
-    if (writer->weights) {
-        artifact->in_memory = true;
+    if (writer->extent) {
+        artifact->is_temporary = true;
         artifact->passing = writer->passing;
-        artifact->weights = writer->weights;
-        writer->weights = NULL;
-        artifact = mmi_memory_cache_add(store, artifact);
+        artifact->extent = writer->extent;
+        writer->extent = NULL;
+        artifact = mmi_temporary_cache_add(store, artifact);
     }
     *out = artifact;
     return MM_OK;

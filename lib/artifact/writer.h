@@ -2,7 +2,8 @@
 #ifndef MMI_ARTIFACT_WRITER_H
 #define MMI_ARTIFACT_WRITER_H
 
-/* Private to this module: a writer, on disk until the disk refuses something, then in memory. */
+/* Private to this module: a writer, in the cache directory until that refuses something, then in a
+ * temporary file. */
 
 #include <artifact/state.h>
 
@@ -19,8 +20,8 @@ struct mmi_writer {
     uint64_t written_bytes;
     uint8_t *tail; /* from the commit on */
 
-    uint8_t *weights; /* in memory: [layout.stored_bytes]; else NULL */
-    bool passing;     /* they will not be kept there */
+    struct mmi_extent *extent; /* weights in a temporary file; else NULL */
+    bool passing;              /* they will not be kept there */
 
     int fd; /* on disk; else -1 */
     char path[PATH_MAX];
@@ -31,8 +32,12 @@ struct mmi_writer {
     uint64_t *checksums;    /* [layout.pieces] */
 };
 
+/* Weights at `offset` of the extent. MM_IO. */
+mm_status mmi_writer_put(struct mmi_writer *writer, uint64_t offset, const void *bytes,
+                         uint64_t count, mm_error *err);
+
 /* writer_disk.c. All answer 0 or an errno; then the writer still has every byte that it took, and
- * mmi_writer_to_memory goes on from there. */
+ * mmi_disk_recover goes on from there. */
 
 /* A file with room for the weights, under the directory's budget. */
 int mmi_disk_begin(struct mmi_writer *writer);
@@ -44,7 +49,7 @@ int mmi_disk_finish(struct mmi_writer *writer);
 int mmi_disk_publish(struct mmi_writer *writer, bool replace);
 /* Read it all from the disk again. MM_CORRUPT: what came back is not what was written. */
 mm_status mmi_disk_check(struct mmi_writer *writer, mm_error *err);
-/* Copy the weights so far out of the file. MM_CORRUPT. */
+/* Copy the weights so far out of the file into `extent`. MM_CORRUPT, MM_IO. */
 mm_status mmi_disk_recover(struct mmi_writer *writer, mm_error *err);
 /* Close the file, and remove it if it has no name yet. */
 void mmi_disk_end(struct mmi_writer *writer);

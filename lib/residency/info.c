@@ -131,7 +131,7 @@ static void fill_version(struct mmi_version *version, struct mmi_model_info *inf
         info->prepare_ns = mmi_max_u64(info->prepare_ns, build->prepare_ns);
         if (build->opened) {
             info->description_bytes += mmi_opened_bytes(build->opened);
-            info->artifact_bytes += mmi_artifact_memory_bytes(build->opened->artifact);
+            info->artifact_bytes += mmi_artifact_temporary_bytes(build->opened->artifact);
         }
     }
 }

@@ -509,6 +509,10 @@ void mmi_instance_detach(struct mmi_residency *res, struct mmi_instance *instanc
     if (instance->region.device) {
         instance->dev->device->ops->unmap(&instance->region);
     }
+    if (instance->holds_artifact) {
+        mmi_artifact_unhold(instance->opened->artifact);
+        instance->holds_artifact = false;
+    }
     if (backend->table->flags & MM_BACKEND_MALLOC) {
         malloc_trim(0);
     }

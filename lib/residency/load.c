@@ -379,8 +379,8 @@ static bool is_quick(const struct mmi_instance *instance) {
     if (instance->dev->device->pub.kind != MM_DEVICE_HOST || last_ns == 0 || last_ns > QUICK_NS) {
         return false;
     }
-    bool in_file = mmi_artifact_memory_bytes(instance->opened->artifact) == 0; /* or dropped */
-    return in_file || instance->opened->description.weights_bytes <= QUICK_BYTES;
+    return mmi_artifact_is_mappable(instance->opened->artifact) ||
+           instance->opened->description.weights_bytes <= QUICK_BYTES;
 }
 
 void mmi_load_start(struct mmi_residency *res, struct mmi_instance *instance) {

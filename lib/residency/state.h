@@ -143,6 +143,7 @@ struct mmi_instance {
     mm_region view;           /* of region, for the backend */
     void *state;              /* the backend's */
     bool attached;            /* detach is owed */
+    bool holds_artifact;      /* whose pages the region is */
     _Atomic uint32_t limit;   /* runs at once; 0 = no limit */
     _Atomic uint32_t running; /* counted only where there is a limit */
     _Atomic bool contended;   /* somebody waits for one of them to end */

@@ -73,6 +73,10 @@ static mm_status map_artifact(struct mmi_instance *instance, uint64_t bytes, boo
     mm_status status =
         ops->map_file(instance->dev->device, fd, offset, bytes, &instance->region, err);
     *mapped = status == MM_OK;
+    if (*mapped && mmi_artifact_is_temporary(instance->opened->artifact)) {
+        instance->holds_artifact = true;
+        status = mmi_artifact_hold(instance->opened->artifact, err);
+    }
     return status;
 }
 
@@ -83,8 +87,6 @@ static bool is_direct(const struct mmi_transfer *transfer) {
 
 static mm_status begin_stream(struct mmi_transfer *transfer, mm_error *err) {
     struct mmi_device *device = transfer->device;
-    bool in_memory = mmi_artifact_bytes(transfer->instance->opened->artifact) != NULL;
-    transfer->piece_count = in_memory ? MMI_PIECES : 2;
     MMI_TRY(mmi_stream_take(device, &transfer->stream, err));
     return device->ops->begin_load(device, transfer->stream.stream, err);
 }
@@ -157,10 +159,6 @@ static mm_status fill(const struct mmi_transfer *transfer, uint64_t bytes, mm_er
     struct mmi_instance *instance = transfer->instance;
     const struct mmi_device_ops *ops = transfer->device->ops;
     struct mmi_artifact *artifact = instance->opened->artifact;
-    const unsigned char *in_memory = mmi_artifact_bytes(artifact);
-    if (in_memory) {
-        return ops->write(&instance->region, transfer->at, in_memory + transfer->at, bytes, err);
-    }
     void *window = ops->window(&instance->region, transfer->at, bytes);
     return window ? mmi_artifact_read(artifact, transfer->at, window, bytes, err)
                   : ops->probe(transfer->device, err); /* lost */
@@ -177,15 +175,10 @@ static mm_status fill_next(struct mmi_transfer *transfer, uint32_t there, mm_err
 
 /* ---- Moving: devices ------------------------------------------------------------------------- */
 
-/* Where to copy from: `bytes` at transfer->put, read into staging unless they are in memory. */
+/* Where to copy from: `bytes` at transfer->put, read into staging. */
 static mm_status read_piece(struct mmi_transfer *transfer, struct mmi_piece *piece, uint64_t bytes,
                             const void **from, mm_error *err) {
     struct mmi_artifact *artifact = transfer->instance->opened->artifact;
-    const unsigned char *in_memory = mmi_artifact_bytes(artifact);
-    if (in_memory) {
-        *from = in_memory + transfer->put;
-        return MM_OK;
-    }
     if (!piece->staging.memory) {
         uint64_t most = mmi_min_u64(PIECE_BYTES, transfer->total);
         MMI_TRY(mmi_staging_take(transfer->device, most, &piece->staging, err));
@@ -205,7 +198,7 @@ static mm_status put_piece(struct mmi_transfer *transfer, struct mmi_piece *piec
     MMI_TRY(device->ops->record(device, stream, &piece->there, err));
     transfer->put += bytes;
     piece->end = transfer->put;
-    transfer->next = (transfer->next + 1) % transfer->piece_count;
+    transfer->next = (transfer->next + 1) % MMI_PIECES;
     return MM_OK;
 }
 
@@ -219,8 +212,8 @@ static mm_status wait_for_piece(struct mmi_transfer *transfer, struct mmi_piece 
 
 /* NULL: none is on its way. */
 static struct mmi_piece *oldest_piece(struct mmi_transfer *transfer) {
-    for (uint32_t i = 0; i < transfer->piece_count; i++) {
-        struct mmi_piece *piece = &transfer->pieces[(transfer->next + i) % transfer->piece_count];
+    for (uint32_t i = 0; i < MMI_PIECES; i++) {
+        struct mmi_piece *piece = &transfer->pieces[(transfer->next + i) % MMI_PIECES];
         if (piece->end > 0) {
             return piece;
         }

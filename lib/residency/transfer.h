@@ -14,14 +14,13 @@
 
 /* A piece on its way to the device. */
 struct mmi_piece {
-    struct mmi_staging staging; /* kept for the next piece; none when the artifact is in memory */
+    struct mmi_staging staging; /* kept for the next piece */
     mm_device_event there;
     uint64_t end; /* in the weights; 0 = none is on its way */
 };
 
-/* From memory so many are on their way: the device has work while this thread waits for a core.
- * Through staging, which is scarce, two. */
-#define MMI_PIECES 4u
+/* So many are on their way: staging is scarce. */
+#define MMI_PIECES 2u
 
 struct mmi_transfer {
     struct mmi_instance *instance;
@@ -30,7 +29,6 @@ struct mmi_transfer {
     /* Not on the host: */
     struct mmi_kept_stream stream;
     struct mmi_piece pieces[MMI_PIECES]; /* in turn */
-    uint32_t piece_count;                /* that are used */
     uint32_t next; /* the piece to be put next; those behind it, round to it, are ever younger */
     uint64_t put;  /* bytes that are there or on their way */
 };

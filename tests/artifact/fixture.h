@@ -70,7 +70,8 @@ static inline void fixture_init(struct fixture *fixture) {
     fixture->descriptors = open_descriptors();
     fixture->config = (struct mmi_store_config){
         .cache_dir = scratch_path(&fixture->scratch, "cache", fixture->cache),
-        .memory_budget_bytes = 64 * MIB,
+        .temporary_dir = fixture->scratch.path,
+        .temporary_budget_bytes = 64 * MIB,
         .map = true,
         .boot_id = "a boot",
         .dropped = fixture_dropped,

@@ -55,7 +55,7 @@ static void test_flipped_bits(void **state) {
         file_flip(path, test_random_below(&random, file_bytes(&large)), 0x10);
         expect_rebuilt(&large);
     }
-    assert_int_equal(mmi_store_stats(g.store).memory_bytes, 0);
+    assert_int_equal(mmi_store_stats(g.store).temporary_bytes, 0);
     assert_int_equal(count_files(g.cache, ".tmp"), 0);
 }
 

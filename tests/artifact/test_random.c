@@ -80,7 +80,7 @@ static mm_status expect_commit(uint64_t number, bool *in_memory) {
                  !make_room(disk, most, rest, g.config.cache_budget_bytes);
     struct kept *kept = *in_memory ? &memory[number] : &disk[number];
     uint64_t bytes = *in_memory ? stored_bytes(model) : file_bytes(model);
-    bool fits = !*in_memory || make_room(memory, 0, bytes, g.config.memory_budget_bytes);
+    bool fits = !*in_memory || make_room(memory, 0, bytes, g.config.temporary_budget_bytes);
     if (!fits && g.config.cache_dir) {
         return MM_NO_SPACE;
     }
@@ -96,7 +96,7 @@ static mm_status expect_commit(uint64_t number, bool *in_memory) {
 
 static void check(struct mmi_artifact *artifact, uint64_t number, bool in_memory) {
     expect_view(artifact, &models[number]);
-    assert_int_equal(mmi_artifact_memory_bytes(artifact),
+    assert_int_equal(mmi_artifact_temporary_bytes(artifact),
                      in_memory ? stored_bytes(&models[number]) : 0);
 }
 
@@ -198,7 +198,7 @@ static void restart(void) {
 
 static void check_sums(void) {
     struct mmi_store_stats stats = mmi_store_stats(g.store);
-    assert_int_equal(stats.memory_bytes, total(memory, false) + total_passing());
+    assert_int_equal(stats.temporary_bytes, total(memory, false) + total_passing());
     if (g.config.cache_dir) {
         for (uint64_t i = 0; i < NUMBERS; i++) {
             char path[SCRATCH_ROOM];
@@ -243,7 +243,7 @@ static void start(void) {
     models[1].weights_bytes = 150 * KIB; /* two into none at all */
     models[2].weights_bytes = 140 * KIB;
     fixture_init(&g);
-    g.config.memory_budget_bytes = 100 * KIB;
+    g.config.temporary_budget_bytes = 100 * KIB;
     g.config.cache_budget_bytes = 130 * KIB;
 }
 

@@ -217,7 +217,7 @@ static void test_threads_on_disk(void **state) {
 static void test_threads_in_memory(void **state) {
     (void)state;
     g.config.cache_dir = NULL;
-    g.config.memory_budget_bytes = 200 * KIB;
+    g.config.temporary_budget_bytes = 200 * KIB;
     work_in_threads();
 }
 

@@ -35,16 +35,16 @@ static void make_and_find_all(bool on_disk) {
         struct mmi_artifact *artifact;
         assert_int_equal(fixture_commit(&g, &models[i], &artifact), MM_OK);
         expect_whole(artifact, &models[i]);
-        assert_int_equal(mmi_artifact_memory_bytes(artifact),
+        assert_int_equal(mmi_artifact_temporary_bytes(artifact),
                          on_disk ? 0 : stored_bytes(&models[i]));
-        memory += mmi_artifact_memory_bytes(artifact);
+        memory += mmi_artifact_temporary_bytes(artifact);
         mmi_artifact_release(artifact);
         fixture_expect(&g, &models[i]);
     }
     for (size_t i = 0; i < MODELS; i++) {
         fixture_expect(&g, &models[i]);
     }
-    assert_int_equal(mmi_store_stats(g.store).memory_bytes, memory);
+    assert_int_equal(mmi_store_stats(g.store).temporary_bytes, memory);
     assert_int_equal(g.dropped, 0);
 }
 
@@ -72,19 +72,80 @@ static void test_disk(void **state) {
     assert_int_equal(count_files(g.cache, ".tmp"), 0);
 }
 
-static void test_memory(void **state) {
+static const uint8_t *map(const struct mmi_artifact *artifact, uint64_t bytes) {
+    uint64_t offset;
+    int fd = mmi_artifact_map_fd(artifact, &offset);
+    assert_true(fd >= 0);
+    assert_int_equal(offset % PAGE, 0);
+    const uint8_t *mapped = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, (off_t)offset);
+    assert_ptr_not_equal(mapped, MAP_FAILED);
+    return mapped;
+}
+
+/* One descriptor for all, no name in the folder, and pages as of an entry. */
+static void test_temporary(void **state) {
     (void)state;
     g.config.cache_dir = NULL;
+    for (int in_memory = 0; in_memory < 2; in_memory++) {
+        fixture_open(&g);
+        make_and_find_all(false);
+        assert_int_equal(open_descriptors(), g.descriptors + 1);
+        assert_int_equal(count_files(g.scratch.path, ""), 0);
+        struct mmi_artifact *artifact;
+        assert_int_equal(fixture_find(&g, 6, &artifact), MM_OK);
+        assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
+        const uint8_t *mapped = map(artifact, models[5].weights_bytes);
+        expect_bytes(6, mapped, models[5].weights_bytes);
+        munmap((void *)(uintptr_t)mapped, models[5].weights_bytes);
+        mmi_artifact_unhold(artifact);
+        mmi_artifact_release(artifact);
+        fixture_close(&g);
+        assert_int_equal(open_descriptors(), g.descriptors);
+        g.config.temporary_dir = NULL;
+    }
+}
+
+/* A folder that cannot be used: in memory, told in the log only. */
+static void test_no_temporary_folder(void **state) {
+    (void)state;
+    g.config.cache_dir = NULL;
+    g.config.temporary_dir = "/nowhere/at/all";
     fixture_open(&g);
     make_and_find_all(false);
+}
+
+/* What refuses later: room in the folder, room in memory too, descriptors. */
+static void test_temporary_refusals(void **state) {
+    (void)state;
+    const struct model *model = &models[5];
+    g.config.cache_dir = NULL;
+    fixture_open(&g);
     struct mmi_artifact *artifact;
-    assert_int_equal(fixture_find(&g, 6, &artifact), MM_OK);
-    assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
-    expect_bytes(6, mmi_artifact_bytes(artifact), models[5].weights_bytes);
-    uint64_t offset;
-    assert_int_equal(mmi_artifact_map_fd(artifact, &offset), -1);
-    mmi_artifact_unhold(artifact);
-    mmi_artifact_release(artifact);
+    const struct {
+        const char *point;
+        uint64_t nth;
+        int error;
+        mm_status status;
+        const char *text;
+    } cases[] = {
+        {"open", 1, EMFILE, MM_NO_FDS, "Too many open files"},
+        {"write", 1, ENOSPC, MM_OK, ""}, /* room in the folder; memory has some */
+        {"write", 2, EIO, MM_IO, "prepared weights: Input/output error"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        world_fault(&g.world, cases[i].point, cases[i].nth, cases[i].error);
+        assert_int_equal(fixture_commit(&g, model, &artifact), cases[i].status);
+        assert_true(world_failed(&g.world));
+        world_fault(&g.world, NULL, 0, 0);
+        if (cases[i].status == MM_OK) {
+            expect_whole(artifact, model);
+            mmi_artifact_release(artifact);
+            fixture_reopen(&g);
+        } else {
+            assert_non_null(strstr(g.err.text, cases[i].text));
+        }
+        assert_int_equal(mmi_store_stats(g.store).temporary_bytes, 0);
+    }
 }
 
 static void test_map(void **state) {
@@ -93,19 +154,12 @@ static void test_map(void **state) {
     fixture_open(&g);
     fixture_make(&g, model);
     struct mmi_artifact *artifact;
-    uint64_t offset;
     assert_int_equal(fixture_find(&g, model->number, &artifact), MM_OK);
     assert_int_equal(open_descriptors(), g.descriptors); /* none until it is held */
     assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
     assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
     assert_int_equal(open_descriptors(), g.descriptors + 1);
-    assert_null(mmi_artifact_bytes(artifact));
-    int fd = mmi_artifact_map_fd(artifact, &offset);
-    assert_true(fd >= 0);
-    assert_int_equal(offset % PAGE, 0);
-    const uint8_t *mapped =
-        mmap(NULL, model->weights_bytes, PROT_READ, MAP_PRIVATE, fd, (off_t)offset);
-    assert_ptr_not_equal(mapped, MAP_FAILED);
+    const uint8_t *mapped = map(artifact, model->weights_bytes);
     mmi_artifact_unhold(artifact);
     assert_int_equal(open_descriptors(), g.descriptors + 1);
     /* Held and mapped, it outlives its entry. */
@@ -123,6 +177,7 @@ static void test_map(void **state) {
     fixture_reopen(&g);
     assert_int_equal(fixture_commit(&g, model, &artifact), MM_OK);
     assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
+    uint64_t offset;
     assert_int_equal(mmi_artifact_map_fd(artifact, &offset), -1);
     expect_weights(artifact, model);
     mmi_artifact_unhold(artifact);
@@ -157,11 +212,10 @@ static void test_bare(void **state) {
     assert_memory_equal(view.description, "hello", 5);
     assert_int_equal(view.weights_bytes, 0);
     assert_int_equal(view.group_count, 0);
-    assert_int_equal(mmi_artifact_memory_bytes(artifact), 0);
+    assert_int_equal(mmi_artifact_temporary_bytes(artifact), 0);
     assert_int_equal(mmi_artifact_hold(artifact, &g.err), MM_OK);
     uint64_t offset;
     assert_int_equal(mmi_artifact_map_fd(artifact, &offset), -1);
-    assert_null(mmi_artifact_bytes(artifact));
     mmi_artifact_unhold(artifact);
     mmi_artifact_retain(artifact);
     mmi_artifact_release(artifact);
@@ -267,7 +321,7 @@ static void test_first_commit_wins(void **state) {
             assert_int_equal(first.st_ino, second.st_ino);
         } else {
             assert_ptr_equal(artifacts[0], artifacts[1]);
-            assert_int_equal(mmi_store_stats(g.store).memory_bytes, stored_bytes(model));
+            assert_int_equal(mmi_store_stats(g.store).temporary_bytes, stored_bytes(model));
         }
         for (int i = 0; i < 2; i++) {
             expect_whole(artifacts[i], model);
@@ -286,7 +340,7 @@ static void test_memory_budget(void **state) {
                                    {.number = 13, .weights_bytes = MIB, .description_bytes = 9}};
     const struct model large = {.number = 14, .weights_bytes = 2 * MIB};
     g.config.cache_dir = NULL;
-    g.config.memory_budget_bytes = 2 * MIB;
+    g.config.temporary_budget_bytes = 2 * MIB;
     fixture_open(&g);
     struct mmi_artifact *artifacts[3], *passing;
     for (int i = 0; i < 2; i++) {
@@ -301,17 +355,17 @@ static void test_memory_budget(void **state) {
     /* Its weights are gone, its description stays. */
     fixture_expect_none(&g, 12);
     assert_int_equal(mmi_artifact_hold(artifacts[1], &g.err), MM_NONE);
-    assert_int_equal(mmi_artifact_memory_bytes(artifacts[1]), 0);
+    assert_int_equal(mmi_artifact_temporary_bytes(artifacts[1]), 0);
     expect_view(artifacts[1], &small[1]);
     /* Who is held stays, and nobody leaves for what finds no room: that is there for one load. */
     assert_int_equal(fixture_commit(&g, &large, &passing), MM_OK);
     assert_int_equal(g.dropped, 1);
-    assert_int_equal(mmi_store_stats(g.store).memory_bytes, 4 * MIB);
+    assert_int_equal(mmi_store_stats(g.store).temporary_bytes, 4 * MIB);
     assert_int_equal(mmi_artifact_hold(passing, &g.err), MM_OK);
     mmi_artifact_unhold(passing);
     mmi_artifact_release(passing);
     assert_int_equal(g.dropped, 2);
-    assert_int_equal(mmi_store_stats(g.store).memory_bytes, 2 * MIB);
+    assert_int_equal(mmi_store_stats(g.store).temporary_bytes, 2 * MIB);
     expect_weights(artifacts[0], &small[0]);
     mmi_artifact_unhold(artifacts[0]);
     fixture_make(&g, &large);
@@ -320,7 +374,7 @@ static void test_memory_budget(void **state) {
         assert_int_equal(mmi_artifact_hold(artifacts[i], &g.err), MM_NONE);
         mmi_artifact_release(artifacts[i]);
     }
-    assert_int_equal(mmi_store_stats(g.store).memory_bytes, 2 * MIB);
+    assert_int_equal(mmi_store_stats(g.store).temporary_bytes, 2 * MIB);
 }
 
 /* "larger than all of that budget": there until it is held no more; nobody leaves for it. */
@@ -330,17 +384,17 @@ static void test_larger_than_the_memory_budget(void **state) {
     const struct model large[2] = {{.number = 16, .weights_bytes = 3 * MIB},
                                    {.number = 17, .weights_bytes = 4 * MIB}};
     g.config.cache_dir = NULL;
-    g.config.memory_budget_bytes = 2 * MIB;
+    g.config.temporary_budget_bytes = 2 * MIB;
     fixture_open(&g);
     fixture_make(&g, &small);
     struct mmi_artifact *artifacts[2];
     assert_int_equal(fixture_commit(&g, &large[0], &artifacts[0]), MM_OK);
-    assert_int_equal(mmi_artifact_memory_bytes(artifacts[0]), 3 * MIB);
+    assert_int_equal(mmi_artifact_temporary_bytes(artifacts[0]), 3 * MIB);
     for (int i = 0; i < 2; i++) { /* two loads at once */
         assert_int_equal(mmi_artifact_hold(artifacts[0], &g.err), MM_OK);
     }
     assert_int_equal(fixture_commit(&g, &large[1], &artifacts[1]), MM_OK);
-    assert_int_equal(mmi_store_stats(g.store).memory_bytes, 8 * MIB);
+    assert_int_equal(mmi_store_stats(g.store).temporary_bytes, 8 * MIB);
     mmi_artifact_unhold(artifacts[0]);
     expect_weights(artifacts[0], &large[0]);
     assert_int_equal(g.dropped, 0);
@@ -357,10 +411,10 @@ static void test_larger_than_the_memory_budget(void **state) {
     mmi_artifact_release(artifacts[1]);
     assert_int_equal(fixture_commit(&g, &large[1], &artifacts[1]), MM_OK);
     assert_int_equal(fixture_commit(&g, &large[0], &artifacts[0]), MM_OK);
-    assert_int_equal(mmi_artifact_memory_bytes(artifacts[1]), 0);
+    assert_int_equal(mmi_artifact_temporary_bytes(artifacts[1]), 0);
     mmi_artifact_release(artifacts[0]);
     mmi_artifact_release(artifacts[1]);
-    assert_int_equal(mmi_store_stats(g.store).memory_bytes, 4 * MIB);
+    assert_int_equal(mmi_store_stats(g.store).temporary_bytes, 4 * MIB);
     fixture_expect(&g, &small);
 }
 
@@ -389,7 +443,7 @@ static void test_cache_budget(void **state) {
     fixture_make(&g, &large);
     assert_string_equal(g.dropped_what, "cache_full");
     assert_int_equal(count_files(g.cache, ".mma"), 3);
-    assert_int_equal(mmi_store_stats(g.store).memory_bytes, 256 * KIB);
+    assert_int_equal(mmi_store_stats(g.store).temporary_bytes, 256 * KIB);
     fixture_expect(&g, &large);
     /* A smaller budget is kept from the next entry on. */
     g.config.cache_budget_bytes = file_bytes(&small[0]);
@@ -471,7 +525,9 @@ static void test_hashes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_disk, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_temporary, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_temporary_folder, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_temporary_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_map, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_past_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bare, setup, teardown),

@@ -38,7 +38,7 @@ static void expect_refuge(const char *what, int error, const char *told, uint64_
         assert_int_equal(fixture_commit(&g, &new, &artifact), MM_OK);
         hit = world_failed(&g.world);
         world_fault(&g.world, NULL, 0, 0);
-        if (mmi_artifact_memory_bytes(artifact) > 0) {
+        if (mmi_artifact_temporary_bytes(artifact) > 0) {
             assert_true(hit);
             assert_int_equal(g.dropped, 1);
             assert_string_equal(g.dropped_what, told);
@@ -79,7 +79,7 @@ static void test_refusals_at_every_point(void **state) {
 
 static void test_no_room_anywhere(void **state) {
     (void)state;
-    g.config.memory_budget_bytes = MIB;
+    g.config.temporary_budget_bytes = MIB;
     fixture_open(&g);
     fixture_make(&g, &old);
     struct mmi_artifact *artifact;
@@ -90,7 +90,7 @@ static void test_no_room_anywhere(void **state) {
         assert_non_null(strstr(g.err.text, "No space left"));
         assert_int_equal(g.err.needed_bytes, stored_bytes(&new));
         assert_int_equal(g.err.available_bytes, MIB);
-        assert_int_equal(mmi_store_stats(g.store).memory_bytes, 0);
+        assert_int_equal(mmi_store_stats(g.store).temporary_bytes, 0);
     }
     world_fault(&g.world, NULL, 0, 0);
     fixture_expect(&g, &old);
@@ -100,7 +100,7 @@ static void test_no_room_anywhere(void **state) {
 /* A backend that goes on although it was told of a failure makes nothing of it. */
 static void test_going_on_after_a_failure(void **state) {
     (void)state;
-    g.config.memory_budget_bytes = 0;
+    g.config.temporary_budget_bytes = 0;
     fixture_open(&g);
     for (uint64_t nth = 1; nth <= 3; nth++) {
         struct mmi_writer *writer;

@@ -44,7 +44,7 @@ static void note_progress(void *user, uint32_t permille) {
 }
 
 static mm_status open_store(struct fixture *fixture) {
-    struct mmi_store_config config = {.memory_budget_bytes = 8 * MIB};
+    struct mmi_store_config config = {.temporary_budget_bytes = 8 * MIB};
     return mmi_store_open(&fixture->world.env, &config, &fixture->store, &fixture->err);
 }
 
@@ -335,7 +335,7 @@ static void test_a_cancelled_preparation_leaves_nothing(void **state) {
     struct mmi_prepared prepared;
     fixture.cancelled = true;
     assert_int_equal(prepare(&fixture, version, &prepared), MM_CANCELLED);
-    assert_int_equal(mmi_store_stats(fixture.store).memory_bytes, 0);
+    assert_int_equal(mmi_store_stats(fixture.store).temporary_bytes, 0);
     fixture.cancelled = false;
     assert_true(prepare_ok(&fixture, version)); /* nothing of the first attempt served */
     free_version(&fixture, version);
@@ -372,7 +372,7 @@ static void test_a_backend_without_prepare_gets_the_origin(void **state) {
     assert_true(saw_source);
     assert_true(version->builds[0]->bare && !version->builds[0]->keyed);
     assert_null(version->builds[0]->opened->view.source); /* it is closed by now */
-    assert_int_equal(mmi_store_stats(fixture.store).memory_bytes, 0);
+    assert_int_equal(mmi_store_stats(fixture.store).temporary_bytes, 0);
     free_version(&fixture, version);
     fixture_fini(&fixture);
 }

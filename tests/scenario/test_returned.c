@@ -181,7 +181,9 @@ static uint64_t rss_anon_bytes(void) {
 
 static void check_rss_returns(const char *backend, const char *script) {
     struct fixture f;
-    fixture_open(&f, NULL);
+    mm_mesh_options options = MM_MESH_OPTIONS_INIT;
+    options.map_cache = MM_MAP_NEVER; /* mapped weights are no memory of the process's own */
+    fixture_open(&f, &options);
     mm_model_spec spec = fixture_spec(&f, "m", backend, script);
     mm_model model = fixture_register(&f, &spec);
     assert_ok(&f, mm_prepare(f.mesh, model, NULL, NULL, &f.err)); /* its artifact stays */

@@ -28,6 +28,7 @@ static void forget(struct fixture *f, mm_model model, mm_model other) {
     assert_int_equal(mm_evict(f->mesh, model, MM_NO_WAIT, &f->err), MM_OK);
     assert_int_equal(mm_evict(f->mesh, other, MM_NO_WAIT, &f->err), MM_OK);
     assert_int_equal(scene_seed(f, other), 9);
+    assert_int_equal(mm_evict(f->mesh, other, MM_NO_WAIT, &f->err), MM_OK);
     assert_true(fixture_stats(f).artifact_bytes <= MIB * 3 / 2);
 }
 

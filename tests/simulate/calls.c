@@ -419,6 +419,7 @@ void calls_finish(struct sim *sim) {
         if (status != MM_OK) {
             sim_fail(sim, "status", "stop: %s", mm_status_name(status));
         }
+        check_stopped(sim);
         op_fetch_all(sim);
     }
     values_end_mesh(sim);

@@ -3,6 +3,9 @@
 #include "../stress/check.h"
 #include "sim.h"
 
+#include <api/mesh.h>
+#include <artifact/state.h>
+
 #include <inttypes.h>
 
 #define SOON_NS UINT64_C(1000000000) /* longer than any time that the library waits by itself */
@@ -246,6 +249,21 @@ void check_rest(struct sim *sim) {
     check_devices(sim, &stats);
     log_read(sim);
     log_rest(sim);
+}
+
+/* ---- The mesh is stopped: nothing is loaded -------------------------------------------------- */
+
+void check_stopped(struct sim *sim) {
+    struct mmi_store *store = sim->mesh->store;
+    mmi_lock(&store->lock);
+    uint32_t held = 0;
+    MMI_LIST_EACH(node, &store->temporary_lru) {
+        held += MMI_CONTAINER(node, struct mmi_artifact, used)->holds;
+    }
+    mmi_unlock(&store->lock);
+    if (held > 0) {
+        sim_fail(sim, "leak", "prepared weights are held %u times", held);
+    }
 }
 
 /* ---- The mesh is gone ------------------------------------------------------------------------ */

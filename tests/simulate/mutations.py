@@ -251,6 +251,19 @@ MUTATIONS = {
         'lib/residency/pending.c',
         '        if (kind == MMI_WAIT_SWITCH) {\n',
         '        if (false) {\n'),
+    # Temporary files.
+    'weights that are mapped are not held': (
+        'lib/residency/transfer.c',
+        '    if (*mapped && mmi_artifact_is_temporary(instance->opened->artifact)) {\n',
+        '    if (false) {\n'),
+    'weights that were mapped stay held': (
+        'lib/residency/instance.c',
+        '    if (instance->holds_artifact) {\n',
+        '    if (false) {\n'),
+    'an extent begins in a gap that is too small': (
+        'lib/artifact/temporary_file.c',
+        'next->offset - extent->offset >= extent->bytes',
+        'next->offset >= extent->offset'),
 }
 
 

@@ -42,6 +42,7 @@ static mm_status create(struct sim *sim, mm_error *err) {
     options.prepare_threads = s->prepare_threads;
     options.idle_evict = s->idle_evict;
     options.artifact_budget_bytes = s->artifact_budget_bytes;
+    options.tmp_dir = ""; /* memory: nothing waits for a disk */
     if (s->cache) {
         disk_cache_path(cache);
         options.cache_dir = cache;

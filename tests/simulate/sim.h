@@ -320,6 +320,7 @@ void check_step(struct sim *sim);
 /* Nobody can run: who waits may do so. next_ns: the next time that something is due; 0 = never. */
 void check_quiet(struct sim *sim, uint64_t next_ns);
 void check_rest(struct sim *sim);     /* all calls have ended; on a thread */
+void check_stopped(struct sim *sim);  /* nothing is loaded */
 void check_returned(struct sim *sim); /* the mesh is gone */
 void check_overtaken(struct sim *sim, const struct call *call); /* it begins to run */
 void log_read(struct sim *sim);
