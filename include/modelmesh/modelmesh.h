@@ -95,7 +95,7 @@ typedef struct mm_mesh_options {
     const mm_device_options *devices;
     uint32_t device_count;         /* at most 64 */
     uint32_t map_cache;            /* MM_MAP_*; never on network file systems */
-    const mm_allocator *allocator; /* NULL: malloc */
+    const mm_allocator *allocator; /* NULL: malloc; mmap from 1 MiB on */
     mm_log log;                    /* line NULL: no log */
     const mm_parallel *parallel;   /* the host's parallel_for; NULL: threads of the mesh */
     uint32_t compute_threads;      /* for one inference, the caller included; 0: CPUs allowed */

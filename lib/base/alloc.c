@@ -4,10 +4,38 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define PAGE_BYTES 4096u
+/* malloc keeps what it once had: after a preparation tens of MiB in each thread's arena. */
+#define LARGE_BYTES (1u << 20)
+
+/* Of what is mapped for an alignment beyond pages, the ends go back. */
+static void *map(size_t bytes, size_t align) {
+    uint64_t used, total, spare = align > PAGE_BYTES ? align : 0;
+    if (!mmi_round_up(bytes, PAGE_BYTES, &used) || !mmi_add(used, spare, &total)) {
+        return NULL;
+    }
+    char *memory = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        return NULL;
+    }
+    uint64_t before = spare ? -(uintptr_t)memory & (align - 1) : 0;
+    if (before > 0) {
+        munmap(memory, before);
+    }
+    if (spare > before) {
+        munmap(memory + before + used, spare - before);
+    }
+    return memory + before;
+}
 
 static void *malloc_alloc(void *user, size_t bytes, size_t align) {
     (void)user;
     uint64_t rounded;
+    if (bytes >= LARGE_BYTES) {
+        return map(bytes, align);
+    }
     if (align <= _Alignof(max_align_t)) {
         return malloc(bytes);
     }
@@ -17,8 +45,11 @@ static void *malloc_alloc(void *user, size_t bytes, size_t align) {
 
 static void malloc_free(void *user, void *memory, size_t bytes) {
     (void)user;
-    (void)bytes;
-    free(memory);
+    if (bytes >= LARGE_BYTES) {
+        munmap(memory, bytes);
+    } else {
+        free(memory);
+    }
 }
 
 const mm_allocator mmi_malloc_allocator = {.alloc = malloc_alloc, .free = malloc_free};

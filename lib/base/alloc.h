@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-/* malloc and free behind mm_allocator. */
+/* malloc and free behind mm_allocator; from 1 MiB on, mmap and munmap. */
 extern const mm_allocator mmi_malloc_allocator;
 
 /* Zeroed; NULL when out of memory or when count * bytes overflows. count and bytes >= 1. */

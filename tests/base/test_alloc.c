@@ -4,6 +4,7 @@
 #include <support/world.h>
 
 #include <string.h>
+#include <sys/mman.h>
 
 static void is_zero(const void *memory, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) {
@@ -29,6 +30,26 @@ static void test_zeroed_and_aligned(void **state) {
         mmi_free(allocators[i], NULL, 21);
     }
     world_fini(&world);
+}
+
+/* From 1 MiB on memory is mapped: zeroed, aligned, usable to its last byte, given back at once. */
+static void test_large(void **state) {
+    (void)state;
+    const size_t mib = (size_t)1 << 20;
+    for (size_t align = 16; align <= 4 * mib; align *= 8) {
+        for (size_t bytes = mib - 1; bytes <= mib + 4097; bytes += bytes == mib + 1 ? 4096 : 1) {
+            unsigned char *memory = mmi_alloc_aligned(&mmi_malloc_allocator, bytes, align);
+            assert_non_null(memory);
+            assert_int_equal((uintptr_t)memory % align, 0);
+            is_zero(memory, bytes);
+            memset(memory, 0x5a, bytes);
+            mmi_free(&mmi_malloc_allocator, memory, bytes);
+            unsigned char resident;
+            void *page = (void *)((uintptr_t)memory & ~(uintptr_t)4095);
+            bool mapped = mincore(page, 4096, &resident) == 0;
+            assert_true(bytes < mib || !mapped);
+        }
+    }
 }
 
 static void test_overflow(void **state) {
@@ -108,6 +129,7 @@ static void test_checked(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zeroed_and_aligned),
+        cmocka_unit_test(test_large),
         cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_grow),

@@ -206,6 +206,27 @@ static void test_pages_of_a_host_model_return(void **state) {
     }
 }
 
+/* "mapped like cache entries, so that memory holds what is resident and no more": the pages of the
+ * temporary file, none of the process's own. */
+static void test_mapped_weights_are_in_memory_once(void **state) {
+    (void)state;
+    struct fixture f;
+    fixture_open(&f, NULL);
+    mm_model model = fixture_echo(&f, "m", "weights_bytes 32m\nseed 1\n");
+    assert_ok(&f, fixture_infer(&f, model));
+    assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
+    malloc_trim(0);
+    uint64_t before = rss_anon_bytes();
+    for (int i = 0; i < 3; i++) {
+        assert_ok(&f, fixture_infer(&f, model)); /* reads all of them */
+        assert_true(WEATHER_SANITIZED || rss_anon_bytes() <= before + MIB);
+        assert_int_equal(fixture_info(&f, model).artifact_bytes, 32 * MIB);
+        assert_int_equal(fixture_device(&f, "host").used_bytes, 32 * MIB);
+        assert_ok(&f, mm_evict(f.mesh, model, MM_NO_WAIT, &f.err));
+    }
+    fixture_close(&f);
+}
+
 /* "malloc_trim where a backend used malloc" */
 static void test_pages_of_a_backend_with_malloc_return(void **state) {
     (void)state;
@@ -328,6 +349,7 @@ int main(void) {
         cmocka_unit_test(test_own_memory_beyond_the_device_is_too_large),
         cmocka_unit_test(test_leaks_are_shown_and_charged),
         cmocka_unit_test(test_pages_of_a_host_model_return),
+        cmocka_unit_test(test_mapped_weights_are_in_memory_once),
         cmocka_unit_test(test_pages_of_a_backend_with_malloc_return),
         cmocka_unit_test(test_no_growth_on_the_host),
         cmocka_unit_test(test_no_growth_on_a_simulated_device),
