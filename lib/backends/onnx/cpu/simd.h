@@ -98,6 +98,11 @@ struct onnx_simd {
     float (*sum_exp)(const float *values, float shift, float *to, uint64_t count);
     /* One step of an LSTM: gates i, o, f, c, `count` of each; updates both states. */
     void (*lstm)(const float *gates, float *cell, float *hidden, uint64_t count);
+    /* One step of a GRU: gates z, r and the candidate, which gets r * recurrent (NULL: it has that
+     * already), `count` of each; updates the state. */
+    void (*gru)(const float *gates, const float *recurrent, float *hidden, uint64_t count);
+    /* to[i] = sigmoid(r[i]) * hidden[i] */
+    void (*gru_reset)(const float *r, const float *hidden, float *to, uint64_t count);
     onnx_panel_loop panel_i16;
 };
 

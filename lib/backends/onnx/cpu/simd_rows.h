@@ -135,4 +135,27 @@ static void lstm(const float *gates, float *cell, float *hidden, uint64_t count)
     }
 }
 
+static void gru(const float *gates, const float *recurrent, float *hidden, uint64_t count) {
+    for (uint64_t i = 0; i < count; i += LANES) {
+        uint64_t left = count - i < LANES ? count - i : LANES;
+        vec z = v_sigmoid(v_load_part(gates + i, left));
+        vec candidate = v_load_part(gates + 2 * count + i, left);
+        if (recurrent) {
+            vec r = v_sigmoid(v_load_part(gates + count + i, left));
+            candidate = v_fma(r, v_load_part(recurrent + i, left), candidate);
+        }
+        candidate = v_tanh(candidate);
+        vec kept = v_load_part(hidden + i, left) - candidate;
+        v_store_part(hidden + i, v_fma(z, kept, candidate), left);
+    }
+}
+
+static void gru_reset(const float *r, const float *hidden, float *to, uint64_t count) {
+    for (uint64_t i = 0; i < count; i += LANES) {
+        uint64_t left = count - i < LANES ? count - i : LANES;
+        vec kept = v_sigmoid(v_load_part(r + i, left)) * v_load_part(hidden + i, left);
+        v_store_part(to + i, kept, left);
+    }
+}
+
 #endif

@@ -262,6 +262,6 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
         .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_ALIKE, 1},                         \
         .learn = learn,                                                                            \
         .kernels = {[ONNX_CPU] = __VA_ARGS__}};
-LAYER(RNN, 6, 2, rnn, NULL)
-LAYER(GRU, 6, 2, gru, NULL)
+LAYER(RNN, 6, 2, rnn, mmi_onnx_cpu_RNN)
+LAYER(GRU, 6, 2, gru, mmi_onnx_cpu_GRU)
 LAYER(LSTM, 8, 3, lstm, mmi_onnx_cpu_LSTM)
