@@ -4,14 +4,15 @@
 import numpy as np
 
 from engines import Refused
-from values import F32, FLOATS, RELATIVE, STEP, as_wide, is_float, type_of
+from values import BF16, F16, F32, FLOATS, RELATIVE, STEP, as_wide, is_float, type_of
 
 # What engines may be off by anywhere, in parts of the largest result or of 1: f32 approximations
 # with a bound that is absolute (Sigmoid, Tanh, Erf), sums by factors that were rounded (DFT, STFT).
 ABSOLUTE = dict.fromkeys((
     'Sigmoid Tanh Erf Gelu FastGelu BiasGelu QuickGelu Swish Selu Elu Celu Mish HardSwish '
     'LogSoftmax SoftmaxCrossEntropyLoss DFT STFT HannWindow HammingWindow BlackmanWindow '
-    'RNN GRU LSTM DynamicQuantizeLSTM FusedConv FusedGemm GemmFastGelu If Loop Scan').split(), 1e-6)
+    'RNN GRU LSTM DynamicQuantizeLSTM FusedConv FusedGemm GemmFastGelu BatchNormalization If Loop '
+    'Scan').split(), 1e-6)
 ABSOLUTE.update(dict.fromkeys((
     'Resize GridSample RoiAlign InstanceNormalization GroupNormalization GroupNorm '
     'SkipGroupNorm').split(), 1e-5))
@@ -76,8 +77,11 @@ def slack_of(rng, node, values, run, outputs):
         else:
             wide = np.abs(as_wide(output))
             finite = np.isfinite(wide)
-            rough = ABSOLUTE.get(node.op, 0) * np.max(wide, where=finite, initial=1.0)
             relative = RELATIVE[type_of(output)]
+            rough = ABSOLUTE.get(node.op, 0)
+            if rough and type_of(output) in (F16, BF16):
+                rough = max(rough, relative / 8)  # each step was rounded to it
+            rough *= np.max(wide, where=finite, initial=1.0)
             if node.op in SINGLE:
                 relative = max(relative, RELATIVE[F32])
             slack.append(np.where(finite, wide * relative + TINY + rough, 0))
@@ -89,7 +93,7 @@ def slack_of(rng, node, values, run, outputs):
                   if not isinstance(o, list) and is_float(type_of(o))), default=0)
     narrow = max(narrow, RELATIVE[F32]) if node.op in SINGLE else narrow
     whole = any(not isinstance(o, list) and not is_float(type_of(o)) for o in outputs)
-    for direction in (1, -1, 0, 0, 2) + (0,) * 4 * whole:  # a choice among equals is easily missed
+    for direction in (1, -1, 0, 0, 2) + (0,) * 16 * whole:  # a choice among equals is easily missed
         inputs = {v.name: v.data for v in needed}
         for value in moves:
             step = 0 if node.exact or not is_float(value.dtype) else \

@@ -68,7 +68,7 @@ static void write_channel(const struct channels *channels, uint64_t at, uint64_t
                           struct onnx_moments moments, double epsilon) {
     double scale =
         mmi_onnx_float_at(&channels->scale, parameter) / sqrt(moments.variance + epsilon);
-    double shift = mmi_onnx_float_at(&channels->bias, parameter) - moments.mean * scale;
+    double bias = mmi_onnx_float_at(&channels->bias, parameter);
     uint64_t first = at * channels->elements * channels->width;
     for (uint64_t i = 0; i < channels->elements; i += ONNX_CHUNK) {
         union onnx_chunk numbers, results;
@@ -77,7 +77,7 @@ static void write_channel(const struct channels *channels, uint64_t at, uint64_t
         const double *x =
             mmi_onnx_load_as(ONNX_F64, channels->data.dtype, channels->from + offset, n, &numbers);
         for (uint64_t j = 0; j < n; j++) {
-            results.f64[j] = x[j] * scale + shift;
+            results.f64[j] = (x[j] - moments.mean) * scale + bias;
         }
         mmi_onnx_convert(MM_F64, &results, n, channels->data.dtype, channels->to + offset);
     }
