@@ -2,6 +2,7 @@
 /* The life of a mesh: options, the parts from the bottom up, and the three calls that end it. */
 #include <api/mesh.h>
 
+#include <artifact/io.h>
 #include <base/checked.h>
 #include <base/hash.h>
 
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 
 #define MIB (UINT64_C(1) << 20)
@@ -273,10 +273,8 @@ static mm_status check_temporary_dir(const mm_mesh_options *options, mm_error *e
 }
 
 static uint64_t default_artifact_budget(const char *temporary_dir) {
-    struct statvfs disk;
-    return temporary_dir && statvfs(temporary_dir, &disk) == 0
-               ? (uint64_t)disk.f_bavail * disk.f_frsize / 4
-               : mmi_host_default_budget() / 2;
+    uint64_t bytes = temporary_dir ? mmi_io_free_bytes(temporary_dir) : 0;
+    return bytes > 0 ? bytes / 4 : mmi_host_default_budget() / 2;
 }
 
 static mm_status open_parts(mm_mesh *mesh, const mm_mesh_options *options, mm_error *err) {

@@ -139,6 +139,11 @@ void mmi_io_free_range(int fd, uint64_t offset, uint64_t count) {
            errno == EINTR) {}
 }
 
+uint64_t mmi_io_free_bytes(const char *folder) {
+    struct statfs status;
+    return statfs(folder, &status) == 0 ? (uint64_t)status.f_bavail * (uint64_t)status.f_bsize : 0;
+}
+
 bool mmi_io_is_network(const char *path) {
     static const uint32_t magics[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC,  CIFS_SUPER_MAGIC,
                                       SMB2_SUPER_MAGIC, FUSE_MAGIC,       V9FS_MAGIC,

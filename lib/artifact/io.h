@@ -25,6 +25,7 @@ int mmi_io_open_unnamed(const struct mmi_env *env, const char *folder, int *fd);
 int mmi_io_open_memory(const struct mmi_env *env, int *fd);
 /* Make a hole of it, where the file system can. */
 void mmi_io_free_range(int fd, uint64_t offset, uint64_t count);
+uint64_t mmi_io_free_bytes(const char *folder); /* for this user; 0: not known */
 /* A file system whose mapped pages can vanish or change when a server fails. */
 bool mmi_io_is_network(const char *path);
 

@@ -8,6 +8,7 @@
  * such at a time. With a cache directory nothing passes: it is there, or refused when full. */
 #include <artifact/state.h>
 
+#include <artifact/io.h>
 #include <base/checked.h>
 
 #include <errno.h>
@@ -81,22 +82,32 @@ static void drop(struct mmi_store *store, struct mmi_list *leaving) {
     }
 }
 
-/* Whatever is wrong with the folder, memory may do; lack of descriptors or memory passes. */
+/* Lack of descriptors or memory passes; whatever else is wrong with the folder, memory may do. */
+static bool passes(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 mm_status mmi_temporary_cache_take(struct mmi_store *store, uint64_t bytes,
                                    struct mmi_extent **extent, mm_error *err) {
-    int error = mmi_temporary_file_take(&store->temporary[0], bytes, extent);
-    bool passes = error == EMFILE || error == ENFILE || error == ENOMEM;
-    if (error != 0 && !passes && store->temporary[0].folder) {
-        mmi_log(&store->env->log, MM_LOG_INFO, "prepared weights in memory: %s: %s",
-                store->temporary[0].folder, strerrordesc_np(error));
-        error = mmi_temporary_file_take(&store->temporary[1], bytes, extent);
+    struct mmi_temporary_file *first = &store->temporary[0], *memory = &store->temporary[1];
+    int error = mmi_temporary_file_take(first, bytes, extent);
+    if (error != 0 && !passes(error) && first->folder) {
+        mmi_log(&store->env->log, MM_LOG_INFO, "prepared weights in memory: %s: %s", first->folder,
+                strerrordesc_np(error));
+        error = mmi_temporary_file_take(memory, bytes, extent) == 0 ? 0 : error;
     }
     if (error == 0) {
         return MM_OK;
     }
-    return mmi_fail_errno(err, error == ENOSPC ? MM_NO_SPACE : MM_IO, error,
-                          "%s: room for %llu bytes of prepared weights",
-                          mmi_temporary_file_name(&store->temporary[0]), (unsigned long long)bytes);
+    if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
+        uint64_t available = first->folder ? mmi_io_free_bytes(first->folder) : 0;
+        return mmi_fail_room(err, MM_NO_SPACE, bytes, available,
+                             "%s: prepared weights need %llu bytes, %llu are free",
+                             mmi_temporary_file_name(first), (unsigned long long)bytes,
+                             (unsigned long long)available);
+    }
+    return mmi_fail_errno(err, MM_IO, error, "%s: a file for prepared weights",
+                          mmi_temporary_file_name(first));
 }
 
 mm_status mmi_temporary_cache_reserve(struct mmi_store *store, uint64_t bytes, bool *passing,

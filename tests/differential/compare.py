@@ -92,7 +92,8 @@ def slack_of(rng, node, values, run, outputs):
     narrow = max((RELATIVE[type_of(o)] for o in outputs
                   if not isinstance(o, list) and is_float(type_of(o))), default=0)
     narrow = max(narrow, RELATIVE[F32]) if node.op in SINGLE else narrow
-    whole = any(not isinstance(o, list) and not is_float(type_of(o)) for o in outputs)
+    whole = node.op == 'Hardmax' or \
+        any(not isinstance(o, list) and not is_float(type_of(o)) for o in outputs)
     for direction in (1, -1, 0, 0, 2) + (0,) * 16 * whole:  # a choice among equals is easily missed
         inputs = {v.name: v.data for v in needed}
         for value in moves:

@@ -238,14 +238,15 @@ static void gemm(const struct onnx_sgemm *p) {
 DOT_TILE(1)
 DOT_TILE(2)
 
+/* The rows of a tile stay in the L1 cache while the columns go by. */
 static void dot_products(const struct onnx_dot_products *d) {
-    for (uint64_t n = 0; n < d->n; n += 2) {
-        const float *x = d->x + n * d->x_row_stride;
-        uint64_t columns = n + 1 < d->n ? 2 : 1;
-        for (uint64_t m = 0; m < d->m; m += MR) {
+    for (uint64_t m = 0; m < d->m; m += MR) {
+        const float *a = d->a + m * d->a_row_stride;
+        uint64_t rows = d->m - m < MR ? d->m - m : MR;
+        for (uint64_t n = 0; n < d->n; n += 2) {
             float sums[MR][2];
-            uint64_t rows = d->m - m < MR ? d->m - m : MR;
-            (columns == 2 ? dot_tile_2 : dot_tile_1)(d, d->a + m * d->a_row_stride, rows, x, sums);
+            uint64_t columns = n + 1 < d->n ? 2 : 1;
+            (columns == 2 ? dot_tile_2 : dot_tile_1)(d, a, rows, d->x + n * d->x_row_stride, sums);
             for (uint64_t i = 0; i < rows * columns; i++) {
                 uint64_t row = i / columns;
                 float *c =
