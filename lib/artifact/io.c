@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -31,10 +32,20 @@ int mmi_io_write(const struct mmi_env *env, int fd, uint64_t offset, const void 
     return 0;
 }
 
+/* Beyond it the kernel would send SIGXFSZ, which ends the host. */
+static bool is_beyond_limit(uint64_t end) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+           end > limit.rlim_cur;
+}
+
 int mmi_io_allocate(const struct mmi_env *env, int fd, uint64_t offset, uint64_t count) {
     int error = mmi_fault(env, "write");
     if (error != 0 || count == 0) {
         return error;
+    }
+    if (is_beyond_limit(offset + count)) {
+        return EFBIG;
     }
     do {
         error = posix_fallocate(fd, (off_t)offset, (off_t)count);
