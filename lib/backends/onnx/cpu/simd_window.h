@@ -231,7 +231,9 @@ static bool depthwise(const struct onnx_depthwise *dw) {
 
 #define SIMD_TABLE                                                                                 \
     {                                                                                              \
-        .gemm = gemm, .dot_products = dot_products, .activate = activate,                          \
+        .gemm = gemm, .span_gemm = span_gemm, .pixel_sum = pixel_sum, .pixel_max = pixel_max,      \
+        .winograd_input = winograd_input, .winograd_weights = winograd_weights,                    \
+        .winograd_output = winograd_output, .dot_products = dot_products, .activate = activate,    \
         .instruction = instruction, .gather = gather, .interleave = interleave, .repeat = repeat,  \
         .window_sum = window_sum, .depthwise = depthwise, .window_max = window_max, .sum = sum,    \
         .sum_squares = sum_squares, .normalise = normalise, .max = max, .sum_exp = sum_exp,        \

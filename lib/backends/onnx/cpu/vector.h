@@ -28,6 +28,8 @@ typedef uint32_t uvec __attribute__((vector_size(32)));
 
 /* X for each vector of ONNX_NR floats. */
 #define EACH_VECTOR(X, ...) X(0, __VA_ARGS__) X(1, __VA_ARGS__)
+/* X for those of the first half. */
+#define HALF_VECTORS(X, ...) X(0, __VA_ARGS__)
 
 static inline vec v_set(float x) {
     return _mm256_set1_ps(x);
@@ -111,6 +113,7 @@ typedef int32_t ivec __attribute__((vector_size(16)));
 typedef uint32_t uvec __attribute__((vector_size(16)));
 
 #define EACH_VECTOR(X, ...) X(0, __VA_ARGS__) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
+#define HALF_VECTORS(X, ...) X(0, __VA_ARGS__) X(1, __VA_ARGS__)
 
 static inline vec v_set(float x) {
     return (vec){x, x, x, x};

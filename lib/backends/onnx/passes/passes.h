@@ -49,6 +49,9 @@ mm_status mmi_onnx_fold_affine(struct onnx_model *model, const struct onnx_pass_
 /* Each remaining BatchNormalization becomes Mul and Add. */
 mm_status mmi_onnx_decompose_batch_norm(struct onnx_model *model,
                                         const struct onnx_pass_context *context, mm_error *err);
+/* Convolutions, and what stands between them, take images whose channels are the last axis. */
+mm_status mmi_onnx_make_channels_last(struct onnx_model *model,
+                                      const struct onnx_pass_context *context, mm_error *err);
 /* Activations after Conv, ConvTranspose and Linear go into their onnx_activation. */
 mm_status mmi_onnx_fuse_activations(struct onnx_model *model,
                                     const struct onnx_pass_context *context, mm_error *err);
