@@ -13,7 +13,7 @@
 #define SEEN (TILE + 2) /* pixels that they see */
 #define PRODUCTS (SEEN * SEEN)
 #define MIN_CHANNELS 16 /* with fewer, in or out, transforms take longer than they save */
-#define MIN_TILES 8     /* of an image: else the weights' transform does */
+#define MIN_TILES 4     /* of an image: else the weights' transform does */
 #define MAX_TILES 128   /* of a block: what all products of a panel take in the L2 cache */
 #define MAX_TRANSFORMED (512 * 1024) /* floats of a block, if that leaves enough tiles */
 #define ENOUGH_TILES 64
@@ -29,7 +29,9 @@ struct winograd {
     uint64_t block_rows, block_columns, row_blocks, column_blocks; /* in tiles */
     uint64_t panel_parts, tasks;
     uint64_t copy_width; /* pixels of a row of the copy */
-    uint64_t copy_floats, transformed_floats, panel_floats, product_floats;
+    /* From one of the 36 parts of what is transformed to the next. */
+    uint64_t transformed_step, panel_step, product_step;
+    uint64_t copy_floats;
 };
 
 static bool is_3x3(const struct onnx_window_axis *axis) {
@@ -38,6 +40,13 @@ static bool is_3x3(const struct onnx_window_axis *axis) {
 
 static uint64_t parts_of(uint64_t count, uint64_t most) {
     return (count + most - 1) / most;
+}
+
+/* At least so many floats, and an odd number of cache lines: the 36 parts are written side by side,
+ * and are not to fall into the same sets of the cache. */
+static uint64_t step_of(uint64_t floats) {
+    uint64_t lines = (floats + 15) / 16;
+    return (lines | 1) * 16;
 }
 
 static void plan_blocks(struct winograd *w) {
@@ -50,9 +59,9 @@ static void plan_blocks(struct winograd *w) {
     uint64_t tiles = w->block_rows * w->block_columns;
     w->copy_width = w->block_columns * TILE + 2;
     w->copy_floats = (w->block_rows * TILE + 2) * w->copy_width * w->channels;
-    w->transformed_floats = PRODUCTS * tiles * w->channels;
-    w->panel_floats = PRODUCTS * w->channels * ONNX_NR;
-    w->product_floats = PRODUCTS * tiles * ONNX_NR;
+    w->transformed_step = step_of(tiles * w->channels);
+    w->panel_step = step_of(w->channels * ONNX_NR);
+    w->product_step = step_of(tiles * ONNX_NR);
 }
 
 static bool plan(struct winograd *w, const struct onnx_conv *params,
@@ -127,7 +136,7 @@ static void transform_input(const struct winograd *w, const struct block *block)
     uint64_t columns = block->columns.to - block->columns.from, tiles = tiles_of(block);
     struct onnx_winograd_tile tile = {.row_stride = w->copy_width * w->channels,
                                       .channels = w->channels,
-                                      .step = tiles * w->channels};
+                                      .step = w->transformed_step};
     for (uint64_t i = 0; i < tiles; i++) {
         uint64_t pixel = i / columns * TILE * w->copy_width + i % columns * TILE;
         tile.pixels = block->copy + pixel * w->channels;
@@ -147,9 +156,9 @@ static void multiply(const struct winograd *w, const struct block *block) {
                               .b_panel_stride = w->channels * ONNX_NR,
                               .c_row_stride = ONNX_NR};
     for (uint64_t i = 0; i < PRODUCTS; i++) {
-        gemm.a = block->transformed + i * tiles * w->channels;
-        gemm.b = block->panel + i * w->channels * ONNX_NR;
-        gemm.c = block->products + i * tiles * ONNX_NR;
+        gemm.a = block->transformed + i * w->transformed_step;
+        gemm.b = block->panel + i * w->panel_step;
+        gemm.c = block->products + i * w->product_step;
         mmi_onnx_sgemm(w->simd, &gemm);
     }
 }
@@ -159,7 +168,7 @@ static void transform_output(const struct winograd *w, const struct block *block
     const uint64_t rows = w->window.rows.out, columns = w->window.columns.out;
     uint64_t tile_columns = block->columns.to - block->columns.from, tiles = tiles_of(block);
     float bias[ONNX_NR] = {0};
-    struct onnx_winograd_result r = {.step = tiles * ONNX_NR,
+    struct onnx_winograd_result r = {.step = w->product_step,
                                      .bias = bias,
                                      .low = w->epilogue.low,
                                      .high = w->epilogue.high,
@@ -191,23 +200,23 @@ static void run_block(const struct winograd *w, const struct block *block) {
     transform_input(w, block);
     for (uint64_t panel = block->panels.from; panel < block->panels.to; panel++) {
         w->simd->winograd_weights(w->weights + panel * 9 * w->channels * ONNX_NR, w->channels,
-                                  block->panel);
+                                  block->panel, w->panel_step);
         multiply(w, block);
         transform_output(w, block, panel);
     }
 }
 
 static uint64_t task_floats(const struct winograd *w) {
-    uint64_t floats = w->copy_floats + w->transformed_floats + w->panel_floats + w->product_floats;
-    return (floats + 15) / 16 * 16;
+    return (w->copy_floats + 15) / 16 * 16 +
+           PRODUCTS * (w->transformed_step + w->panel_step + w->product_step);
 }
 
 static void run_blocks(void *ctx, uint64_t task) {
     const struct winograd *w = ctx;
-    struct block block = {.copy = (float *)w->call->scratch + task * task_floats(w)};
-    block.products = block.copy + w->copy_floats;
-    block.panel = block.products + w->product_floats;
-    block.transformed = block.panel + w->panel_floats;
+    struct block block = {.transformed = (float *)w->call->scratch + task * task_floats(w)};
+    block.panel = block.transformed + PRODUCTS * w->transformed_step;
+    block.products = block.panel + PRODUCTS * w->panel_step;
+    block.copy = block.products + PRODUCTS * w->product_step;
     struct onnx_range mine = mmi_onnx_part(
         w->images * w->row_blocks * w->column_blocks * w->panel_parts, w->tasks, task);
     for (uint64_t i = mine.from; i < mine.to; i++) {

@@ -43,7 +43,7 @@ static inline void winograd_output_1d(const vec m[6], vec to[4]) {
     to[3] = v_fma(v_set(8), d, b) + m[5];
 }
 
-static void winograd_weights(const float *panel, uint64_t channels, float *to) {
+static void winograd_weights(const float *panel, uint64_t channels, float *to, uint64_t step) {
     for (uint64_t c = 0; c < channels; c++) {
         for (uint64_t lane = 0; lane < ONNX_NR; lane += LANES) {
             vec half[3][6];
@@ -58,7 +58,7 @@ static void winograd_weights(const float *panel, uint64_t channels, float *to) {
                 vec g[3] = {half[0][i], half[1][i], half[2][i]}, u[6];
                 winograd_weights_1d(g, u);
                 for (uint64_t j = 0; j < 6; j++) {
-                    v_store(to + ((j * 6 + i) * channels + c) * ONNX_NR + lane, u[j]);
+                    v_store(to + (j * 6 + i) * step + c * ONNX_NR + lane, u[j]);
                 }
             }
         }

@@ -295,9 +295,10 @@ static bool look_at_input(const struct walk *walk, uint32_t value, struct inputs
     return true;
 }
 
+/* Others say how it works: lengths, axes. */
 static bool is_image_input(const struct walk *walk, const struct onnx_node *node, uint32_t i) {
-    bool names_axes = node->op->order.rule == ONNX_ORDER_AXES && i > 0;
-    return is_known_value(walk, node->inputs[i]) && !names_axes;
+    bool shapes = i < 32 && node->op->shaping_inputs >> i & 1;
+    return is_known_value(walk, node->inputs[i]) && !shapes;
 }
 
 /* Whether it is worth it to let a node work on twins. *rank: of the images. */
