@@ -8,16 +8,10 @@
 #include <backends/onnx/cpu/window_2d.h>
 #include <base/checked.h>
 
-#include <math.h>
 #include <string.h>
 
 #define MAX_PIXELS 192               /* of a block: what they see stays in the L2 cache */
 #define MAX_BLOCK_FLOATS (64 * 1024) /* of a padded copy, if that is possible */
-
-/* Rows [from, to) of B: some spans. */
-struct depth_block {
-    uint64_t from, first_span, span_count;
-};
 
 struct conv {
     const struct onnx_simd *simd;
@@ -33,24 +27,9 @@ struct conv {
     uint64_t copy_rows, copy_columns; /* of the padded copy */
     uint64_t panel_parts;             /* a block's panels are parted among so many tasks */
     uint64_t tasks, task_bytes;
-    uint64_t span_count, depth_blocks, pieces; /* pieces: spans, cut where depth blocks end */
-    struct onnx_span *spans;                   /* [pieces] */
-    struct depth_block *blocks;                /* [depth_blocks] */
+    uint64_t span_count;
+    struct onnx_span_plan spans;
 };
-
-struct onnx_epilogue mmi_onnx_epilogue(const struct onnx_activation *activation) {
-    struct onnx_epilogue epilogue = {-INFINITY, INFINITY, NULL};
-    bool alone = activation->scale == 0;
-    if (activation->function == ONNX_F_Relu && alone) {
-        epilogue.low = 0;
-    } else if (activation->function == ONNX_F_Clip && alone && activation->a <= activation->b) {
-        epilogue.low = activation->a;
-        epilogue.high = activation->b;
-    } else if (activation->function != ONNX_F_NONE) {
-        epilogue.activation = activation;
-    }
-    return epilogue;
-}
 
 /* ---- The plan -------------------------------------------------------------------------------- */
 
@@ -102,15 +81,6 @@ static void plan_tasks(struct conv *conv, const mm_services *services) {
                                                conv->panel_parts);
 }
 
-/* Stretches of memory that a window sees; channels of one group. */
-static void plan_spans(struct conv *conv) {
-    bool whole_rows = conv->groups == 1 && conv->window.columns.dilation == 1;
-    uint64_t taps = conv->window.rows.kernel * conv->window.columns.kernel;
-    conv->span_count = whole_rows ? conv->window.rows.kernel : taps;
-    conv->depth_blocks = parts_of(conv->depth, mmi_onnx_sgemm_kc(conv->depth));
-    conv->pieces = conv->span_count + conv->depth_blocks;
-}
-
 static bool plan(struct conv *conv, const struct onnx_conv *params,
                  const struct onnx_tensor *inputs, const mm_services *services) {
     struct onnx_placed placed;
@@ -132,17 +102,18 @@ static bool plan(struct conv *conv, const struct onnx_conv *params,
     }
     conv->padded = reaches_out(&conv->window.rows) || reaches_out(&conv->window.columns);
     plan_tasks(conv, services);
-    plan_spans(conv);
+    bool whole_rows = conv->groups == 1 && conv->window.columns.dilation == 1;
+    conv->span_count = conv->window.rows.kernel * (whole_rows ? 1 : conv->window.columns.kernel);
     uint64_t floats, copy = conv->padded ? conv->copy_rows * conv->copy_columns : 0;
     uint64_t pointers = conv->rows * conv->columns * sizeof(float *);
     return mmi_mul(copy, conv->channels * sizeof(float), &floats) &&
            mmi_add(floats, pointers, &floats) && mmi_round_up(floats, 64, &conv->task_bytes);
 }
 
-/* What all tasks read. */
+/* What all tasks read: spans as they are, and as the plan cuts them. */
 static uint64_t shared_bytes(const struct conv *conv) {
-    uint64_t bytes =
-        conv->pieces * sizeof(*conv->spans) + conv->depth_blocks * sizeof(*conv->blocks);
+    uint64_t bytes = conv->span_count * sizeof(struct onnx_span) +
+                     mmi_onnx_span_plan_bytes(conv->span_count, conv->depth);
     return (bytes + 63) / 64 * 64;
 }
 
@@ -158,24 +129,12 @@ static struct onnx_span span_at(const struct conv *conv, uint64_t i) {
                               conv->group_channels};
 }
 
-static void cut_spans(const struct conv *conv) {
-    uint64_t piece = 0, at = 0, block = 0, i = 0;
-    struct onnx_span left = span_at(conv, 0);
-    for (; block < conv->depth_blocks; block++) {
-        struct onnx_range rows = mmi_onnx_part(conv->depth, conv->depth_blocks, block);
-        conv->blocks[block] = (struct depth_block){rows.from, piece, 0};
-        while (at < rows.to) {
-            uint64_t length = mmi_min_u64(left.length, rows.to - at);
-            conv->spans[piece++] = (struct onnx_span){left.offset, length};
-            at += length;
-            left.offset += length;
-            left.length -= length;
-            if (left.length == 0 && ++i < conv->span_count) {
-                left = span_at(conv, i);
-            }
-        }
-        conv->blocks[block].span_count = piece - conv->blocks[block].first_span;
+static void plan_spans(struct conv *conv, void *memory) {
+    struct onnx_span *spans = memory;
+    for (uint64_t i = 0; i < conv->span_count; i++) {
+        spans[i] = span_at(conv, i);
     }
+    mmi_onnx_plan_spans(spans, conv->span_count, spans + conv->span_count, &conv->spans);
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */
@@ -250,7 +209,6 @@ static void multiply(const struct conv *conv, const struct block *block, uint64_
     const float *bias = mmi_onnx_given(conv->call, ONNX_LAST_CONV_BIAS)
                             ? conv->call->in[ONNX_LAST_CONV_BIAS]
                             : NULL;
-    bool adds = mmi_onnx_given(conv->call, ONNX_LAST_CONV_ADDEND);
     uint64_t first = group * conv->group_made + columns.from;
     struct onnx_span_gemm gemm = {.m = (block->rows.to - block->rows.from) *
                                        (block->columns.to - block->columns.from),
@@ -259,22 +217,11 @@ static void multiply(const struct conv *conv, const struct block *block, uint64_
                                   .b_panel_stride = conv->depth * ONNX_NR,
                                   .c = (float *)conv->call->out[0] + pixel * conv->made + first,
                                   .c_row_stride = conv->made,
-                                  .low = -INFINITY,
-                                  .high = INFINITY};
-    const float *panels = (const float *)conv->call->in[ONNX_LAST_CONV_WEIGHTS] +
-                          first / ONNX_NR * gemm.b_panel_stride;
-    for (uint64_t i = 0; i < conv->depth_blocks; i++) {
-        bool last = i + 1 == conv->depth_blocks;
-        gemm.spans = conv->spans + conv->blocks[i].first_span;
-        gemm.span_count = conv->blocks[i].span_count;
-        gemm.b = panels + conv->blocks[i].from * ONNX_NR;
-        gemm.accumulate = adds || i > 0;
-        gemm.column_bias = i == 0 && bias ? bias + first : NULL;
-        gemm.low = last ? conv->epilogue.low : -INFINITY;
-        gemm.high = last ? conv->epilogue.high : INFINITY;
-        gemm.activation = last ? conv->epilogue.activation : NULL;
-        conv->simd->span_gemm(&gemm);
-    }
+                                  .accumulate = mmi_onnx_given(conv->call, ONNX_LAST_CONV_ADDEND),
+                                  .column_bias = bias ? bias + first : NULL};
+    gemm.b = (const float *)conv->call->in[ONNX_LAST_CONV_WEIGHTS] +
+             first / ONNX_NR * gemm.b_panel_stride;
+    mmi_onnx_span_product(conv->simd, &conv->spans, &gemm, &conv->epilogue);
 }
 
 /* Windows of group 0 become those of the next one. */
@@ -347,9 +294,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
                         .call = call,
                         .epilogue = mmi_onnx_epilogue(&params->activation)};
     plan(&conv, params, call->inputs, call->services);
-    conv.spans = call->scratch;
-    conv.blocks = (struct depth_block *)(conv.spans + conv.pieces);
-    cut_spans(&conv);
+    plan_spans(&conv, call->scratch);
     mmi_onnx_run_tasks(call->services, conv.tasks, run_blocks, &conv);
     return MM_OK;
 }

@@ -132,8 +132,8 @@ struct onnx_simd {
     void (*gemm)(const struct onnx_sgemm *p);
     void (*span_gemm)(const struct onnx_span_gemm *p);
     void (*winograd_input)(const struct onnx_winograd_tile *t);
-    /* A panel of weights [9][channels][ONNX_NR] to [36][channels][ONNX_NR], `step` floats from one of
-     * the 36 to the next. */
+    /* A panel of weights [9][channels][ONNX_NR] to [36][channels][ONNX_NR], `step` floats from one
+     * of the 36 to the next. */
     void (*winograd_weights)(const float *panel, uint64_t channels, float *to, uint64_t step);
     void (*winograd_output)(const struct onnx_winograd_result *r);
     void (*pixel_sum)(const struct onnx_pixels *p);

@@ -11,7 +11,11 @@
  * Its parameters are struct onnx_conv; the window names its kernel. Weights are [K, M] as
  * ONNX_PANELS, rows in the order (tap, channel of the group), groups side by side; or, of a
  * depthwise one (`group` channels come in and go out), [taps, C] plain. bias and addend may be left
- * out; the addend is broadcast with the result. */
+ * out; the addend is broadcast with the result.
+ *
+ *     ChannelsLastConvTranspose: x, weights, bias [M] -> activation(transposed conv(x) + bias)
+ *
+ * The same parameters and panels, of one group; taps in the order of mmi_onnx_order_taps. */
 
 #include <backends/onnx/operators/conv.h>
 
@@ -31,6 +35,14 @@ mm_status mmi_onnx_run_moved(const struct onnx_call *call, const struct onnx_mov
 /* The window on an image [N, ..., C], whose kernel it names. */
 mm_status mmi_onnx_place_last(const struct onnx_window *window, const struct onnx_tensor *image,
                               struct onnx_placed *placed, mm_error *err);
+
+/* For ChannelsLastConvTranspose, as mmi_onnx_place_transposed. */
+mm_status mmi_onnx_place_transposed_last(const struct onnx_conv *conv,
+                                         const struct onnx_tensor *image,
+                                         struct onnx_placed *placed, mm_error *err);
+/* Taps (row-major) that results of one phase see stand side by side: those for which the rests of
+ * tap * dilation by stride, row-major too, are 0, then 1, ... order: [taps]. */
+void mmi_onnx_order_taps(const struct onnx_window *window, uint64_t taps, uint64_t *order);
 
 static inline bool mmi_onnx_is_depthwise_last(const struct onnx_conv *conv,
                                               const struct onnx_tensor *weights) {

@@ -166,14 +166,14 @@ static bool move_constant(struct walk *walk, uint32_t value, int32_t rank, uint3
 
 /* ---- Convolutions ---------------------------------------------------------------------------- */
 
-/* Conv by constant weights [M, C / group, kernel axes ...]. */
+/* Conv by constant weights [M, C / group, kernel axes ...], or ConvTranspose by [C, M, ...]. */
 struct layer {
     const struct onnx_node *node;
     const struct onnx_conv *conv;
     const struct onnx_tensor *weights;
     int32_t rank;
     uint64_t made, depth, taps; /* output channels; input channels of a group */
-    bool depthwise, pointwise;
+    bool transposed, depthwise, pointwise;
 };
 
 static bool is_pointwise(const struct layer *layer) {
@@ -186,54 +186,78 @@ static bool is_pointwise(const struct layer *layer) {
     return layer->taps == 1 && layer->conv->group == 1;
 }
 
-static bool read_layer(const struct walk *walk, const struct onnx_node *node, struct layer *layer) {
-    const struct onnx_rewrite *rewrite = walk->rewrite;
-    if (node->op != &mmi_onnx_op_Conv || node->outputs[0] == ONNX_NO_VALUE) {
-        return false;
-    }
+static bool is_conv(const struct onnx_node *node) {
+    return node->op == &mmi_onnx_op_Conv || node->op == &mmi_onnx_op_ConvTranspose;
+}
+
+static bool read_weights(const struct walk *walk, const struct onnx_node *node,
+                         struct layer *layer) {
     *layer = (struct layer){.node = node,
                             .conv = node->params,
-                            .weights = mmi_onnx_f32(rewrite->model, node->inputs[1])};
+                            .weights = mmi_onnx_f32(walk->rewrite->model, node->inputs[1]),
+                            .transposed = node->op == &mmi_onnx_op_ConvTranspose};
     const struct onnx_tensor *weights = layer->weights;
     if (!weights || weights->rank < 3 || weights->rank > 4 || weights->elements == 0 ||
         weights->shape[0] % layer->conv->group != 0) {
         return false;
     }
-    const uint32_t axes = layer->conv->window.axes;
     layer->rank = (int32_t)weights->rank;
-    layer->made = (uint64_t)weights->shape[0];
-    layer->depth = (uint64_t)weights->shape[1];
+    layer->made = (uint64_t)weights->shape[layer->transposed ? 1 : 0];
+    layer->depth = (uint64_t)weights->shape[layer->transposed ? 0 : 1];
     layer->taps = weights->elements / layer->made / layer->depth;
-    uint64_t group = (uint64_t)layer->conv->group;
-    layer->depthwise = group > 1 && layer->depth == 1 && layer->made == group;
-    layer->pointwise = is_pointwise(layer);
-    int32_t known = rank_of(walk, node->inputs[0]);
-    bool whole_panels = group == 1 || layer->made / group % ONNX_NR == 0;
-    return (layer->depthwise || whole_panels) && (known == -1 || known == layer->rank) &&
-           (axes == 0 || axes == weights->rank - 2);
+    return true;
 }
 
-/* [M, depth, taps] to [taps, depth, M], of which the first two are one axis. */
-static uint32_t new_weights(const struct walk *walk, const struct layer *layer) {
+static bool read_layer(const struct walk *walk, const struct onnx_node *node, struct layer *layer) {
+    if (!is_conv(node) || node->outputs[0] == ONNX_NO_VALUE || !read_weights(walk, node, layer)) {
+        return false;
+    }
+    const uint32_t axes = layer->conv->window.axes;
+    uint64_t group = (uint64_t)layer->conv->group;
+    int32_t known = rank_of(walk, node->inputs[0]);
+    layer->depthwise = group > 1 && layer->depth == 1 && layer->made == group;
+    layer->pointwise = !layer->transposed && is_pointwise(layer);
+    bool whole_panels = group == 1 || layer->made / group % ONNX_NR == 0;
+    bool suits = layer->transposed ? group == 1 : layer->depthwise || whole_panels;
+    return suits && (known == -1 || known == layer->rank) &&
+           (axes == 0 || axes == layer->weights->rank - 2);
+}
+
+/* [M, depth, taps], or [depth, M, taps], to [taps, depth, M], of which the first two are one
+ * axis. */
+static uint32_t new_weights(const struct walk *walk, const struct layer *layer,
+                            const struct onnx_window *window) {
     float *data;
     int64_t shape[2] = {(int64_t)(layer->taps * layer->depth), (int64_t)layer->made};
     uint32_t value = mmi_onnx_new_f32(walk->rewrite->model, 2, shape, &data);
-    if (value == ONNX_NO_VALUE) {
-        return value;
+    uint64_t *order = mmi_onnx_take(&walk->rewrite->work, layer->taps, sizeof(*order));
+    if (value == ONNX_NO_VALUE || !order) {
+        return ONNX_NO_VALUE;
     }
-    struct onnx_move move = {.width = sizeof(*data)};
+    for (uint64_t i = 0; i < layer->taps; i++) {
+        order[i] = i;
+    }
+    if (layer->transposed) {
+        mmi_onnx_order_taps(window, layer->taps, order);
+    }
     const int64_t step = sizeof(*data), taps = (int64_t)layer->taps * step;
-    const int64_t row = (int64_t)layer->made * step, depth = (int64_t)layer->depth;
-    mmi_onnx_move_axis(&move, layer->taps, step, row * depth);
-    mmi_onnx_move_axis(&move, layer->depth, taps, row);
-    mmi_onnx_move_axis(&move, layer->made, taps * depth, step);
-    mmi_onnx_move(&move, layer->weights->data, data);
+    const int64_t row = (int64_t)layer->made * step;
+    const int64_t next_made = layer->transposed ? taps : taps * (int64_t)layer->depth;
+    const int64_t next_depth = layer->transposed ? taps * (int64_t)layer->made : taps;
+    for (uint64_t i = 0; i < layer->taps; i++) {
+        struct onnx_move move = {.width = sizeof(*data)};
+        mmi_onnx_move_axis(&move, layer->depth, next_depth, row);
+        mmi_onnx_move_axis(&move, layer->made, next_made, step);
+        mmi_onnx_move(&move, (const float *)layer->weights->data + order[i],
+                      data + i * layer->depth * layer->made);
+    }
     return value;
 }
 
 static struct onnx_node *new_conv(const struct walk *walk, const struct layer *layer) {
-    const struct onnx_operator *op =
-        layer->pointwise ? &mmi_onnx_op_Linear : &mmi_onnx_op_ChannelsLastConv;
+    const struct onnx_operator *op = layer->pointwise    ? &mmi_onnx_op_Linear
+                                     : layer->transposed ? &mmi_onnx_op_ChannelsLastConvTranspose
+                                                         : &mmi_onnx_op_ChannelsLastConv;
     bool has_bias = layer->node->input_count > 2;
     struct onnx_node *node =
         mmi_onnx_own_node(walk->rewrite->model, op, layer->node, has_bias ? 3 : 2);
@@ -258,7 +282,8 @@ static bool convert_conv(struct walk *walk, const struct layer *layer) {
     if (!node || !need_twin(walk, image, old, &node->inputs[0])) {
         return false;
     }
-    node->inputs[1] = new_weights(walk, layer);
+    const struct onnx_conv *conv = layer->pointwise ? layer->conv : node->params;
+    node->inputs[1] = new_weights(walk, layer, &conv->window);
     if (node->input_count > 2) {
         node->inputs[2] = old->inputs[2];
     }
@@ -549,7 +574,7 @@ static bool walk_graph(struct walk *walk, struct onnx_graph *graph) {
 
 static bool has_conv(const struct onnx_graph *graph) {
     for (uint32_t i = 0; i < graph->node_count; i++) {
-        if (graph->nodes[i]->op == &mmi_onnx_op_Conv) {
+        if (is_conv(graph->nodes[i])) {
             return true;
         }
     }

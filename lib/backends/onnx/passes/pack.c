@@ -22,7 +22,8 @@ static uint32_t new_panels(struct onnx_model *model, const struct onnx_tensor *m
 /* Linear, or a convolution of more than single channels: input 1 is a matrix to pack. */
 static bool multiplies(const struct onnx_model *model, const struct onnx_node *node) {
     if (node->op != &mmi_onnx_op_ChannelsLastConv) {
-        return node->op == &mmi_onnx_op_Linear;
+        return node->op == &mmi_onnx_op_Linear ||
+               node->op == &mmi_onnx_op_ChannelsLastConvTranspose;
     }
     const struct onnx_conv *conv = node->params;
     return conv->group == 1 || conv->group != model->values[node->inputs[1]].constant->shape[1];
