@@ -229,13 +229,13 @@ static bool depthwise(const struct onnx_depthwise *dw) {
     return true;
 }
 
-#define SIMD_TABLE                                                                                 \
+#define SIMD_TABLE(integer_panel)                                                                  \
     {                                                                                              \
         .gemm = gemm, .dot_products = dot_products, .activate = activate,                          \
         .instruction = instruction, .gather = gather, .interleave = interleave, .repeat = repeat,  \
         .window_sum = window_sum, .depthwise = depthwise, .window_max = window_max, .sum = sum,    \
         .sum_squares = sum_squares, .normalise = normalise, .max = max, .sum_exp = sum_exp,        \
-        .lstm = lstm, .gru = gru, .gru_reset = gru_reset, .panel_i16 = panel_i16                   \
+        .lstm = lstm, .gru = gru, .gru_reset = gru_reset, .panel_i16 = integer_panel               \
     }
 
 #endif
