@@ -75,9 +75,14 @@ static void panel_i16(const struct onnx_panel_product *p) {
     run_panel(p, kernels);
 }
 
+/* The chain of a row is longer with VNNI: it pays where there are several to go on at once. */
 static void panel_i16_vnni(const struct onnx_panel_product *p) {
     static const panel_kernel kernels[] = {UP_TO_12(PANEL_ENTRY, panel_vnni)};
-    run_panel(p, kernels);
+    if (p->rows < 6) {
+        panel_i16(p);
+    } else {
+        run_panel(p, kernels);
+    }
 }
 
 #elif defined(ONNX_VECTOR_AVX2)

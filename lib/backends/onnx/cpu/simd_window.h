@@ -127,8 +127,7 @@ static void window_max(const struct onnx_window_row *t) {
         uint64_t left = t->columns - i;
         vec max_value = v_load(t->from + t->offsets[0] + i);
         for (uint64_t k = 1; k < t->count; k++) {
-            vec x = v_load(t->from + t->offsets[k] + i);
-            max_value = v_select(max_value != max_value, max_value, v_max(max_value, x));
+            max_value = v_max_or_nan(max_value, v_load(t->from + t->offsets[k] + i));
         }
         v_store_part(t->to + i, max_value, left < LANES ? left : LANES);
     }

@@ -91,7 +91,7 @@ static inline vec v_round(vec x) {
     return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 static inline vec v_select(ivec mask, vec yes, vec no) {
-    return _mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), no, yes);
+    return (vec)_mm512_ternarylogic_epi32((__m512i)mask, (__m512i)yes, (__m512i)no, 0xca);
 }
 static inline float v_sum(vec x) {
     __m256 half = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
