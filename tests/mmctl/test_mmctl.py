@@ -345,6 +345,8 @@ class Mmctl(unittest.TestCase):
         steps = [event for event in events if event['cat'] == 'step']
         self.assertEqual([event['args']['node'] for event in steps],
                          4 * [step['node'] for step in plan['steps']])
+        masked = json.loads(self.run_it(0, *arguments, '--cpu-features', '256', '--json'))
+        self.assertEqual(len(masked['nodes']), len(told['nodes']))
         text = self.run_it(0, *arguments, '--nodes', '1')
         self.assertRegex(text, r'(?m)^ChannelsLastConv +2 \w+ ')
         self.assertIn('Conv+', text)

@@ -15,7 +15,7 @@
 #include <backends/onnx/cpu/simd_window.h>
 #include <backends/onnx/cpu/simd_winograd.h>
 
-const struct onnx_simd mmi_onnx_simd_avx2 = SIMD_TABLE;
+const struct onnx_simd mmi_onnx_simd_avx2 = SIMD_TABLE(panel_i16);
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -172,7 +172,10 @@ struct onnx_simd {
 };
 
 extern const struct onnx_simd mmi_onnx_simd_portable;
-extern const struct onnx_simd mmi_onnx_simd_avx2; /* x86-64 only */
+/* x86-64 only */
+extern const struct onnx_simd mmi_onnx_simd_avx2;
+extern const struct onnx_simd mmi_onnx_simd_avx512;
+extern const struct onnx_simd mmi_onnx_simd_avx512_vnni;
 
 /* The best table for these MM_CPU_*. */
 const struct onnx_simd *mmi_onnx_simd(uint64_t cpu_features);

@@ -144,6 +144,11 @@ static inline vec v_clamp(vec x, vec low, vec high) {
     return v_min(high, v_max(low, x));
 }
 
+/* The larger; NaN if either is. */
+static inline vec v_max_or_nan(vec a, vec b) {
+    return v_select(a != a, a, v_max(a, b));
+}
+
 /* A function of the C library, lane by lane. */
 static __attribute__((noinline)) vec v_each(float (*function)(float), vec x) {
     float lanes[LANES];

@@ -3,88 +3,103 @@
 #define MMI_BACKENDS_ONNX_CPU_SIMD_SPANS_H
 
 /* GEMM microkernels whose rows of A are stretches of memory anywhere: a convolution reads its
- * windows where they lie. Tiles and panels are those of simd_gemm.h. */
+ * windows where they lie. Tiles have a pointer for each row, so they are lower than those of
+ * simd_gemm.h. */
 
 #include <backends/onnx/cpu/simd_gemm.h>
 
-/* A tile of C: its rows of A, its panel of B. */
+#define SPAN_MR 6
+/* Panels of a tile: as many as make up for the latency of an FMA. */
+#if defined(ONNX_VECTOR_AVX512)
+#define SPAN_PANELS 2
+#define EACH_SPAN_TILE(X, ...) UP_TO_6(X, 1, __VA_ARGS__) UP_TO_6(X, 2, __VA_ARGS__)
+#else
+#define SPAN_PANELS 1
+#define EACH_SPAN_TILE(X, ...) UP_TO_6(X, 1, __VA_ARGS__)
+#endif
+
+/* A tile of C: its rows of A, its panels of B. bias: of all its columns. */
 struct span_tile {
     const float *const *a;
-    const float *b, *bias; /* bias: [ONNX_NR] */
+    const float *b, *bias;
     float *c;
     uint64_t c_row_stride;
+    struct ahead ahead;
 };
 
 #define ADD_BIAS_ACC(v, r) acc_##r##_##v += v_load(bias + v * LANES);
-#define ADD_BIAS_ROW(r) EACH_VECTOR(ADD_BIAS_ACC, r)
+#define ADD_BIAS_ROW(r, panels) EACH_VECTOR_##panels(ADD_BIAS_ACC, r)
 #define START_ACC(v, r) acc_##r##_##v = v_load(bias + v * LANES);
-#define DECLARE_SPAN_ROW(r) EACH_VECTOR(DECLARE_ACC, r)
-#define START_ROW(r) EACH_VECTOR(START_ACC, r)
-#define BEGIN_SPAN(r) const float *a_##r = t->a[r] + span->offset;
+#define START_ROW(r, panels) EACH_VECTOR_##panels(START_ACC, r)
+#define BEGIN_SPAN(r, panels) const float *a_##r = t->a[r] + span->offset;
+#define SPAN_FMA_ROW(r, panels)                                                                    \
+    {                                                                                              \
+        vec factor = v_set(a_##r[at]);                                                             \
+        EACH_VECTOR_##panels(FMA_ACC, r)                                                           \
+    }
 #define CLAMP_ACC(v, r) acc_##r##_##v = v_min(high, v_max(low, acc_##r##_##v));
-#define CLAMP_ROW(r) EACH_VECTOR(CLAMP_ACC, r)
+#define CLAMP_ROW(r, panels) EACH_VECTOR_##panels(CLAMP_ACC, r)
 
-#define SPAN_MICROKERNEL(rows)                                                                     \
-    static void span_microkernel_##rows(const struct onnx_span_gemm *p,                            \
-                                        const struct span_tile *t) {                               \
-        const float *b = t->b;                                                                     \
-        const float *bias = t->bias;                                                               \
+#define SPAN_MICROKERNEL(rows, panels, name)                                                       \
+    static void name##_##rows##_##panels(const struct onnx_span_gemm *p,                           \
+                                         const struct span_tile *t) {                              \
+        const float *b = t->b, *bias = t->bias;                                                    \
+        const uint64_t c_row_stride = t->c_row_stride, b_panel_stride = p->b_panel_stride;         \
+        const uint64_t ahead_step = t->ahead.step;                                                 \
+        const char *ahead = t->ahead.at;                                                           \
         float *c = t->c;                                                                           \
-        uint64_t c_row_stride = t->c_row_stride;                                                   \
-        REPEAT_##rows(DECLARE_SPAN_ROW);                                                           \
+        (void)b_panel_stride;                                                                      \
+        ROWS_##rows(DECLARE_ROW, panels);                                                          \
         if (p->accumulate) {                                                                       \
-            REPEAT_##rows(LOAD_ROW);                                                               \
-            REPEAT_##rows(ADD_BIAS_ROW);                                                           \
+            ROWS_##rows(LOAD_ROW, panels);                                                         \
+            ROWS_##rows(ADD_BIAS_ROW, panels);                                                     \
         } else {                                                                                   \
-            REPEAT_##rows(START_ROW);                                                              \
+            ROWS_##rows(START_ROW, panels);                                                        \
         }                                                                                          \
         const struct onnx_span *end = p->spans + p->span_count;                                    \
         for (const struct onnx_span *span = p->spans; span < end; span++) {                        \
-            REPEAT_##rows(BEGIN_SPAN) uint64_t length = span->length;                              \
+            const uint64_t length = span->length;                                                  \
+            ROWS_##rows(BEGIN_SPAN, panels);                                                       \
             for (uint64_t at = 0; at < length; at++, b += ONNX_NR) {                               \
                 const float *from = b;                                                             \
-                EACH_VECTOR(LOAD_B, 0)                                                             \
-                REPEAT_##rows(FMA_ROW)                                                             \
+                __builtin_prefetch(ahead, 0, 2);                                                   \
+                ahead += ahead_step;                                                               \
+                EACH_VECTOR_##panels(LOAD_B, 0);                                                   \
+                ROWS_##rows(SPAN_FMA_ROW, panels);                                                 \
             }                                                                                      \
         }                                                                                          \
         vec low = v_set(p->low), high = v_set(p->high);                                            \
-        REPEAT_##rows(CLAMP_ROW);                                                                  \
-        REPEAT_##rows(STORE_ROW);                                                                  \
+        ROWS_##rows(CLAMP_ROW, panels);                                                            \
+        ROWS_##rows(STORE_ROW, panels);                                                            \
     }
-SPAN_MICROKERNEL(1)
-SPAN_MICROKERNEL(2)
-SPAN_MICROKERNEL(3)
-SPAN_MICROKERNEL(4)
-SPAN_MICROKERNEL(5)
-SPAN_MICROKERNEL(6)
-
-static void (*const span_microkernels[MR])(const struct onnx_span_gemm *,
-                                           const struct span_tile *) = {
-    span_microkernel_1, span_microkernel_2, span_microkernel_3,
-    span_microkernel_4, span_microkernel_5, span_microkernel_6};
+#define SPAN_ENTRY(rows, panels, name) [panels - 1][rows - 1] = name##_##rows##_##panels,
+EACH_SPAN_TILE(SPAN_MICROKERNEL, span_microkernel)
+static void (*const span_microkernels[SPAN_PANELS][SPAN_MR])(const struct onnx_span_gemm *,
+                                                             const struct span_tile *) = {
+    EACH_SPAN_TILE(SPAN_ENTRY, span_microkernel)};
 
 /* A panel of a few columns: what half of its vectors hold, in tiles of twice as many rows. */
 #define NARROW_NR (ONNX_NR / 2)
 #if LANES <= NARROW_NR
-#define NARROW_ROWS(X) REPEAT_6(X) X(6) X(7) X(8) X(9) X(10) X(11)
 #define NARROW_MR 12
-#define NARROW_DECLARE(r)                                                                          \
+#define NARROW_DECLARE(r, unused)                                                                  \
     const float *a_##r = t->a[r < rows ? r : 0];                                                   \
     HALF_VECTORS(DECLARE_ACC, r)
-#define NARROW_START(r) HALF_VECTORS(START_ACC, r)
-#define NARROW_LOAD(r)                                                                             \
+#define NARROW_START(r, unused) HALF_VECTORS(START_ACC, r)
+#define NARROW_LOAD(r, unused)                                                                     \
     if (r < rows) {                                                                                \
         HALF_VECTORS(LOAD_PART_ACC, r)                                                             \
     }
-#define NARROW_STORE(r)                                                                            \
+#define NARROW_STORE(r, unused)                                                                    \
     if (r < rows) {                                                                                \
         HALF_VECTORS(STORE_PART_ACC, r)                                                            \
     }
-#define NARROW_FMA(r)                                                                              \
+#define NARROW_FMA(r, unused)                                                                      \
     {                                                                                              \
         vec factor = v_set(a_##r[offset + at]);                                                    \
         HALF_VECTORS(FMA_ACC, r)                                                                   \
     }
+#define NARROW_LOAD_B(v, unused) vec b_##v = v_load(b + v * LANES);
 #define LEFT(v) (columns > v * LANES ? columns - v * LANES : 0)
 #define PART(v) (LEFT(v) < LANES ? LEFT(v) : LANES)
 #define LOAD_PART_ACC(v, r)                                                                        \
@@ -97,73 +112,71 @@ static void (*const span_microkernels[MR])(const struct onnx_span_gemm *,
 static void narrow_tile(const struct onnx_span_gemm *p, const struct span_tile *t, uint64_t rows,
                         uint64_t columns) {
     const float *b = t->b, *bias = t->bias;
-    NARROW_ROWS(NARROW_DECLARE)
-    NARROW_ROWS(NARROW_START)
+    ROWS_12(NARROW_DECLARE, 0)
+    ROWS_12(NARROW_START, 0)
     if (p->accumulate) {
-        NARROW_ROWS(NARROW_LOAD)
+        ROWS_12(NARROW_LOAD, 0)
     }
     const struct onnx_span *end = p->spans + p->span_count;
     for (const struct onnx_span *span = p->spans; span < end; span++) {
         uint64_t offset = span->offset, length = span->length;
         for (uint64_t at = 0; at < length; at++, b += ONNX_NR) {
-            const float *from = b;
-            HALF_VECTORS(LOAD_B, 0)
-            NARROW_ROWS(NARROW_FMA)
+            HALF_VECTORS(NARROW_LOAD_B, 0)
+            ROWS_12(NARROW_FMA, 0)
         }
     }
     vec low = v_set(p->low), high = v_set(p->high);
-    NARROW_ROWS(NARROW_STORE)
+    ROWS_12(NARROW_STORE, 0)
 }
 #endif
 
-/* A tile of fewer than ONNX_NR columns, through a buffer of a full one. */
+/* A tile that ends within a panel, through a buffer of a full one. */
 static void span_edge_tile(const struct onnx_span_gemm *p, const struct span_tile *t, uint64_t rows,
-                           uint64_t columns) {
-    float buffer[MR * ONNX_NR];
+                           uint64_t panels, uint64_t columns) {
+    float buffer[SPAN_MR * SPAN_PANELS * ONNX_NR];
     struct span_tile full = *t;
     full.c = buffer;
-    full.c_row_stride = ONNX_NR;
-    for (uint64_t r = 0; r < rows && p->accumulate; r++) {
-        memcpy(buffer + r * ONNX_NR, t->c + r * t->c_row_stride, columns * sizeof(*buffer));
+    full.c_row_stride = panels * ONNX_NR;
+    if (p->accumulate) {
+        copy_columns(t->c, t->c_row_stride, rows, columns, buffer, full.c_row_stride);
     }
-    span_microkernels[rows - 1](p, &full);
-    for (uint64_t r = 0; r < rows; r++) {
-        memcpy(t->c + r * t->c_row_stride, buffer + r * ONNX_NR, columns * sizeof(*buffer));
-    }
-}
-
-static uint64_t span_rows(uint64_t columns) {
-#if LANES <= NARROW_NR
-    return columns <= NARROW_NR ? NARROW_MR : MR;
-#else
-    (void)columns;
-    return MR;
-#endif
+    span_microkernels[panels - 1][rows - 1](p, &full);
+    copy_columns(buffer, full.c_row_stride, rows, columns, t->c, t->c_row_stride);
 }
 
 static void multiply_span_tile(const struct onnx_span_gemm *p, const struct span_tile *t,
-                               uint64_t rows, uint64_t columns) {
+                               uint64_t rows, uint64_t panels, uint64_t columns) {
 #if LANES <= NARROW_NR
     if (columns <= NARROW_NR) {
         narrow_tile(p, t, rows, columns);
         return;
     }
 #endif
-    if (columns == ONNX_NR) {
-        span_microkernels[rows - 1](p, t);
+    if (columns == panels * ONNX_NR) {
+        span_microkernels[panels - 1][rows - 1](p, t);
     } else {
-        span_edge_tile(p, t, rows, columns);
+        span_edge_tile(p, t, rows, panels, columns);
     }
 }
 
-/* All rows of C for one panel of B, in tiles of nearly equal height. */
-static void multiply_span_panel(const struct onnx_span_gemm *p, struct span_tile t,
-                                uint64_t columns) {
-    uint64_t most = span_rows(columns), blocks = (p->m + most - 1) / most;
-    uint64_t base = p->m / blocks, rest = p->m % blocks;
-    for (uint64_t i = 0; i < blocks; i++) {
-        uint64_t rows = base + (i < rest ? 1 : 0);
-        multiply_span_tile(p, &t, rows, columns);
+static uint64_t span_rows(uint64_t columns) {
+#if LANES <= NARROW_NR
+    return columns <= NARROW_NR ? NARROW_MR : SPAN_MR;
+#else
+    (void)columns;
+    return SPAN_MR;
+#endif
+}
+
+/* All rows of C for some panels of B, in tiles of nearly equal height. */
+static void multiply_span_panels(const struct onnx_span_gemm *p, const struct panels *b,
+                                 struct span_tile t, uint64_t panels, uint64_t columns) {
+    uint64_t most = span_rows(columns), tiles = (p->m + most - 1) / most;
+    uint64_t least = p->m / tiles, higher = p->m % tiles;
+    for (uint64_t i = 0; i < tiles; i++) {
+        uint64_t rows = least + (i < higher ? 1 : 0);
+        t.ahead = ahead_of(b, t.b, i, tiles, panels);
+        multiply_span_tile(p, &t, rows, panels, columns);
         if (p->activation) {
             activate(p->activation, t.c, t.c_row_stride, rows, columns);
         }
@@ -173,9 +186,14 @@ static void multiply_span_panel(const struct onnx_span_gemm *p, struct span_tile
 }
 
 static void span_gemm(const struct onnx_span_gemm *p) {
-    for (uint64_t from = 0; from < p->n; from += ONNX_NR) {
-        uint64_t columns = p->n - from < ONNX_NR ? p->n - from : ONNX_NR;
-        float bias[ONNX_NR] = {0};
+    struct panels b = {p->b, p->b_panel_stride, (p->n + ONNX_NR - 1) / ONNX_NR, 0};
+    for (uint64_t i = 0; i < p->span_count; i++) {
+        b.depth += p->spans[i].length;
+    }
+    for (uint64_t from = 0, columns; from < p->n; from += columns) {
+        uint64_t left = p->n - from, panels = left > ONNX_NR ? SPAN_PANELS : 1;
+        columns = panels * ONNX_NR < left ? panels * ONNX_NR : left;
+        float bias[SPAN_PANELS * ONNX_NR] = {0};
         if (p->column_bias) {
             memcpy(bias, p->column_bias + from, columns * sizeof(*bias));
         }
@@ -184,7 +202,7 @@ static void span_gemm(const struct onnx_span_gemm *p) {
                               .bias = bias,
                               .c = p->c + from,
                               .c_row_stride = p->c_row_stride};
-        multiply_span_panel(p, t, columns);
+        multiply_span_panels(p, &b, t, panels, columns);
     }
 }
 
