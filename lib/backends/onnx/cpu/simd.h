@@ -159,7 +159,8 @@ struct onnx_simd {
     float (*sum_squares)(const float *values, float shift, uint64_t count);
     void (*normalise)(const struct onnx_normalisation *n);
     float (*max)(const float *values, uint64_t count); /* count >= 1; NaN if any is NaN */
-    /* to[i] = e^(values[i] - shift); returns their sum. `to` may be `values`. */
+    /* to[i] = e^(values[i] - shift), none above 1; what would be subnormal is 0. Returns their sum.
+     * `to` may be `values`. */
     float (*sum_exp)(const float *values, float shift, float *to, uint64_t count);
     /* One step of an LSTM: gates i, o, f, c, `count` of each; updates both states. */
     void (*lstm)(const float *gates, float *cell, float *hidden, uint64_t count);

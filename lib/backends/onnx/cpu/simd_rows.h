@@ -104,14 +104,14 @@ static float sum_exp(const float *values, float shift, float *to, uint64_t count
     vec sums = v_set(0);
     uint64_t i = 0;
     for (; i + LANES <= count; i += LANES) {
-        vec x = v_exp(v_load(values + i) - by);
+        vec x = v_exp_negative(v_load(values + i) - by);
         v_store(to + i, x);
         sums += x;
     }
     float total = v_sum(sums);
     if (i < count) {
         float last[LANES];
-        v_store(last, v_exp(v_load_part(values + i, count - i) - by));
+        v_store(last, v_exp_negative(v_load_part(values + i, count - i) - by));
         for (uint64_t k = 0; i < count; i++, k++) {
             to[i] = last[k];
             total += last[k];
