@@ -68,7 +68,8 @@ static bool plan(struct winograd *w, const struct onnx_conv *params,
                  const struct onnx_tensor *inputs, const mm_services *services) {
     struct onnx_placed placed;
     const struct onnx_tensor *image = &inputs[ONNX_LAST_CONV_X];
-    if (mmi_onnx_place_last(&params->window, image, &placed, NULL) != MM_OK || placed.axes != 2 ||
+    if (params->no_winograd ||
+        mmi_onnx_place_last(&params->window, image, &placed, NULL) != MM_OK || placed.axes != 2 ||
         !mmi_onnx_window_2d(&placed, &w->window) || params->group != 1 ||
         !is_3x3(&w->window.rows) || !is_3x3(&w->window.columns)) {
         return false;

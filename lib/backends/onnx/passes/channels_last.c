@@ -266,6 +266,7 @@ static struct onnx_node *new_conv(const struct walk *walk, const struct layer *l
     }
     struct onnx_conv *conv = node->params;
     *conv = *layer->conv;
+    conv->no_winograd = walk->rewrite->context->no_winograd;
     conv->window.axes = (uint32_t)layer->rank - 2;
     for (int32_t i = 0; i < layer->rank - 2; i++) {
         conv->window.kernel[i] = layer->weights->shape[i + 2];

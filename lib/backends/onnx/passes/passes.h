@@ -16,6 +16,7 @@ struct onnx_pass_context {
     void *cancelled_ctx;
     /* Constant folding adds at most this; 0: 1 GiB, or 4 times the constants of the file if more */
     uint64_t max_constant_bytes;
+    bool no_winograd; /* convolutions add up products alone */
 };
 
 /* All passes, in this order, on the main graph and every branch. After a failure (MM_NO_MEMORY,
