@@ -312,8 +312,7 @@ onnx_kernel mmi_onnx_cpu_Conv(struct onnx_inference *x, const mm_services *servi
     }
     if (conv.size.n > DOT_MAX_N) {
         bool depthwise = conv.size.channels == 1 && conv.size.groups > 1;
-        onnx_kernel kernel = depthwise ? mmi_onnx_choose_depthwise(x, services)
-                                       : mmi_onnx_choose_conv_indirect(x, services);
+        onnx_kernel kernel = depthwise ? mmi_onnx_choose_depthwise(x, services) : NULL;
         if (kernel) {
             return kernel;
         }

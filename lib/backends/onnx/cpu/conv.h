@@ -38,6 +38,5 @@ onnx_kernel mmi_onnx_choose_depthwise(struct onnx_inference *x, const mm_service
 /* The same for QLinearConv. */
 onnx_kernel mmi_onnx_choose_quantized_depthwise(struct onnx_inference *x,
                                                 const mm_services *services);
-onnx_kernel mmi_onnx_choose_conv_indirect(struct onnx_inference *x, const mm_services *services);
 
 #endif

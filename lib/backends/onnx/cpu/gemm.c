@@ -51,7 +51,7 @@ void mmi_onnx_sgemm_block(const struct onnx_simd *simd, const struct onnx_sgemm 
     uint64_t mc = mmi_max_u64(A_BLOCK_FLOATS / mmi_max_u64(p->k, 1) / 12, 1) * 12;
     uint64_t full_n = p->n / ONNX_NR * ONNX_NR;
     bool dots = p->n - full_n <= DOT_MAX_N && p->k <= MAX_KC && p->a_k_stride == 1 &&
-                !p->column_bias && !p->b_offsets && p->m >= DOT_MIN_M;
+                !p->column_bias && p->m >= DOT_MIN_M;
     full_n = dots ? full_n : p->n;
     for (uint64_t from = 0; from < p->m; from += mc) {
         struct onnx_sgemm part = *p;

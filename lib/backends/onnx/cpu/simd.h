@@ -19,7 +19,6 @@ struct onnx_sgemm {
     /* in panels of ONNX_NR columns; of a plain matrix the panel stride is ONNX_NR */
     const float *b;
     uint64_t b_k_stride, b_panel_stride;
-    const uint64_t *b_offsets; /* [k], instead of multiples of b_k_stride; NULL: none */
     float *c;
     uint64_t c_row_stride;
     bool accumulate;                          /* onto C: not the first block of k */

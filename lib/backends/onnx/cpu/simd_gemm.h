@@ -106,7 +106,7 @@ struct tile {
 };
 
 /* There is a pointer to every third row of A: an address adds up to twice the stride to it. */
-#define MICROKERNEL(rows, panels, name, next_b)                                                    \
+#define MICROKERNEL(rows, panels, name)                                                            \
     static void name##_##rows##_##panels(const struct onnx_sgemm *p, const struct tile *t) {       \
         const uint64_t a_row_stride = p->a_row_stride, b_panel_stride = p->b_panel_stride;         \
         const float *a[] = {t->a, t->a + 3 * a_row_stride, t->a + 6 * a_row_stride,                \
@@ -128,7 +128,7 @@ struct tile {
         const uint64_t a_k_stride = p->a_k_stride, depth = p->k, ahead_step = t->ahead.step;       \
         const char *ahead = t->ahead.at;                                                           \
         for (uint64_t k = 0; k < depth; k++) {                                                     \
-            const float *from = next_b;                                                            \
+            const float *from = b + k * p->b_k_stride;                                             \
             __builtin_prefetch(ahead, 0, 2);                                                       \
             ahead += ahead_step;                                                                   \
             EACH_VECTOR_##panels(LOAD_B, 0);                                                       \
@@ -141,18 +141,9 @@ struct tile {
         ROWS_##rows(STORE_ROW, panels);                                                            \
     }
 #define MICROKERNEL_ENTRY(rows, panels, name) [panels / 2][rows - 1] = name##_##rows##_##panels,
-#define MICROKERNELS(name, next_b)                                                                 \
-    EACH_TILE(MICROKERNEL, name, next_b)                                                           \
-    static void (*const name[3][MR_1])(const struct onnx_sgemm *, const struct tile *) = {         \
-        EACH_TILE(MICROKERNEL_ENTRY, name)};
-
-MICROKERNELS(microkernels, b + k * p->b_k_stride)
-MICROKERNELS(microkernels_indirect, b + p->b_offsets[k])
-
-static inline void microkernel(const struct onnx_sgemm *p, const struct tile *t, uint64_t rows,
-                               uint64_t panels) {
-    (p->b_offsets ? microkernels_indirect : microkernels)[panels / 2][rows - 1](p, t);
-}
+EACH_TILE(MICROKERNEL, microkernel)
+static void (*const microkernels[3][MR_1])(const struct onnx_sgemm *, const struct tile *) = {
+    EACH_TILE(MICROKERNEL_ENTRY, microkernel)};
 
 static void copy_columns(const float *from, uint64_t from_row, uint64_t rows, uint64_t columns,
                          float *to, uint64_t to_row) {
@@ -178,7 +169,7 @@ static void edge_tile(const struct onnx_sgemm *p, const struct tile *t, uint64_t
     if (p->accumulate) {
         copy_columns(t->c, t->c_row_stride, rows, columns, buffer, ONNX_NR);
     }
-    microkernel(p, &full, rows, 1);
+    microkernels[0][rows - 1](p, &full);
     copy_columns(buffer, ONNX_NR, rows, columns, t->c, t->c_row_stride);
 }
 
@@ -214,7 +205,7 @@ static struct ahead ahead_of(const struct panels *b, const float *at, uint64_t i
 static void multiply_panels(const struct onnx_sgemm *p, const struct heights *h, struct tile *t,
                             uint64_t panels, uint64_t columns) {
     /* rows of B that lie apart are a block in the L2 */
-    const bool apart = p->b_k_stride != ONNX_NR || p->b_offsets;
+    const bool apart = p->b_k_stride != ONNX_NR;
     const struct panels b = {p->b, p->b_panel_stride, apart ? 0 : (p->n + ONNX_NR - 1) / ONNX_NR,
                              p->k};
     for (uint64_t i = 0; i < h->tiles; i++) {
@@ -223,7 +214,7 @@ static void multiply_panels(const struct onnx_sgemm *p, const struct heights *h,
         if (columns < ONNX_NR) {
             edge_tile(p, t, rows, columns);
         } else {
-            microkernel(p, t, rows, panels);
+            microkernels[panels / 2][rows - 1](p, t);
         }
         if (p->activation) {
             activate(p->activation, t->c, t->c_row_stride, rows, columns);
