@@ -161,6 +161,8 @@ struct onnx_simd {
     /* to[i] = e^(values[i] - shift), none above 1; what would be subnormal is 0. Returns their sum.
      * `to` may be `values`. */
     float (*sum_exp)(const float *values, float shift, float *to, uint64_t count);
+    /* Of each column of a matrix [rows, columns], rows >= 1; `to` may be `from`. */
+    void (*softmax_columns)(const float *from, uint64_t rows, uint64_t columns, float *to);
     /* One step of an LSTM: gates i, o, f, c, `count` of each; updates both states. */
     void (*lstm)(const float *gates, float *cell, float *hidden, uint64_t count);
     /* One step of a GRU: gates z, r and the candidate, which gets r * recurrent (NULL: it has that

@@ -120,6 +120,26 @@ static float sum_exp(const float *values, float shift, float *to, uint64_t count
     return total;
 }
 
+static void softmax_columns(const float *from, uint64_t rows, uint64_t columns, float *to) {
+    for (uint64_t i = 0; i < columns; i += LANES) {
+        uint64_t some = columns - i < LANES ? columns - i : LANES;
+        vec most = v_load_part(from + i, some), sum = v_set(0);
+        for (uint64_t row = 1; row < rows; row++) {
+            most = v_max_or_nan(most, v_load_part(from + row * columns + i, some));
+        }
+        for (uint64_t row = 0; row < rows; row++) {
+            vec x = v_exp_negative(v_load_part(from + row * columns + i, some) - most);
+            v_store_part(to + row * columns + i, x, some);
+            sum += x;
+        }
+        sum = 1 / sum;
+        for (uint64_t row = 0; row < rows; row++) {
+            float *at = to + row * columns + i;
+            v_store_part(at, v_load_part(at, some) * sum, some);
+        }
+    }
+}
+
 static inline vec lstm_part(const vec gates[4], vec *cell) {
     vec kept = v_sigmoid(gates[2]) * *cell;
     *cell = v_fma(v_sigmoid(gates[0]), v_tanh(gates[3]), kept);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Softmax of contiguous rows. */
+/* Softmax of contiguous rows, and of the columns of matrices. */
 #include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/cpu/tasks.h>
@@ -26,6 +26,36 @@ static void run_rows(void *ctx, uint64_t i) {
     }
 }
 
+/* Axes behind the one that is reduced: matrices [length, inner]. */
+struct matrices {
+    const struct onnx_simd *simd;
+    const float *in;
+    float *out;
+    struct onnx_split split;
+    uint64_t tasks;
+};
+
+static void run_matrices(void *ctx, uint64_t i) {
+    const struct matrices *m = ctx;
+    struct onnx_range mine = mmi_onnx_part(m->split.outer, m->tasks, i);
+    uint64_t elements = m->split.length * m->split.inner;
+    for (uint64_t at = mine.from; at < mine.to; at++) {
+        m->simd->softmax_columns(m->in + at * elements, m->split.length, m->split.inner,
+                                 m->out + at * elements);
+    }
+}
+
+static mm_status run_columns(const struct onnx_call *call, mm_error *err) {
+    (void)err;
+    struct matrices m = {.simd = mmi_onnx_simd(call->services->cpu_features),
+                         .in = call->in[0],
+                         .out = call->out[0],
+                         .split = mmi_onnx_softmax_split(call->params, &call->inputs[0])};
+    m.tasks = mmi_onnx_tasks(call->services, (double)call->inputs[0].elements, m.split.outer);
+    mmi_onnx_run_tasks(call->services, m.tasks, run_matrices, &m);
+    return MM_OK;
+}
+
 static mm_status run(const struct onnx_call *call, mm_error *err) {
     (void)err;
     const struct onnx_tensor *input = &call->inputs[0];
@@ -42,10 +72,9 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
 onnx_kernel mmi_onnx_cpu_Softmax(struct onnx_inference *x, const mm_services *services) {
     (void)services;
     const struct onnx_tensor *input = &x->inputs[0];
-    if (input->dtype != MM_F32 || input->elements == 0 ||
-        mmi_onnx_softmax_split(x->params, input).inner != 1) {
+    if (input->dtype != MM_F32 || input->elements == 0) {
         return NULL;
     }
     x->scratch_bytes = 0;
-    return run;
+    return mmi_onnx_softmax_split(x->params, input).inner == 1 ? run : run_columns;
 }
