@@ -161,6 +161,9 @@ struct onnx_simd {
     /* to[i] = e^(values[i] - shift), none above 1; what would be subnormal is 0. Returns their sum.
      * `to` may be `values`. */
     float (*sum_exp)(const float *values, float shift, float *to, uint64_t count);
+    /* to[i] = sum of weights[r] * rows[r][i], r < count; count >= 1 */
+    void (*weigh_rows)(const float *const *rows, const float *weights, uint64_t count,
+                       uint64_t length, float *to);
     /* Of each column of a matrix [rows, columns], rows >= 1; `to` may be `from`. */
     void (*softmax_columns)(const float *from, uint64_t rows, uint64_t columns, float *to);
     /* One step of an LSTM: gates i, o, f, c, `count` of each; updates both states. */

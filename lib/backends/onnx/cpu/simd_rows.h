@@ -120,6 +120,18 @@ static float sum_exp(const float *values, float shift, float *to, uint64_t count
     return total;
 }
 
+static void weigh_rows(const float *const *rows, const float *weights, uint64_t count,
+                       uint64_t length, float *to) {
+    for (uint64_t i = 0; i < length; i += LANES) {
+        uint64_t some = length - i < LANES ? length - i : LANES;
+        vec sum = v_load_part(rows[0] + i, some) * weights[0];
+        for (uint64_t row = 1; row < count; row++) {
+            sum = v_fma(v_load_part(rows[row] + i, some), v_set(weights[row]), sum);
+        }
+        v_store_part(to + i, sum, some);
+    }
+}
+
 static void softmax_columns(const float *from, uint64_t rows, uint64_t columns, float *to) {
     for (uint64_t i = 0; i < columns; i += LANES) {
         uint64_t some = columns - i < LANES ? columns - i : LANES;

@@ -185,6 +185,17 @@ static void fill_table(const struct onnx_resize *resize, struct table *table) {
     }
 }
 
+uint64_t mmi_onnx_resample_taps(const struct onnx_resize *resize,
+                                const struct onnx_resize_axis *axis) {
+    return count_taps(resize, axis);
+}
+
+void mmi_onnx_resample_axis(const struct onnx_resize *resize, const struct onnx_resize_axis *axis,
+                            int64_t *indices, double *weights) {
+    struct table table = {axis, count_taps(resize, axis), indices, weights};
+    fill_table(resize, &table);
+}
+
 /* ---- All axes -------------------------------------------------------------------------------- */
 
 struct resample {

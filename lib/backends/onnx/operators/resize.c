@@ -245,16 +245,11 @@ const struct onnx_operator mmi_onnx_op_Resize = {
     .min_outputs = 1,
     .max_outputs = 1,
     .params_bytes = sizeof(struct onnx_resize),
-    .limits = ONNX_LIMITS(
-        ONNX_BETWEEN("mode", struct onnx_resize, mode, 0, 2),
-        ONNX_BETWEEN("coordinate_transformation_mode", struct onnx_resize, coordinates, 0,
-                     ONNX_RESIZE_CROP),
-        ONNX_BETWEEN("nearest_mode", struct onnx_resize, nearest, 0, ONNX_RESIZE_SIMPLE),
-        ONNX_BETWEEN("keep_aspect_ratio_policy", struct onnx_resize, policy, 0, 2),
-        ONNX_BETWEEN("axes", struct onnx_resize, axis_count, 0, MM_MAX_RANK)),
+    .limits = ONNX_RESIZE_LIMITS,
     .shaping_inputs = 1u << ONNX_RESIZE_SCALES | 1u << ONNX_RESIZE_SIZES,
     .read = read,
     .infer = infer,
     .run = run,
+    .order = {ONNX_ORDER_ANY, 0, &mmi_onnx_op_ChannelsLastResize},
     .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
     .kernels = {[ONNX_CPU] = mmi_onnx_cpu_Resize}};

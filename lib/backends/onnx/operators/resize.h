@@ -41,6 +41,14 @@ struct onnx_resize {
     int64_t axes[MM_MAX_RANK];
 };
 
+#define ONNX_RESIZE_LIMITS                                                                         \
+    ONNX_LIMITS(ONNX_BETWEEN("mode", struct onnx_resize, mode, 0, 2),                              \
+                ONNX_BETWEEN("coordinate_transformation_mode", struct onnx_resize, coordinates, 0, \
+                             ONNX_RESIZE_CROP),                                                    \
+                ONNX_BETWEEN("nearest_mode", struct onnx_resize, nearest, 0, ONNX_RESIZE_SIMPLE),  \
+                ONNX_BETWEEN("keep_aspect_ratio_policy", struct onnx_resize, policy, 0, 2),        \
+                ONNX_BETWEEN("axes", struct onnx_resize, axis_count, 0, MM_MAX_RANK))
+
 /* Inputs; one of scales and sizes. An empty tensor counts as left out. */
 enum { ONNX_RESIZE_X = 0, ONNX_RESIZE_ROI, ONNX_RESIZE_SCALES, ONNX_RESIZE_SIZES };
 
@@ -58,6 +66,14 @@ struct onnx_resize_axis {
  * all is seen. Leaves out what is for the plain kernel. */
 mm_status mmi_onnx_resize_axes(const struct onnx_resize *resize, const struct onnx_tensor *inputs,
                                uint32_t input_count, struct onnx_resize_axis *axes, mm_error *err);
+
+/* Element i of an axis of the result is the sum over t < taps of weights[i * taps + t] times element
+ * indices[i * taps + t] of the image; NEAREST: that element, without weights. Not for
+ * ONNX_RESIZE_CROP, which sees what is no element. */
+uint64_t mmi_onnx_resample_taps(const struct onnx_resize *resize,
+                                const struct onnx_resize_axis *axis);
+void mmi_onnx_resample_axis(const struct onnx_resize *resize, const struct onnx_resize_axis *axis,
+                            int64_t *indices, double *weights);
 
 /* The plain kernel: what it wants of scratch (UINT64_MAX on overflow), and itself. */
 uint64_t mmi_onnx_resample_scratch(const struct onnx_resize *resize,
