@@ -95,6 +95,7 @@ int open_model(const struct opening *opening, mm_mesh **mesh, mm_model *model) {
     mm_mesh_options options = MM_MESH_OPTIONS_INIT;
     options.compute_threads = opening->threads;
     options.log = opening->log;
+    options.cache_dir = opening->cache_dir;
     if (mm_mesh_create(&options, mesh, &err) != MM_OK) {
         return failure("mesh", &err);
     }
