@@ -47,7 +47,8 @@ def load_answer(folder, name):
 
 
 def median(values):
-    return sorted(values)[len(values) // 2]
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]
 
 
 def spread(values, digits):

@@ -485,7 +485,7 @@ def minilm_l6_384(net):
     bert(net, 384, 6, 384, 12)
 
 
-@network('text', development, opset=13)
+@network('text', held_out, opset=13)
 def distilbert_64(net):
     bert(net, 64, 6, 768, 12, types=False)
 

@@ -17,14 +17,16 @@ less than 1e-2 of the largest value is timed all the same and marked ~: to leave
 would flatter ours. The exit code is 1 if an answer of ours is wrong.
 
 Then, in interleaved rounds whose order turns around, each engine runs in its own process, which
-lives as long as the network is measured and is pinned to the same core (--threads 2: to both):
+lives as long as the network is measured and is pinned to the same core (--threads 2: to both).
+Rounds in which one stood in line for its core for more than 3 % of the time are measured again, at
+most three times as many; ? marks a network of which there were not enough quiet ones:
   ms       the median of many runs in a row, 20 or more in all; of the rounds, the median
   ratio    ours / the other engine's in the same round: median [range]
   fastest  ours / the fastest other engine's in the same round
   %peak    of what the core did on registers alone in the same minute (bench-onnx-peak)
   cold     ms that a model costs that is not there: opened until its first answer, less the steady
            time. Ours: evicted to NONE (mmctl bench); cached: in a process that found it prepared
-           in a cache directory. Others: opened a second time in their process
+           in a cache directory. Others: opened again in their process. Medians of five, three
   MB       the peak of memory. Ours: of the whole process, pages of mapped files included. Others:
            above what the process had before the model was opened
 """
@@ -57,6 +59,7 @@ TOLERANCES = {'f32': (1e-3, 1e-5), 'f16': (1e-2, 1e-2), 'int8': (5e-2, 5e-2)}
 COARSE = 1e-2
 REPETITIONS = 20
 ROUND_MS = 300  # about; what is slower than this runs REPETITIONS / rounds times
+QUIET = 0.03  # what of its time a process may stand in line for its core
 PATIENCE_S = 300
 
 
@@ -98,6 +101,16 @@ class Process:
     def peak_mb(self):
         with open(f'/proc/{self.process.pid}/status', encoding='utf-8') as file:
             return int(file.read().split('VmHWM:')[1].split()[0]) / 1e3
+
+    def scheduled_ns(self):
+        """(ran, stood in line for a core) of all its threads so far."""
+        ran = waited = 0
+        folder = f'/proc/{self.process.pid}/task'
+        for thread in os.listdir(folder):
+            with open(f'{folder}/{thread}/schedstat', encoding='utf-8') as file:
+                fields = file.read().split()
+            ran, waited = ran + int(fields[0]), waited + int(fields[1])
+        return ran, waited
 
     def stop(self):
         self.process.stdin.close()
@@ -217,37 +230,65 @@ class Other:
 
 # ---- Measuring ---------------------------------------------------------------------------------
 
+class Turn:
+    """One engine of one round: its ms, and how long it stood in line for the core meanwhile."""
+
+    def __init__(self, process, measure):
+        before = process.scheduled_ns()
+        self.ms, self.told = measure(process)
+        ran, waited = (b - a for a, b in zip(before, process.scheduled_ns()))
+        self.waited = waited / max(ran, 1)
+
+
+def take_turn(ours, other, runs):
+    if other is None:
+        def measure(process):
+            told = process.ask('')
+            return told['hot_p50_ms'], told
+    else:
+        def measure(process):
+            return process.ask(runs)['p50_ms'], None
+    return Turn(other.process if other else ours, measure)
+
+
 def measure_rounds(place, others, rounds, runs, first):
-    """Steady ms by engine, '' is ours, of each round; and what ours told of the last one."""
+    """Of the rounds that other programs disturbed least, by engine ('' is ours), its turns.
+
+    A round counts whole; as many as three times those wanted are tried for quiet ones.
+    """
     ours = place.ours(runs)
-    told = [ours.told()]  # the first one warms up
-    times = {'': []} | {other.engine: [] for other in others}
-    for i in range(rounds):
-        order = [None, *others] if (i + first) % 2 else [*reversed(others), None]
-        for other in order:
-            if other is None:
-                told.append(ours.ask(''))
-                times[''].append(told[-1]['hot_p50_ms'])
-            else:
-                times[other.engine].append(other.process.ask(runs)['p50_ms'])
+    ours.told()  # warms up
+    seen = []
+    while len(seen) < 3 * rounds and sum(map(is_quiet, seen)) < rounds:
+        order = [None, *others] if (len(seen) + first) % 2 else [*reversed(others), None]
+        seen.append({other.engine if other else '': take_turn(ours, other, runs)
+                     for other in order})
     peak = ours.peak_mb()
     ours.stop()
-    return times, told[1:], peak
+    return sorted(seen, key=worst_wait)[:rounds], peak
+
+
+def worst_wait(turns):
+    return max(turn.waited for turn in turns.values())
+
+
+def is_quiet(turns):
+    return worst_wait(turns) < QUIET
 
 
 def cold_ms(told):
     return told['open_ms'] + told['first_ms'] - told['hot_p50_ms']
 
 
-def measure_cached(place, runs):
+def measure_cached(place):
     """Cold penalty and peak of a process that finds the model prepared."""
-    folder = os.path.join(place.folder, 'cache')
+    option = ['--cache-dir', os.path.join(place.folder, 'cache')]
     for _ in range(2):
-        process = place.ours(runs, '--cache-dir', folder)
-        told = process.told()
+        process = place.ours(5, *option)
+        told = [process.told()] + [process.ask('') for _ in range(4)]
         peak = process.peak_mb()
         process.stop()
-    return cold_ms(told), peak
+    return comparing.median(map(cold_ms, told)), peak
 
 
 def count_flops(place):
@@ -271,6 +312,14 @@ def measure_peak(place):
     return {isa: rate * place.threads for isa, rate in json.loads(done.stdout).items()}
 
 
+def choose_runs(place, rounds):
+    """How many runs in a row a round has."""
+    probe = place.ours(3)
+    alone = probe.told()['hot_p50_ms']
+    probe.stop()
+    return max(math.ceil(REPETITIONS / rounds), min(int(ROUND_MS / alone), 500))
+
+
 def compare(network, place, arguments, first):
     """What was seen of one network, as for JSON."""
     seen = {'name': network.name, 'family': network.family, 'half': network.half, 'engines': {}}
@@ -285,23 +334,26 @@ def compare(network, place, arguments, first):
     others = [Other(engine, place, wanted, arguments.precision) for engine in arguments.engines]
     timed = [other for other in others if other.process]
     try:
-        probe = place.ours(3)
-        alone = probe.told()['hot_p50_ms']
-        probe.stop()
-        runs = max(math.ceil(REPETITIONS / arguments.rounds), min(int(ROUND_MS / alone), 500))
-        times, told, peak = measure_rounds(place, timed, arguments.rounds, runs, first)
+        runs = choose_runs(place, arguments.rounds)
+        rounds, peak = measure_rounds(place, timed, arguments.rounds, runs, first)
+    except Failure as failure:
+        seen['wrong'] = f'not measured: {failure}'
+        return seen
     finally:
         for other in timed:
             other.stop()
-    cached, cached_peak = measure_cached(place, min(runs, 20))
+    cached, cached_peak = measure_cached(place)
+    told = [turns[''].told for turns in rounds]
+    times = {engine: [turns[engine].ms for turns in rounds] for engine in rounds[0]}
     seen.update(runs=runs, flops=count_flops(place), peak_gflops=measure_peak(place), ours={
         'ms': times[''], 'cold_ms': [cold_ms(each) for each in told], 'peak_mb': peak,
+        'waited': [worst_wait(turns) for turns in rounds],
         'cached_cold_ms': cached, 'cached_peak_mb': cached_peak,
         'prepare_ms': told[0]['prepare_ms'], 'resident_bytes': told[0]['resident_bytes']})
     for other in others:
         seen['engines'][other.engine] = {'note': other.note} if other.note else {
             'ms': times[other.engine], 'coarse': other.coarse, 'error': other.error,
-            'cold_ms': other.told['cold_ms'] - comparing.median(times[other.engine]),
+            'cold_ms': other.told['first_ms'] - comparing.median(times[other.engine]),
             'peak_mb': other.told['peak_mb'], 'version': other.told['version']}
     return seen
 
@@ -329,7 +381,8 @@ def steady_line(seen, engines, peak):
         return f'{seen["name"]:21} WRONG: {seen["wrong"]}'
     ms = comparing.median(seen['ours']['ms'])
     rate = seen['flops'] / ms / 1e6
-    line = f'{seen["name"]:21}{seen["flops"] / 1e9:7.3f}{ms:9.3f}{rate:7.1f}' \
+    mark = ' ' if max(seen['ours']['waited']) < QUIET else '?'
+    line = f'{seen["name"] + mark:21}{seen["flops"] / 1e9:7.3f}{ms:9.3f}{rate:7.1f}' \
            f'{100 * rate / peak if peak else 0:6.1f}'
     for engine in engines:
         other = seen['engines'][engine]
