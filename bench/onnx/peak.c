@@ -40,13 +40,11 @@ static double now_ns(void) {
     store(lanes, sums[0]);                                                                         \
     return lanes[0]
 
-__attribute__((target("avx2,fma"), noinline, optimize("unroll-loops"))) static float
-run_avx2(void) {
+__attribute__((target("avx2,fma"), noinline)) static float run_avx2(void) {
     LOOP(__m256, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_storeu_ps);
 }
 
-__attribute__((target("avx512f"), noinline, optimize("unroll-loops"))) static float
-run_avx512(void) {
+__attribute__((target("avx512f"), noinline)) static float run_avx512(void) {
     LOOP(__m512, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_storeu_ps);
 }
 
