@@ -23,9 +23,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(os.path.join(ROOT, 'bench'))
+from comparing import enter_environment, load_answer, mmctl, spread  # noqa: E402
+
 ZOO = os.path.join(ROOT, 'examples/zoo')
 PACKAGES = ['onnxruntime==1.31.1', 'numpy==2.4.6', 'flatbuffers==25.12.19', 'packaging==26.4',
             'protobuf==7.36.2', 'onnx==1.22.0', 'ml_dtypes==0.6.0', 'typing_extensions==4.16.0']
@@ -40,23 +42,6 @@ SHAPES = {  # of each kind of model: its free axes filled in
     'vadseq': {'input': (32, 576), 'h': (1, 1, 128), 'c': (1, 1, 128)},
     'filetype': {'bytes': (1, 2048)},
 }
-
-
-def enter_environment(folder):
-    """Go on in an environment that has ONNX Runtime; it is made if it is missing."""
-    python = os.path.join(folder, 'venv/bin/python')
-    if os.path.realpath(sys.prefix) == os.path.realpath(os.path.join(folder, 'venv')):
-        return
-    stamp = os.path.join(folder, 'venv/packages')
-    wanted = '\n'.join(PACKAGES)
-    if not os.path.exists(stamp) or open(stamp, encoding='utf-8').read() != wanted:
-        print('set up Python', file=sys.stderr)
-        venv.create(os.path.join(folder, 'venv'), clear=True, with_pip=True)
-        subprocess.run([python, '-m', 'pip', '--disable-pip-version-check', 'install', '--quiet',
-                        '--no-deps', *PACKAGES], check=True)
-        with open(stamp, 'w', encoding='utf-8') as file:
-            file.write(wanted)
-    os.execv(python, [python, *sys.argv])
 
 
 # ---- Both sides --------------------------------------------------------------------------------
@@ -81,19 +66,11 @@ def make_inputs(session, kind, folder):
     return arrays, options
 
 
-def mmctl(build, *arguments):
-    result = subprocess.run([os.path.join(build, 'examples/mmctl/mmctl'), *arguments],
-                            capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise RuntimeError(result.stderr.strip() or f'mmctl ended with {result.returncode}')
-    return result.stdout
-
-
 def difference(ours, theirs):
     """What is wrong with our answers; '' = nothing."""
     import numpy
     for name, wanted in theirs.items():
-        got = numpy.load(os.path.join(ours, name.replace('/', '_') + '.npy'))
+        got = load_answer(ours, name)
         if got.shape != wanted.shape or got.dtype != wanted.dtype:
             return f'{name} is {got.dtype} {got.shape}, {wanted.dtype} {wanted.shape} wanted'
         if not numpy.allclose(got, wanted, rtol=1e-3, atol=1e-5, equal_nan=True):
@@ -145,12 +122,6 @@ def measure_ours(build, path, options, runs):
 
 
 # ---- The table ---------------------------------------------------------------------------------
-
-def spread(values, digits):
-    ordered = sorted(values)
-    middle = ordered[len(ordered) // 2]
-    return f'{middle:.{digits}f} [{ordered[0]:.{digits}f}-{ordered[-1]:.{digits}f}]'
-
 
 HEAD = (f'{"":13}{"steady ms":>19} {"":>18}{"cold ms":>20}{"":>21}{"prepare":>9} {"MB":>15}\n'
         f'{"model":13}{"ours":>9} {"ORT":>9} {"ratio":>17} {"ours":>9} {"ORT":>9} {"ratio":>20} '
@@ -212,7 +183,7 @@ def main():
     arguments = parser.parse_args()
     arguments.build = os.path.abspath(arguments.build)
     folder = os.path.join(arguments.build, 'peers')
-    enter_environment(folder)
+    enter_environment(folder, PACKAGES)
     subprocess.run([sys.executable, os.path.join(ZOO, 'fetch.py'), folder], check=True,
                    stdout=subprocess.DEVNULL)
     sys.path.insert(0, ZOO)

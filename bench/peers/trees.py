@@ -102,7 +102,7 @@ def main():
     parser.add_argument('--rounds', type=int, default=11)
     arguments = parser.parse_args()
     arguments.build = os.path.abspath(arguments.build)
-    peers.enter_environment(os.path.join(arguments.build, 'peers'))
+    peers.enter_environment(os.path.join(arguments.build, 'peers'), peers.PACKAGES)
     sys.path.remove(os.path.dirname(os.path.abspath(__file__)))  # its onnx.py is not the package
     del sys.modules['onnx']
     print(f'{"model":14} {"rows":>4} {"ours us":>9} {"ORT us":>9} {"ratio":>18}')

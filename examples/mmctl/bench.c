@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 
 struct bench_options {
-    const char *path, *format;
+    const char *path, *format, *cache_dir;
     uint64_t threads, cpu_features, runs;
-    bool json;
+    bool json, again;
     struct input_options inputs;
 };
 
@@ -26,6 +26,8 @@ static int read_options(struct arguments *arguments, struct bench_options *optio
     while ((argument = next_argument(arguments))) {
         if (take_flag(argument, "--json")) {
             options->json = true;
+        } else if (take_flag(argument, "--again")) {
+            options->again = true;
         } else if (take_option(arguments, argument, "--threads", &value)) {
             arguments->failed |= !read_number("--threads", value, &options->threads);
         } else if (take_option(arguments, argument, "--cpu-features", &value)) {
@@ -33,6 +35,7 @@ static int read_options(struct arguments *arguments, struct bench_options *optio
         } else if (take_option(arguments, argument, "--runs", &value)) {
             arguments->failed |= !read_number("--runs", value, &options->runs);
         } else if (take_option(arguments, argument, "--format", &options->format) ||
+                   take_option(arguments, argument, "--cache-dir", &options->cache_dir) ||
                    take_input_option(arguments, argument, &options->inputs)) {
             continue;
         } else if (argument[0] == '-' || options->path) {
@@ -90,6 +93,7 @@ static void print(const struct bench_options *options, const struct times *times
             "\"hot_p99_ms\": %.5f, \"file_bytes\": %" PRIu64 ", \"resident_bytes\": %" PRIu64 "}\n",
             times->prepare_ms, times->open_ms, times->first_ms, times->hot_p50_ms,
             times->hot_p99_ms, times->file_bytes, times->resident_bytes);
+        fflush(stdout);
         return;
     }
     printf("prepare   %10.3f ms   once for this content\n", times->prepare_ms);
@@ -101,34 +105,51 @@ static void print(const struct bench_options *options, const struct times *times
            show_bytes(times->file_bytes));
 }
 
+/* With --again a line of standard input asks for another round, until there are no more: who
+ * compares engines takes turns between them, and a process that starts anew is not a steady one. */
+static bool asked_again(const struct bench_options *options) {
+    char line[64];
+    return options->again && fgets(line, sizeof(line), stdin);
+}
+
+static int bench_inputs(mm_mesh *mesh, mm_model model, const struct inputs *inputs,
+                        const struct bench_options *options) {
+    mm_error err;
+    struct times times = {0};
+    double warm_ms;
+    mm_status status = infer_once(mesh, model, inputs, &warm_ms, &err);
+    mm_model_info info = MM_MODEL_INFO_INIT;
+    struct stat file;
+    if (status == MM_OK) {
+        mm_model_info_get(mesh, model, &info);
+        times.prepare_ms = (double)info.prepare_ns / 1e6;
+        times.resident_bytes = info.weights_bytes + info.activation_bytes;
+        times.file_bytes = stat(options->path, &file) == 0 ? (uint64_t)file.st_size : 0;
+    }
+    bool wanted = true;
+    while (wanted && status == MM_OK) {
+        status = time_cold(mesh, model, inputs, &times, &err);
+        if (status == MM_OK) {
+            status = time_hot(mesh, model, inputs, options->runs, &times, &err);
+        }
+        if (status == MM_OK) {
+            print(options, &times);
+            wanted = asked_again(options);
+        }
+    }
+    return status == MM_OK ? EXIT_DONE : failure(options->path, &err);
+}
+
 static int bench(mm_mesh *mesh, mm_model model, const struct bench_options *options) {
     mm_error err;
     mm_model_description *description;
-    struct times times = {0};
     struct inputs inputs;
     if (mm_model_describe(mesh, model, 0, &description, &err) != MM_OK) {
         return failure(options->path, &err);
     }
     int code = EXIT_USAGE;
     if (make_inputs(description, &options->inputs, &inputs)) {
-        double warm_ms;
-        mm_status status = infer_once(mesh, model, &inputs, &warm_ms, &err);
-        mm_model_info info = MM_MODEL_INFO_INIT;
-        if (status == MM_OK) {
-            mm_model_info_get(mesh, model, &info);
-            times.prepare_ms = (double)info.prepare_ns / 1e6;
-            times.resident_bytes = info.weights_bytes + info.activation_bytes;
-            status = time_cold(mesh, model, &inputs, &times, &err);
-        }
-        if (status == MM_OK) {
-            status = time_hot(mesh, model, &inputs, options->runs, &times, &err);
-        }
-        struct stat file;
-        times.file_bytes = stat(options->path, &file) == 0 ? (uint64_t)file.st_size : 0;
-        code = status == MM_OK ? EXIT_DONE : failure(options->path, &err);
-        if (code == EXIT_DONE) {
-            print(options, &times);
-        }
+        code = bench_inputs(mesh, model, &inputs, options);
         free_inputs(&inputs);
     }
     mm_description_free(description);
@@ -146,6 +167,7 @@ int command_bench(int argc, char **argv) {
     mm_model model;
     const struct opening opening = {.path = options.path,
                                     .format = options.format,
+                                    .cache_dir = options.cache_dir,
                                     .threads = (uint32_t)options.threads,
                                     .cpu_features = options.cpu_features};
     code = open_model(&opening, &mesh, &model);

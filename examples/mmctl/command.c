@@ -96,6 +96,7 @@ int open_model(const struct opening *opening, mm_mesh **mesh, mm_model *model) {
     options.compute_threads = opening->threads;
     options.cpu_features = opening->cpu_features;
     options.log = opening->log;
+    options.cache_dir = opening->cache_dir;
     if (mm_mesh_create(&options, mesh, &err) != MM_OK) {
         return failure("mesh", &err);
     }

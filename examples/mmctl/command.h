@@ -45,8 +45,9 @@ int failure(const char *name, const mm_error *err);
 /* One mesh with one model from a file, "model". */
 struct opening {
     const char *path;
-    const char *format; /* NULL: as its name or first bytes say */
-    const char *config; /* NULL: none */
+    const char *format;    /* NULL: as its name or first bytes say */
+    const char *config;    /* NULL: none */
+    const char *cache_dir; /* NULL: prepared models are not kept */
     uint32_t threads;
     uint64_t cpu_features; /* mask; 0: all */
     mm_log log;

@@ -308,6 +308,14 @@ class Mmctl(unittest.TestCase):
         self.assertGreater(told['resident_bytes'], 0)
         self.assertIn('hot p50', self.run_it(0, 'bench', model('mlp'), '--runs', '3'))
 
+    def test_bench_again(self):
+        arguments = ['bench', model('mlp'), '--runs', '2', '--json', '--cache-dir', 'kept']
+        done = subprocess.run([MMCTL, *arguments, '--again'], input='\n\n', capture_output=True,
+                              text=True, check=True, cwd=self.folder)
+        self.assertEqual([list(json.loads(line)) for line in done.stdout.splitlines()],
+                         [BENCH_KEYS] * 3)
+        self.assertTrue(os.listdir(os.path.join(self.folder, 'kept')))
+
     def check_nested(self, events):
         """Any two of one track are apart, or one is inside of the other."""
         open_until = []

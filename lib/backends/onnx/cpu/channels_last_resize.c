@@ -83,16 +83,22 @@ static void *fill_axis(const struct onnx_resize *params, const struct onnx_resiz
     return axis->indices + axis->out * axis->taps;
 }
 
-/* to = the weighed sum of rows of `count` floats, `step` floats apart in `from`. */
-static void weigh(const struct resize *r, const struct axis *axis, uint64_t i, const float *from,
-                  uint64_t step, uint64_t count, float *to) {
+/* Rows of floats that are weighed. */
+struct strip {
+    const float *first;
+    uint64_t step, count; /* floats from one to the next; of each */
+};
+
+/* Element i of an axis. */
+static void weigh(const struct resize *r, const struct axis *axis, uint64_t i,
+                  const struct strip *strip, float *to) {
     const float *rows[MAX_TAPS];
     float weights[MAX_TAPS];
     for (uint64_t t = 0; t < axis->taps; t++) {
-        rows[t] = from + (uint64_t)axis->indices[i * axis->taps + t] * step;
+        rows[t] = strip->first + (uint64_t)axis->indices[i * axis->taps + t] * strip->step;
         weights[t] = (float)axis->weights[i * axis->taps + t];
     }
-    r->simd->weigh_rows(rows, weights, axis->taps, count, to);
+    r->simd->weigh_rows(rows, weights, axis->taps, strip->count, to);
 }
 
 static void run_row(const struct resize *r, const float *image, uint64_t row, float *between,
@@ -106,9 +112,10 @@ static void run_row(const struct resize *r, const float *image, uint64_t row, fl
         }
         return;
     }
-    weigh(r, &r->rows, row, image, width, width, between);
+    const struct strip rows = {image, width, width}, pixels = {between, channels, channels};
+    weigh(r, &r->rows, row, &rows, between);
     for (uint64_t i = 0; i < r->columns.out; i++) {
-        weigh(r, &r->columns, i, between, channels, channels, to + i * channels);
+        weigh(r, &r->columns, i, &pixels, to + i * channels);
     }
 }
 

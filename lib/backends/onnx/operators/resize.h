@@ -67,8 +67,8 @@ struct onnx_resize_axis {
 mm_status mmi_onnx_resize_axes(const struct onnx_resize *resize, const struct onnx_tensor *inputs,
                                uint32_t input_count, struct onnx_resize_axis *axes, mm_error *err);
 
-/* Element i of an axis of the result is the sum over t < taps of weights[i * taps + t] times element
- * indices[i * taps + t] of the image; NEAREST: that element, without weights. Not for
+/* Element i of an axis of the result is the sum over t < taps of weights[i * taps + t] times
+ * element indices[i * taps + t] of the image; NEAREST: that element, without weights. Not for
  * ONNX_RESIZE_CROP, which sees what is no element. */
 uint64_t mmi_onnx_resample_taps(const struct onnx_resize *resize,
                                 const struct onnx_resize_axis *axis);
