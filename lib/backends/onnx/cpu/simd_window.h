@@ -235,7 +235,7 @@ static bool depthwise(const struct onnx_depthwise *dw) {
         .instruction = instruction, .gather = gather, .interleave = interleave, .repeat = repeat,  \
         .window_sum = window_sum, .depthwise = depthwise, .window_max = window_max, .sum = sum,    \
         .sum_squares = sum_squares, .normalise = normalise, .max = max, .sum_exp = sum_exp,        \
-        .lstm = lstm, .gru = gru, .gru_reset = gru_reset, .panel_i16 = panel_i16                   \
+        .lstm = lstm, .gru = gru, .gru_reset = gru_reset, .panel_i16 = panel_i16, WIDEN_TABLE      \
     }
 
 #endif
