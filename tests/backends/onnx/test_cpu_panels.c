@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fast kernels of Linear by narrow panels, and of Cast, against the plain ones. Usage: [SEED] */
+/* The fast kernels of Linear by narrow panels, and of Cast, against the plain ones. */
 #include "cpu_compare.h"
 
 #include <backends/onnx/operators/cast.h>

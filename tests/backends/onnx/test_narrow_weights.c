@@ -20,7 +20,7 @@ static mm_status pack(struct onnx_model *model, const struct onnx_pass_context *
     return status == MM_OK ? mmi_onnx_pack(model, context, err) : status;
 }
 
-/* Apply the pass; the product becomes a Linear by a matrix of `dtype`, or with MM_DTYPE_NONE none. */
+/* Apply the pass; the product becomes a Linear by a matrix of `dtype`, unless that is none. */
 static void check(struct bench *bench, uint32_t result, int32_t dtype, int32_t zeros) {
     bench_output(bench, result);
     bench_apply(bench, pack, TOLERANCE);
