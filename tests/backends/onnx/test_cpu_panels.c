@@ -6,6 +6,7 @@
 #include <backends/onnx/operators/number.h>
 #include <backends/onnx/operators/panels.h>
 
+#include <math.h>
 #include <string.h>
 
 static uint64_t seed;
@@ -139,6 +140,29 @@ static void narrow_linear_on_several_threads(void **state) {
     compare_fini(&c);
 }
 
+/* What is no finite number spreads to the columns that the plain kernel says. */
+static void infinite_activations(void **state) {
+    (void)state;
+    struct comparison c;
+    compare_init(&c, seed);
+    for (uint32_t i = 0; i < 3 * 4; i++) {
+        const struct onnx_linear params = {.block = 32};
+        const struct onnx_linear floats = {.block = 0};
+        bool scaled = mmi_onnx_has_scaled_panels(types[i % 4]);
+        compare_start(&c, &mmi_onnx_op_Linear, scaled ? &params : &floats);
+        float *a = COMPARE_INPUT(&c, 1, 90);
+        a[40] = i < 4 ? INFINITY : i < 8 ? -INFINITY : NAN;
+        panels_input(&c, types[i % 4], 90, 75);
+        compare_no_input(&c);
+        if (scaled) {
+            panels_input(&c, MM_F32, 3, 75);
+        }
+        c.floor = 90 * 256;
+        assert_true(compare_run(&c));
+    }
+    compare_fini(&c);
+}
+
 static void check_cast(struct comparison *c, int32_t from, int32_t to, const void *data,
                        int64_t count) {
     const struct onnx_cast params = {.to = to};
@@ -208,6 +232,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(narrow_linear_of_random_shapes),
         cmocka_unit_test(narrow_linear_of_small_shapes),
         cmocka_unit_test(narrow_linear_on_several_threads),
+        cmocka_unit_test(infinite_activations),
         cmocka_unit_test(casts),
         cmocka_unit_test(numbers_of_panels),
     };

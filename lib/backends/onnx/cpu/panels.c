@@ -2,6 +2,8 @@
 #include <backends/onnx/cpu/panels.h>
 #include <base/checked.h>
 
+#include <string.h>
+
 #define BUFFER_FLOATS (384 * ONNX_NR) /* of widened rows: 24 KB */
 /* One row of A goes along so many panels at once, in pieces that together fill the buffer. */
 #define ROW_PANELS 4
@@ -73,43 +75,65 @@ static row_loop find_row_loop(const struct onnx_simd *simd, int32_t dtype) {
                               : simd->row_i4;
 }
 
-/* C of ROW_PANELS panels, from panel `first` on. */
+/* C of ROW_PANELS panels, from panel `first` on; or of one, where c has room for as many. */
 static void run_row_loop(row_loop loop, const struct onnx_sgemm *p, const struct onnx_panels *b,
-                         uint64_t first, float *c) {
+                         uint64_t first, bool one, float *c) {
     uint64_t block = b->block ? b->block : mmi_max_u64(b->depth, 1);
+    uint64_t bytes = mmi_onnx_narrow_panel_bytes(b->dtype, b->depth, 1);
+    uint64_t scales = b->block ? mmi_onnx_scale_rows(b->depth, b->block) * ONNX_NR : 0;
     for (uint64_t from = 0; from < p->k; from += block) {
         uint64_t scale = b->block ? mmi_onnx_panel_scale(b, first, from) : 0;
-        struct onnx_narrow_row row = {
-            .k = mmi_min_u64(block, p->k - from),
-            .a = p->a + from * p->a_k_stride,
-            .a_k_stride = p->a_k_stride,
-            .b = mmi_onnx_panel_row(b, first, from),
-            .b_panel_bytes = mmi_onnx_narrow_panel_bytes(b->dtype, b->depth, 1),
-            .scales = b->scales ? b->scales + scale : NULL,
-            .zeros = b->zeros ? b->zeros + scale : NULL,
-            .scale_stride = b->block ? mmi_onnx_scale_rows(b->depth, b->block) * ONNX_NR : 0,
-            .c = c};
+        struct onnx_narrow_row row = {.k = mmi_min_u64(block, p->k - from),
+                                      .a = p->a + from * p->a_k_stride,
+                                      .a_k_stride = p->a_k_stride,
+                                      .b = mmi_onnx_panel_row(b, first, from),
+                                      .b_panel_bytes = one ? 0 : bytes,
+                                      .scales = b->scales ? b->scales + scale : NULL,
+                                      .zeros = b->zeros ? b->zeros + scale : NULL,
+                                      .scale_stride = one ? 0 : scales,
+                                      .one = one,
+                                      .c = c};
         loop(&row);
     }
 }
 
-/* Whole groups of panels; returns their columns. */
+/* The columns of ROW_PANELS panels, or some of one. */
+static void multiply_group(const struct onnx_simd *simd, const struct onnx_sgemm *p,
+                           const struct onnx_panels *b, uint64_t first, uint64_t j) {
+    float own[ROW_PANELS * ONNX_NR] = {0};
+    bool one = p->n - j < ROW_PANELS * ONNX_NR;
+    uint64_t columns = mmi_min_u64(p->n - j, one ? ONNX_NR : ROW_PANELS * ONNX_NR);
+    float *to = p->c + j, *c = one ? own : to;
+    for (uint64_t i = 0; i < columns; i++) {
+        float bias = p->row_bias ? p->row_bias[0] : p->column_bias ? p->column_bias[j + i] : 0;
+        c[i] = p->accumulate ? to[i] : bias;
+    }
+    run_row_loop(find_row_loop(simd, b->dtype), p, b, first + j / ONNX_NR, one, c);
+    if (p->activation) {
+        simd->activate(p->activation, c, 0, 1, columns);
+    }
+    if (one) {
+        memcpy(to, own, columns * sizeof(*own));
+    }
+}
+
+/* Whole groups of panels, and of i4 all: what a column is must not depend on those beside it.
+ * Returns their columns. */
 static uint64_t multiply_groups(const struct onnx_simd *simd, const struct onnx_sgemm *p,
                                 const struct onnx_panels *b, uint64_t first) {
     enum { COLUMNS = ROW_PANELS * ONNX_NR };
-    row_loop loop = find_row_loop(simd, b->dtype);
     uint64_t j = 0;
-    for (; loop && j + COLUMNS <= p->n; j += COLUMNS) {
-        float *c = p->c + j;
-        for (uint64_t i = 0; i < COLUMNS && !p->accumulate; i++) {
-            c[i] = p->row_bias ? p->row_bias[0] : p->column_bias ? p->column_bias[j + i] : 0;
-        }
-        run_row_loop(loop, p, b, first + j / ONNX_NR, c);
-        if (p->activation) {
-            simd->activate(p->activation, c, 0, 1, COLUMNS);
-        }
+    bool whole = b->dtype == MM_I4;
+    if (!find_row_loop(simd, b->dtype)) {
+        return 0;
     }
-    return j;
+    for (; j + COLUMNS <= p->n; j += COLUMNS) {
+        multiply_group(simd, p, b, first, j);
+    }
+    for (; whole && j < p->n; j += ONNX_NR) {
+        multiply_group(simd, p, b, first, j);
+    }
+    return mmi_min_u64(j, p->n);
 }
 
 /* B is read once, and in the order in which it lies. */

@@ -90,7 +90,8 @@ struct onnx_narrow_row {
     const float *scales;
     const int8_t *zeros;
     uint64_t scale_stride; /* from those of one panel to the next */
-    float *c;              /* [4 * ONNX_NR] */
+    bool one; /* all four are the same panel: what lies in C behind the first does not matter */
+    float *c; /* [4 * ONNX_NR] */
 };
 
 struct onnx_simd {
