@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fast kernels of Conv and Linear, alone, on one thread, over the shapes of the public models:
- * microseconds and GF/s of each, milliseconds of each model. Checks each against the plain kernel
- * first; exits 1 if one is wrong. Time is that of the thread, so that others on the machine do not
- * count.
+ * microseconds and GF/s of each and the share of what the CPU can do at most, milliseconds of each
+ * model. Checks each against the plain kernel first; exits 1 if one is wrong. Time is that of the
+ * thread, so that others on the machine do not count.
  *
- * Usage: bench-onnx-kernels [MODEL] [portable] */
+ * Usage: bench-onnx-kernels [MODEL | linear] [portable | avx2 | avx512]     (default: the best) */
 
 #include <backends/onnx/cpu/cpu.h>
 #include <backends/onnx/operators/conv.h>
@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "peak.h"
 
 #define MAX_ERROR 2e-6 /* relative to the sum of sizes, roughly */
 #define ROUNDS 9
@@ -33,6 +35,8 @@ struct total {
     const char *model;
     double ns, work;
 };
+
+static double peak; /* GF/s; 0: not known */
 
 static double now_ns(void) {
     struct timespec t;
@@ -128,7 +132,11 @@ static double measure(struct node *node, const mm_services *services) {
 }
 
 static bool report(const char *text, double ns, double work, int64_t times, struct total *total) {
-    printf("%-54s %9.1f us %7.1f GF/s\n", text, ns / 1e3, work / ns);
+    printf("%-54s %9.1f us %7.1f GF/s", text, ns / 1e3, work / ns);
+    if (peak > 0) {
+        printf(" %3.0f %%", 100 * work / ns / peak);
+    }
+    printf("\n");
     total->ns += ns * (double)times;
     total->work += work * (double)times;
     if (ns < 0) {
@@ -220,6 +228,25 @@ static bool bench_linear(const int64_t *s, const mm_services *services) {
     return report(text, measure(&node, services), node.work, 1, &total);
 }
 
+/* The sizes of the public models, and those of transformers. */
+static bool bench_linears(const mm_services *services) {
+    static const int64_t of_models[][3] = {{1, 2048, 1000},  {40, 120, 6625},  {2048, 257, 64},
+                                           {128, 384, 1536}, {128, 1536, 384}, {1, 512, 214}};
+    static const int64_t depths[][2] = {{384, 384}, {768, 768}, {768, 3072}, {3072, 768}};
+    static const int64_t rows[] = {1, 4, 8, 16, 64, 128, 512};
+    bool right = true;
+    for (size_t i = 0; i < sizeof(of_models) / sizeof(of_models[0]); i++) {
+        right = bench_linear(of_models[i], services) && right;
+    }
+    for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
+        for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+            const int64_t s[] = {rows[k], depths[i][0], depths[i][1]};
+            right = bench_linear(s, services) && right;
+        }
+    }
+    return right;
+}
+
 static void run_all(void *host, uint64_t count, void (*body)(void *ctx, uint64_t i), void *ctx) {
     (void)host;
     for (uint64_t i = 0; i < count; i++) {
@@ -227,26 +254,39 @@ static void run_all(void *host, uint64_t count, void (*body)(void *ctx, uint64_t
     }
 }
 
-int main(int argc, char **argv) {
-    static const int64_t linear[][3] = {{1, 2048, 1000},  {40, 120, 6625},  {2048, 257, 64},
-                                        {128, 384, 1536}, {128, 1536, 384}, {1, 512, 214}};
-    mm_services services = {.parallel_for = run_all, .threads = 1, .cpu_features = MM_CPU_NEON};
+/* The best that this CPU has, or that of a name. */
+static uint64_t features_of(const char *name) {
+    uint64_t features = MM_CPU_NEON;
 #ifdef __x86_64__
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    services.cpu_features = avx2 ? MM_CPU_AVX2 : 0;
+    bool avx512 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
+    bool vnni = __builtin_cpu_supports("avx512vnni");
+    features = (avx2 ? MM_CPU_AVX2 : 0) | (avx512 ? MM_CPU_AVX512 : 0) |
+               (avx512 && vnni ? MM_CPU_AVX512_VNNI : 0);
 #endif
+    return strcmp(name, "portable") == 0 ? 0
+           : strcmp(name, "avx2") == 0   ? features & MM_CPU_AVX2
+                                         : features;
+}
+
+int main(int argc, char **argv) {
+    mm_services services = {.parallel_for = run_all, .threads = 1, .cpu_features = features_of("")};
     const char *model = NULL;
-    bool right = true;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "portable") == 0) {
-            services.cpu_features = 0;
+        bool table = strcmp(argv[i], "portable") == 0 || strcmp(argv[i], "avx2") == 0 ||
+                     strcmp(argv[i], "avx512") == 0;
+        if (table) {
+            services.cpu_features = features_of(argv[i]);
         } else {
             model = argv[i];
         }
     }
-    right = bench_convs(model, &services);
-    for (size_t i = 0; !model && i < sizeof(linear) / sizeof(linear[0]); i++) {
-        right = bench_linear(linear[i], &services) && right;
+    peak = peak_gflops(services.cpu_features, now_ns);
+    printf("peak of one core: %.1f GF/s\n\n", peak);
+    bool right = bench_convs(model, &services);
+    if (!model || strcmp(model, "linear") == 0) {
+        right = bench_linears(&services) && right;
     }
     return right ? 0 : 1;
 }

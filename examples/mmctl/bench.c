@@ -11,7 +11,7 @@
 
 struct bench_options {
     const char *path, *format;
-    uint64_t threads, runs;
+    uint64_t threads, cpu_features, runs;
     bool json;
     struct input_options inputs;
 };
@@ -28,6 +28,8 @@ static int read_options(struct arguments *arguments, struct bench_options *optio
             options->json = true;
         } else if (take_option(arguments, argument, "--threads", &value)) {
             arguments->failed |= !read_number("--threads", value, &options->threads);
+        } else if (take_option(arguments, argument, "--cpu-features", &value)) {
+            arguments->failed |= !read_number("--cpu-features", value, &options->cpu_features);
         } else if (take_option(arguments, argument, "--runs", &value)) {
             arguments->failed |= !read_number("--runs", value, &options->runs);
         } else if (take_option(arguments, argument, "--format", &options->format) ||
@@ -142,8 +144,10 @@ int command_bench(int argc, char **argv) {
     }
     mm_mesh *mesh;
     mm_model model;
-    const struct opening opening = {
-        .path = options.path, .format = options.format, .threads = (uint32_t)options.threads};
+    const struct opening opening = {.path = options.path,
+                                    .format = options.format,
+                                    .threads = (uint32_t)options.threads,
+                                    .cpu_features = options.cpu_features};
     code = open_model(&opening, &mesh, &model);
     if (code == EXIT_DONE) {
         code = bench(mesh, model, &options);

@@ -94,6 +94,7 @@ int open_model(const struct opening *opening, mm_mesh **mesh, mm_model *model) {
     mm_error err;
     mm_mesh_options options = MM_MESH_OPTIONS_INIT;
     options.compute_threads = opening->threads;
+    options.cpu_features = opening->cpu_features;
     options.log = opening->log;
     if (mm_mesh_create(&options, mesh, &err) != MM_OK) {
         return failure("mesh", &err);

@@ -48,6 +48,7 @@ struct opening {
     const char *format; /* NULL: as its name or first bytes say */
     const char *config; /* NULL: none */
     uint32_t threads;
+    uint64_t cpu_features; /* mask; 0: all */
     mm_log log;
 };
 /* EXIT_DONE, or what to exit with. */

@@ -19,11 +19,11 @@ static const char usage[] =
     "      run it once and write every output as DIR/NAME.npy; what is no tensor is NAME.json,\n"
     "      for --input as well\n"
     "  bench MODEL [--format NAME] [--threads N] [--runs N] [--input NAME=FILE.npy ...]\n"
-    "        [--shape NAME=...] [--json]\n"
+    "        [--shape NAME=...] [--cpu-features MASK] [--json]\n"
     "      time preparing, opening, the first answer and hot ones\n"
     "  profile MODEL [--format NAME] [--shape NAME=... ...] [--threads N] [--runs N] [--warm-up "
     "N]\n"
-    "        [--nodes N] [--random SEED] [--trace OUT.json] [--json]\n"
+    "        [--nodes N] [--random SEED] [--cpu-features MASK] [--trace OUT.json] [--json]\n"
     "      time, GFLOP/s and GB/s of each operator and of the nodes that take most; a trace for\n"
     "      Perfetto or chrome://tracing\n"
     "  replay TRACE.csv --models DIR --device host:BYTES[,sim:BYTES...] [--policy lru]\n"
@@ -34,6 +34,7 @@ static const char usage[] =
     "      check every prepared model in a cache directory, remove damaged ones\n"
     "  version\n"
     "\n"
+    "MASK: MM_CPU_* that kernels may use, as a number: 1 is AVX2 without AVX-512, 0 all.\n"
     "BYTES take k, m, g. Exit codes: 0 done, 1 a model or request failed, 2 bad arguments.\n";
 
 static const struct {

@@ -16,7 +16,7 @@
 
 struct profile_options {
     const char *path, *format, *trace;
-    uint64_t threads, runs, warm_up, nodes;
+    uint64_t threads, cpu_features, runs, warm_up, nodes;
     bool json;
     struct input_options inputs;
 };
@@ -28,6 +28,8 @@ static int read_options(struct arguments *arguments, struct profile_options *opt
             options->json = true;
         } else if (take_option(arguments, argument, "--threads", &value)) {
             arguments->failed |= !read_number("--threads", value, &options->threads);
+        } else if (take_option(arguments, argument, "--cpu-features", &value)) {
+            arguments->failed |= !read_number("--cpu-features", value, &options->cpu_features);
         } else if (take_option(arguments, argument, "--runs", &value)) {
             arguments->failed |= !read_number("--runs", value, &options->runs);
         } else if (take_option(arguments, argument, "--warm-up", &value)) {
@@ -234,7 +236,8 @@ int command_profile(int argc, char **argv) {
     const struct opening opening = {.path = options.path,
                                     .format = options.format,
                                     .config = "profile=1",
-                                    .threads = (uint32_t)options.threads};
+                                    .threads = (uint32_t)options.threads,
+                                    .cpu_features = options.cpu_features};
     code = open_model(&opening, &mesh, &model);
     if (code == EXIT_DONE) {
         code = profile(mesh, model, &options);

@@ -99,9 +99,10 @@ typedef struct mm_services {
 
 /* Features that choose a kernel at run time. The host may mask them for tests. */
 enum {
-    MM_CPU_AVX2 = 1u << 0, /* AVX2 with FMA and F16C */
-    MM_CPU_AVX512 = 1u << 1,
-    MM_CPU_NEON = 1u << 2
+    MM_CPU_AVX2 = 1u << 0,   /* AVX2 with FMA and F16C */
+    MM_CPU_AVX512 = 1u << 1, /* AVX-512 F, BW, DQ and VL, beside all of MM_CPU_AVX2 */
+    MM_CPU_NEON = 1u << 2,
+    MM_CPU_AVX512_VNNI = 1u << 3 /* beside MM_CPU_AVX512 */
 };
 
 /* ---- Prepare -------------------------------------------------------------------------------- */

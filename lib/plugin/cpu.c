@@ -17,9 +17,10 @@ uint64_t mmi_cpu_features(void) {
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
         features |= MM_CPU_AVX2;
     }
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+    if (features && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
         features |= MM_CPU_AVX512;
+        features |= __builtin_cpu_supports("avx512vnni") ? MM_CPU_AVX512_VNNI : 0;
     }
     return features;
 }

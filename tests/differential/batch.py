@@ -70,9 +70,9 @@ def others(graph):
             print(f'{name}: {refused}')
 
 
-def tell(build, seed, only):
-    ours, statistics = Ours(build), Statistics()
-    graph = generate(seed, statistics, only)
+def tell(options, only):
+    ours, statistics = Ours(options.build, options.cpu_features), Statistics()
+    graph = generate(options.seed, statistics, only)
     print(graph.tell())
     for (op, reason), _ in statistics.refused.items():
         print(f'not run: {op}: {reason}')
@@ -86,9 +86,9 @@ def tell(build, seed, only):
     return 1 if wrong else 0
 
 
-def run_batch(build, first, count, only, path):
+def run_batch(options, first, count, only, path):
     """In a child. Lines of JSON: the seed that begins, what differs, at last the statistics."""
-    ours, statistics = Ours(build), Statistics()
+    ours, statistics = Ours(options.build, options.cpu_features), Statistics()
     with open(path, 'w', encoding='utf-8') as file:
         def put(**line):
             file.write(json.dumps(line) + '\n')
@@ -114,7 +114,7 @@ class Job:
         self.last, self.end = last, min(first + BATCH, last)
         self.path = os.path.join(folder, f'{first}.json')
         self.process = multiprocessing.Process(
-            target=run_batch, args=(options.build, first, self.end - first, only, self.path))
+            target=run_batch, args=(options, first, self.end - first, only, self.path))
         self.process.start()
         self.began = time.monotonic()
 

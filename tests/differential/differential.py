@@ -3,14 +3,14 @@
 """Random graphs in ours and in other engines: ONNX Runtime, and ONNX's own evaluator.
 
 Usage: differential.py [--build DIR] [--count N] [--first SEED] [--jobs N] [--only OP,...]
-                       [--report]
-       differential.py [--build DIR] --seed SEED
+                       [--cpu-features MASK] [--report]
+       differential.py [--build DIR] [--cpu-features MASK] --seed SEED
 
 DIR (build/release) is a build with the library. Each graph comes from its seed alone. It runs with
 the passes and without, and both must give what the other engine gave, within rounding. What differs
 is made small and told; --seed tells a whole graph. --report tells how often each operator was run
-and who refused what. Exit code: 1 if anything differs, or ours ended the process; how often ONNX
-Runtime did is counted.
+and who refused what. MASK is of MM_CPU_*, what kernels may use: 1 is AVX2 without AVX-512. Exit
+code: 1 if anything differs, or ours ended the process; how often ONNX Runtime did is counted.
 """
 
 import argparse
@@ -53,6 +53,7 @@ def arguments():
     parser.add_argument('--jobs', type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument('--seed', type=int)
     parser.add_argument('--only')
+    parser.add_argument('--cpu-features', type=lambda text: int(text, 0), default=0)
     parser.add_argument('--report', action='store_true')
     return parser.parse_args()
 
@@ -66,7 +67,7 @@ def main():
     import batch
     only = set(options.only.split(',')) if options.only else None
     if options.seed is not None:
-        return batch.tell(options.build, options.seed, only)
+        return batch.tell(options, only)
     return batch.run_all(options, only)
 
 

@@ -107,7 +107,8 @@ class Mmctl(unittest.TestCase):
     def test_inspect_says_what_became_of_nodes(self):
         told = json.loads(self.run_it(0, 'inspect', model('image'), '--json'))['metadata']
         self.assertEqual(told['onnx.passes'],
-                         '7 nodes, 4 left: folded into weights -1, activations fused -2')
+                         '7 nodes, 6 left: folded into weights -1, transposes added +2, '
+                         'activations fused -2')
         self.assertEqual(told['onnx.weights'], 'f32 4 tensors 3456 bytes')
         self.assertIn('Conv 2', told['onnx.operators'])
 
@@ -117,19 +118,20 @@ class Mmctl(unittest.TestCase):
         text = self.run_it(0, 'inspect', model('image'), '--shape', 'x=2x3x16x16')
         self.assertIn('for          x=2x3x16x16', text)
         self.assertRegex(text, r'fused +HardSwish 1, Relu 1 into the step before')
-        self.assertRegex(text, r'(?m)^  Conv +2 +2 +0 +0 ')
+        self.assertRegex(text, r'(?m)^  ChannelsLastConv +2 +2 +0 +0 ')
         told = json.loads(self.run_it(0, 'inspect', model('image'), '--shape', 'x=2x3x16x16',
                                       '--json'))['plan']
         self.assertEqual([(one['operator'], one['count'], one['fast'] + one['plain'])
                           for one in told['operators']],
-                         [('Conv', 2, 2), ('GlobalAveragePool', 1, 1)])
+                         [('ChannelsLastConv', 2, 2), ('ChannelsLastGlobalAveragePool', 1, 1),
+                          ('Transpose', 1, 1)])
         report = told['report']
         self.assertTrue(report['whole'])
         self.assertEqual(report['later'], [])
         self.assertGreater(report['activation_bytes'], 0)
-        first = report['steps'][0]
-        self.assertEqual(first['inputs'][:2], ['f32 [2, 3, 16, 16]', 'f32 [16, 3, 3, 3]'])
-        self.assertEqual(first['outputs'], ['f32 [2, 16, 8, 8]'])
+        first = report['steps'][1]  # behind the Transpose of the image
+        self.assertEqual(first['inputs'][:2], ['f32 [2, 16, 16, 3]', 'f32 [27, 16]'])
+        self.assertEqual(first['outputs'], ['f32 [2, 8, 8, 16]'])
         elements = 2 * 16 * 8 * 8
         self.assertEqual(first['flops'], elements * (2 * 3 * 3 * 3 + 1))
         self.assertEqual(sum(one['flops'] for one in report['steps']),
@@ -330,7 +332,8 @@ class Mmctl(unittest.TestCase):
                                 for step in plan['steps']))
         self.assertEqual({one['calls'] for one in told['nodes']}, {1})
         self.assertEqual({one['operator']: one['calls'] for one in told['operators']},
-                         {'Conv': 2, 'GlobalAveragePool': 1})
+                         {'ChannelsLastConv': 2, 'ChannelsLastGlobalAveragePool': 1,
+                          'Transpose': 1})
         for key in ('ms', 'percent', 'flops', 'bytes'):
             self.assertAlmostEqual(sum(one[key] for one in told['nodes']),
                                    sum(one[key] for one in told['operators']), places=2)
@@ -342,10 +345,12 @@ class Mmctl(unittest.TestCase):
         steps = [event for event in events if event['cat'] == 'step']
         self.assertEqual([event['args']['node'] for event in steps],
                          4 * [step['node'] for step in plan['steps']])
+        masked = json.loads(self.run_it(0, *arguments, '--cpu-features', '256', '--json'))
+        self.assertEqual(len(masked['nodes']), len(told['nodes']))
         text = self.run_it(0, *arguments, '--nodes', '1')
-        self.assertRegex(text, r'(?m)^Conv +2 \w+ ')
+        self.assertRegex(text, r'(?m)^ChannelsLastConv +2 \w+ ')
         self.assertIn('Conv+', text)
-        self.assertIn('... and 2 more', text)
+        self.assertIn('... and 3 more', text)
 
     def test_profile_of_what_only_the_run_knows(self):
         """NonZero ends the plan: it and what comes after it are timed all the same."""

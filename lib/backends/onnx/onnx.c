@@ -52,28 +52,32 @@ struct onnx_open {
 };
 
 struct onnx_config {
-    bool passes, profile;
+    bool passes, profile, winograd;
 };
 
 /* "key=0" or "key=1", ',' between them, each key once at most. */
 static mm_status read_config(const char *config, struct onnx_config *out, mm_error *err) {
-    *out = (struct onnx_config){.passes = true};
+    *out = (struct onnx_config){.passes = true, .winograd = true};
     const struct {
         const char *name;
         bool *value;
-    } keys[] = {{"passes=", &out->passes}, {"profile=", &out->profile}};
+    } keys[] = {
+        {"passes=", &out->passes}, {"profile=", &out->profile}, {"winograd=", &out->winograd}};
+    const unsigned count = sizeof(keys) / sizeof(keys[0]);
     unsigned seen = 0;
     for (const char *at = config ? config : ""; *at;) {
         unsigned k = 0;
-        while (k < 2 && strncmp(at, keys[k].name, strlen(keys[k].name)) != 0) {
+        while (k < count && strncmp(at, keys[k].name, strlen(keys[k].name)) != 0) {
             k++;
         }
-        const char *value = k < 2 ? at + strlen(keys[k].name) : at;
-        bool fits = k < 2 && !(seen >> k & 1) && (*value == '0' || *value == '1');
+        const char *value = k < count ? at + strlen(keys[k].name) : at;
+        bool fits = k < count && !(seen >> k & 1) && (*value == '0' || *value == '1');
         if (!fits || (value[1] && (value[1] != ',' || !value[2]))) {
-            return mmi_fail(err, MM_INVALID_ARGUMENT,
-                            "config: onnx knows passes=0 or 1 and profile=0 or 1, got '%.80s'",
-                            config);
+            return mmi_fail(
+                err, MM_INVALID_ARGUMENT,
+                "config: onnx knows passes=0 or 1, profile=0 or 1 and winograd=0 or 1, got "
+                "'%.80s'",
+                config);
         }
         *keys[k].value = *value == '1';
         seen |= 1u << k;
@@ -87,7 +91,7 @@ static mm_status onnx_init(void *state_, const mm_services *services, mm_error *
     (void)err;
     state->services = services;
     /* Artifacts hold functions by number. */
-    snprintf(state->layout, sizeof(state->layout), "7-%016" PRIx64, mmi_onnx_functions_hash());
+    snprintf(state->layout, sizeof(state->layout), "8-%016" PRIx64, mmi_onnx_functions_hash());
     return MM_OK;
 }
 
@@ -109,7 +113,8 @@ static mm_status onnx_prepare(void *state_, const mm_source *source, const char 
     (void)device_kind;
     struct onnx_config read;
     MMI_TRY(read_config(config, &read, err));
-    return mmi_onnx_prepare(source, state->services, !read.passes, sink, err);
+    struct onnx_how how = {.plain = !read.passes, .no_winograd = !read.winograd};
+    return mmi_onnx_prepare(source, state->services, &how, sink, err);
 }
 
 static mm_status onnx_open(void *state_, void *model_, const mm_artifact *artifact,

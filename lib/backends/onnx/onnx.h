@@ -14,6 +14,8 @@
  * spec.config, ',' between two:
  *   "passes=0"   the graph runs as the file has it, without passes. The results are the same but
  *                for rounding: it is there to hold one against the other
+ *   "winograd=0" convolutions add up products alone. With Winograd's algorithm, which 3 x 3 ones
+ *                take otherwise, the largest errors are up to four times as large: docs/numerics.md
  *   "profile=1"  the steps of runs are timed, for mm_model_report */
 
 #include <modelmesh/backend.h>

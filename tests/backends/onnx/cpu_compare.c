@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu_compare.h"
+#include "cpu_tables.h"
 
 #include <backends/onnx/cpu/cpu.h>
 #include <backends/onnx/operators/evaluate.h>
@@ -214,35 +215,31 @@ static void expect_same(const struct comparison *c, const struct attempt *a,
 bool compare_run(struct comparison *c) {
     struct attempt wanted = {.params = c->params},
                    sizes = {.params = c->size_params, .sizes = true};
-    struct attempt got[4];
+    struct attempt got[2 * MAX_CPU_TABLES];
+    uint64_t features[MAX_CPU_TABLES];
+    uint32_t tables = cpu_tables(features);
     bool fast = false;
     try(c, &wanted);
     if (c->size_params) {
         try(c, &sizes);
     }
-#ifdef __x86_64__
-    uint64_t best =
-        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? MM_CPU_AVX2 : 0;
-#else
-    uint64_t best = MM_CPU_NEON;
-#endif
-    for (uint32_t i = 0; i < 4; i++) {
-        uint32_t threads = i < 2 ? 1 : 3;
+    for (uint32_t i = 0; i < 2 * tables; i++) {
+        uint32_t threads = i < tables ? 1 : 3;
         mm_services services = {.host = c,
                                 .parallel_for = run_all,
                                 .threads = threads,
-                                .cpu_features = i % 2 == 0 ? best : 0};
+                                .cpu_features = features[i % tables]};
         got[i] = (struct attempt){.services = &services, .params = c->params};
         if (try(c, &got[i])) {
             compare(c, &got[i], &wanted, c->size_params ? &sizes : NULL);
             if (threads > 1) {
-                expect_same(c, &got[i], &got[i - 2]);
+                expect_same(c, &got[i], &got[i - tables]);
             }
             c->kernels++;
             fast = true;
         }
     }
-    for (uint32_t i = 0; i < 4; i++) {
+    for (uint32_t i = 0; i < 2 * tables; i++) {
         give_back(c, &got[i]);
     }
     give_back(c, &wanted);

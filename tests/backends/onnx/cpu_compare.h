@@ -2,7 +2,7 @@
 #ifndef TESTS_BACKENDS_ONNX_CPU_COMPARE_H
 #define TESTS_BACKENDS_ONNX_CPU_COMPARE_H
 
-/* A fast kernel beside the plain one: with and without AVX2, on one thread and shared out, in
+/* A fast kernel beside the plain one: with each table of loops, on one thread and shared out, in
  * memory that ends where it must, and with rubbish in the scratch and where the results go. */
 
 #include <backends/onnx/operators/operator.h>

@@ -278,7 +278,7 @@ static char *read_list(const char *path) {
     return stream ? list : NULL;
 }
 
-static mm_mesh *make_mesh(void) {
+static mm_mesh *make_mesh(const char *cpu_features) {
     mm_mesh_options options = MM_MESH_OPTIONS_INIT;
     mm_device_options device = MM_DEVICE_OPTIONS_INIT;
     mm_mesh *mesh = NULL;
@@ -289,6 +289,7 @@ static mm_mesh *make_mesh(void) {
     options.device_count = 1;
     options.compute_threads = 1;
     options.infer_threads = MM_THREADS_NONE;
+    options.cpu_features = cpu_features ? strtoull(cpu_features, NULL, 0) : 0;
     if (mm_mesh_create(&options, &mesh, &err) != MM_OK) {
         printf("%s\n", err.text);
     }
@@ -333,7 +334,7 @@ int main(int argc, char **argv) {
     struct counts counts = {0};
     const char *list = argc >= 3 ? read_list(argv[1]) : NULL;
     int count = argc >= 3 ? scandir(argv[2], &entries, NULL, alphasort) : -1;
-    mm_mesh *mesh = make_mesh();
+    mm_mesh *mesh = make_mesh(getenv("CPU_FEATURES"));
     if (!list || count < 0 || !mesh) {
         printf("suite KNOWN FOLDER [NAME]\n");
         return 2;

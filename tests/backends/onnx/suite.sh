@@ -3,6 +3,7 @@
 # Runs ONNX's own tests of operators and small models over a build that exists.
 #
 #   tests/backends/onnx/suite.sh [BUILD]             default: build/release
+#   CPU_FEATURES=1 tests/backends/onnx/suite.sh      a mask of MM_CPU_*: here AVX2 alone
 #
 # Their data are those of the package onnx, pinned in suite_wheel.txt; the first run fetches it into
 # build/onnx-suite (needs python3-venv and a network). Exit code: 1 if a test fails that is not in

@@ -39,8 +39,10 @@ static mm_status run(const struct writer *w, const char *config, float *y, mm_er
 /* The nodes that the passes fuse and remove give the same on their own. */
 static void test_passes(void **state) {
     (void)state;
-    static const char *const good[] = {NULL,       "",          "passes=0",
-                                       "passes=1", "profile=1", "passes=0,profile=1"};
+    static const char *const good[] = {NULL,         "",
+                                       "passes=0",   "passes=1",
+                                       "profile=1",  "passes=0,profile=1",
+                                       "winograd=0", "winograd=1,passes=1"};
     static const char *const bad[] = {"passes=2",          "passes=",    "fast",
                                       "passes=0,passes=1", "profile=1,", ",",
                                       "passes=0;profile=1"};

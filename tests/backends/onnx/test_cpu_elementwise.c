@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fast loops of Fused against the plain ones, and against libm in f64. */
 #include "cpu_compare.h"
+#include "cpu_tables.h"
 
-#include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/operators/fused.h>
 
 #include <math.h>
@@ -10,17 +10,8 @@
 
 static uint64_t seed;
 
-static const struct onnx_simd *simds[2];
+static const struct onnx_simd *simds[MAX_CPU_TABLES];
 static size_t simd_count;
-
-static void find_simds(void) {
-    simds[simd_count++] = mmi_onnx_simd(0);
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        simds[simd_count++] = mmi_onnx_simd(MM_CPU_AVX2);
-    }
-#endif
-}
 
 /* ---- Each function over all magnitudes */
 
@@ -182,7 +173,7 @@ static void program_on_several_threads(void **state) {
 
 int main(int argc, char **argv) {
     seed = test_seed(argc, argv);
-    find_simds();
+    simd_count = cpu_simds(simds);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(functions_are_exact_to_the_last_bits),
         cmocka_unit_test(functions_at_their_ends),

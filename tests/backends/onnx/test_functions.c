@@ -4,9 +4,9 @@
  * activation) over NaN, infinities, zeros, subnormals and numbers of all sizes, against the
  * function bodies of the specification, computed here in f64. */
 
+#include "cpu_tables.h"
 #include "graph_runner.h"
 
-#include <backends/onnx/cpu/simd.h>
 #include <backends/onnx/operators/fused.h>
 
 #include <float.h>
@@ -212,17 +212,8 @@ static void check(const struct form *form, double got) {
 
 /* ---- Forms ----------------------------------------------------------------------------------- */
 
-static const struct onnx_simd *simds[2];
+static const struct onnx_simd *simds[MAX_CPU_TABLES];
 static size_t simd_count;
-
-static void find_simds(void) {
-    simds[simd_count++] = mmi_onnx_simd(0);
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        simds[simd_count++] = mmi_onnx_simd(MM_CPU_AVX2);
-    }
-#endif
-}
 
 static const onnx_unary_loop one_f64[ONNX_FUNCTIONS] = {
 #define ONNX_FUNCTION_1(name, cost, expression) [ONNX_F_##name] = mmi_onnx_f64_##name,
@@ -368,7 +359,7 @@ static void every_operator_is_its_function(void **state) {
 }
 
 int main(void) {
-    find_simds();
+    simd_count = cpu_simds(simds);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_function_by_its_body),
         cmocka_unit_test(every_operator_is_its_function),

@@ -10,11 +10,14 @@
 #include <backends/onnx/cpu/simd_math.h>
 #include <backends/onnx/cpu/simd_gemm.h>
 #include <backends/onnx/cpu/simd_integer.h>
+#include <backends/onnx/cpu/simd_pixels.h>
 #include <backends/onnx/cpu/simd_rows.h>
+#include <backends/onnx/cpu/simd_spans.h>
 #include <backends/onnx/cpu/simd_widen.h>
 #include <backends/onnx/cpu/simd_window.h>
+#include <backends/onnx/cpu/simd_winograd.h>
 
-const struct onnx_simd mmi_onnx_simd_avx2 = SIMD_TABLE;
+const struct onnx_simd mmi_onnx_simd_avx2 = SIMD_TABLE(panel_i16);
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -4,6 +4,7 @@
 
 #define MAX_KC 384
 #define KC 256
+#define NC 512 /* columns of C that stay in the caches while blocks of k are added to them */
 #define A_BLOCK_FLOATS (32 * 1024) /* mc x kc: read again for each panel of B */
 
 /* Up to this many columns after the last whole panel, and from this m on, dot products are
@@ -67,7 +68,8 @@ void mmi_onnx_sgemm_block(const struct onnx_simd *simd, const struct onnx_sgemm 
     }
 }
 
-void mmi_onnx_sgemm(const struct onnx_simd *simd, const struct onnx_sgemm *p) {
+/* Some columns of C: all blocks of k, one after the other, onto them. */
+static void multiply_columns(const struct onnx_simd *simd, const struct onnx_sgemm *p) {
     uint64_t kc = mmi_onnx_sgemm_kc(p->k);
     uint64_t from = 0;
     do { /* once even for k = 0: C becomes the bias */
@@ -80,4 +82,15 @@ void mmi_onnx_sgemm(const struct onnx_simd *simd, const struct onnx_sgemm *p) {
         part.activation = from >= p->k ? p->activation : NULL;
         mmi_onnx_sgemm_block(simd, &part);
     } while (from < p->k);
+}
+
+void mmi_onnx_sgemm(const struct onnx_simd *simd, const struct onnx_sgemm *p) {
+    for (uint64_t from = 0; from < p->n; from += NC) {
+        struct onnx_sgemm part = *p;
+        part.n = mmi_min_u64(NC, p->n - from);
+        part.b += from / ONNX_NR * p->b_panel_stride;
+        part.c += from;
+        part.column_bias = p->column_bias ? p->column_bias + from : NULL;
+        multiply_columns(simd, &part);
+    }
 }

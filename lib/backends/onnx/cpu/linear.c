@@ -9,6 +9,7 @@ struct linear {
     const struct onnx_simd *simd;
     struct onnx_sgemm gemm;
     struct onnx_panels panels;
+    uint8_t *buffers; /* of each task */
     uint64_t tasks;
     bool split_m; /* tasks split m; else the panels of n */
 };
@@ -31,7 +32,9 @@ static void run_part(void *ctx, uint64_t i) {
         part.c += from;
         part.column_bias = part.column_bias ? part.column_bias + from : NULL;
     }
-    mmi_onnx_sgemm_panels(linear->simd, &part, &linear->panels, first);
+    uint64_t bytes = mmi_onnx_widened_bytes(linear->panels.dtype);
+    float *buffer = bytes > 0 ? (float *)(void *)(linear->buffers + i * bytes) : NULL;
+    mmi_onnx_sgemm_panels(linear->simd, &part, &linear->panels, first, buffer);
 }
 
 static mm_status run(const struct onnx_call *call, mm_error *err) {
@@ -52,7 +55,8 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
                                      .c_row_stride = columns,
                                      .column_bias = mmi_onnx_given(call, 2) ? call->in[2] : NULL,
                                      .activation = acts ? &params->activation : NULL},
-                            .panels = mmi_onnx_linear_panels(call)};
+                            .panels = mmi_onnx_linear_panels(call),
+                            .buffers = call->scratch};
     double work_ns = mmi_onnx_sgemm_ns(rows, columns, depth);
     uint64_t panels = (columns + ONNX_NR - 1) / ONNX_NR;
     linear.tasks = mmi_onnx_tasks(call->services, work_ns, UINT64_MAX);
@@ -63,10 +67,9 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
 }
 
 onnx_kernel mmi_onnx_cpu_Linear(struct onnx_inference *x, const mm_services *services) {
-    (void)services;
     if (x->inputs[1].layout != ONNX_PANELS || x->outputs[0].elements == 0) {
         return NULL;
     }
-    x->scratch_bytes = 0;
+    x->scratch_bytes = mmi_onnx_widened_bytes(x->inputs[1].dtype) * services->threads;
     return run;
 }

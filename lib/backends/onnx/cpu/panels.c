@@ -4,13 +4,15 @@
 
 #include <string.h>
 
-#define BUFFER_FLOATS (384 * ONNX_NR) /* of widened rows: 24 KB */
-/* One row of A goes along so many panels at once, in pieces that together fill the buffer. */
-#define ROW_PANELS 4
-#define ROW_KC (BUFFER_FLOATS / ONNX_NR / ROW_PANELS)
-/* A block of A that is read again for each panel. Larger than that of f32: for each of these blocks
+#define MAX_KC 384
+#define GROUP 4 /* panels that are widened together: the microkernels take as many */
+/* A block of A that is read again for each group. Larger than that of f32: for each of these blocks
  * all of B is widened anew. */
 #define A_BLOCK_FLOATS (64 * 1024)
+
+uint64_t mmi_onnx_widened_bytes(int32_t dtype) {
+    return dtype == MM_F32 ? 0 : MAX_KC * GROUP * ONNX_NR * sizeof(float);
+}
 
 /* Rows [from, from + rows) of one panel to f32. Of i4, both are multiples of ONNX_I4_ROWS, but for
  * the end of the panel. */
@@ -50,11 +52,11 @@ static void multiply(const struct onnx_simd *simd, const struct onnx_panels *b,
     mmi_onnx_sgemm_block(simd, part);
 }
 
-/* The part of the product with these columns and these rows of B. */
-static struct onnx_sgemm part_of(const struct onnx_sgemm *p, uint64_t column, uint64_t columns,
-                                 uint64_t from, uint64_t rows) {
+/* The part of the product with a group of columns and these rows of B. */
+static struct onnx_sgemm part_of(const struct onnx_sgemm *p, uint64_t column, uint64_t from,
+                                 uint64_t rows) {
     struct onnx_sgemm part = *p;
-    part.n = mmi_min_u64(columns, p->n - column);
+    part.n = mmi_min_u64(GROUP * ONNX_NR, p->n - column);
     part.k = mmi_min_u64(rows, p->k - from);
     part.a += from * p->a_k_stride;
     part.c += column;
@@ -75,7 +77,7 @@ static row_loop find_row_loop(const struct onnx_simd *simd, int32_t dtype) {
                               : simd->row_i4;
 }
 
-/* C of ROW_PANELS panels, from panel `first` on; or of one, where c has room for as many. */
+/* C of GROUP panels, from panel `first` on; or of one, where c has room for as many. */
 static void run_row_loop(row_loop loop, const struct onnx_sgemm *p, const struct onnx_panels *b,
                          uint64_t first, bool one, float *c) {
     uint64_t block = b->block ? b->block : mmi_max_u64(b->depth, 1);
@@ -97,12 +99,12 @@ static void run_row_loop(row_loop loop, const struct onnx_sgemm *p, const struct
     }
 }
 
-/* The columns of ROW_PANELS panels, or some of one. */
+/* The columns of GROUP panels, or some of one. */
 static void multiply_group(const struct onnx_simd *simd, const struct onnx_sgemm *p,
                            const struct onnx_panels *b, uint64_t first, uint64_t j) {
-    float own[ROW_PANELS * ONNX_NR] = {0};
-    bool one = p->n - j < ROW_PANELS * ONNX_NR;
-    uint64_t columns = mmi_min_u64(p->n - j, one ? ONNX_NR : ROW_PANELS * ONNX_NR);
+    float own[GROUP * ONNX_NR] = {0};
+    bool one = p->n - j < GROUP * ONNX_NR;
+    uint64_t columns = mmi_min_u64(p->n - j, one ? ONNX_NR : GROUP * ONNX_NR);
     float *to = p->c + j, *c = one ? own : to;
     for (uint64_t i = 0; i < columns; i++) {
         float bias = p->row_bias ? p->row_bias[0] : p->column_bias ? p->column_bias[j + i] : 0;
@@ -121,7 +123,7 @@ static void multiply_group(const struct onnx_simd *simd, const struct onnx_sgemm
  * Returns their columns. */
 static uint64_t multiply_groups(const struct onnx_simd *simd, const struct onnx_sgemm *p,
                                 const struct onnx_panels *b, uint64_t first) {
-    enum { COLUMNS = ROW_PANELS * ONNX_NR };
+    enum { COLUMNS = GROUP * ONNX_NR };
     uint64_t j = 0;
     bool whole = b->dtype == MM_I4;
     if (!find_row_loop(simd, b->dtype)) {
@@ -136,31 +138,15 @@ static uint64_t multiply_groups(const struct onnx_simd *simd, const struct onnx_
     return mmi_min_u64(j, p->n);
 }
 
-/* B is read once, and in the order in which it lies. */
-static void multiply_row(const struct onnx_simd *simd, const struct onnx_sgemm *p,
-                         const struct onnx_panels *b, uint64_t first) {
-    _Alignas(64) float buffer[BUFFER_FLOATS];
-    uint64_t done = multiply_groups(simd, p, b, first);
-    for (uint64_t j = done; j < p->n; j += ROW_PANELS * ONNX_NR) {
-        uint64_t from = 0;
-        do {
-            struct onnx_sgemm part = part_of(p, j, ROW_PANELS * ONNX_NR, from, ROW_KC);
-            multiply(simd, b, &part, first + j / ONNX_NR, from, buffer);
-            from += ROW_KC;
-        } while (from < p->k);
-    }
-}
-
 /* ---- Many rows ------------------------------------------------------------------------------- */
 
 static void multiply_rows(const struct onnx_simd *simd, const struct onnx_sgemm *p,
-                          const struct onnx_panels *b, uint64_t first) {
-    _Alignas(64) float buffer[BUFFER_FLOATS];
+                          const struct onnx_panels *b, uint64_t first, float *buffer) {
     uint64_t kc = mmi_onnx_sgemm_kc(p->k), from = 0;
     kc = mmi_onnx_scale_rows(kc, ONNX_I4_ROWS) * ONNX_I4_ROWS;
     do { /* once even for k = 0: C becomes the bias */
-        for (uint64_t j = 0; j < p->n; j += ONNX_NR) {
-            struct onnx_sgemm part = part_of(p, j, ONNX_NR, from, kc);
+        for (uint64_t j = 0; j < p->n; j += GROUP * ONNX_NR) {
+            struct onnx_sgemm part = part_of(p, j, from, kc);
             multiply(simd, b, &part, first + j / ONNX_NR, from, buffer);
         }
         from += kc;
@@ -168,7 +154,7 @@ static void multiply_rows(const struct onnx_simd *simd, const struct onnx_sgemm 
 }
 
 void mmi_onnx_sgemm_panels(const struct onnx_simd *simd, const struct onnx_sgemm *p,
-                           const struct onnx_panels *b, uint64_t first) {
+                           const struct onnx_panels *b, uint64_t first, float *buffer) {
     struct onnx_sgemm part = *p;
     if (b->dtype == MM_F32) {
         part.b = mmi_onnx_panel_row(b, first, 0);
@@ -177,17 +163,16 @@ void mmi_onnx_sgemm_panels(const struct onnx_simd *simd, const struct onnx_sgemm
         mmi_onnx_sgemm(simd, &part);
         return;
     }
-    if (p->m == 1) {
-        multiply_row(simd, p, b, first);
-        return;
-    }
+    uint64_t done = p->m == 1 ? multiply_groups(simd, p, b, first) : 0;
+    part.n -= done;
+    part.column_bias = p->column_bias ? p->column_bias + done : NULL;
     uint64_t kc = mmi_max_u64(mmi_onnx_sgemm_kc(p->k), 1);
     uint64_t mc = mmi_max_u64(A_BLOCK_FLOATS / kc / 12, 1) * 12;
-    for (uint64_t i = 0; i < p->m; i += mc) {
+    for (uint64_t i = 0; i < p->m && part.n > 0; i += mc) {
         part.m = mmi_min_u64(mc, p->m - i);
         part.a = p->a + i * p->a_row_stride;
-        part.c = p->c + i * p->c_row_stride;
+        part.c = p->c + i * p->c_row_stride + done;
         part.row_bias = p->row_bias ? p->row_bias + i : NULL;
-        multiply_rows(simd, &part, b, first);
+        multiply_rows(simd, &part, b, first + done / ONNX_NR, buffer);
     }
 }

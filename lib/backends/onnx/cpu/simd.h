@@ -38,6 +38,63 @@ struct onnx_dot_products {
     const float *row_bias; /* NULL: none */
 };
 
+/* A stretch of memory: `length` floats, `offset` behind where a row begins. */
+struct onnx_span {
+    uint64_t offset, length;
+};
+/* C [m, n] (+)= A B, then what is added and the activation. A row of A is its spans, one after
+ * another. */
+struct onnx_span_gemm {
+    uint64_t m, n;
+    const float *const *a; /* [m]: where each row begins */
+    const struct onnx_span *spans;
+    uint64_t span_count;
+    const float *b; /* in panels of ONNX_NR columns */
+    uint64_t b_panel_stride;
+    float *c;
+    uint64_t c_row_stride;
+    bool accumulate;                          /* onto C */
+    const float *column_bias;                 /* [n], added in any case; NULL: none */
+    float low, high;                          /* results are clamped to these, */
+    const struct onnx_activation *activation; /* then activated; NULL: not */
+};
+
+/* Neighbouring windows on an image whose channels are the last axis: of each channel the weighted
+ * sum, plus bias, or the maximum of what the taps see, clamped. */
+struct onnx_pixels {
+    const float *from;
+    uint64_t pixel_stride;       /* floats from one window to the next */
+    const uint64_t *offsets;     /* [taps]: what a tap of the first window sees, behind `from` */
+    const float *const *weights; /* [taps]: [channels]; maximum: not read */
+    uint64_t taps, pixels, channels;
+    /* So many taps each see what the one before sees one window further on; 0: not known. */
+    uint64_t neighbours;
+    const float *bias; /* [channels]; NULL: 0 */
+    float low, high;
+    float *to; /* [pixels][channels] */
+};
+
+/* Winograd's algorithm for 3 x 3 windows, simd_winograd.h. A tile of 6 x 6 pixels of all channels,
+ * transformed: [36][...][channels], `step` floats from one of the 36 to the next. */
+struct onnx_winograd_tile {
+    const float *pixels;
+    uint64_t row_stride, channels;
+    float *transformed;
+    uint64_t step;
+};
+/* What the 36 products [ONNX_NR] of a tile come to: `rows` x `pixels` results of `columns`
+ * channels, at most 4 x 4 and ONNX_NR. */
+struct onnx_winograd_result {
+    const float *products;
+    uint64_t step;
+    const float *bias;   /* [ONNX_NR] */
+    const float *addend; /* laid out as `to`; NULL: none */
+    float low, high;
+    uint64_t rows, pixels, columns;
+    uint64_t row_stride, pixel_stride; /* of `to` */
+    float *to;
+};
+
 /* A row of outputs of a window: each the sum or maximum of `count` elements, one for each tap. */
 struct onnx_window_row {
     const float *from;
@@ -97,6 +154,14 @@ struct onnx_narrow_row {
 struct onnx_simd {
     /* All ONNX_NR columns of B's last panel must be readable. */
     void (*gemm)(const struct onnx_sgemm *p);
+    void (*span_gemm)(const struct onnx_span_gemm *p);
+    void (*winograd_input)(const struct onnx_winograd_tile *t);
+    /* A panel of weights [9][channels][ONNX_NR] to [36][channels][ONNX_NR], `step` floats from one
+     * of the 36 to the next. */
+    void (*winograd_weights)(const float *panel, uint64_t channels, float *to, uint64_t step);
+    void (*winograd_output)(const struct onnx_winograd_result *r);
+    void (*pixel_sum)(const struct onnx_pixels *p);
+    void (*pixel_max)(const struct onnx_pixels *p);
     void (*dot_products)(const struct onnx_dot_products *d);
     /* values [rows, columns], in place */
     void (*activate)(const struct onnx_activation *activation, float *values, uint64_t row_stride,
@@ -118,7 +183,8 @@ struct onnx_simd {
     float (*sum_squares)(const float *values, float shift, uint64_t count);
     void (*normalise)(const struct onnx_normalisation *n);
     float (*max)(const float *values, uint64_t count); /* count >= 1; NaN if any is NaN */
-    /* to[i] = e^(values[i] - shift); returns their sum. `to` may be `values`. */
+    /* to[i] = e^(values[i] - shift), none above 1; what would be subnormal is 0. Returns their sum.
+     * `to` may be `values`. */
     float (*sum_exp)(const float *values, float shift, float *to, uint64_t count);
     /* One step of an LSTM: gates i, o, f, c, `count` of each; updates both states. */
     void (*lstm)(const float *gates, float *cell, float *hidden, uint64_t count);
@@ -143,7 +209,10 @@ struct onnx_simd {
 };
 
 extern const struct onnx_simd mmi_onnx_simd_portable;
-extern const struct onnx_simd mmi_onnx_simd_avx2; /* x86-64 only */
+/* x86-64 only */
+extern const struct onnx_simd mmi_onnx_simd_avx2;
+extern const struct onnx_simd mmi_onnx_simd_avx512;
+extern const struct onnx_simd mmi_onnx_simd_avx512_vnni;
 
 /* The best table for these MM_CPU_*. */
 const struct onnx_simd *mmi_onnx_simd(uint64_t cpu_features);

@@ -48,6 +48,13 @@ static inline vec v_exp(vec x) {
     return (e.part + 1) * v_power_of_two(half) * v_power_of_two(e.n - half);
 }
 
+/* Of x <= 0; 0 where it would be subnormal: those cost a hundred times as much, and masked scores
+ * are all like that. */
+static inline vec v_exp_negative(vec x) {
+    struct exponential e = v_split_exp(v_max(v_set(-87), x));
+    return v_select(x < v_set(-87), v_set(0), (e.part + 1) * v_power_of_two(e.n));
+}
+
 static inline vec v_sigmoid(vec x) {
     return 1 / (v_exp(-x) + 1);
 }
@@ -142,6 +149,11 @@ static inline vec v_erf(vec x) {
 
 static inline vec v_clamp(vec x, vec low, vec high) {
     return v_min(high, v_max(low, x));
+}
+
+/* The larger; NaN if either is. */
+static inline vec v_max_or_nan(vec a, vec b) {
+    return v_select(a != a, a, v_max(a, b));
 }
 
 /* A function of the C library, lane by lane. */

@@ -80,14 +80,17 @@ static void normalise(const struct onnx_normalisation *n) {
 }
 
 static float max(const float *values, uint64_t count) {
-    vec max_value = v_set(values[0]);
+    vec max_value = v_set(values[0]), another = max_value;
     uint64_t i = 0;
+    for (; i + 2 * LANES <= count; i += 2 * LANES) {
+        max_value = v_max_or_nan(max_value, v_load(values + i));
+        another = v_max_or_nan(another, v_load(values + i + LANES));
+    }
     for (; i + LANES <= count; i += LANES) {
-        vec x = v_load(values + i);
-        max_value = v_select(max_value != max_value, max_value, v_max(max_value, x));
+        max_value = v_max_or_nan(max_value, v_load(values + i));
     }
     float lanes[LANES];
-    v_store(lanes, max_value);
+    v_store(lanes, v_max_or_nan(max_value, another));
     float result = lanes[0];
     for (uint64_t k = 1; k < LANES + count - i; k++) {
         float x = k < LANES ? lanes[k] : values[i + k - LANES];
@@ -101,14 +104,14 @@ static float sum_exp(const float *values, float shift, float *to, uint64_t count
     vec sums = v_set(0);
     uint64_t i = 0;
     for (; i + LANES <= count; i += LANES) {
-        vec x = v_exp(v_load(values + i) - by);
+        vec x = v_exp_negative(v_load(values + i) - by);
         v_store(to + i, x);
         sums += x;
     }
     float total = v_sum(sums);
     if (i < count) {
         float last[LANES];
-        v_store(last, v_exp(v_load_part(values + i, count - i) - by));
+        v_store(last, v_exp_negative(v_load_part(values + i, count - i) - by));
         for (uint64_t k = 0; i < count; i++, k++) {
             to[i] = last[k];
             total += last[k];

@@ -10,7 +10,26 @@
 typedef int8_t bytes_vec __attribute__((vector_size(LANES)));
 typedef uint16_t halves_vec __attribute__((vector_size(2 * LANES)));
 
-#ifdef ONNX_VECTOR_AVX2
+#if defined(ONNX_VECTOR_AVX512)
+
+static inline vec v_widen_f16(const uint16_t *from) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
+}
+static inline vec v_widen_bf16(const uint16_t *from) {
+    __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+}
+static inline ivec i_widen_i8(const int8_t *from) {
+    return (ivec)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from));
+}
+static inline vec v_widen_i32(ivec x) {
+    return _mm512_cvtepi32_ps((__m512i)x);
+}
+static inline void v_store_f16(uint16_t *to, vec x) {
+    _mm256_storeu_si256((__m256i *)to, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+#elif defined(ONNX_VECTOR_AVX2)
 
 static inline vec v_widen_f16(const uint16_t *from) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from));
@@ -26,31 +45,8 @@ static inline vec v_widen_i32(ivec x) {
     return _mm256_cvtepi32_ps((__m256i)x);
 }
 
-static void widen_f16(const uint16_t *from, uint64_t count, float *to) {
-    uint64_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        v_store(to + i, v_widen_f16(from + i));
-    }
-    for (; i < count; i++) {
-        to[i] = _cvtsh_ss(from[i]);
-    }
-}
-
-/* All NaN become the one that plain kernels make, but for the sign. */
-static inline __m128i to_halves(vec x) {
-    uvec sign = (uvec)x & 0x80000000u, nan = sign | 0x7fc00000u;
-    return _mm256_cvtps_ph(v_select(x == x, x, (vec)nan), _MM_FROUND_TO_NEAREST_INT);
-}
-
-static void narrow_f16(const float *from, uint64_t count, uint16_t *to) {
-    uint64_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        _mm_storeu_si128((__m128i *)(to + i), to_halves(v_load(from + i)));
-    }
-    if (i < count) {
-        __m128i last = to_halves(v_load_part(from + i, count - i));
-        memcpy(to + i, &last, (count - i) * sizeof(*to));
-    }
+static inline void v_store_f16(uint16_t *to, vec x) {
+    _mm_storeu_si128((__m128i *)to, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
 
 #else
@@ -68,6 +64,44 @@ static inline ivec i_widen_i8(const int8_t *from) {
 static inline vec v_widen_i32(ivec x) {
     return __builtin_convertvector(x, vec);
 }
+
+#endif
+
+#if defined(ONNX_VECTOR_AVX512) || defined(ONNX_VECTOR_AVX2)
+#define HAS_F16
+
+/* Those at the end that are no whole vector are done by way of one. */
+static void widen_f16(const uint16_t *from, uint64_t count, float *to) {
+    uint64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        v_store(to + i, v_widen_f16(from + i));
+    }
+    if (i < count) {
+        uint16_t last[LANES] = {0};
+        memcpy(last, from + i, (count - i) * sizeof(*last));
+        v_store_part(to + i, v_widen_f16(last), count - i);
+    }
+}
+
+/* All NaN become the one that plain kernels make, but for the sign. */
+static inline vec same_nan(vec x) {
+    uvec nan = ((uvec)x & 0x80000000u) | 0x7fc00000u;
+    return v_select((ivec)(x == x), x, (vec)nan);
+}
+
+static void narrow_f16(const float *from, uint64_t count, uint16_t *to) {
+    uint64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        v_store_f16(to + i, same_nan(v_load(from + i)));
+    }
+    if (i < count) {
+        uint16_t last[LANES];
+        v_store_f16(last, same_nan(v_load_part(from + i, count - i)));
+        memcpy(to + i, last, (count - i) * sizeof(*to));
+    }
+}
+
+#else
 
 static void widen_f16(const uint16_t *from, uint64_t count, float *to) {
     mmi_onnx_convert(MM_F16, from, count, MM_F32, to);
@@ -111,9 +145,9 @@ static void narrow_bf16(const float *from, uint64_t count, uint16_t *to) {
 static void widen_i8(const struct onnx_scaled_rows *w) {
     const int8_t *from = w->from;
     float *to = w->to;
-    EACH_VECTOR(SCALED_LANES, 0)
+    EACH_VECTOR_1(SCALED_LANES, 0)
     for (uint64_t i = 0; i < w->rows; i++, from += ONNX_NR, to += ONNX_NR) {
-        EACH_VECTOR(WIDEN_I8, 0)
+        EACH_VECTOR_1(WIDEN_I8, 0)
     }
 }
 
@@ -123,15 +157,15 @@ static void widen_i8(const struct onnx_scaled_rows *w) {
     memcpy(&words_##v, from + v * LANES, sizeof(words_##v));
 #define WIDEN_I4(v, row) STORE_SCALED(v, (ivec)(words_##v << (28 - 4 * row)) >> 28)
 #define WIDEN_I4_ROW(row)                                                                          \
-    EACH_VECTOR(WIDEN_I4, row)                                                                     \
+    EACH_VECTOR_1(WIDEN_I4, row)                                                                   \
     to += ONNX_NR;
 
 static void widen_i4(const struct onnx_scaled_rows *w) {
     const uint32_t *from = w->from;
     float *to = w->to;
-    EACH_VECTOR(SCALED_LANES, 0)
+    EACH_VECTOR_1(SCALED_LANES, 0)
     for (uint64_t i = 0; i < w->rows; i += 8, from += ONNX_NR) {
-        EACH_VECTOR(LOAD_WORDS, 0)
+        EACH_VECTOR_1(LOAD_WORDS, 0)
         WIDEN_I4_ROW(0)
         WIDEN_I4_ROW(1)
         WIDEN_I4_ROW(2)
@@ -149,8 +183,8 @@ static void widen_i4(const struct onnx_scaled_rows *w) {
  * does not depend on how many rows are multiplied at once, but for i4. */
 #define BEGIN_NARROW(v, q) vec acc_##q##_##v = v_load(p->c + q * ONNX_NR + v * LANES);
 #define END_NARROW(v, q) v_store(p->c + q * ONNX_NR + v * LANES, acc_##q##_##v);
-#define BEGIN_NARROW_PANEL(q) EACH_VECTOR(BEGIN_NARROW, q)
-#define END_NARROW_PANEL(q) EACH_VECTOR(END_NARROW, q)
+#define BEGIN_NARROW_PANEL(q) EACH_VECTOR_1(BEGIN_NARROW, q)
+#define END_NARROW_PANEL(q) EACH_VECTOR_1(END_NARROW, q)
 
 #define HALVES_ROW(type, name)                                                                     \
     static void row_##type(const struct onnx_narrow_row *p) {                                      \
@@ -165,13 +199,13 @@ static void widen_i4(const struct onnx_scaled_rows *w) {
     }
 #define FMA_BF16(v, q)                                                                             \
     acc_##q##_##v = v_fma(factor, v_widen_bf16(b + q * panel + v * LANES), acc_##q##_##v);
-#define FMA_BF16_PANEL(q) EACH_VECTOR(FMA_BF16, q)
+#define FMA_BF16_PANEL(q) EACH_VECTOR_1(FMA_BF16, q)
 HALVES_ROW(bf16, FMA_BF16_PANEL)
 
-#ifdef ONNX_VECTOR_AVX2
+#ifdef HAS_F16
 #define FMA_F16(v, q)                                                                              \
     acc_##q##_##v = v_fma(factor, v_widen_f16(b + q * panel + v * LANES), acc_##q##_##v);
-#define FMA_F16_PANEL(q) EACH_VECTOR(FMA_F16, q)
+#define FMA_F16_PANEL(q) EACH_VECTOR_1(FMA_F16, q)
 HALVES_ROW(f16, FMA_F16_PANEL)
 #define ROW_F16 row_f16
 #else
@@ -204,7 +238,7 @@ static inline ivec load_integers(const void *from) {
         acc_##q##_##v = v_fma(factor, b_##v, acc_##q##_##v);                                       \
     }
 #define FMA_I8(v, q) FMA_SCALED(v, q, i_widen_i8(b + q * p->b_panel_bytes + v * LANES))
-#define FMA_I8_PANEL(q) EACH_VECTOR(FMA_I8, q)
+#define FMA_I8_PANEL(q) EACH_VECTOR_1(FMA_I8, q)
 
 static inline void row_i8_with(const struct onnx_narrow_row *p, bool has_zeros) {
     const int8_t *b = p->b;
@@ -231,7 +265,7 @@ static void row_i8(const struct onnx_narrow_row *p) {
 /* Row `row` of the words; counted down to the top, and back with the sign. */
 #define FMA_I4(v, q)                                                                               \
     FMA_SCALED(v, q, (ivec)((uvec)load_integers(b + q * panel + v * LANES) << up) >> 28)
-#define FMA_I4_PANEL(q) EACH_VECTOR(FMA_I4, q)
+#define FMA_I4_PANEL(q) EACH_VECTOR_1(FMA_I4, q)
 
 static inline void row_i4_with(const struct onnx_narrow_row *p, bool has_zeros) {
     const uint32_t *b = p->b;
@@ -252,9 +286,9 @@ static inline void row_i4_with(const struct onnx_narrow_row *p, bool has_zeros) 
     REPEAT_4(END_NARROW_PANEL)
 }
 
-/* The same with the scale behind the sum: u = number + 8 is masked out where it stands, as 16^row u,
- * which the factor takes back; so it is the sum of a u, less (8 + zero) times that of a. Rows are
- * few enough that little of the sum cancels. */
+/* The same with the scale behind the sum: u = number + 8 is masked out where it stands, as
+ * 16^row u, which the factor takes back; so it is the sum of a u, less (8 + zero) times that of a.
+ * Rows are few enough that little of the sum cancels. */
 #define I4_FEW_ROWS 64
 #define BEGIN_I4(v, q) vec acc_##q##_##v = v_set(0);
 #define LOAD_I4(v, q) ivec word_##q##_##v = load_integers(b + q * panel + v * LANES) ^ eights;
@@ -273,8 +307,8 @@ static inline void row_i4_with(const struct onnx_narrow_row *p, bool has_zeros) 
         v_store(c, v_fma(exact, v_load(p->scales + q * p->scale_stride + v * LANES), v_load(c)));  \
     }
 #define TWO_PANELS(X)                                                                              \
-    EACH_VECTOR(X, 0)                                                                              \
-    EACH_VECTOR(X, 1)
+    EACH_VECTOR_1(X, 0)                                                                            \
+    EACH_VECTOR_1(X, 1)
 #define ROW_OF_I4(row)                                                                             \
     {                                                                                              \
         const ivec mask = (ivec){0} + (15 << 4 * row);                                             \

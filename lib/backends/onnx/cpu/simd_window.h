@@ -127,8 +127,7 @@ static void window_max(const struct onnx_window_row *t) {
         uint64_t left = t->columns - i;
         vec max_value = v_load(t->from + t->offsets[0] + i);
         for (uint64_t k = 1; k < t->count; k++) {
-            vec x = v_load(t->from + t->offsets[k] + i);
-            max_value = v_select(max_value != max_value, max_value, v_max(max_value, x));
+            max_value = v_max_or_nan(max_value, v_load(t->from + t->offsets[k] + i));
         }
         v_store_part(t->to + i, max_value, left < LANES ? left : LANES);
     }
@@ -229,13 +228,15 @@ static bool depthwise(const struct onnx_depthwise *dw) {
     return true;
 }
 
-#define SIMD_TABLE                                                                                 \
+#define SIMD_TABLE(integer_panel)                                                                  \
     {                                                                                              \
-        .gemm = gemm, .dot_products = dot_products, .activate = activate,                          \
+        .gemm = gemm, .span_gemm = span_gemm, .pixel_sum = pixel_sum, .pixel_max = pixel_max,      \
+        .winograd_input = winograd_input, .winograd_weights = winograd_weights,                    \
+        .winograd_output = winograd_output, .dot_products = dot_products, .activate = activate,    \
         .instruction = instruction, .gather = gather, .interleave = interleave, .repeat = repeat,  \
         .window_sum = window_sum, .depthwise = depthwise, .window_max = window_max, .sum = sum,    \
         .sum_squares = sum_squares, .normalise = normalise, .max = max, .sum_exp = sum_exp,        \
-        .lstm = lstm, .gru = gru, .gru_reset = gru_reset, .panel_i16 = panel_i16, WIDEN_TABLE      \
+        .lstm = lstm, .gru = gru, .gru_reset = gru_reset, .panel_i16 = integer_panel, WIDEN_TABLE  \
     }
 
 #endif

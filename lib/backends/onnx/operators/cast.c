@@ -78,6 +78,7 @@ const struct onnx_operator mmi_onnx_op_Cast = {
     .read = read_cast,
     .infer = infer_cast,
     .run = run_cast,
+    .order = {ONNX_ORDER_ANY, 0, NULL},
     .facts = {ONNX_DTYPE_UNKNOWN, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0},
     .learn = learn_cast,
     .kernels = {[ONNX_CPU] = mmi_onnx_cpu_Cast}};

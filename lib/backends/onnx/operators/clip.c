@@ -72,4 +72,5 @@ const struct onnx_operator mmi_onnx_op_Clip = {
     .infer = infer_Clip,
     .run = run_Clip,
     .elementwise = {.form = ONNX_FORM_LIMITS, .function = ONNX_F_Clip},
+    .order = {ONNX_ORDER_ANY, 0, NULL},
     .facts = ONNX_FACTS_LIKE_0};

@@ -41,6 +41,7 @@ struct onnx_conv {
     int64_t group;
     int64_t output_padding[ONNX_SPACE], output_shape[ONNX_SPACE]; /* ConvTranspose; 0: not given */
     struct onnx_activation activation;
+    int32_t no_winograd; /* 1: ChannelsLastConv adds up products alone */
 };
 
 #define ONNX_CONV_LIMITS                                                                           \

@@ -81,6 +81,7 @@ mm_status mmi_onnx_infer_alike(struct onnx_inference *x, uint32_t types, mm_erro
                                                       .max_outputs = 1,                            \
                                                       .infer = infer_##name_,                      \
                                                       .run = run_##name_,                          \
+                                                      .order = {ONNX_ORDER_ANY, 0, NULL},          \
                                                       __VA_ARGS__};
 
 /* An operator of one number: floats by the function of its name in functions.def; loops for i64 and

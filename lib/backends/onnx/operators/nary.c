@@ -88,6 +88,7 @@ static void run(const struct onnx_call *call, const onnx_binary_loop *loops, boo
         .run = run_##name_,                                                                        \
         .elementwise = {.form = form_, .function = function_},                                     \
         .facts = ONNX_FACTS_BROADCAST,                                                             \
+        .order = {ONNX_ORDER_ANY, 0, NULL},                                                        \
     };
 
 NARY(Sum, ONNX_FLOATS, loops_Sum, false, ONNX_FORM_ALL, ONNX_F_Add)

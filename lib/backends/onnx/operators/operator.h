@@ -187,6 +187,21 @@ struct onnx_elementwise {
     float a, b;
 };
 
+/* What an operator needs to know where the axes of its tensors stand in another order: images whose
+ * channels are the last axis. */
+enum onnx_order_rule {
+    ONNX_ORDER_FIXED = 0, /* it works in the order of the file alone */
+    ONNX_ORDER_ANY,       /* nothing, if all its tensors have the order; constants are moved */
+    ONNX_ORDER_AXIS,      /* the number at params + at names an axis */
+    ONNX_ORDER_AXES       /* input `at`, a constant, names axes */
+};
+struct onnx_order {
+    uint8_t rule; /* enum onnx_order_rule */
+    uint16_t at;
+    const struct onnx_operator
+        *channels_last; /* takes its place there, with its parameters; NULL: itself */
+};
+
 /* Kinds of devices that have kernels of their own. */
 enum onnx_device { ONNX_CPU, ONNX_DEVICES };
 
@@ -242,6 +257,9 @@ struct onnx_operator {
     /* The elementwise form; elementwise_by: what of it the parameters decide, or NULL. */
     struct onnx_elementwise elementwise;
     void (*elementwise_by)(const void *params, struct onnx_elementwise *form);
+    struct onnx_order order; /* of one output, and of several that are alike */
+    /* Whether ONNX_OP_VIEW holds for these inputs; NULL: the flag says it for all. */
+    bool (*is_view)(const struct onnx_inference *x);
     /* By kind of device; NULL: `run` is all there is. */
     onnx_choose kernels[ONNX_DEVICES];
 };

@@ -369,7 +369,11 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
 
 #define WINDOW ONNX_WINDOW_LIMITS(struct onnx_pool, window)
 #define POWER ONNX_AT_LEAST("p", struct onnx_pool, p, 1)
-#define POOL(NAME, OUTPUTS, READ, LIMITS, INFER, RUN, SIZE, ...)                                   \
+#define LAST(name)                                                                                 \
+    { ONNX_ORDER_ANY, 0, &mmi_onnx_op_ChannelsLast##name }
+#define FIXED                                                                                      \
+    { ONNX_ORDER_FIXED, 0, NULL }
+#define POOL(NAME, OUTPUTS, READ, LIMITS, INFER, RUN, SIZE, KERNEL, ...)                           \
     const struct onnx_operator mmi_onnx_op_##NAME = {                                              \
         .name = #NAME,                                                                             \
         .min_inputs = 1,                                                                           \
@@ -383,15 +387,16 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
         .run = RUN,                                                                                \
         .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, SIZE, 0},                                       \
         .learn = learn,                                                                            \
-        .kernels = {[ONNX_CPU] = __VA_ARGS__}};
+        .order = __VA_ARGS__,                                                                      \
+        .kernels = {[ONNX_CPU] = KERNEL}};
 POOL(MaxPool, 2, read_max, ONNX_LIMITS(WINDOW), infer_max, run_max, ONNX_SIZE_ALIKE,
-     mmi_onnx_cpu_MaxPool)
+     mmi_onnx_cpu_MaxPool, LAST(MaxPool))
 POOL(AveragePool, 1, read_average, ONNX_LIMITS(WINDOW), infer, run_average, ONNX_SIZE_ALIKE,
-     mmi_onnx_cpu_AveragePool)
-POOL(LpPool, 1, read_lp, ONNX_LIMITS(WINDOW, POWER), infer, run_lp, ONNX_SIZE_ALIKE, NULL)
+     mmi_onnx_cpu_AveragePool, LAST(AveragePool))
+POOL(LpPool, 1, read_lp, ONNX_LIMITS(WINDOW, POWER), infer, run_lp, ONNX_SIZE_ALIKE, NULL, FIXED)
 POOL(GlobalMaxPool, 1, NULL, NULL, infer_global, run_global_max, ONNX_SIZE_REDUCES,
-     mmi_onnx_cpu_GlobalMaxPool)
+     mmi_onnx_cpu_GlobalMaxPool, LAST(GlobalMaxPool))
 POOL(GlobalAveragePool, 1, NULL, NULL, infer_global, run_global_average, ONNX_SIZE_REDUCES,
-     mmi_onnx_cpu_GlobalAveragePool)
+     mmi_onnx_cpu_GlobalAveragePool, LAST(GlobalAveragePool))
 POOL(GlobalLpPool, 1, read_global_lp, ONNX_LIMITS(POWER), infer_global, run_global_lp,
-     ONNX_SIZE_REDUCES, NULL)
+     ONNX_SIZE_REDUCES, NULL, FIXED)

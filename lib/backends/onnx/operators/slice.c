@@ -115,6 +115,7 @@ const struct onnx_operator mmi_onnx_op_Slice = {
     .shaping_inputs = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4,
     .infer = infer_slice,
     .run = run_slice,
+    .order = {ONNX_ORDER_AXES, 3, NULL},
     .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };
 
@@ -229,6 +230,7 @@ const struct onnx_operator mmi_onnx_op_Split = {
     .read = read_split,
     .infer = infer_split,
     .run = run_split,
+    .order = {ONNX_ORDER_AXIS, offsetof(struct parts, axis), NULL},
     .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 1},
 };
 
@@ -312,5 +314,6 @@ const struct onnx_operator mmi_onnx_op_Concat = {
     .read = read_concat,
     .infer = infer_concat,
     .run = run_concat,
+    .order = {ONNX_ORDER_AXIS, offsetof(struct concat, axis), NULL},
     .facts = {ONNX_DTYPE_OF_ANY, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
 };

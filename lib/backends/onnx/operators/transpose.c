@@ -41,6 +41,22 @@ static mm_status infer_transpose(struct onnx_inference *x, mm_error *err) {
     return mmi_onnx_tensor_set(&x->outputs[0], data->dtype, data->rank, shape, err);
 }
 
+/* Axes that move past axes of one element move nothing. */
+static bool is_view_transpose(const struct onnx_inference *x) {
+    const struct onnx_tensor *data = &x->inputs[0];
+    uint32_t before = 0;
+    for (uint32_t i = 0; i < data->rank; i++) {
+        uint32_t axis = mmi_onnx_source_axis(x->params, data->rank, i);
+        if (data->shape[axis] != 1) {
+            if (axis < before) {
+                return false;
+            }
+            before = axis;
+        }
+    }
+    return true;
+}
+
 static mm_status run_transpose(const struct onnx_call *call, mm_error *err) {
     (void)err;
     const struct onnx_tensor *input = &call->inputs[0], *output = &call->outputs[0];
@@ -73,6 +89,7 @@ const struct onnx_operator mmi_onnx_op_Transpose = {
     .infer = infer_unpacked_transpose,
     .run = run_unpacked_transpose,
     .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_OF_0, ONNX_SIZE_ALIKE, 0},
+    .is_view = is_view_transpose,
 };
 
 /* ---- DepthToSpace, SpaceToDepth -------------------------------------------------------------- */

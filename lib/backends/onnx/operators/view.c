@@ -291,5 +291,6 @@ const struct onnx_operator mmi_onnx_op_Identity = {
     .max_outputs = 1,
     .infer = infer_identity,
     .run = run_view,
+    .order = {ONNX_ORDER_ANY, 0, NULL},
     .facts = ONNX_FACTS_LIKE_0,
 };

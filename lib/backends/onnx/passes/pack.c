@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/channels_last.h>
 #include <backends/onnx/operators/panels.h>
 #include <backends/onnx/passes/rewrite.h>
 #include <base/status.h>
@@ -26,11 +27,21 @@ static uint32_t new_panels(struct onnx_model *model, const struct onnx_tensor *m
     return mmi_onnx_add_constant(model, &panels);
 }
 
+/* Linear, or a convolution of more than single channels: input 1 is a matrix to pack. */
+static bool multiplies(const struct onnx_model *model, const struct onnx_node *node) {
+    if (node->op != &mmi_onnx_op_ChannelsLastConv) {
+        return node->op == &mmi_onnx_op_Linear ||
+               node->op == &mmi_onnx_op_ChannelsLastConvTranspose;
+    }
+    const struct onnx_conv *conv = node->params;
+    return conv->group == 1 || conv->group != model->values[node->inputs[1]].constant->shape[1];
+}
+
 static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, mm_error *err) {
     struct onnx_model *model = rewrite->model;
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const struct onnx_node *node = graph->nodes[i];
-        uint32_t value = node->op == &mmi_onnx_op_Linear ? node->inputs[1] : ONNX_NO_VALUE;
+        uint32_t value = multiplies(model, node) ? node->inputs[1] : ONNX_NO_VALUE;
         const struct onnx_tensor *matrix = find_plain(model, value);
         if (!matrix) {
             continue; /* another operator, or packed with an earlier one */
@@ -42,7 +53,7 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
         const struct onnx_use *use = &rewrite->uses.of[value];
         for (uint32_t j = 0; j < use->count; j++) {
             struct onnx_node *user = use->users[j].node;
-            if (user && user->op == &mmi_onnx_op_Linear && user->inputs[1] == value) {
+            if (user && multiplies(model, user) && user->inputs[1] == value) {
                 user->inputs[1] = panels;
             }
         }

@@ -19,6 +19,7 @@ static const struct {
     {mmi_onnx_make_linear, "products by constants made"},
     {mmi_onnx_fold_affine, "folded into weights"},
     {mmi_onnx_decompose_batch_norm, "batch norms split"},
+    {mmi_onnx_make_channels_last, "transposes added"},
     {mmi_onnx_fuse_activations, "activations fused"},
     {mmi_onnx_pack, "packed"},
     {mmi_onnx_fuse_elementwise, "elementwise fused"},

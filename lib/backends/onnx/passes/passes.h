@@ -16,6 +16,7 @@ struct onnx_pass_context {
     void *cancelled_ctx;
     /* Constant folding adds at most this; 0: 1 GiB, or 4 times the constants of the file if more */
     uint64_t max_constant_bytes;
+    bool no_winograd; /* convolutions add up products alone */
 };
 
 /* All passes, in this order, on the main graph and every branch. After a failure (MM_NO_MEMORY,
@@ -53,6 +54,9 @@ mm_status mmi_onnx_fold_affine(struct onnx_model *model, const struct onnx_pass_
 /* Each remaining BatchNormalization becomes Mul and Add. */
 mm_status mmi_onnx_decompose_batch_norm(struct onnx_model *model,
                                         const struct onnx_pass_context *context, mm_error *err);
+/* Convolutions, and what stands between them, take images whose channels are the last axis. */
+mm_status mmi_onnx_make_channels_last(struct onnx_model *model,
+                                      const struct onnx_pass_context *context, mm_error *err);
 /* Activations after Conv, ConvTranspose and Linear go into their onnx_activation. */
 mm_status mmi_onnx_fuse_activations(struct onnx_model *model,
                                     const struct onnx_pass_context *context, mm_error *err);

@@ -68,6 +68,17 @@ static uint64_t of_conv(const struct onnx_costed *x) {
     return by_weights(x, 1);
 }
 
+/* Weights [taps and channels of a group, M]. */
+static uint64_t of_channels_last_conv(const struct onnx_costed *x) {
+    return multiply_adds(output(x, 0)->elements, axis(input(x, 1), 0));
+}
+
+static uint64_t of_channels_last_transposed(const struct onnx_costed *x) {
+    const struct onnx_tensor *image = input(x, 0), *w = input(x, 1);
+    uint64_t channels = image->rank > 0 ? axis(image, image->rank - 1) : 0;
+    return multiply_adds(channels > 0 ? image->elements / channels : 0, w->elements);
+}
+
 static uint64_t of_q_linear_conv(const struct onnx_costed *x) {
     return by_weights(x, 3);
 }
@@ -219,6 +230,10 @@ static const struct {
     {OP(QLinearConv), of_q_linear_conv, false},
     {OP(ConvTranspose), of_conv_transpose, false},
     {OP(MsConvTransposeWithDynamicPads), of_conv_transpose, false},
+    {OP(ChannelsLastConv), of_channels_last_conv, false},
+    {OP(ChannelsLastConvTranspose), of_channels_last_transposed, false},
+    {OP(ChannelsLastMaxPool), of_pool, false},
+    {OP(ChannelsLastAveragePool), of_pool, false},
     {OP(MaxPool), of_pool, false},
     {OP(MsNhwcMaxPool), of_pool, false},
     {OP(AveragePool), of_pool, false},

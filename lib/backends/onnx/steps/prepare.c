@@ -13,7 +13,7 @@ struct preparation {
     const mm_source *source;
     const mm_services *services;
     const mm_sink *sink;
-    bool plain;
+    struct onnx_how how;
     struct onnx_arena arena;
     struct onnx_model model;
     struct onnx_weights weights;
@@ -91,9 +91,11 @@ static mm_status run(struct preparation *p, mm_error *err) {
     sink->progress(sink->ctx, 200);
     MMI_TRY(mmi_onnx_summarise(&p->model, err));
     MMI_TRY(mmi_onnx_resolve(&p->model, err));
-    struct onnx_pass_context context = {
-        .services = p->services, .cancelled = sink->cancelled, .cancelled_ctx = sink->ctx};
-    if (!p->plain) {
+    struct onnx_pass_context context = {.services = p->services,
+                                        .cancelled = sink->cancelled,
+                                        .cancelled_ctx = sink->ctx,
+                                        .no_winograd = p->how.no_winograd};
+    if (!p->how.plain) {
         MMI_TRY(mmi_onnx_passes(&p->model, &context, err));
     }
     MMI_TRY(mmi_onnx_summarise_prepared(&p->model, err));
@@ -104,9 +106,9 @@ static mm_status run(struct preparation *p, mm_error *err) {
     return mmi_onnx_write_weights(&p->model, &p->weights, sink, err);
 }
 
-mm_status mmi_onnx_prepare(const mm_source *source, const mm_services *services, bool plain,
-                           const mm_sink *sink, mm_error *err) {
-    struct preparation p = {.source = source, .services = services, .sink = sink, .plain = plain};
+mm_status mmi_onnx_prepare(const mm_source *source, const mm_services *services,
+                           const struct onnx_how *how, const mm_sink *sink, mm_error *err) {
+    struct preparation p = {.source = source, .services = services, .sink = sink, .how = *how};
     mmi_onnx_arena_init(&p.arena, &services->allocator);
     p.model.arena = &p.arena;
     p.model.nesting = services->limits_nesting;

@@ -195,7 +195,8 @@ static mm_status walk_plain(struct onnx_walk *walk, const struct onnx_node *node
         }
     }
     MMI_TRY(mmi_onnx_infer(node->op, &x, err));
-    if (node->op->flags & ONNX_OP_VIEW && node->outputs[0] != ONNX_NO_VALUE) {
+    bool is_view = node->op->is_view ? node->op->is_view(&x) : node->op->flags & ONNX_OP_VIEW;
+    if (is_view && node->outputs[0] != ONNX_NO_VALUE) {
         view(walk, node, &x);
         return MM_OK;
     }
