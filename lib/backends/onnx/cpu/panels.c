@@ -2,8 +2,6 @@
 #include <backends/onnx/cpu/panels.h>
 #include <base/checked.h>
 
-#include <string.h>
-
 #define MAX_KC 384
 #define GROUP 4 /* panels that are widened together: the microkernels take as many */
 /* A block of A that is read again for each group. Larger than that of f32: for each of these blocks
@@ -77,65 +75,43 @@ static row_loop find_row_loop(const struct onnx_simd *simd, int32_t dtype) {
                               : simd->row_i4;
 }
 
-/* C of GROUP panels, from panel `first` on; or of one, where c has room for as many. */
+/* C of a group, from panel `first` on. */
 static void run_row_loop(row_loop loop, const struct onnx_sgemm *p, const struct onnx_panels *b,
-                         uint64_t first, bool one, float *c) {
+                         uint64_t first, float *c) {
     uint64_t block = b->block ? b->block : mmi_max_u64(b->depth, 1);
-    uint64_t bytes = mmi_onnx_narrow_panel_bytes(b->dtype, b->depth, 1);
-    uint64_t scales = b->block ? mmi_onnx_scale_rows(b->depth, b->block) * ONNX_NR : 0;
     for (uint64_t from = 0; from < p->k; from += block) {
         uint64_t scale = b->block ? mmi_onnx_panel_scale(b, first, from) : 0;
-        struct onnx_narrow_row row = {.k = mmi_min_u64(block, p->k - from),
-                                      .a = p->a + from * p->a_k_stride,
-                                      .a_k_stride = p->a_k_stride,
-                                      .b = mmi_onnx_panel_row(b, first, from),
-                                      .b_panel_bytes = one ? 0 : bytes,
-                                      .scales = b->scales ? b->scales + scale : NULL,
-                                      .zeros = b->zeros ? b->zeros + scale : NULL,
-                                      .scale_stride = one ? 0 : scales,
-                                      .one = one,
-                                      .c = c};
+        struct onnx_narrow_row row = {
+            .k = mmi_min_u64(block, p->k - from),
+            .a = p->a + from * p->a_k_stride,
+            .a_k_stride = p->a_k_stride,
+            .b = mmi_onnx_panel_row(b, first, from),
+            .b_panel_bytes = mmi_onnx_narrow_panel_bytes(b->dtype, b->depth, 1),
+            .scales = b->scales ? b->scales + scale : NULL,
+            .zeros = b->zeros ? b->zeros + scale : NULL,
+            .scale_stride = b->block ? mmi_onnx_scale_rows(b->depth, b->block) * ONNX_NR : 0,
+            .c = c};
         loop(&row);
     }
 }
 
-/* The columns of GROUP panels, or some of one. */
-static void multiply_group(const struct onnx_simd *simd, const struct onnx_sgemm *p,
-                           const struct onnx_panels *b, uint64_t first, uint64_t j) {
-    float own[GROUP * ONNX_NR] = {0};
-    bool one = p->n - j < GROUP * ONNX_NR;
-    uint64_t columns = mmi_min_u64(p->n - j, one ? ONNX_NR : GROUP * ONNX_NR);
-    float *to = p->c + j, *c = one ? own : to;
-    for (uint64_t i = 0; i < columns; i++) {
-        float bias = p->row_bias ? p->row_bias[0] : p->column_bias ? p->column_bias[j + i] : 0;
-        c[i] = p->accumulate ? to[i] : bias;
-    }
-    run_row_loop(find_row_loop(simd, b->dtype), p, b, first + j / ONNX_NR, one, c);
-    if (p->activation) {
-        simd->activate(p->activation, c, 0, 1, columns);
-    }
-    if (one) {
-        memcpy(to, own, columns * sizeof(*own));
-    }
-}
-
-/* Whole groups of panels, and of i4 all: what a column is must not depend on those beside it.
- * Returns their columns. */
+/* Whole groups of panels; returns their columns. */
 static uint64_t multiply_groups(const struct onnx_simd *simd, const struct onnx_sgemm *p,
                                 const struct onnx_panels *b, uint64_t first) {
     enum { COLUMNS = GROUP * ONNX_NR };
+    row_loop loop = find_row_loop(simd, b->dtype);
     uint64_t j = 0;
-    bool whole = b->dtype == MM_I4;
-    if (!find_row_loop(simd, b->dtype)) {
-        return 0;
+    for (; loop && j + COLUMNS <= p->n; j += COLUMNS) {
+        float *c = p->c + j;
+        for (uint64_t i = 0; i < COLUMNS && !p->accumulate; i++) {
+            c[i] = p->row_bias ? p->row_bias[0] : p->column_bias ? p->column_bias[j + i] : 0;
+        }
+        run_row_loop(loop, p, b, first + j / ONNX_NR, c);
+        if (p->activation) {
+            simd->activate(p->activation, c, 0, 1, COLUMNS);
+        }
     }
-    for (; j + COLUMNS <= p->n; j += COLUMNS) {
-        multiply_group(simd, p, b, first, j);
-    }
-    for (; whole && j < p->n; j += ONNX_NR) {
-        multiply_group(simd, p, b, first, j);
-    }
-    return mmi_min_u64(j, p->n);
+    return j;
 }
 
 /* ---- Many rows ------------------------------------------------------------------------------- */

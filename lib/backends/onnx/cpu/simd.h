@@ -147,8 +147,7 @@ struct onnx_narrow_row {
     const float *scales;
     const int8_t *zeros;
     uint64_t scale_stride; /* from those of one panel to the next */
-    bool one; /* all four are the same panel: what lies in C behind the first does not matter */
-    float *c; /* [4 * ONNX_NR] */
+    float *c;              /* [4 * ONNX_NR] */
 };
 
 struct onnx_simd {

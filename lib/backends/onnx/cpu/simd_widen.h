@@ -180,7 +180,7 @@ static void widen_i4(const struct onnx_scaled_rows *w) {
 /* ---- One row of A times four panels ---------------------------------------------------------- */
 
 /* The sums go on from C, and each product is of what the loops above would have stored: so a result
- * does not depend on how many rows are multiplied at once, but for i4. */
+ * does not depend on how many rows are multiplied at once. */
 #define BEGIN_NARROW(v, q) vec acc_##q##_##v = v_load(p->c + q * ONNX_NR + v * LANES);
 #define END_NARROW(v, q) v_store(p->c + q * ONNX_NR + v * LANES, acc_##q##_##v);
 #define BEGIN_NARROW_PANEL(q) EACH_VECTOR_1(BEGIN_NARROW, q)
@@ -286,90 +286,11 @@ static inline void row_i4_with(const struct onnx_narrow_row *p, bool has_zeros) 
     REPEAT_4(END_NARROW_PANEL)
 }
 
-/* The same with the scale behind the sum: u = number + 8 is masked out where it stands, as
- * 16^row u, which the factor takes back; so it is the sum of a u, less (8 + zero) times that of a.
- * Rows are few enough that little of the sum cancels. */
-#define I4_FEW_ROWS 64
-#define BEGIN_I4(v, q) vec acc_##q##_##v = v_set(0);
-#define LOAD_I4(v, q) ivec word_##q##_##v = load_integers(b + q * panel + v * LANES) ^ eights;
-#define FMA_I4_AT(v, q)                                                                            \
-    acc_##q##_##v = v_fma(factor, v_widen_i32(word_##q##_##v & mask), acc_##q##_##v);
-#define FMA_I4_TOP(v, q)                                                                           \
-    acc_##q##_##v = v_fma(factor, v_widen_i32((ivec)((uvec)word_##q##_##v >> 28)), acc_##q##_##v);
-#define END_I4(v, q)                                                                               \
-    {                                                                                              \
-        ivec zero = eight;                                                                         \
-        if (p->zeros) {                                                                            \
-            zero += i_widen_i8(p->zeros + q * p->scale_stride + v * LANES);                        \
-        }                                                                                          \
-        vec exact = acc_##q##_##v - v_widen_i32(zero) * v_set(sum);                                \
-        float *c = p->c + q * ONNX_NR + v * LANES;                                                 \
-        v_store(c, v_fma(exact, v_load(p->scales + q * p->scale_stride + v * LANES), v_load(c)));  \
-    }
-#define TWO_PANELS(X)                                                                              \
-    EACH_VECTOR_1(X, 0)                                                                            \
-    EACH_VECTOR_1(X, 1)
-#define ROW_OF_I4(row)                                                                             \
-    {                                                                                              \
-        const ivec mask = (ivec){0} + (15 << 4 * row);                                             \
-        const vec factor = v_set(factors[k + row]);                                                \
-        TWO_PANELS(FMA_I4_AT)                                                                      \
-    }
-
-/* rows: a multiple of 8; factors [rows]. */
-static void two_panels_i4(const struct onnx_narrow_row *p, uint64_t rows, const float *factors,
-                          float sum) {
-    const ivec eights = (ivec)((uvec){0} + 0x88888888u), eight = (ivec){0} + 8;
-    const uint32_t *b = p->b;
-    uint64_t panel = p->b_panel_bytes / sizeof(*b);
-    TWO_PANELS(BEGIN_I4)
-    for (uint64_t k = 0; k < rows; k += 8, b += ONNX_NR) {
-        TWO_PANELS(LOAD_I4)
-        REPEAT_6(ROW_OF_I4)
-        ROW_OF_I4(6)
-        const vec factor = v_set(factors[k + 7]);
-        TWO_PANELS(FMA_I4_TOP)
-    }
-    TWO_PANELS(END_I4)
-}
-
-/* false: a sum of A is not finite, and would spread. */
-static bool few_rows_of_i4(const struct onnx_narrow_row *p) {
-    static const float part[8] = {1, 0x1p-4f, 0x1p-8f, 0x1p-12f, 0x1p-16f, 0x1p-20f, 0x1p-24f, 1};
-    float factors[I4_FEW_ROWS] = {0}, sum = 0;
-    for (uint64_t k = 0; k < p->k; k++) {
-        float a = p->a[k * p->a_k_stride];
-        sum += a;
-        factors[k] = a * part[k % 8];
-    }
-    if (sum - sum != 0) {
-        return false;
-    }
-    struct onnx_narrow_row half = *p;
-    for (uint64_t q = 0; q < (p->one ? 2 : 4); q += 2) {
-        two_panels_i4(&half, (p->k + 7) / 8 * 8, factors, sum);
-        half.b = (const uint8_t *)half.b + 2 * half.b_panel_bytes;
-        half.scales += 2 * half.scale_stride;
-        half.zeros = half.zeros ? half.zeros + 2 * half.scale_stride : NULL;
-        half.c += 2 * ONNX_NR;
-    }
-    return true;
-}
-
 static void row_i4(const struct onnx_narrow_row *p) {
-    struct onnx_narrow_row few = *p;
-    for (uint64_t from = 0; from < p->k; from += I4_FEW_ROWS) {
-        few.k = p->k - from < I4_FEW_ROWS ? p->k - from : I4_FEW_ROWS;
-        few.a = p->a + from * p->a_k_stride;
-        few.b = (const uint32_t *)p->b + from / 8 * ONNX_NR;
-        if (few_rows_of_i4(&few)) {
-            continue;
-        }
-        if (p->zeros) {
-            row_i4_with(&few, true);
-        } else {
-            row_i4_with(&few, false);
-        }
+    if (p->zeros) {
+        row_i4_with(p, true);
+    } else {
+        row_i4_with(p, false);
     }
 }
 
