@@ -61,6 +61,23 @@ def dynamic_quantize_matmul(d, op):
     return d.node('DynamicQuantizeMatMul', leave_out(names), 1, {}, MS)
 
 
+@operator('MsMatMulNBits', domain=MS)
+def matmul_nbits(d, op):
+    n, k, m = d.choice([1, 1, d.integer(2, 20)]), d.integer(1, 200), d.integer(1, 100)
+    bits, block = d.choice([4, 8]), d.choice([16, 32, 64, 128])
+    blocks = -(-k // block)
+    numbers = d.rng.integers(0, 256, (m, blocks, block * bits // 8)).astype(np.uint8)
+    zeros = d.rng.integers(0, 256, m * -(-blocks * bits // 8)).astype(np.uint8)
+    scales = d.rng.uniform(-0.01, 0.01, m * blocks).astype(np.float32)
+    how = d.choice(['const', 'const', 'const', 'input'])
+    names = [tensor(d, d.choice([[], [2]]) + [n, k]), d.add(numbers, how, free=False),
+             d.add(scales, how, free=False),
+             d.add(zeros, how, free=False) if d.chance(0.5) else '', '',
+             tensor(d, [m]) if d.chance(0.5) else '']
+    return d.node('MatMulNBits', leave_out(names), 1,
+                  {'K': k, 'N': m, 'bits': bits, 'block_size': block}, MS)
+
+
 @operator('MsMatMulInteger16', domain=MS, exact=True, weight=0.5)
 def matmul_integer_16(d, op):
     n, k, m = d.integer(1, 20), d.integer(1, 20), d.integer(1, 20)

@@ -140,6 +140,32 @@ def contraction(c, x):
     return c.entry(reductions.matmul, 'MatMul')
 
 
+def dequantized(c, x):
+    """By a matrix of integers whose columns, or blocks of them, have scales."""
+    d = c.d
+    if d.rank(x) < 1 or d.opset < 13:
+        raise NotNow('no matrix')
+    k, m = d.shape_of(x)[-1], d.choice([d.integer(1, 20), d.integer(60, 140)])
+    turned = d.rank(x) == 2 and d.chance(0.5)
+    kind = d.choice([np.int8, np.uint8])
+    block = d.integer(1, k) if k > 0 and d.opset >= 21 and d.chance(0.4) else 0
+    scales = [-(-k // block), m] if block else d.choice([[], [m]])
+    if turned and block:
+        scales.reverse()
+    low = -20 if kind == np.int8 else 0
+    numbers = d.rng.integers(low, 100, [m, k] if turned else [k, m]).astype(kind)
+    names = [d.add(numbers, 'const', free=False),
+             d.add(np.asarray(d.rng.uniform(0.001, 0.01, scales), np.float32), 'const', free=False)]
+    if d.chance(0.5):
+        zeros = d.rng.integers(low, 100, scales)
+        names.append(d.add(np.asarray(zeros, kind), 'const', free=False))
+    attributes = {'axis': int(not turned) if not block else int(turned)}
+    if block:
+        attributes['block_size'] = block
+    w = c.node('DequantizeLinear', names, attributes)
+    return c.node('Gemm', [x, w], {'transB': 1}) if turned else c.node('MatMul', [x, w])
+
+
 def same(c, x):
     """What changes nothing."""
     d = c.d
@@ -167,8 +193,8 @@ def constants(c, x):
 
 
 STEPS = [affine, affine, affine, activation, activation, activation, activation, binary, gelu, silu,
-         layer_norm, batch_norm, batch_norm, contraction, contraction, contraction, same,
-         constants]
+         layer_norm, batch_norm, batch_norm, contraction, contraction, contraction, dequantized,
+         same, constants]
 
 
 def start(d):

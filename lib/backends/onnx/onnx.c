@@ -91,7 +91,7 @@ static mm_status onnx_init(void *state_, const mm_services *services, mm_error *
     (void)err;
     state->services = services;
     /* Artifacts hold functions by number. */
-    snprintf(state->layout, sizeof(state->layout), "7-%016" PRIx64, mmi_onnx_functions_hash());
+    snprintf(state->layout, sizeof(state->layout), "8-%016" PRIx64, mmi_onnx_functions_hash());
     return MM_OK;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph_runner.h"
 
+#include <backends/onnx/operators/number.h>
 #include <backends/onnx/passes/facts.h>
 #include <base/alloc.h>
 #include <base/status.h>
@@ -144,6 +145,26 @@ uint32_t bench_random(struct bench *bench, const char *shape) {
     for (uint64_t i = 0; i < tensor.elements; i++) {
         ((float *)data)[i] = random_float(bench, 1);
     }
+    return add_constant(bench, &tensor);
+}
+
+/* Random elements: floats in [-limit, limit), others of any bits. */
+static void fill(struct bench *bench, struct onnx_tensor *tensor, float limit, void *data) {
+    bool floats = tensor->dtype == MM_F32 || tensor->dtype == MM_F16 || tensor->dtype == MM_BF16;
+    for (uint64_t i = 0; floats && i < tensor->elements; i++) {
+        float number = random_float(bench, limit);
+        mmi_onnx_convert(MM_F32, &number, 1, tensor->dtype,
+                         (uint8_t *)data + mm_dtype_bytes(tensor->dtype, i));
+    }
+    for (uint64_t i = 0; !floats && i < tensor->bytes; i++) {
+        ((uint8_t *)data)[i] = (uint8_t)test_random_below(&bench->seed, 256);
+    }
+}
+
+uint32_t bench_typed(struct bench *bench, int32_t dtype, const char *shape) {
+    void *data;
+    struct onnx_tensor tensor = new_tensor(bench, dtype, shape, &data);
+    fill(bench, &tensor, 1, data);
     return add_constant(bench, &tensor);
 }
 
@@ -344,8 +365,9 @@ struct onnx_tensor bench_tensor(struct bench *bench, int32_t dtype, const char *
     void *data;
     struct onnx_tensor tensor = new_tensor(bench, dtype, shape, &data);
     for (uint64_t i = 0; i < tensor.elements; i++) {
-        if (dtype == MM_F32) {
-            ((float *)data)[i] = random_float(bench, 2);
+        if (dtype == MM_F32 || dtype == MM_F16 || dtype == MM_BF16) {
+            fill(bench, &tensor, 2, data);
+            break;
         } else if (dtype == MM_I64) {
             ((int64_t *)data)[i] = (int64_t)test_random_below(&bench->seed, 8);
         } else {

@@ -29,9 +29,11 @@ void bench_output(struct bench *bench, uint32_t value);
 /* Constants. */
 uint32_t bench_floats(struct bench *bench, const char *shape, const float *values);
 uint32_t bench_random(struct bench *bench, const char *shape); /* f32 in [-1, 1) */
-uint32_t bench_scalar(struct bench *bench, float value);       /* f32 without axes */
-uint32_t bench_ints(struct bench *bench, const char *values);  /* i64 [count]: "1 -1 8" */
-uint32_t bench_bool(struct bench *bench, bool value);          /* without axes */
+/* Of f32, f16, bf16 in [-1, 1), of other types any bits. */
+uint32_t bench_typed(struct bench *bench, int32_t dtype, const char *shape);
+uint32_t bench_scalar(struct bench *bench, float value);      /* f32 without axes */
+uint32_t bench_ints(struct bench *bench, const char *values); /* i64 [count]: "1 -1 8" */
+uint32_t bench_bool(struct bench *bench, bool value);         /* without axes */
 
 /* A node that makes one value. Inputs are values, ONNX_NO_VALUE where left out. Attributes are
  * written "axis=1 perm=[0,2,1] alpha=0.5 mode=reflect activations=[Tanh,Relu]"; a list with a point

@@ -2,6 +2,7 @@
 /* The SIMD loops for AVX-512 (F, BW, DQ, VL), and those for VNNI beside it; empty except on x86-64.
  * No compiler flags are needed: vector.h sets the target of the functions. */
 #include <backends/onnx/cpu/simd.h>
+#include <backends/onnx/operators/number.h>
 
 #ifdef __x86_64__
 
@@ -12,6 +13,7 @@
 #include <backends/onnx/cpu/simd_pixels.h>
 #include <backends/onnx/cpu/simd_rows.h>
 #include <backends/onnx/cpu/simd_spans.h>
+#include <backends/onnx/cpu/simd_widen.h>
 #include <backends/onnx/cpu/simd_window.h>
 #include <backends/onnx/cpu/simd_winograd.h>
 

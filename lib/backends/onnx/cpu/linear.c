@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linear: all rows of the input times a matrix in packed panels. */
-#include <backends/onnx/cpu/gemm.h>
+#include <backends/onnx/cpu/panels.h>
 #include <backends/onnx/operators/operator.h>
 #include <backends/onnx/cpu/tasks.h>
 #include <base/checked.h>
@@ -8,6 +8,8 @@
 struct linear {
     const struct onnx_simd *simd;
     struct onnx_sgemm gemm;
+    struct onnx_panels panels;
+    uint8_t *buffers; /* of each task */
     uint64_t tasks;
     bool split_m; /* tasks split m; else the panels of n */
 };
@@ -15,6 +17,7 @@ struct linear {
 static void run_part(void *ctx, uint64_t i) {
     const struct linear *linear = ctx;
     struct onnx_sgemm part = linear->gemm;
+    uint64_t first = 0;
     if (linear->split_m) {
         struct onnx_range rows = mmi_onnx_part(part.m, linear->tasks, i);
         part.m = rows.to - rows.from;
@@ -25,11 +28,13 @@ static void run_part(void *ctx, uint64_t i) {
         struct onnx_range mine = mmi_onnx_part(panels, linear->tasks, i);
         uint64_t from = mine.from * ONNX_NR;
         part.n = mmi_min_u64(mine.to * ONNX_NR, part.n) - from;
-        part.b += mine.from * part.b_panel_stride;
+        first = mine.from;
         part.c += from;
         part.column_bias = part.column_bias ? part.column_bias + from : NULL;
     }
-    mmi_onnx_sgemm(linear->simd, &part);
+    uint64_t bytes = mmi_onnx_widened_bytes(linear->panels.dtype);
+    float *buffer = bytes > 0 ? (float *)(void *)(linear->buffers + i * bytes) : NULL;
+    mmi_onnx_sgemm_panels(linear->simd, &part, &linear->panels, first, buffer);
 }
 
 static mm_status run(const struct onnx_call *call, mm_error *err) {
@@ -46,13 +51,12 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
                                      .a = call->in[0],
                                      .a_row_stride = depth,
                                      .a_k_stride = 1,
-                                     .b = call->in[1],
-                                     .b_k_stride = ONNX_NR,
-                                     .b_panel_stride = depth * ONNX_NR,
                                      .c = call->out[0],
                                      .c_row_stride = columns,
                                      .column_bias = mmi_onnx_given(call, 2) ? call->in[2] : NULL,
-                                     .activation = acts ? &params->activation : NULL}};
+                                     .activation = acts ? &params->activation : NULL},
+                            .panels = mmi_onnx_linear_panels(call),
+                            .buffers = call->scratch};
     double work_ns = mmi_onnx_sgemm_ns(rows, columns, depth);
     uint64_t panels = (columns + ONNX_NR - 1) / ONNX_NR;
     linear.tasks = mmi_onnx_tasks(call->services, work_ns, UINT64_MAX);
@@ -63,10 +67,9 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
 }
 
 onnx_kernel mmi_onnx_cpu_Linear(struct onnx_inference *x, const mm_services *services) {
-    (void)services;
     if (x->inputs[1].layout != ONNX_PANELS || x->outputs[0].elements == 0) {
         return NULL;
     }
-    x->scratch_bytes = 0;
+    x->scratch_bytes = mmi_onnx_widened_bytes(x->inputs[1].dtype) * services->threads;
     return run;
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The SIMD loops for the baseline of the architecture. */
+#include <backends/onnx/operators/number.h>
+
 #include <backends/onnx/cpu/simd_math.h>
 #include <backends/onnx/cpu/simd_gemm.h>
 #include <backends/onnx/cpu/simd_integer.h>
 #include <backends/onnx/cpu/simd_pixels.h>
 #include <backends/onnx/cpu/simd_rows.h>
 #include <backends/onnx/cpu/simd_spans.h>
+#include <backends/onnx/cpu/simd_widen.h>
 #include <backends/onnx/cpu/simd_window.h>
 #include <backends/onnx/cpu/simd_winograd.h>
 

@@ -126,6 +126,29 @@ struct onnx_normalisation {
     uint64_t count;
 };
 
+/* Rows of a panel of integers, which share a scale by column: to = (from - zeros) * scales. */
+struct onnx_scaled_rows {
+    const void *from;    /* see operators/panels.h */
+    uint64_t rows;       /* of i4, whole words of them are written */
+    const float *scales; /* [ONNX_NR] */
+    const int8_t *zeros; /* [ONNX_NR]; NULL: 0 */
+    float *to;           /* [rows][ONNX_NR] */
+};
+
+/* Rows of four panels of a narrow type, times one row of A, added to C. */
+struct onnx_narrow_row {
+    uint64_t k;
+    const float *a;
+    uint64_t a_k_stride;
+    const void *b;
+    uint64_t b_panel_bytes; /* from one panel to the next */
+    /* of i8 and i4, for all of these rows: of each panel [ONNX_NR]; zeros NULL: 0 */
+    const float *scales;
+    const int8_t *zeros;
+    uint64_t scale_stride; /* from those of one panel to the next */
+    float *c;              /* [4 * ONNX_NR] */
+};
+
 struct onnx_simd {
     /* All ONNX_NR columns of B's last panel must be readable. */
     void (*gemm)(const struct onnx_sgemm *p);
@@ -174,6 +197,18 @@ struct onnx_simd {
     /* to[i] = sigmoid(r[i]) * hidden[i] */
     void (*gru_reset)(const float *r, const float *hidden, float *to, uint64_t count);
     onnx_panel_loop panel_i16;
+    /* to[i] = from[i], rounded to nearest where it is the narrow one */
+    void (*widen_f16)(const uint16_t *from, uint64_t count, float *to);
+    void (*widen_bf16)(const uint16_t *from, uint64_t count, float *to);
+    void (*narrow_f16)(const float *from, uint64_t count, uint16_t *to);
+    void (*narrow_bf16)(const float *from, uint64_t count, uint16_t *to);
+    void (*widen_i8)(const struct onnx_scaled_rows *rows);
+    void (*widen_i4)(const struct onnx_scaled_rows *rows);
+    /* NULL: none that is faster than to widen first */
+    void (*row_f16)(const struct onnx_narrow_row *row);
+    void (*row_bf16)(const struct onnx_narrow_row *row);
+    void (*row_i8)(const struct onnx_narrow_row *row);
+    void (*row_i4)(const struct onnx_narrow_row *row);
 };
 
 extern const struct onnx_simd mmi_onnx_simd_portable;

@@ -237,7 +237,7 @@ static bool depthwise(const struct onnx_depthwise *dw) {
         .window_sum = window_sum, .depthwise = depthwise, .window_max = window_max, .sum = sum,    \
         .sum_squares = sum_squares, .normalise = normalise, .max = max, .sum_exp = sum_exp,        \
         .softmax_columns = softmax_columns, .weigh_rows = weigh_rows, .lstm = lstm, .gru = gru,    \
-        .gru_reset = gru_reset, .panel_i16 = integer_panel                                         \
+        .gru_reset = gru_reset, .panel_i16 = integer_panel, WIDEN_TABLE                            \
     }
 
 #endif

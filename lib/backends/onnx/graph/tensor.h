@@ -10,7 +10,8 @@
  * of cpu/ that read them; `shape` stays that of the matrix. */
 enum onnx_layout {
     ONNX_PLAIN = 0,
-    /* a matrix [K, N] as panels [N / 16 rounded up][K][16], columns beyond N are 0 */
+    /* a matrix [K, N] as panels [N / 16 rounded up][K][16], columns beyond N are 0; of its type
+     * (operators/panels.h) */
     ONNX_PANELS = 1
 };
 

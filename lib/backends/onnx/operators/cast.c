@@ -80,7 +80,8 @@ const struct onnx_operator mmi_onnx_op_Cast = {
     .run = run_cast,
     .order = {ONNX_ORDER_ANY, 0, NULL},
     .facts = {ONNX_DTYPE_UNKNOWN, ONNX_SHAPE_OF_0, ONNX_SIZE_ALIKE, 0},
-    .learn = learn_cast};
+    .learn = learn_cast,
+    .kernels = {[ONNX_CPU] = mmi_onnx_cpu_Cast}};
 
 /* To the type of input 1. */
 static mm_status infer_like(struct onnx_inference *x, mm_error *err) {

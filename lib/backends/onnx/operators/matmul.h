@@ -5,7 +5,8 @@
 /* MatMul and Gemm are ONNX's. Linear is ours: what passes/pack.c makes of them where the right
  * matrix is a constant.
  *
- *     Linear: x [..., K], w [K, N] as ONNX_PANELS, bias [N] (may be left out)
+ *     Linear: x [..., K], w [K, N] as ONNX_PANELS, bias [N] (may be left out), of a w of i8 or i4
+ *             scales and zeros (panels.h; zeros may be left out)
  *             -> activation(x w + bias) [..., N], f32 */
 
 #include <backends/onnx/operators/activation.h>
@@ -23,7 +24,9 @@ struct onnx_gemm {
 
 struct onnx_linear {
     struct onnx_activation activation;
+    int64_t block; /* rows of w that share a scale; 0: there are no scales */
 };
+enum { ONNX_LINEAR_SCALES = 3, ONNX_LINEAR_ZEROS, ONNX_LINEAR_INPUTS };
 
 /* Bytes of a matrix [K, N] of f32 as panels; UINT64_MAX on overflow. */
 uint64_t mmi_onnx_panel_bytes(uint64_t k, uint64_t n);

@@ -3,6 +3,7 @@
 /* MatMulNBits, of com.microsoft: a product with a matrix of 2, 4 or 8 bits, whose columns are
  * quantised in blocks. */
 
+#include <backends/onnx/operators/matmul_nbits.h>
 #include <backends/onnx/operators/move.h>
 #include <backends/onnx/operators/number.h>
 #include <base/checked.h>
@@ -10,13 +11,8 @@
 
 #include <inttypes.h>
 
-struct narrow_matmul {
-    int64_t k, n, bits, block;
-};
-enum { A, B, SCALES, ZERO_POINTS, G_IDX, BIAS, INPUTS };
-
 static mm_status read(const struct onnx_attributes *a, void *params, mm_error *err) {
-    struct narrow_matmul *p = params;
+    struct onnx_matmul_nbits *p = params;
     (void)mmi_onnx_attribute(a, "accuracy_level"); /* how A may be rounded: it is not */
     MMI_TRY(mmi_onnx_read_int(a, "K", 0, &p->k, err));
     MMI_TRY(mmi_onnx_read_int(a, "N", 0, &p->n, err));
@@ -25,7 +21,7 @@ static mm_status read(const struct onnx_attributes *a, void *params, mm_error *e
 }
 
 static mm_status check_params(const void *params, mm_error *err) {
-    const struct narrow_matmul *p = params;
+    const struct onnx_matmul_nbits *p = params;
     bool narrow = p->bits == 2 || p->bits == 4 || p->bits == 8;
     bool fits = p->k > 0 && p->k < INT32_MAX && p->n > 0 && p->n < INT32_MAX;
     return narrow && fits && p->block >= 16 && p->block <= INT32_MAX && p->block % 16 == 0
@@ -33,15 +29,6 @@ static mm_status check_params(const void *params, mm_error *err) {
                : mmi_fail(err, MM_INVALID_MODEL,
                           "K is %" PRId64 ", N %" PRId64 ", bits %" PRId64 ", block_size %" PRId64,
                           p->k, p->n, p->bits, p->block);
-}
-
-static uint64_t blocks_of(const struct narrow_matmul *p) {
-    return (uint64_t)((p->k + p->block - 1) / p->block);
-}
-
-/* Bytes of the zero points of a column, where they are packed. */
-static uint64_t zero_bytes(const struct narrow_matmul *p) {
-    return (blocks_of(p) * (uint64_t)p->bits + 7) / 8;
 }
 
 static mm_status check_elements(const struct onnx_inference *x, uint32_t input, uint64_t wanted,
@@ -54,31 +41,33 @@ static mm_status check_elements(const struct onnx_inference *x, uint32_t input, 
 }
 
 static mm_status check(const struct onnx_inference *x, mm_error *err) {
-    const struct narrow_matmul *p = x->params;
-    uint64_t blocks = blocks_of(p), columns = (uint64_t)p->n;
+    const struct onnx_matmul_nbits *p = x->params;
+    uint64_t blocks = mmi_onnx_nbits_blocks(p), columns = (uint64_t)p->n;
     const uint32_t floats = ONNX_TYPE(MM_F32) | ONNX_TYPE(MM_F16) | ONNX_TYPE(MM_BF16);
-    MMI_TRY(mmi_onnx_check_type(x, A, floats, err));
-    MMI_TRY(mmi_onnx_check_type(x, B, ONNX_TYPE(MM_U8), err));
-    MMI_TRY(mmi_onnx_check_type(x, SCALES, floats, err));
-    MMI_TRY(check_elements(x, B, columns * blocks * (uint64_t)(p->block * p->bits / 8), err));
-    MMI_TRY(check_elements(x, SCALES, columns * blocks, err));
-    MMI_TRY(check_elements(x, BIAS, columns, err));
-    if (mmi_onnx_has(x, BIAS)) {
-        MMI_TRY(mmi_onnx_check_type(x, BIAS, floats, err));
+    MMI_TRY(mmi_onnx_check_type(x, ONNX_NBITS_A, floats, err));
+    MMI_TRY(mmi_onnx_check_type(x, ONNX_NBITS_B, ONNX_TYPE(MM_U8), err));
+    MMI_TRY(mmi_onnx_check_type(x, ONNX_NBITS_SCALES, floats, err));
+    MMI_TRY(check_elements(x, ONNX_NBITS_B, columns * blocks * (uint64_t)(p->block * p->bits / 8),
+                           err));
+    MMI_TRY(check_elements(x, ONNX_NBITS_SCALES, columns * blocks, err));
+    MMI_TRY(check_elements(x, ONNX_NBITS_BIAS, columns, err));
+    if (mmi_onnx_has(x, ONNX_NBITS_BIAS)) {
+        MMI_TRY(mmi_onnx_check_type(x, ONNX_NBITS_BIAS, floats, err));
     }
-    if (mmi_onnx_has(x, ZERO_POINTS)) {
-        bool packed = x->inputs[ZERO_POINTS].dtype == MM_U8;
-        MMI_TRY(mmi_onnx_check_type(x, ZERO_POINTS, floats | ONNX_TYPE(MM_U8), err));
-        return check_elements(x, ZERO_POINTS, columns * (packed ? zero_bytes(p) : blocks), err);
+    if (mmi_onnx_has(x, ONNX_NBITS_ZERO_POINTS)) {
+        bool packed = x->inputs[ONNX_NBITS_ZERO_POINTS].dtype == MM_U8;
+        MMI_TRY(mmi_onnx_check_type(x, ONNX_NBITS_ZERO_POINTS, floats | ONNX_TYPE(MM_U8), err));
+        return check_elements(x, ONNX_NBITS_ZERO_POINTS,
+                              columns * (packed ? mmi_onnx_nbits_zero_bytes(p) : blocks), err);
     }
     return MM_OK;
 }
 
 static mm_status infer(struct onnx_inference *x, mm_error *err) {
-    const struct narrow_matmul *p = x->params;
-    struct onnx_tensor made = x->inputs[A];
+    const struct onnx_matmul_nbits *p = x->params;
+    struct onnx_tensor made = x->inputs[ONNX_NBITS_A];
     MMI_TRY(check(x, err));
-    if (mmi_onnx_has(x, G_IDX)) {
+    if (mmi_onnx_has(x, ONNX_NBITS_G_IDX)) {
         return mmi_fail(err, MM_UNSUPPORTED, "its rows are in another order (g_idx)");
     }
     if (made.rank < 1 || made.shape[made.rank - 1] != p->k) {
@@ -95,37 +84,33 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
     return mmi_onnx_tensor_set(&x->outputs[0], made.dtype, made.rank, made.shape, err);
 }
 
-static uint32_t bits_at(const uint8_t *data, uint64_t i, uint32_t bits) {
-    uint32_t in_byte = 8 / bits;
-    return data[i / in_byte] >> (i % in_byte) * bits & ((1u << bits) - 1);
-}
-
 static float zero_point(const struct onnx_call *call, uint64_t column, uint64_t block) {
-    const struct narrow_matmul *p = call->params;
-    if (!mmi_onnx_given(call, ZERO_POINTS)) {
+    const struct onnx_matmul_nbits *p = call->params;
+    if (!mmi_onnx_given(call, ONNX_NBITS_ZERO_POINTS)) {
         return (float)(1u << (p->bits - 1));
     }
-    struct onnx_tensor zeros = mmi_onnx_call_input(call, ZERO_POINTS);
+    struct onnx_tensor zeros = mmi_onnx_call_input(call, ONNX_NBITS_ZERO_POINTS);
     if (zeros.dtype == MM_U8) {
-        const uint8_t *its = (const uint8_t *)zeros.data + column * zero_bytes(p);
-        return (float)bits_at(its, block, (uint32_t)p->bits);
+        const uint8_t *its = (const uint8_t *)zeros.data + column * mmi_onnx_nbits_zero_bytes(p);
+        return (float)mmi_onnx_nbits_at(its, block, (uint32_t)p->bits);
     }
-    return (float)mmi_onnx_float_at(&zeros, column * blocks_of(p) + block);
+    return (float)mmi_onnx_float_at(&zeros, column * mmi_onnx_nbits_blocks(p) + block);
 }
 
 /* A column of the right matrix, as f32. */
 static void widen(const struct onnx_call *call, uint64_t column, float *to) {
-    const struct narrow_matmul *p = call->params;
-    struct onnx_tensor scales = mmi_onnx_call_input(call, SCALES);
-    uint64_t blocks = blocks_of(p), size = (uint64_t)p->block, k = (uint64_t)p->k;
+    const struct onnx_matmul_nbits *p = call->params;
+    struct onnx_tensor scales = mmi_onnx_call_input(call, ONNX_NBITS_SCALES);
+    uint64_t blocks = mmi_onnx_nbits_blocks(p), size = (uint64_t)p->block, k = (uint64_t)p->k;
     uint64_t bytes = size * (uint64_t)p->bits / 8;
     for (uint64_t block = 0; block < blocks; block++) {
-        const uint8_t *from = (const uint8_t *)call->in[B] + (column * blocks + block) * bytes;
+        const uint8_t *from =
+            (const uint8_t *)call->in[ONNX_NBITS_B] + (column * blocks + block) * bytes;
         float scale = (float)mmi_onnx_float_at(&scales, column * blocks + block);
         float zero = zero_point(call, column, block);
         uint64_t begin = block * size, count = mmi_min_u64(size, k - begin);
         for (uint64_t i = 0; i < count; i++) {
-            to[begin + i] = ((float)bits_at(from, i, (uint32_t)p->bits) - zero) * scale;
+            to[begin + i] = ((float)mmi_onnx_nbits_at(from, i, (uint32_t)p->bits) - zero) * scale;
         }
     }
 }
@@ -146,19 +131,20 @@ static float dot(const float *a, const float *b, uint64_t count) {
 }
 
 static mm_status run(const struct onnx_call *call, mm_error *err) {
-    const struct narrow_matmul *p = call->params;
-    const struct onnx_tensor *a = &call->inputs[A];
+    const struct onnx_matmul_nbits *p = call->params;
+    const struct onnx_tensor *a = &call->inputs[ONNX_NBITS_A];
     uint64_t k = (uint64_t)p->k, n = (uint64_t)p->n, rows = a->elements / k;
     uint32_t width = mmi_onnx_element_bytes(a->dtype);
     float *column = call->scratch;
-    const float *left = a->dtype == MM_F32 ? call->in[A] : column + k;
-    struct onnx_tensor bias = mmi_onnx_call_input(call, BIAS);
+    const float *left = a->dtype == MM_F32 ? call->in[ONNX_NBITS_A] : column + k;
+    struct onnx_tensor bias = mmi_onnx_call_input(call, ONNX_NBITS_BIAS);
     (void)err;
     if (a->dtype != MM_F32) {
-        mmi_onnx_convert(a->dtype, call->in[A], a->elements, MM_F32, column + k);
+        mmi_onnx_convert(a->dtype, call->in[ONNX_NBITS_A], a->elements, MM_F32, column + k);
     }
     for (uint64_t j = 0; call->out[0] && rows > 0 && j < n; j++) {
-        float shift = mmi_onnx_given(call, BIAS) ? (float)mmi_onnx_float_at(&bias, j) : 0;
+        float shift =
+            mmi_onnx_given(call, ONNX_NBITS_BIAS) ? (float)mmi_onnx_float_at(&bias, j) : 0;
         widen(call, j, column);
         for (uint64_t i = 0; i < rows; i++) {
             float sum = dot(left + i * k, column, k) + shift;
@@ -173,10 +159,10 @@ const struct onnx_operator mmi_onnx_op_MsMatMulNBits = {
     .name = "MatMulNBits",
     .domain = ONNX_MICROSOFT,
     .min_inputs = 3,
-    .max_inputs = INPUTS,
+    .max_inputs = ONNX_NBITS_INPUTS,
     .min_outputs = 1,
     .max_outputs = 1,
-    .params_bytes = sizeof(struct narrow_matmul),
+    .params_bytes = sizeof(struct onnx_matmul_nbits),
     .check = check_params,
     .read = read,
     .infer = infer,

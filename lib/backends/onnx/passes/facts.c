@@ -27,11 +27,40 @@ static void learn_if(const struct walk *walk, const struct onnx_node *node) {
     }
 }
 
+/* The type of a value that a Loop carries: its first one, if that is what the body declares to make
+ * of it. */
+static int32_t carried_type(const struct walk *walk, const struct onnx_node *node, uint32_t input) {
+    const mm_value_info *declared = node->graphs[0]->declared;
+    bool given = input < node->input_count && node->inputs[input] != ONNX_NO_VALUE && declared;
+    int32_t dtype = given ? walk->facts[node->inputs[input]].dtype : MM_DTYPE_NONE;
+    return given && declared[input - 1].dtype == dtype ? dtype : MM_DTYPE_NONE;
+}
+
+/* Inputs of its graph: iteration, condition, carried; outputs: condition, carried, then others. */
+static void learn_loop(const struct walk *walk, const struct onnx_node *node) {
+    const struct onnx_graph *body = node->graphs[0];
+    for (uint32_t i = 0; i < body->input_count; i++) {
+        struct onnx_fact *fact = &walk->facts[body->inputs[i]];
+        fact->rank = i < 2 ? 0 : -1;
+        fact->dtype = i == 0 ? MM_I64 : i == 1 ? MM_BOOL : carried_type(walk, node, i);
+    }
+    learn_graph(walk, body);
+    for (uint32_t i = 2; i < body->input_count; i++) {
+        if (node->outputs[i - 2] != ONNX_NO_VALUE) {
+            walk->facts[node->outputs[i - 2]].dtype = walk->facts[body->inputs[i]].dtype;
+        }
+    }
+}
+
 static void learn_graph(const struct walk *walk, const struct onnx_graph *graph) {
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const struct onnx_node *node = graph->nodes[i];
         if (node->op->flags & ONNX_OP_CONTROL) {
             learn_if(walk, node);
+            continue;
+        }
+        if (node->op == &mmi_onnx_op_Loop) {
+            learn_loop(walk, node);
             continue;
         }
         for (uint32_t j = 0; j < node->graph_count; j++) {

@@ -3,6 +3,8 @@
 #include <backends/onnx/passes/batch_norm.h>
 #include <base/status.h>
 
+#include <string.h>
+
 /* A Conv, ConvTranspose or Linear. Its weights are [groups, group_depth, group_channels, inner];
  * group_channels counts the output channels of a group. */
 struct layer {
@@ -11,6 +13,7 @@ struct layer {
     uint64_t channels, inner, group_channels, group_depth;
     uint32_t trailing; /* axes of the result after the channel axis */
     int32_t rank;      /* of the result, at least */
+    bool scales;       /* its weights can be multiplied: they are plain f32 */
 };
 
 /* result * scale + shift, by channel. In double, so that only the final weights are rounded. */
@@ -22,9 +25,20 @@ struct affine {
 
 /* ---- Layers ---------------------------------------------------------------------------------- */
 
-static bool read_weights(const struct onnx_model *model, struct layer *layer) {
+/* Of weights that are no plain f32 only the shape is of use. */
+static const struct onnx_tensor *find_weights(const struct onnx_rewrite *rewrite,
+                                              const struct onnx_node *node) {
+    const struct onnx_tensor *packed = mmi_onnx_constant(rewrite->model, node, 1);
+    return packed && node->op == &mmi_onnx_op_Linear
+               ? packed
+               : mmi_onnx_constant_behind(rewrite, node->inputs[1], NULL);
+}
+
+static bool read_weights(const struct onnx_rewrite *rewrite, struct layer *layer) {
+    const struct onnx_model *model = rewrite->model;
     const struct onnx_node *node = layer->node;
-    layer->w = node->input_count > 1 ? mmi_onnx_f32(model, node->inputs[1]) : NULL;
+    layer->w = node->input_count > 1 ? find_weights(rewrite, node) : NULL;
+    layer->scales = layer->w && layer->w == mmi_onnx_f32(model, node->inputs[1]);
     bool has_bias = node->input_count > 2 && node->inputs[2] != ONNX_NO_VALUE;
     layer->bias = has_bias ? mmi_onnx_f32(model, node->inputs[2]) : NULL;
     return layer->w && layer->w->rank >= 2 && layer->w->elements > 0 && (!has_bias || layer->bias);
@@ -36,7 +50,7 @@ static bool read_layer(const struct onnx_rewrite *rewrite, struct onnx_node *nod
     bool conv = node->op == &mmi_onnx_op_Conv, linear = node->op == &mmi_onnx_op_Linear;
     *layer = (struct layer){.node = node};
     if (!(conv || linear || node->op == &mmi_onnx_op_ConvTranspose) ||
-        !read_weights(rewrite->model, layer)) {
+        !read_weights(rewrite, layer)) {
         return false;
     }
     uint64_t first = (uint64_t)layer->w->shape[0], second = (uint64_t)layer->w->shape[1];
@@ -97,12 +111,12 @@ static bool fold_arithmetic(const struct onnx_rewrite *rewrite, const struct lay
         compose(layer, affine, NULL, operand);
         return true;
     }
-    if (user->op == &mmi_onnx_op_Mul) {
+    if (user->op == &mmi_onnx_op_Mul && layer->scales) {
         compose(layer, affine, operand, NULL);
         return true;
     }
     bool sub = user->op == &mmi_onnx_op_Sub;
-    if (left || !(sub || user->op == &mmi_onnx_op_Div)) {
+    if (left || !(sub || (user->op == &mmi_onnx_op_Div && layer->scales))) {
         return false;
     }
     for (uint64_t i = 0; i < layer->channels; i++) {
@@ -116,7 +130,7 @@ static bool fold_arithmetic(const struct onnx_rewrite *rewrite, const struct lay
 static bool fold_batch_norm(const struct onnx_rewrite *rewrite, const struct layer *layer,
                             const struct onnx_node *user, struct affine *affine) {
     double *scale = affine->operand, *shift = affine->operand + layer->channels;
-    if (layer->rank != (int32_t)layer->trailing + 2 ||
+    if (!layer->scales || layer->rank != (int32_t)layer->trailing + 2 ||
         !mmi_onnx_batch_norm_affine(rewrite->model, user, layer->channels, scale, shift)) {
         return false;
     }
@@ -166,15 +180,16 @@ static uint32_t shift_bias(struct onnx_model *model, const struct layer *layer,
 static mm_status apply(struct onnx_model *model, const struct layer *layer,
                        const struct affine *affine, mm_error *err) {
     struct onnx_node *node = layer->node;
-    uint32_t *inputs = mmi_onnx_take(model->arena, 3, sizeof(*inputs));
+    uint32_t count = node->input_count > 3 ? node->input_count : 3;
+    uint32_t *inputs = mmi_onnx_take(model->arena, count, sizeof(*inputs));
     if (!inputs) {
         return mmi_onnx_no_room(err);
     }
-    inputs[0] = node->inputs[0];
+    memcpy(inputs, node->inputs, node->input_count * sizeof(*inputs));
     inputs[1] = affine->has_scale ? scale_weights(model, layer, affine) : node->inputs[1];
     inputs[2] = shift_bias(model, layer, affine);
     node->inputs = inputs;
-    node->input_count = 3;
+    node->input_count = count;
     return inputs[1] == ONNX_NO_VALUE || inputs[2] == ONNX_NO_VALUE ? mmi_onnx_no_room(err) : MM_OK;
 }
 

@@ -13,8 +13,10 @@
  * than to read from disk. */
 #define SMALL_BYTES (UINT64_C(64) << 10)
 #define MAX_GROWTH 1024
-/* What ONNX_OP_WIDENS widens is kept up to this size. */
+/* What ONNX_OP_WIDENS widens is kept up to this size, and what Cast makes of f16 and bf16 up to the
+ * other. */
 #define WIDENED_BYTES (UINT64_C(4) << 10)
+#define CAST_BYTES SMALL_BYTES
 
 struct folding {
     struct onnx_model *model;
@@ -67,6 +69,13 @@ static bool is_weight(const struct folding *f, const struct onnx_node *node) {
     return value < f->value_count && f->weights[value];
 }
 
+/* How large a constant may become that was narrow. */
+static uint64_t max_widened(const struct onnx_node *node, const struct onnx_inference *x) {
+    int32_t from = x->input_count > 0 ? x->inputs[0].dtype : MM_DTYPE_NONE;
+    bool casts = node->op == &mmi_onnx_op_Cast && (from == MM_F16 || from == MM_BF16);
+    return casts ? CAST_BYTES : node->op->flags & ONNX_OP_WIDENS ? WIDENED_BYTES : UINT64_MAX;
+}
+
 static bool worth_keeping(const struct folding *f, const struct onnx_node *node,
                           const struct onnx_inference *x) {
     uint64_t from = 0, to = 0;
@@ -76,7 +85,7 @@ static bool worth_keeping(const struct folding *f, const struct onnx_node *node,
     for (uint32_t i = 0; i < x->output_count; i++) {
         to = mmi_add_cap(to, x->outputs[i].bytes);
     }
-    if (node->op->flags & ONNX_OP_WIDENS && to > from && to > WIDENED_BYTES) {
+    if (to > from && to > max_widened(node, x)) {
         return false;
     }
     return to <= f->bytes_left &&

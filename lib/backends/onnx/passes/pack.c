@@ -1,20 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/channels_last.h>
-#include <backends/onnx/operators/matmul.h>
+#include <backends/onnx/operators/panels.h>
 #include <backends/onnx/passes/rewrite.h>
 #include <base/status.h>
+
+/* A matrix of floats that is plain; NULL: it is none, or packed. */
+static const struct onnx_tensor *find_plain(const struct onnx_model *model, uint32_t value) {
+    const struct onnx_tensor *matrix =
+        value == ONNX_NO_VALUE ? NULL : model->values[value].constant;
+    bool plain = matrix && matrix->layout == ONNX_PLAIN &&
+                 (matrix->dtype == MM_F32 || matrix->dtype == MM_F16 || matrix->dtype == MM_BF16);
+    return plain ? matrix : NULL;
+}
 
 static uint32_t new_panels(struct onnx_model *model, const struct onnx_tensor *matrix) {
     struct onnx_tensor panels = *matrix;
     uint64_t k = (uint64_t)matrix->shape[0], n = (uint64_t)matrix->shape[1];
     panels.layout = ONNX_PANELS;
-    panels.bytes = mmi_onnx_panel_bytes(k, n);
-    float *data =
-        panels.bytes < PTRDIFF_MAX ? mmi_onnx_take_data(model->arena, panels.bytes) : NULL;
+    panels.bytes = mmi_onnx_narrow_panel_bytes(matrix->dtype, k, n);
+    void *data = panels.bytes < PTRDIFF_MAX ? mmi_onnx_take_data(model->arena, panels.bytes) : NULL;
     if (!data) {
         return ONNX_NO_VALUE;
     }
-    mmi_onnx_pack_panels(matrix->data, k, n, false, data);
+    mmi_onnx_pack_narrow(matrix->dtype, matrix->data, k, n, data);
     panels.data = data;
     return mmi_onnx_add_constant(model, &panels);
 }
@@ -34,7 +42,7 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const struct onnx_node *node = graph->nodes[i];
         uint32_t value = multiplies(model, node) ? node->inputs[1] : ONNX_NO_VALUE;
-        const struct onnx_tensor *matrix = mmi_onnx_f32(model, value);
+        const struct onnx_tensor *matrix = find_plain(model, value);
         if (!matrix) {
             continue; /* another operator, or packed with an earlier one */
         }

@@ -10,6 +10,7 @@ static const struct {
     mm_status (*run)(struct onnx_model *, const struct onnx_pass_context *, mm_error *);
     const char *what; /* became of nodes, for a person */
 } passes[] = {
+    {mmi_onnx_widen_graph, "casts to f32 and back"},
     /* before constants are folded, which would make f32 of small weights */
     {mmi_onnx_fold_quantization, "quantisation folded"},
     {mmi_onnx_fold_constants, "constants folded"},

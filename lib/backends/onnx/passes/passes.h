@@ -26,6 +26,9 @@ mm_status mmi_onnx_passes(struct onnx_model *model, const struct onnx_pass_conte
 
 /* Single passes, for tests. */
 
+/* What is computed in f16 or bf16 is computed in f32, and rounded once. */
+mm_status mmi_onnx_widen_graph(struct onnx_model *model, const struct onnx_pass_context *context,
+                               mm_error *err);
 /* What stands between DequantizeLinear and QuantizeLinear becomes integer operators. */
 mm_status mmi_onnx_fold_quantization(struct onnx_model *model,
                                      const struct onnx_pass_context *context, mm_error *err);
@@ -40,7 +43,8 @@ mm_status mmi_onnx_clean(struct onnx_model *model, const struct onnx_pass_contex
 /* The nodes of a decomposed LayerNormalization become one node. */
 mm_status mmi_onnx_fuse_layer_norm(struct onnx_model *model,
                                    const struct onnx_pass_context *context, mm_error *err);
-/* MatMul and Gemm by a constant matrix become Linear, whose matrix is not packed yet. */
+/* MatMul and Gemm by a constant matrix, also one that is dequantised, and MatMulNBits become
+ * Linear, whose matrix, unless it is of integers, is not packed yet. */
 mm_status mmi_onnx_make_linear(struct onnx_model *model, const struct onnx_pass_context *context,
                                mm_error *err);
 /* Constants that multiply or are added to the results of Conv, ConvTranspose and Linear, by

@@ -86,6 +86,26 @@ const struct onnx_tensor *mmi_onnx_f32(const struct onnx_model *model, uint32_t 
     return plain ? constant : NULL;
 }
 
+const struct onnx_tensor *mmi_onnx_constant_behind(const struct onnx_rewrite *rewrite,
+                                                   uint32_t value, uint32_t *of) {
+    const struct onnx_model *model = rewrite->model;
+    const struct onnx_tensor *constant =
+        value == ONNX_NO_VALUE ? NULL : model->values[value].constant;
+    const struct onnx_node *maker =
+        value < rewrite->value_count ? rewrite->uses.of[value].maker : NULL;
+    if (!constant && maker && maker->op == &mmi_onnx_op_Cast &&
+        rewrite->facts[value].dtype == MM_F32) {
+        value = maker->inputs[0];
+        constant = mmi_onnx_constant(model, maker, 0);
+        bool narrow = constant && (constant->dtype == MM_F16 || constant->dtype == MM_BF16);
+        constant = narrow ? constant : NULL;
+    }
+    if (of) {
+        *of = value;
+    }
+    return constant && constant->layout == ONNX_PLAIN ? constant : NULL;
+}
+
 uint32_t mmi_onnx_new_f32(struct onnx_model *model, uint32_t rank, const int64_t *shape,
                           float **data) {
     struct onnx_tensor tensor;

@@ -48,6 +48,10 @@ struct onnx_node *mmi_onnx_own_node(struct onnx_model *model, const struct onnx_
 
 /* Its elements, if the value is a plain constant of f32; else NULL. */
 const struct onnx_tensor *mmi_onnx_f32(const struct onnx_model *model, uint32_t value);
+/* The plain constant behind a value: its own, or that of f16 or bf16 which a Cast makes f32 of it;
+ * else NULL. *of, unless NULL: its value. */
+const struct onnx_tensor *mmi_onnx_constant_behind(const struct onnx_rewrite *rewrite,
+                                                   uint32_t value, uint32_t *of);
 /* A new f32 constant, its data to be filled in: *data has room for the shape. ONNX_NO_VALUE: out of
  * memory. */
 uint32_t mmi_onnx_new_f32(struct onnx_model *model, uint32_t rank, const int64_t *shape,

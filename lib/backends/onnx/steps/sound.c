@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <backends/onnx/operators/matmul.h>
 #include <backends/onnx/operators/operator.h>
+#include <backends/onnx/operators/panels.h>
 #include <backends/onnx/steps/sound.h>
 #include <base/status.h>
 
@@ -10,8 +10,9 @@ static bool is_dtype(int32_t dtype) {
 
 bool mmi_onnx_constant_is_sound(const struct onnx_tensor *tensor) {
     uint64_t bytes = mmi_onnx_tensor_bytes(tensor->dtype, tensor->elements);
-    if (tensor->layout == ONNX_PANELS && tensor->dtype == MM_F32 && tensor->rank == 2) {
-        bytes = mmi_onnx_panel_bytes((uint64_t)tensor->shape[0], (uint64_t)tensor->shape[1]);
+    if (tensor->layout == ONNX_PANELS && mmi_onnx_has_panels(tensor->dtype) && tensor->rank == 2) {
+        bytes = mmi_onnx_narrow_panel_bytes(tensor->dtype, (uint64_t)tensor->shape[0],
+                                            (uint64_t)tensor->shape[1]);
         return bytes < PTRDIFF_MAX && tensor->bytes == bytes;
     }
     return tensor->layout == ONNX_PLAIN && is_dtype(tensor->dtype) && tensor->bytes == bytes;

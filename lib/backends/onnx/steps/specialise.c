@@ -203,6 +203,25 @@ static mm_status walk_plain(struct onnx_walk *walk, const struct onnx_node *node
     return mmi_onnx_add_step(walk, node, &x, err);
 }
 
+/* Elements that were made in memory of the walk, where they live as long as the steps. */
+static bool keep_elements(const struct onnx_walk *walk, struct onnx_tensor *tensor) {
+    void *copy = mmi_onnx_take_data(walk->keep, tensor->bytes);
+    struct onnx_string *strings = copy;
+    if (!copy) {
+        return false;
+    }
+    memcpy(copy, tensor->data, tensor->bytes);
+    for (uint64_t i = 0; i < tensor->elements && tensor->dtype == MM_STRING; i++) {
+        const char *text = mmi_onnx_take_text(walk->keep, strings[i].at, strings[i].bytes);
+        if (!text) {
+            return false;
+        }
+        strings[i].at = text;
+    }
+    tensor->data = copy;
+    return true;
+}
+
 /* A node that the run would do, on small values that are all known: *done here. It is not where it
  * fails: the run says why, if it gets there. */
 static mm_status evaluate_dynamic(struct onnx_walk *walk, const struct onnx_node *node, bool *done,
@@ -232,12 +251,9 @@ static mm_status evaluate_dynamic(struct onnx_walk *walk, const struct onnx_node
         return status == MM_NO_MEMORY ? mmi_error_copy(err, &why) : MM_OK;
     }
     for (uint32_t i = 0; i < x.output_count; i++) {
-        void *copy = mmi_onnx_take_data(walk->keep, x.outputs[i].bytes);
-        if (!copy) {
+        if (!keep_elements(walk, &x.outputs[i])) {
             return mmi_onnx_walk_no_memory(err);
         }
-        memcpy(copy, x.outputs[i].data, x.outputs[i].bytes);
-        x.outputs[i].data = copy;
     }
     know_results(walk, node, &x);
     return MM_OK;
