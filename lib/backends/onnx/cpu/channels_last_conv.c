@@ -29,7 +29,24 @@ struct conv {
     uint64_t tasks, task_bytes;
     uint64_t span_count;
     struct onnx_span_plan spans;
+    uint64_t weights_bytes; /* of scratch */
+    const float *weights;
 };
+
+uint64_t mmi_onnx_widened_weights_bytes(const struct onnx_tensor *weights) {
+    const uint64_t width = mmi_onnx_element_bytes(weights->dtype);
+    return weights->dtype == MM_F32 ? 0 : (weights->bytes / width * sizeof(float) + 63) / 64 * 64;
+}
+
+const float *mmi_onnx_widen_weights(const struct onnx_simd *simd, const struct onnx_tensor *tensor,
+                                    const void *weights, void *room) {
+    if (tensor->dtype == MM_F32) {
+        return weights;
+    }
+    uint64_t count = tensor->bytes / mmi_onnx_element_bytes(tensor->dtype);
+    (tensor->dtype == MM_F16 ? simd->widen_f16 : simd->widen_bf16)(weights, count, room);
+    return room;
+}
 
 /* ---- The plan -------------------------------------------------------------------------------- */
 
@@ -90,6 +107,7 @@ static bool plan(struct conv *conv, const struct onnx_conv *params,
         !mmi_onnx_window_2d(&placed, &conv->window)) {
         return false;
     }
+    conv->weights_bytes = mmi_onnx_widened_weights_bytes(weights);
     conv->images = (uint64_t)image->shape[0];
     conv->channels = (uint64_t)image->shape[image->rank - 1];
     conv->made = (uint64_t)weights->shape[1];
@@ -110,9 +128,9 @@ static bool plan(struct conv *conv, const struct onnx_conv *params,
            mmi_add(floats, pointers, &floats) && mmi_round_up(floats, 64, &conv->task_bytes);
 }
 
-/* What all tasks read: spans as they are, and as the plan cuts them. */
+/* What all tasks read: weights, spans as they are, and as the plan cuts them. */
 static uint64_t shared_bytes(const struct conv *conv) {
-    uint64_t bytes = conv->span_count * sizeof(struct onnx_span) +
+    uint64_t bytes = conv->weights_bytes + conv->span_count * sizeof(struct onnx_span) +
                      mmi_onnx_span_plan_bytes(conv->span_count, conv->depth);
     return (bytes + 63) / 64 * 64;
 }
@@ -219,8 +237,7 @@ static void multiply(const struct conv *conv, const struct block *block, uint64_
                                   .c_row_stride = conv->made,
                                   .accumulate = mmi_onnx_given(conv->call, ONNX_LAST_CONV_ADDEND),
                                   .column_bias = bias ? bias + first : NULL};
-    gemm.b = (const float *)conv->call->in[ONNX_LAST_CONV_WEIGHTS] +
-             first / ONNX_NR * gemm.b_panel_stride;
+    gemm.b = conv->weights + first / ONNX_NR * gemm.b_panel_stride;
     mmi_onnx_span_product(conv->simd, &conv->spans, &gemm, &conv->epilogue);
 }
 
@@ -294,7 +311,9 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
                         .call = call,
                         .epilogue = mmi_onnx_epilogue(&params->activation)};
     plan(&conv, params, call->inputs, call->services);
-    plan_spans(&conv, call->scratch);
+    conv.weights = mmi_onnx_widen_weights(conv.simd, &call->inputs[ONNX_LAST_CONV_WEIGHTS],
+                                          call->in[ONNX_LAST_CONV_WEIGHTS], call->scratch);
+    plan_spans(&conv, (uint8_t *)call->scratch + conv.weights_bytes);
     mmi_onnx_run_tasks(call->services, conv.tasks, run_blocks, &conv);
     return MM_OK;
 }

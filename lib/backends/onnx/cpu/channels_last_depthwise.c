@@ -31,10 +31,12 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     (void)err;
     const struct onnx_conv *params = call->params;
     struct depthwise d = {.simd = mmi_onnx_simd(call->services->cpu_features),
-                          .weights = call->in[ONNX_LAST_CONV_WEIGHTS],
                           .epilogue = mmi_onnx_epilogue(&params->activation)};
     d.bias = mmi_onnx_given(call, ONNX_LAST_CONV_BIAS) ? call->in[ONNX_LAST_CONV_BIAS] : NULL;
     mmi_onnx_pixel_windows(&params->window, &call->inputs[0], call->services, &d.windows);
+    uint8_t *room = (uint8_t *)call->scratch + d.windows.tasks * d.windows.task_bytes;
+    d.weights = mmi_onnx_widen_weights(d.simd, &call->inputs[ONNX_LAST_CONV_WEIGHTS],
+                                       call->in[ONNX_LAST_CONV_WEIGHTS], room);
     mmi_onnx_run_pixel_windows(&d.windows, call, weigh, &d);
     return MM_OK;
 }
@@ -46,6 +48,7 @@ onnx_kernel mmi_onnx_choose_depthwise_last(struct onnx_inference *x, const mm_se
         !mmi_onnx_pixel_windows(&params->window, &x->inputs[0], services, &windows)) {
         return NULL;
     }
-    x->scratch_bytes = windows.tasks * windows.task_bytes;
+    x->scratch_bytes = windows.tasks * windows.task_bytes +
+                       mmi_onnx_widened_weights_bytes(&x->inputs[ONNX_LAST_CONV_WEIGHTS]);
     return run;
 }

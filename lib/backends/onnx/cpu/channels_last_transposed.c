@@ -30,7 +30,9 @@ struct conv {
     uint64_t block_rows, blocks;        /* of quotients */
     uint64_t reach_rows, reach_columns; /* the most that a tap reaches back */
     uint64_t copy_width, copy_floats, tasks, task_bytes, shared_bytes;
-    struct phase *phase; /* [phases] */
+    struct phase *phase;    /* [phases] */
+    uint64_t weights_bytes; /* of scratch */
+    const float *weights;
 };
 
 static uint64_t reach_of(const struct onnx_window_axis *axis, uint64_t tap) {
@@ -83,7 +85,9 @@ static bool plan(struct conv *conv, const struct onnx_conv *params,
         !mmi_round_up(floats + MAX_PIXELS * sizeof(float *), 64, &conv->task_bytes)) {
         return false;
     }
-    uint64_t shared = conv->phases * sizeof(struct phase) + conv->taps * sizeof(struct onnx_span);
+    conv->weights_bytes = mmi_onnx_widened_weights_bytes(&inputs[1]);
+    uint64_t shared = conv->weights_bytes + conv->phases * sizeof(struct phase) +
+                      conv->taps * sizeof(struct onnx_span);
     for (uint64_t i = 0; i < conv->phases; i++) {
         shared += mmi_onnx_span_plan_bytes(conv->taps, depth);
     }
@@ -168,7 +172,7 @@ static void run_phase(const struct conv *conv, const struct block *block, uint64
                                   .b_panel_stride = conv->taps * conv->channels * ONNX_NR,
                                   .c_row_stride = across->stride * conv->made,
                                   .column_bias = bias};
-    gemm.b = (const float *)conv->call->in[1] + taps->first_row * ONNX_NR;
+    gemm.b = conv->weights + taps->first_row * ONNX_NR;
     while (first < across->in) {
         uint64_t left = (across->in - 1 - first) / across->stride + 1;
         gemm.m = mmi_min_u64(left, MAX_PIXELS);
@@ -216,7 +220,8 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
                         .call = call,
                         .epilogue = mmi_onnx_epilogue(&params->activation)};
     plan(&conv, params, call->inputs, call->services);
-    plan_phases(&conv, call->scratch);
+    conv.weights = mmi_onnx_widen_weights(conv.simd, &call->inputs[1], call->in[1], call->scratch);
+    plan_phases(&conv, (uint8_t *)call->scratch + conv.weights_bytes);
     mmi_onnx_run_tasks(call->services, conv.tasks, run_blocks, &conv);
     return MM_OK;
 }

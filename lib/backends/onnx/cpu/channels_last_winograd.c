@@ -23,7 +23,8 @@ struct winograd {
     const struct onnx_call *call;
     struct onnx_window_2d window;
     struct onnx_epilogue epilogue;
-    const float *weights, *bias, *addend;
+    const struct onnx_tensor *weights;
+    const float *bias, *addend;
     uint64_t images, channels, made;
     uint64_t tile_rows, tile_columns;                              /* of an image */
     uint64_t block_rows, block_columns, row_blocks, column_blocks; /* in tiles */
@@ -31,7 +32,7 @@ struct winograd {
     uint64_t copy_width; /* pixels of a row of the copy */
     /* From one of the 36 parts of what is transformed to the next. */
     uint64_t transformed_step, panel_step, product_step;
-    uint64_t copy_floats;
+    uint64_t copy_floats, wide_floats; /* wide: a panel of weights that are narrow */
 };
 
 static bool is_3x3(const struct onnx_window_axis *axis) {
@@ -58,6 +59,7 @@ static void plan_blocks(struct winograd *w) {
     w->block_rows = parts_of(w->tile_rows, w->row_blocks);
     uint64_t tiles = w->block_rows * w->block_columns;
     w->copy_width = w->block_columns * TILE + 2;
+    w->wide_floats = w->weights->dtype == MM_F32 ? 0 : 9 * w->channels * ONNX_NR;
     w->copy_floats = (w->block_rows * TILE + 2) * w->copy_width * w->channels;
     w->transformed_step = step_of(tiles * w->channels);
     w->panel_step = step_of(w->channels * ONNX_NR);
@@ -74,6 +76,7 @@ static bool plan(struct winograd *w, const struct onnx_conv *params,
         !is_3x3(&w->window.rows) || !is_3x3(&w->window.columns)) {
         return false;
     }
+    w->weights = &inputs[ONNX_LAST_CONV_WEIGHTS];
     w->images = (uint64_t)image->shape[0];
     w->channels = (uint64_t)image->shape[image->rank - 1];
     w->made = (uint64_t)inputs[ONNX_LAST_CONV_WEIGHTS].shape[1];
@@ -101,7 +104,7 @@ static bool plan(struct winograd *w, const struct onnx_conv *params,
 struct block {
     uint64_t image;
     struct onnx_range rows, columns, panels; /* tiles; panels of B */
-    float *copy, *transformed, *panel, *products;
+    float *copy, *wide, *transformed, *panel, *products;
 };
 
 /* What the tiles see, with zeros around the image. */
@@ -196,19 +199,29 @@ static void transform_output(const struct winograd *w, const struct block *block
     }
 }
 
+/* The panel that the file's weights have, as f32. */
+static const float *panel_of(const struct winograd *w, const struct block *block, uint64_t panel) {
+    const uint64_t floats = 9 * w->channels * ONNX_NR;
+    const uint32_t width = mmi_onnx_element_bytes(w->weights->dtype);
+    struct onnx_tensor one = *w->weights;
+    one.bytes = floats * width;
+    const uint8_t *weights = w->call->in[ONNX_LAST_CONV_WEIGHTS];
+    return mmi_onnx_widen_weights(w->simd, &one, weights + panel * one.bytes, block->wide);
+}
+
 static void run_block(const struct winograd *w, const struct block *block) {
     copy_padded(w, block);
     transform_input(w, block);
     for (uint64_t panel = block->panels.from; panel < block->panels.to; panel++) {
-        w->simd->winograd_weights(w->weights + panel * 9 * w->channels * ONNX_NR, w->channels,
-                                  block->panel, w->panel_step);
+        w->simd->winograd_weights(panel_of(w, block, panel), w->channels, block->panel,
+                                  w->panel_step);
         multiply(w, block);
         transform_output(w, block, panel);
     }
 }
 
 static uint64_t task_floats(const struct winograd *w) {
-    return (w->copy_floats + 15) / 16 * 16 +
+    return (w->copy_floats + w->wide_floats + 15) / 16 * 16 +
            PRODUCTS * (w->transformed_step + w->panel_step + w->product_step);
 }
 
@@ -218,6 +231,7 @@ static void run_blocks(void *ctx, uint64_t task) {
     block.panel = block.transformed + PRODUCTS * w->transformed_step;
     block.products = block.panel + PRODUCTS * w->panel_step;
     block.copy = block.products + PRODUCTS * w->product_step;
+    block.wide = block.copy + w->copy_floats;
     struct onnx_range mine = mmi_onnx_part(
         w->images * w->row_blocks * w->column_blocks * w->panel_parts, w->tasks, task);
     for (uint64_t i = mine.from; i < mine.to; i++) {
@@ -237,8 +251,7 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     const struct onnx_conv *params = call->params;
     struct winograd w = {.simd = mmi_onnx_simd(call->services->cpu_features),
                          .call = call,
-                         .epilogue = mmi_onnx_epilogue(&params->activation),
-                         .weights = call->in[ONNX_LAST_CONV_WEIGHTS]};
+                         .epilogue = mmi_onnx_epilogue(&params->activation)};
     plan(&w, params, call->inputs, call->services);
     w.bias = mmi_onnx_given(call, ONNX_LAST_CONV_BIAS) ? call->in[ONNX_LAST_CONV_BIAS] : NULL;
     w.addend = mmi_onnx_given(call, ONNX_LAST_CONV_ADDEND) ? call->in[ONNX_LAST_CONV_ADDEND] : NULL;

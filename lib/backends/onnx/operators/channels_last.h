@@ -8,8 +8,8 @@
  *
  *     ChannelsLastConv: x, weights, bias [M], addend -> activation(conv(x) + bias + addend)
  *
- * Its parameters are struct onnx_conv; the window names its kernel. Weights are [K, M] as
- * ONNX_PANELS, rows in the order (tap, channel of the group), groups side by side; or, of a
+ * Its parameters are struct onnx_conv; the window names its kernel. Weights, of f32, f16 or bf16
+ * (the rest is f32), are [K, M] as ONNX_PANELS, rows in the order (tap, channel of the group), groups side by side; or, of a
  * depthwise one (`group` channels come in and go out), [taps, C] plain. bias and addend may be left
  * out; the addend is broadcast with the result.
  *
@@ -43,6 +43,12 @@ mm_status mmi_onnx_place_transposed_last(const struct onnx_conv *conv,
 /* Taps (row-major) that results of one phase see stand side by side: those for which the rests of
  * tap * dilation by stride, row-major too, are 0, then 1, ... order: [taps]. */
 void mmi_onnx_order_taps(const struct onnx_window *window, uint64_t taps, uint64_t *order);
+
+static inline bool mmi_onnx_weights_last(int32_t dtype) {
+    return dtype == MM_F32 || dtype == MM_F16 || dtype == MM_BF16;
+}
+/* Element `index` of weights, for the plain kernels. */
+float mmi_onnx_weight_last(int32_t dtype, const void *weights, uint64_t index);
 
 static inline bool mmi_onnx_is_depthwise_last(const struct onnx_conv *conv,
                                               const struct onnx_tensor *weights) {

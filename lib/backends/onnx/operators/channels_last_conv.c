@@ -2,6 +2,7 @@
 #include <backends/onnx/operators/channels.h>
 #include <backends/onnx/operators/channels_last.h>
 #include <backends/onnx/operators/matmul.h>
+#include <backends/onnx/operators/number.h>
 #include <base/checked.h>
 #include <base/status.h>
 
@@ -15,11 +16,20 @@ mm_status mmi_onnx_place_last(const struct onnx_window *window, const struct onn
     return mmi_onnx_place_window(window, &plain, NULL, placed, err);
 }
 
+float mmi_onnx_weight_last(int32_t dtype, const void *weights, uint64_t index) {
+    float weight;
+    const uint8_t *at = (const uint8_t *)weights + index * mmi_onnx_element_bytes(dtype);
+    mmi_onnx_convert(dtype, at, 1, MM_F32, &weight);
+    return weight;
+}
+
 /* ---- Shapes ---------------------------------------------------------------------------------- */
 
 static mm_status check_types(const struct onnx_inference *x, mm_error *err) {
     for (uint32_t i = 0; i < x->input_count; i++) {
-        if (mmi_onnx_has(x, i) && x->inputs[i].dtype != MM_F32) {
+        int32_t dtype = x->inputs[i].dtype;
+        bool weights = i == ONNX_LAST_CONV_WEIGHTS && mmi_onnx_weights_last(dtype);
+        if (mmi_onnx_has(x, i) && dtype != MM_F32 && !weights) {
             return mmi_fail(err, MM_UNSUPPORTED, "its inputs are not all f32");
         }
     }
@@ -123,10 +133,11 @@ static const float *see(const struct conv *conv, uint64_t image, const int64_t *
 }
 
 static float weight_at(const struct conv *conv, uint64_t k, uint64_t m) {
-    const float *weights = conv->call->in[ONNX_LAST_CONV_WEIGHTS];
-    uint64_t depth = (uint64_t)conv->call->inputs[ONNX_LAST_CONV_WEIGHTS].shape[0];
-    return conv->depthwise ? weights[k * conv->made + m]
-                           : weights[(m / ONNX_NR * depth + k) * ONNX_NR + m % ONNX_NR];
+    const struct onnx_tensor *weights = &conv->call->inputs[ONNX_LAST_CONV_WEIGHTS];
+    uint64_t depth = (uint64_t)weights->shape[0];
+    uint64_t index =
+        conv->depthwise ? k * conv->made + m : (m / ONNX_NR * depth + k) * ONNX_NR + m % ONNX_NR;
+    return mmi_onnx_weight_last(weights->dtype, conv->call->in[ONNX_LAST_CONV_WEIGHTS], index);
 }
 
 /* One number of the convolution, before what is added. */

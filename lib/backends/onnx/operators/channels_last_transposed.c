@@ -50,7 +50,8 @@ static mm_status check(const struct onnx_inference *x, uint64_t taps, mm_error *
     const struct onnx_conv *conv = x->params;
     const struct onnx_tensor *image = &x->inputs[0], *weights = &x->inputs[1];
     const struct onnx_tensor *bias = mmi_onnx_has(x, 2) ? &x->inputs[2] : NULL;
-    if (image->dtype != MM_F32 || weights->dtype != MM_F32 || (bias && bias->dtype != MM_F32)) {
+    if (image->dtype != MM_F32 || !mmi_onnx_weights_last(weights->dtype) ||
+        (bias && bias->dtype != MM_F32)) {
         return mmi_fail(err, MM_UNSUPPORTED, "its inputs are not all f32");
     }
     int64_t depth, channels = image->shape[image->rank - 1];
@@ -117,7 +118,7 @@ static const float *see(const struct conv *conv, uint64_t image, const int64_t *
 }
 
 static float result_at(const struct conv *conv, uint64_t image, const int64_t *at, uint64_t m) {
-    const float *weights = conv->call->in[1];
+    const void *weights = conv->call->in[1];
     const float *bias = mmi_onnx_given(conv->call, 2) ? conv->call->in[2] : NULL;
     uint64_t depth = conv->taps * conv->channels;
     float sum = bias ? bias[m] : 0;
@@ -125,7 +126,8 @@ static float result_at(const struct conv *conv, uint64_t image, const int64_t *a
         const float *pixel = see(conv, image, at, conv->order[i]);
         for (uint64_t c = 0; pixel && c < conv->channels; c++) {
             uint64_t k = i * conv->channels + c;
-            sum += pixel[c] * weights[(m / ONNX_NR * depth + k) * ONNX_NR + m % ONNX_NR];
+            uint64_t index = (m / ONNX_NR * depth + k) * ONNX_NR + m % ONNX_NR;
+            sum += pixel[c] * mmi_onnx_weight_last(conv->call->inputs[1].dtype, weights, index);
         }
     }
     return sum;

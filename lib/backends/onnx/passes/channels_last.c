@@ -190,11 +190,27 @@ static bool is_conv(const struct onnx_node *node) {
     return node->op == &mmi_onnx_op_Conv || node->op == &mmi_onnx_op_ConvTranspose;
 }
 
+/* Constant weights: plain, of f32, or of what a Cast makes f32 of at every run, so that they take
+ * less memory. */
+static const struct onnx_tensor *find_weights(const struct walk *walk, uint32_t value) {
+    const struct onnx_rewrite *rewrite = walk->rewrite;
+    const struct onnx_tensor *weights = mmi_onnx_f32(rewrite->model, value);
+    const struct onnx_node *maker =
+        is_known_value(walk, value) ? rewrite->uses.of[value].maker : NULL;
+    if (weights || !maker || maker->op != &mmi_onnx_op_Cast ||
+        rewrite->facts[value].dtype != MM_F32) {
+        return weights;
+    }
+    weights = mmi_onnx_constant(rewrite->model, maker, 0);
+    bool narrow = weights && weights->layout == ONNX_PLAIN && mmi_onnx_weights_last(weights->dtype);
+    return narrow ? weights : NULL;
+}
+
 static bool read_weights(const struct walk *walk, const struct onnx_node *node,
                          struct layer *layer) {
     *layer = (struct layer){.node = node,
                             .conv = node->params,
-                            .weights = mmi_onnx_f32(walk->rewrite->model, node->inputs[1]),
+                            .weights = find_weights(walk, node->inputs[1]),
                             .transposed = node->op == &mmi_onnx_op_ConvTranspose};
     const struct onnx_tensor *weights = layer->weights;
     if (!weights || weights->rank < 3 || weights->rank > 4 || weights->elements == 0 ||
@@ -227,11 +243,15 @@ static bool read_layer(const struct walk *walk, const struct onnx_node *node, st
  * axis. */
 static uint32_t new_weights(const struct walk *walk, const struct layer *layer,
                             const struct onnx_window *window) {
-    float *data;
-    int64_t shape[2] = {(int64_t)(layer->taps * layer->depth), (int64_t)layer->made};
-    uint32_t value = mmi_onnx_new_f32(walk->rewrite->model, 2, shape, &data);
+    struct onnx_model *model = walk->rewrite->model;
+    const int64_t shape[2] = {(int64_t)(layer->taps * layer->depth), (int64_t)layer->made};
+    struct onnx_tensor moved;
     uint64_t *order = mmi_onnx_take(&walk->rewrite->work, layer->taps, sizeof(*order));
-    if (value == ONNX_NO_VALUE || !order) {
+    if (!order || mmi_onnx_tensor_set(&moved, layer->weights->dtype, 2, shape, NULL) != MM_OK) {
+        return ONNX_NO_VALUE;
+    }
+    uint8_t *data = mmi_onnx_take_data(model->arena, moved.bytes);
+    if (!data) {
         return ONNX_NO_VALUE;
     }
     for (uint64_t i = 0; i < layer->taps; i++) {
@@ -240,18 +260,19 @@ static uint32_t new_weights(const struct walk *walk, const struct layer *layer,
     if (layer->transposed) {
         mmi_onnx_order_taps(window, layer->taps, order);
     }
-    const int64_t step = sizeof(*data), taps = (int64_t)layer->taps * step;
-    const int64_t row = (int64_t)layer->made * step;
+    const uint32_t width = mmi_onnx_element_bytes(moved.dtype);
+    const int64_t taps = (int64_t)layer->taps * width, row = shape[1] * width;
     const int64_t next_made = layer->transposed ? taps : taps * (int64_t)layer->depth;
     const int64_t next_depth = layer->transposed ? taps * (int64_t)layer->made : taps;
     for (uint64_t i = 0; i < layer->taps; i++) {
-        struct onnx_move move = {.width = sizeof(*data)};
+        struct onnx_move move = {.width = width};
         mmi_onnx_move_axis(&move, layer->depth, next_depth, row);
-        mmi_onnx_move_axis(&move, layer->made, next_made, step);
-        mmi_onnx_move(&move, (const float *)layer->weights->data + order[i],
-                      data + i * layer->depth * layer->made);
+        mmi_onnx_move_axis(&move, layer->made, next_made, width);
+        mmi_onnx_move(&move, (const uint8_t *)layer->weights->data + order[i] * width,
+                      data + i * layer->depth * (uint64_t)row);
     }
-    return value;
+    moved.data = data;
+    return mmi_onnx_add_constant(model, &moved);
 }
 
 static struct onnx_node *new_conv(const struct walk *walk, const struct layer *layer) {
