@@ -9,9 +9,9 @@
  *     ChannelsLastConv: x, weights, bias [M], addend -> activation(conv(x) + bias + addend)
  *
  * Its parameters are struct onnx_conv; the window names its kernel. Weights, of f32, f16 or bf16
- * (the rest is f32), are [K, M] as ONNX_PANELS, rows in the order (tap, channel of the group), groups side by side; or, of a
- * depthwise one (`group` channels come in and go out), [taps, C] plain. bias and addend may be left
- * out; the addend is broadcast with the result.
+ * (the rest is f32), are [K, M] as ONNX_PANELS, rows in the order (tap, channel of the group),
+ * groups side by side; or, of a depthwise one (`group` channels come in and go out), [taps, C]
+ * plain. bias and addend may be left out; the addend is broadcast with the result.
  *
  *     ChannelsLastConvTranspose: x, weights, bias [M] -> activation(transposed conv(x) + bias)
  *
