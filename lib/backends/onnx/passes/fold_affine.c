@@ -3,6 +3,8 @@
 #include <backends/onnx/passes/batch_norm.h>
 #include <base/status.h>
 
+#include <math.h>
+
 #include <string.h>
 
 /* A Conv, ConvTranspose or Linear. Its weights are [groups, group_depth, group_channels, inner];
@@ -71,7 +73,8 @@ static bool read_layer(const struct onnx_rewrite *rewrite, struct onnx_node *nod
 
 /* ---- Nodes to fold --------------------------------------------------------------------------- */
 
-/* The constant, broadcast to all channels. */
+/* The constant, broadcast to all channels. What is infinite stays behind the sum: 0 times it is no
+ * number. */
 static bool read_operand(const struct layer *layer, const struct onnx_tensor *constant,
                          double *operand) {
     uint32_t rank = constant->rank;
@@ -83,6 +86,9 @@ static bool read_operand(const struct layer *layer, const struct onnx_tensor *co
     }
     for (uint64_t i = 0; i < layer->channels; i++) {
         operand[i] = mmi_onnx_float_at(constant, single ? 0 : i);
+        if (!isfinite(operand[i])) {
+            return false;
+        }
     }
     return true;
 }
