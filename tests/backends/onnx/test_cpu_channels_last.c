@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fast kernels for images whose channels are the last axis against the plain ones. */
 #include "cpu_compare.h"
+#include "cpu_tables.h"
 
+#include <backends/onnx/cpu/cpu.h>
 #include <backends/onnx/operators/channels_last.h>
+#include <backends/onnx/operators/evaluate.h>
 #include <backends/onnx/operators/matmul.h>
 
+#include <math.h>
 #include <string.h>
 
 #define MOST_PRODUCTS 1500000 /* of a random convolution: the plain kernel is slow */
@@ -348,6 +352,75 @@ static void convs_of_no_numbers(void **state) {
     compare_fini(&c);
 }
 
+/* The results [elements] of the best table, or of the plain kernel. */
+static float *results_of(struct comparison *c, bool fast) {
+    const mm_services services = {.threads = 1, .cpu_features = mmi_cpu_features()};
+    struct onnx_tensor out;
+    struct onnx_inference x = {.params = c->params,
+                               .input_count = c->input_count,
+                               .output_count = 1,
+                               .inputs = c->inputs,
+                               .outputs = &out};
+    assert_int_equal(mmi_onnx_infer(c->op, &x, NULL), MM_OK);
+    onnx_kernel kernel = fast ? mmi_onnx_cpu_kernel(c->op, &x, &services) : c->op->run;
+    const void *in[] = {c->inputs[0].data, c->inputs[1].data};
+    void *made = mmi_onnx_take_data(&c->arena, out.bytes);
+    struct onnx_call call = {.params = c->params,
+                             .input_count = 2,
+                             .output_count = 1,
+                             .inputs = c->inputs,
+                             .outputs = &out,
+                             .in = in,
+                             .out = &made,
+                             .scratch = mmi_onnx_take_data(&c->arena, x.scratch_bytes),
+                             .services = &services};
+    assert_int_equal(kernel(&call, NULL), MM_OK);
+    return made;
+}
+
+/* By Winograd's algorithm, tiles of 4 x 4 results that see it have NaN, no others. */
+static void winograd_of_no_numbers(void **state) {
+    (void)state;
+    struct comparison c;
+    compare_init(&c, seed);
+    for (int64_t at = 0; at < 13 * 13; at += 5) {
+        struct shape s = square(1, 16, 16, 13, 13, 3);
+        struct onnx_conv params = conv_of(&s);
+        compare_start(&c, &mmi_onnx_op_ChannelsLastConv, &params);
+        float *image = add_image(&c, &s);
+        image[at * 16 + at % 16] = at % 2 ? __builtin_nanf("") : __builtin_inff();
+        add_panels(&c, 9 * 16, 16);
+        const float *got = results_of(&c, true), *wanted = results_of(&c, false);
+        for (int64_t i = 0; i < 13 * 13 * 16; i++) {
+            int64_t row = i / 16 / 13 / 4 * 4, column = i / 16 % 13 / 4 * 4;
+            bool seen = at / 13 >= row - 1 && at / 13 <= row + 4 && at % 13 >= column - 1 &&
+                        at % 13 <= column + 4;
+            assert_true(isfinite(wanted[i]) || !isfinite(got[i]));
+            assert_true(isfinite(got[i]) || seen);
+            assert_true(!isfinite(got[i]) || fabsf(got[i] - wanted[i]) < 1e-3F);
+        }
+    }
+    compare_fini(&c);
+}
+
+/* The copy with its padding would have 2^64 pixels. */
+static void windows_of_billions(void **state) {
+    (void)state;
+    struct comparison c;
+    compare_init(&c, seed);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct shape s = square(1, 1 + i, 3 - i, 2, 2, 4);
+        s.group = 1 + i;
+        for (uint32_t k = 0; k < 2; k++) {
+            s.window.dilations[k] = 1431655765;
+            s.window.begin[k] = s.window.end[k] = INT32_MAX;
+        }
+        s.made = i ? 2 : 3;
+        assert_int_equal(check_conv(&c, &s, any_activation(&c), 0), i); /* depthwise has none */
+    }
+    compare_fini(&c);
+}
+
 /* ---- ConvTranspose --------------------------------------------------------------------------- */
 
 static struct onnx_conv any_transposed(struct comparison *c, struct shape *s) {
@@ -499,6 +572,120 @@ static void nothing_to_compute(void **state) {
     compare_fini(&c);
 }
 
+/* ---- Parameters that nobody has checked ------------------------------------------------------- */
+
+static int64_t any_number(struct comparison *c) {
+    return compare_below(c, 3) ? compare_below(c, 6)
+                               : ANY_OF(c, -1, 0, 1, 16, 4096, 65536, INT32_MAX, INT32_MAX + 1LL,
+                                        INT64_MAX, INT64_MIN);
+}
+
+/* One or two of the numbers of a convolution become others. */
+static void damage(struct comparison *c, struct onnx_conv *conv) {
+    struct onnx_window *w = &conv->window;
+    int64_t *const lists[] = {w->kernel, w->strides,           w->dilations,      w->begin,
+                              w->end,    conv->output_padding, conv->output_shape};
+    for (int64_t i = compare_below(c, 3); i >= 0; i--) {
+        int64_t which = compare_below(c, 12);
+        int64_t number = any_number(c);
+        if (which < 7) {
+            lists[which][compare_below(c, 2)] = number;
+        } else if (which == 7) {
+            conv->group = number;
+        } else if (which == 8) {
+            w->axes = (uint32_t)number;
+        } else if (which == 9) {
+            w->auto_pad = (int32_t)number;
+        } else if (which == 10) {
+            w->ceil_mode = (int32_t)number;
+        } else {
+            conv->activation.function = (int32_t)number;
+        }
+    }
+}
+
+/* The axes of an input, too. */
+static void damage_input(struct comparison *c) {
+    struct onnx_tensor *input = &c->inputs[compare_below(c, c->input_count)];
+    uint32_t axis = (uint32_t)compare_below(c, 4);
+    int64_t shape[MM_MAX_RANK];
+    memcpy(shape, input->shape, sizeof(shape));
+    if (input->layout != ONNX_PLAIN || input->dtype != MM_F32 || axis >= input->rank) {
+        return;
+    }
+    shape[axis] = compare_below(c, shape[axis] + 1);
+    const void *data = input->data;
+    assert_int_equal(mmi_onnx_tensor_set(input, MM_F32, input->rank, shape, NULL), MM_OK);
+    input->data = data;
+}
+
+/* Whether it can be run here in a short time, and with how much scratch. */
+static bool is_cheap(struct comparison *c) {
+    uint64_t features[MAX_CPU_TABLES];
+    uint32_t tables = cpu_tables(features);
+    struct onnx_tensor out = {0};
+    for (uint32_t i = 0; i <= tables; i++) {
+        const mm_services services = {.threads = 3, .cpu_features = features[i % tables]};
+        struct onnx_inference x = {.params = c->params,
+                                   .input_count = c->input_count,
+                                   .output_count = 1,
+                                   .inputs = c->inputs,
+                                   .outputs = &out};
+        if (mmi_onnx_infer(c->op, &x, NULL) != MM_OK) {
+            return false;
+        }
+        if (i < tables) {
+            mmi_onnx_cpu_kernel(c->op, &x, &services);
+        }
+        if (x.scratch_bytes > 1 << 24) {
+            return false;
+        }
+    }
+    double depth = (double)c->inputs[1].shape[0] + 1;
+    return (double)out.elements * depth < MOST_PRODUCTS;
+}
+
+static void damaged_parameters(void **state) {
+    (void)state;
+    struct comparison c;
+    compare_init(&c, seed);
+    uint32_t ran = 0;
+    for (uint32_t i = 0; i < 20000; i++) {
+        struct shape s = any_shape(&c);
+        bool transposed = i % 3 == 0;
+        s.in[0] = 1 + s.in[0] % 8;
+        s.in[1] = 1 + s.in[1] % 8;
+        s.channels = 1 + s.channels % 18;
+        s.made = i % 3 == 1 ? s.channels : s.made;
+        s.group = i % 3 == 1 ? s.channels : 1;
+        struct onnx_conv conv = transposed ? any_transposed(&c, &s) : conv_of(&s);
+        compare_start(
+            &c, transposed ? &mmi_onnx_op_ChannelsLastConvTranspose : &mmi_onnx_op_ChannelsLastConv,
+            &conv);
+        c.tolerance = 1e-3;
+        add_image(&c, &s);
+        if (s.group > 1) {
+            COMPARE_INPUT(&c, taps_of(&s), s.made);
+        } else {
+            add_panels(&c, taps_of(&s) * s.channels, s.made);
+        }
+        any_bias(&c, s.made);
+        for (uint32_t k = s.axes; k < ONNX_SPACE; k++) { /* as a file's attributes are read */
+            conv.window.strides[k] = conv.window.dilations[k] = 1;
+        }
+        damage(&c, &conv);
+        if (compare_below(&c, 4) == 0) {
+            damage_input(&c);
+        }
+        if (mmi_onnx_check_params(c.op, &conv, NULL) == MM_OK && is_cheap(&c)) {
+            compare_run(&c);
+            ran++;
+        }
+    }
+    assert_true(ran > 1000);
+    compare_fini(&c);
+}
+
 int main(int argc, char **argv) {
     seed = test_seed(argc, argv);
     const struct CMUnitTest tests[] = {
@@ -509,12 +696,15 @@ int main(int argc, char **argv) {
         cmocka_unit_test(groups_with_an_addend_on_several_threads),
         cmocka_unit_test(addend_with_more_images),
         cmocka_unit_test(convs_of_no_numbers),
+        cmocka_unit_test(winograd_of_no_numbers),
+        cmocka_unit_test(windows_of_billions),
         cmocka_unit_test(transposed_of_random_shapes),
         cmocka_unit_test(transposed_on_several_threads),
         cmocka_unit_test(transposed_with_large_strides),
         cmocka_unit_test(pools_of_random_shapes),
         cmocka_unit_test(global_pools_of_random_shapes),
         cmocka_unit_test(nothing_to_compute),
+        cmocka_unit_test(damaged_parameters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
