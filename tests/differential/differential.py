@@ -8,7 +8,8 @@ Usage: differential.py [--build DIR] [--count N] [--first SEED] [--jobs N] [--on
 
 DIR (build/release) is a build with the library. Each graph comes from its seed alone. It runs with
 the passes and without, and both must give what the other engine gave, within rounding. What differs
-is made small and told; --seed tells a whole graph. --report tells how often each operator was run
+is made small and told; --seed tells a whole graph. --only images: chains of images, all that the
+passes may meet between convolutions. --report tells how often each operator was run
 and who refused what. MASK is of MM_CPU_*, what kernels may use: 1 is AVX2 without AVX-512. Exit
 code: 1 if anything differs, or ours ended the process; how often ONNX Runtime did is counted.
 """

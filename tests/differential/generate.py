@@ -10,6 +10,7 @@ from draw import CODES, TABLE, Draw, NotNow, schema
 from engines import ENGINES, Refused
 from graph import Value
 import families  # noqa: F401 (fills the table)
+import images
 import patterns
 
 MOST_ELEMENTS = 40000
@@ -109,17 +110,19 @@ def choose_outputs(d):
 
 
 def generate(seed, statistics, only=None):
-    """only: names of operators, None: all."""
+    """only: names of operators, or `images` for chains of images; None: all."""
     d = Draw(seed)
     entries = [e for e in TABLE.values() if only is None or e.name in only]
     operators = [e for e in entries for _ in range(max(1, round(e.weight * 2)))]
-    style = d.rng.random()
-    if only or style < 0.4:
+    style = 0.8 if only == {'images'} else d.rng.random()
+    if style < 0.4 or only and only != {'images'}:
         draw_node(d, operators, statistics)
     elif style < 0.7:
         for _ in range(d.integer(2, 12)):
             draw_node(d, operators, statistics)
             d.chain = True
+    elif style < 0.82:
+        images.chain(d, lambda node, exact: add_node(d, node, exact, statistics))
     else:
         patterns.fusing(d, lambda node, exact: add_node(d, node, exact, statistics),
                         lambda: draw_node(d, operators, statistics))

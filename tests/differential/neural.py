@@ -187,10 +187,11 @@ def batch_normalization(d, op):
 @operator('InstanceNormalization')
 def instance_normalization(d, op):
     x = image(d, d.types(op))
-    refuse_infinite(d, [x])
     c = [d.shape_of(x)[1]]
-    return d.node(op, [x, d.leaf(d.dtype(x), c, weight(d), mild=True),
-                       d.leaf(d.dtype(x), c, weight(d), mild=True)], 1, epsilon(d))
+    names = [x, d.leaf(d.dtype(x), c, weight(d), mild=True),
+             d.leaf(d.dtype(x), c, weight(d), mild=True)]
+    refuse_infinite(d, names)
+    return d.node(op, names, 1, epsilon(d))
 
 
 def epsilon(d):

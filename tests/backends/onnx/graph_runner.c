@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define MAX_NODES 512
-#define MAX_OUTPUTS 8
+#define MAX_OUTPUTS 16
 #define OPSET 20
 
 /* ---- Building */

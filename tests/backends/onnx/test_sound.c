@@ -210,6 +210,13 @@ static void test_divisors(void **state) {
     } divisors[] = {{"", "Conv", "strides"},
                     {"", "MaxPool", "strides"},
                     {"", "Conv", "group"},
+                    {ONNX_OURS, "ChannelsLastConv", "strides"},
+                    {ONNX_OURS, "ChannelsLastConv", "dilations"},
+                    {ONNX_OURS, "ChannelsLastConv", "group"},
+                    {ONNX_OURS, "ChannelsLastConvTranspose", "strides"},
+                    {ONNX_OURS, "ChannelsLastConvTranspose", "group"},
+                    {ONNX_OURS, "ChannelsLastMaxPool", "strides"},
+                    {ONNX_OURS, "ChannelsLastAveragePool", "strides"},
                     {ONNX_MICROSOFT, "GroupNorm", "groups"}};
     for (size_t i = 0; i < sizeof(divisors) / sizeof(divisors[0]); i++) {
         const struct onnx_limit *limit =

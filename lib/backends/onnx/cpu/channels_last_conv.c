@@ -122,9 +122,9 @@ static bool plan(struct conv *conv, const struct onnx_conv *params,
     plan_tasks(conv, services);
     bool whole_rows = conv->groups == 1 && conv->window.columns.dilation == 1;
     conv->span_count = conv->window.rows.kernel * (whole_rows ? 1 : conv->window.columns.kernel);
-    uint64_t floats, copy = conv->padded ? conv->copy_rows * conv->copy_columns : 0;
-    uint64_t pointers = conv->rows * conv->columns * sizeof(float *);
-    return mmi_mul(copy, conv->channels * sizeof(float), &floats) &&
+    uint64_t floats, copy, pointers = conv->rows * conv->columns * sizeof(float *);
+    return mmi_mul(conv->padded ? conv->copy_rows : 0, conv->copy_columns, &copy) &&
+           mmi_mul(copy, conv->channels * sizeof(float), &floats) &&
            mmi_add(floats, pointers, &floats) && mmi_round_up(floats, 64, &conv->task_bytes);
 }
 
@@ -263,12 +263,12 @@ static void run_block(const struct conv *conv, const struct block *block) {
         copy_padded(conv, block, image);
     }
     point_at_windows(conv, block, conv->padded ? block->copy : image);
-    if (mmi_onnx_given(conv->call, ONNX_LAST_CONV_ADDEND)) {
-        struct onnx_range all = {conv->groups == 1 ? columns.from : 0,
-                                 conv->groups == 1 ? columns.to : conv->made};
-        copy_addend(conv, pixel, pixels, all);
-    }
     for (uint64_t group = 0; group < conv->groups; group++) {
+        if (mmi_onnx_given(conv->call, ONNX_LAST_CONV_ADDEND)) {
+            uint64_t first = group * conv->group_made;
+            struct onnx_range mine = {first + columns.from, first + columns.to};
+            copy_addend(conv, pixel, pixels, mine);
+        }
         multiply(conv, block, group, columns, pixel);
         next_group(conv, block, conv->groups > 1 ? pixels : 0);
     }

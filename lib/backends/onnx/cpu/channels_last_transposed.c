@@ -82,7 +82,8 @@ static bool plan(struct conv *conv, const struct onnx_conv *params,
     conv->tasks = mmi_min_u64(conv->tasks, conv->images * conv->blocks);
     if (!mmi_mul(conv->block_rows + conv->reach_rows, row, &conv->copy_floats) ||
         !mmi_mul(conv->copy_floats, sizeof(float), &floats) ||
-        !mmi_round_up(floats + MAX_PIXELS * sizeof(float *), 64, &conv->task_bytes)) {
+        !mmi_add(floats, MAX_PIXELS * sizeof(float *), &floats) ||
+        !mmi_round_up(floats, 64, &conv->task_bytes)) {
         return false;
     }
     conv->weights_bytes = mmi_onnx_widened_weights_bytes(&inputs[1]);

@@ -259,12 +259,18 @@ static mm_status run(const struct onnx_call *call, mm_error *err) {
     return MM_OK;
 }
 
+/* As large as what is computed, which it does not broadcast. */
+static bool addend_fits(const struct onnx_inference *x, const struct winograd *w) {
+    uint64_t results = w->images * w->window.rows.out * w->window.columns.out * w->made;
+    return x->inputs[ONNX_LAST_CONV_ADDEND].elements == results &&
+           x->outputs[0].elements == results;
+}
+
 onnx_kernel mmi_onnx_choose_winograd(struct onnx_inference *x, const mm_services *services) {
     struct winograd w = {0};
     uint64_t bytes;
     if (!plan(&w, x->params, x->inputs, services) ||
-        (mmi_onnx_has(x, ONNX_LAST_CONV_ADDEND) &&
-         x->inputs[ONNX_LAST_CONV_ADDEND].elements != x->outputs[0].elements) ||
+        (mmi_onnx_has(x, ONNX_LAST_CONV_ADDEND) && !addend_fits(x, &w)) ||
         !mmi_mul(w.tasks * sizeof(float), task_floats(&w), &bytes)) {
         return NULL;
     }

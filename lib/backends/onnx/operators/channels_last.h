@@ -15,9 +15,12 @@
  *
  *     ChannelsLastConvTranspose: x, weights, bias [M] -> activation(transposed conv(x) + bias)
  *
- * The same parameters and panels, of one group; taps in the order of mmi_onnx_order_taps. */
+ * The same parameters and panels, of one group, at most ONNX_LAST_MAX_TAPS taps; taps in the order
+ * of mmi_onnx_order_taps. */
 
 #include <backends/onnx/operators/conv.h>
+
+#define ONNX_LAST_MAX_TAPS 1024 /* ordering them takes the square of it */
 
 enum { ONNX_LAST_CONV_X = 0, ONNX_LAST_CONV_WEIGHTS, ONNX_LAST_CONV_BIAS, ONNX_LAST_CONV_ADDEND };
 

@@ -31,16 +31,18 @@ static uint64_t phase_of(const struct onnx_window *window, uint64_t tap) {
 }
 
 void mmi_onnx_order_taps(const struct onnx_window *window, uint64_t taps, uint64_t *order) {
-    uint64_t phases = 1, count = 0;
-    for (uint32_t i = 0; i < window->axes; i++) {
-        phases *= (uint64_t)window->strides[i];
-    }
-    for (uint64_t phase = 0; phase < phases && count < taps; phase++) {
+    uint64_t phase = 0, count = 0;
+    while (count < taps) {
+        uint64_t next = UINT64_MAX;
         for (uint64_t tap = 0; tap < taps; tap++) {
-            if (phase_of(window, tap) == phase) {
+            uint64_t its = phase_of(window, tap);
+            if (its == phase) {
                 order[count++] = tap;
+            } else if (its > phase) {
+                next = mmi_min_u64(next, its);
             }
         }
+        phase = next;
     }
 }
 
@@ -78,6 +80,10 @@ static mm_status infer(struct onnx_inference *x, mm_error *err) {
     }
     MMI_TRY(mmi_onnx_place_transposed_last(conv, image, &placed, err));
     MMI_TRY(mmi_onnx_count_taps(&placed, &taps, err));
+    if (taps > ONNX_LAST_MAX_TAPS) {
+        return mmi_fail(err, MM_UNSUPPORTED, "its window has more than %d elements",
+                        ONNX_LAST_MAX_TAPS);
+    }
     MMI_TRY(check(x, taps, err));
     if (conv->window.axes != placed.axes || !mmi_mul(taps, sizeof(uint64_t), &bytes)) {
         return mmi_fail(err, MM_INVALID_MODEL, "its window has %u axes", conv->window.axes);

@@ -234,7 +234,8 @@ static bool read_layer(const struct walk *walk, const struct onnx_node *node, st
     layer->depthwise = group > 1 && layer->depth == 1 && layer->made == group;
     layer->pointwise = !layer->transposed && is_pointwise(layer);
     bool whole_panels = group == 1 || layer->made / group % ONNX_NR == 0;
-    bool suits = layer->transposed ? group == 1 : layer->depthwise || whole_panels;
+    bool suits = layer->transposed ? group == 1 && layer->taps <= ONNX_LAST_MAX_TAPS
+                                   : layer->depthwise || whole_panels;
     return suits && (known == -1 || known == layer->rank) &&
            (axes == 0 || axes == layer->weights->rank - 2);
 }
@@ -326,7 +327,7 @@ static bool look_at_input(const struct walk *walk, uint32_t value, struct inputs
     const struct onnx_tensor *constant = walk->rewrite->model->values[value].constant;
     if (constant) {
         return constant->layout == ONNX_PLAIN && mmi_onnx_element_bytes(constant->dtype) > 0 &&
-               (constant->elements == 1 || (int32_t)constant->rank <= inputs->rank);
+               (int32_t)constant->rank <= inputs->rank;
     }
     int32_t rank = rank_of(walk, value);
     if (rank != inputs->rank) {
