@@ -116,9 +116,10 @@ static uint64_t multiply_groups(const struct onnx_simd *simd, const struct onnx_
 
 /* ---- Many rows ------------------------------------------------------------------------------- */
 
-static void multiply_rows(const struct onnx_simd *simd, const struct onnx_sgemm *p,
-                          const struct onnx_panels *b, uint64_t first, float *buffer) {
-    uint64_t kc = mmi_onnx_sgemm_kc(p->k), from = 0;
+/* All columns, one block of k after the other. */
+static void multiply_columns(const struct onnx_simd *simd, const struct onnx_sgemm *p,
+                             const struct onnx_panels *b, uint64_t first, float *buffer) {
+    uint64_t kc = mmi_min_u64(mmi_onnx_sgemm_kc(p->k), MAX_KC), from = 0;
     kc = mmi_onnx_scale_rows(kc, ONNX_I4_ROWS) * ONNX_I4_ROWS;
     do { /* once even for k = 0: C becomes the bias */
         for (uint64_t j = 0; j < p->n; j += GROUP * ONNX_NR) {
@@ -127,6 +128,19 @@ static void multiply_rows(const struct onnx_simd *simd, const struct onnx_sgemm 
         }
         from += kc;
     } while (from < p->k);
+}
+
+/* Where all of A stays in the cache, B is read in the order in which it lies. */
+static void multiply_rows(const struct onnx_simd *simd, const struct onnx_sgemm *p,
+                          const struct onnx_panels *b, uint64_t first, float *buffer) {
+    uint64_t step = p->m * p->k <= A_BLOCK_FLOATS ? GROUP * ONNX_NR : p->n;
+    for (uint64_t j = 0; j < p->n; j += step) {
+        struct onnx_sgemm part = *p;
+        part.n = mmi_min_u64(step, p->n - j);
+        part.c += j;
+        part.column_bias = p->column_bias ? p->column_bias + j : NULL;
+        multiply_columns(simd, &part, b, first + j / ONNX_NR, buffer);
+    }
 }
 
 void mmi_onnx_sgemm_panels(const struct onnx_simd *simd, const struct onnx_sgemm *p,

@@ -6,6 +6,10 @@
 
 #include <backends/onnx/cpu/vector.h>
 
+/* Elements of 16 bits that are fetched ahead: pieces of panels are too short for the machine to see
+ * them coming. */
+#define WIDEN_AHEAD 1024
+
 /* As many elements of other types as a vector has lanes. */
 typedef int8_t bytes_vec __attribute__((vector_size(LANES)));
 typedef uint16_t halves_vec __attribute__((vector_size(2 * LANES)));
@@ -74,6 +78,7 @@ static inline vec v_widen_i32(ivec x) {
 static void widen_f16(const uint16_t *from, uint64_t count, float *to) {
     uint64_t i = 0;
     for (; i + LANES <= count; i += LANES) {
+        __builtin_prefetch(from + i + WIDEN_AHEAD);
         v_store(to + i, v_widen_f16(from + i));
     }
     if (i < count) {
@@ -116,6 +121,7 @@ static void narrow_f16(const float *from, uint64_t count, uint16_t *to) {
 static void widen_bf16(const uint16_t *from, uint64_t count, float *to) {
     uint64_t i = 0;
     for (; i + LANES <= count; i += LANES) {
+        __builtin_prefetch(from + i + WIDEN_AHEAD);
         v_store(to + i, v_widen_bf16(from + i));
     }
     mmi_onnx_convert(MM_BF16, from + i, count - i, MM_F32, to + i);
