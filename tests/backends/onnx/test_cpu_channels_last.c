@@ -637,7 +637,7 @@ static bool is_cheap(struct comparison *c) {
         if (i < tables) {
             mmi_onnx_cpu_kernel(c->op, &x, &services);
         }
-        if (x.scratch_bytes > 1 << 24) {
+        if (x.scratch_bytes > 1 << 20) {
             return false;
         }
     }
@@ -650,7 +650,7 @@ static void damaged_parameters(void **state) {
     struct comparison c;
     compare_init(&c, seed);
     uint32_t ran = 0;
-    for (uint32_t i = 0; i < 20000; i++) {
+    for (uint32_t i = 0; i < 8000; i++) {
         struct shape s = any_shape(&c);
         bool transposed = i % 3 == 0;
         s.in[0] = 1 + s.in[0] % 8;
@@ -682,7 +682,7 @@ static void damaged_parameters(void **state) {
             ran++;
         }
     }
-    assert_true(ran > 1000);
+    assert_true(ran > 500);
     compare_fini(&c);
 }
 
