@@ -110,17 +110,18 @@ typedef struct mm_mesh_options {
     /* 1: free evicted bytes at once; 0: when they are needed */
     uint32_t idle_evict;
     const char *policy; /* NULL: "lru" */
-    /* folder of prepared models, for other processes and later times; NULL: they are in tmp_dir,
-     * under the budget below. Must belong to the caller and be 0700, else MM_CACHE_NOT_OWNED;
-     * created if it is missing */
+    /* folder of prepared models, for other processes and later times; NULL, and where it is full or
+     * cannot be written: they are in tmp_dir, under the budget below. Must belong to the caller and
+     * be 0700, else MM_CACHE_NOT_OWNED; created if it is missing */
     const char *cache_dir;
     uint64_t cache_budget_bytes; /* of cache_dir; 0: no limit */
-    /* prepared models in tmp_dir; 0: a quarter of what is free there, or, in memory, of
-     * MemAvailable or of the cgroup's limit, whichever is smaller. On the host a loaded model is
+    /* prepared models in tmp_dir; 0: a quarter of what is free there, or, in memory (also where
+     * tmp_dir is a tmpfs), of MemAvailable or of the cgroup's limit, whichever is smaller. Where
+     * memory stands in for a folder, so much is kept there at most. On the host a loaded model is
      * mapped from there, as from cache_dir, so its weights are in memory once. Contents that no
      * model has any more are kept too, and leave first: they are the least recently used. It says
-     * what is kept, not what may be loaded: without a cache_dir what finds no room beside models
-     * that are loaded is there as long as it is, and prepared again for its next load */
+     * what is kept, not what may be loaded: what finds no room is there for its load, on the host
+     * as long as it is mapped, and is prepared again for the next load */
     uint64_t artifact_budget_bytes;
     /* open descriptions and signatures of models that are not resident; 0: 64 MiB */
     uint64_t description_budget_bytes;
@@ -143,7 +144,9 @@ typedef struct mm_mesh_options {
     /* of one loop in one run; one that goes on is MM_UNSUPPORTED; 0: 16,777,216 */
     uint64_t max_iterations;
     /* folder of files without a name, for prepared models that are not in cache_dir; they end with
-     * the mesh. NULL: /var/tmp. "", and where the folder cannot be written: memory (memfd) */
+     * the mesh. NULL: /var/tmp. "", and where the folder is missing, full or cannot be written:
+     * memory (memfd). MM_INVALID_ARGUMENT: it is not a folder. A relative one is taken from where
+     * the process is now */
     const char *tmp_dir;
 } mm_mesh_options;
 #define MM_MESH_OPTIONS_INIT MM_INIT(mm_mesh_options)
@@ -662,9 +665,9 @@ typedef enum mm_event_kind {
 /* One decision. Names are copies, cut at the end if too long. Fields that do not apply are 0 or "".
  * model, other: names of models, other the one that it happened for; prepared bytes belong to no
  * model, so ARTIFACT_DROPPED has none. reason: why an instance left ("budget", "request", ...), an
- * artifact was dropped ("artifact_budget", "cache_budget") or not kept on disk ("cache_full",
- * "cache_read_only", "cache_failed"), why an UPDATE began by itself ("source_changed"), or who
- * leaked ("not freed by echo"). */
+ * artifact was dropped ("artifact_budget", "tmp_full", "cache_budget") or not kept on disk
+ * ("cache_full", "cache_read_only", "cache_failed"), why an UPDATE began by itself
+ * ("source_changed"), or who leaked ("not freed by echo"). */
 typedef struct mm_event {
     uint64_t sequence; /* from 1, without gaps */
     uint64_t time_ns;

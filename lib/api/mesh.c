@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
 #define MS_NS UINT64_C(1000000)
@@ -251,30 +252,42 @@ static void artifact_dropped(void *user, const char *reason, uint64_t bytes, mm_
     mmi_count(&mesh->res.counters, MMI_COUNT_ARTIFACT_DROPS, 1);
 }
 
-/* NULL: memory. */
-static const char *temporary_dir_of(const mm_mesh_options *options) {
-    const char *given = options->tmp_dir;
-    return !given ? "/var/tmp" : given[0] ? given : NULL;
-}
-
-/* The default is not looked at before it is needed: where it cannot be used, memory is. */
-static mm_status check_temporary_dir(const mm_mesh_options *options, mm_error *err) {
+/* Where it cannot be used, memory is. */
+static mm_status check_temporary_dir(const mm_mesh *mesh, const char *folder, mm_error *err) {
     struct stat status;
-    const char *given = options->tmp_dir;
-    if (!given || !given[0]) {
-        return MM_OK;
+    if (stat(folder, &status) == 0 && !S_ISDIR(status.st_mode)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "tmp_dir %s: not a directory", folder);
     }
-    if (stat(given, &status) != 0) {
-        return mmi_fail_errno(err, MM_NOT_FOUND, errno, "tmp_dir %s", given);
+    if (access(folder, W_OK | X_OK) != 0) {
+        mmi_log(&mesh->env.log, MM_LOG_WARNING, "tmp_dir %s: %s; prepared weights go to memory",
+                folder, strerrordesc_np(errno));
     }
-    return S_ISDIR(status.st_mode)
-               ? MM_OK
-               : mmi_fail(err, MM_INVALID_ARGUMENT, "tmp_dir %s: not a directory", given);
+    return MM_OK;
 }
 
-static uint64_t default_artifact_budget(const char *temporary_dir) {
-    uint64_t bytes = temporary_dir ? mmi_io_free_bytes(temporary_dir) : 0;
-    return bytes > 0 ? bytes / 4 : mmi_host_default_budget() / 2;
+/* The default follows where the bytes will lie: a folder that cannot be written, or one that is
+ * memory itself, must not have the free bytes of a disk for a budget. */
+static uint64_t default_artifact_budget(const char *folder, uint64_t memory_bytes) {
+    bool usable = folder && access(folder, W_OK | X_OK) == 0;
+    uint64_t free_bytes = usable ? mmi_io_free_bytes(folder) : 0;
+    if (free_bytes == 0) {
+        return memory_bytes;
+    }
+    return mmi_io_is_memory(folder) ? mmi_min_u64(free_bytes / 4, memory_bytes) : free_bytes / 4;
+}
+
+static mm_status place_temporary(const mm_mesh *mesh, const mm_mesh_options *options,
+                                 struct mmi_store_config *store, mm_error *err) {
+    const char *given = options->tmp_dir, *folder = !given ? "/var/tmp" : given[0] ? given : NULL;
+    if (folder) {
+        MMI_TRY(check_temporary_dir(mesh, folder, err));
+    }
+    uint64_t memory_bytes = mmi_host_default_budget() / 2;
+    store->temporary_dir = folder;
+    store->temporary_budget_bytes =
+        or_default(options->artifact_budget_bytes, default_artifact_budget(folder, memory_bytes));
+    store->memory_budget_bytes = folder ? memory_bytes : 0; /* in memory by choice: all of it */
+    return MM_OK;
 }
 
 static mm_status open_parts(mm_mesh *mesh, const mm_mesh_options *options, mm_error *err) {
@@ -293,18 +306,13 @@ static mm_status open_parts(mm_mesh *mesh, const mm_mesh_options *options, mm_er
     for (size_t i = 0; mmi_builtin_backends[i]; i++) {
         MMI_TRY(mmi_registry_add(mesh->registry, mmi_builtin_backends[i], err));
     }
-    const char *temporary_dir = temporary_dir_of(options);
-    MMI_TRY(check_temporary_dir(options, err));
-    struct mmi_store_config store = {
-        .cache_dir = options->cache_dir,
-        .cache_budget_bytes = options->cache_budget_bytes,
-        .temporary_dir = temporary_dir,
-        .temporary_budget_bytes =
-            or_default(options->artifact_budget_bytes, default_artifact_budget(temporary_dir)),
-        .map = options->map_cache == MM_MAP_AUTO,
-        .boot_id = options->boot_id,
-        .dropped = artifact_dropped,
-        .user = mesh};
+    struct mmi_store_config store = {.cache_dir = options->cache_dir,
+                                     .cache_budget_bytes = options->cache_budget_bytes,
+                                     .map = options->map_cache == MM_MAP_AUTO,
+                                     .boot_id = options->boot_id,
+                                     .dropped = artifact_dropped,
+                                     .user = mesh};
+    MMI_TRY(place_temporary(mesh, options, &store, err));
     return mmi_store_open(&mesh->env, &store, &mesh->store, err);
 }
 

@@ -59,7 +59,7 @@ void mmi_artifact_release(struct mmi_artifact *artifact) {
         return;
     }
     const mm_allocator *alloc = &artifact->env->alloc;
-    mmi_temporary_file_give(artifact->extent);
+    mmi_extent_give(artifact->room.extent);
     mmi_free(alloc, artifact->tail, mmi_max_u64(1, artifact->layout.tail_bytes));
     mmi_free(alloc, artifact, sizeof(*artifact));
 }
@@ -75,7 +75,7 @@ mm_artifact mmi_artifact_view(const struct mmi_artifact *artifact) {
 }
 
 uint64_t mmi_artifact_temporary_bytes(struct mmi_artifact *artifact) {
-    if (!artifact->is_temporary) {
+    if (!artifact->room.taken) {
         return 0;
     }
     mmi_lock(&artifact->store->lock);
@@ -132,7 +132,7 @@ mm_status mmi_artifact_hold(struct mmi_artifact *artifact, mm_error *err) {
     if (!artifact->store) {
         return MM_OK;
     }
-    return artifact->is_temporary ? hold_extent(artifact, err) : hold_entry(artifact, err);
+    return artifact->room.taken ? hold_extent(artifact, err) : hold_entry(artifact, err);
 }
 
 void mmi_artifact_unhold(struct mmi_artifact *artifact) {
@@ -140,7 +140,7 @@ void mmi_artifact_unhold(struct mmi_artifact *artifact) {
     if (!store) {
         return;
     }
-    if (artifact->is_temporary) {
+    if (artifact->room.taken) {
         mmi_temporary_cache_unhold(artifact);
         return;
     }
@@ -154,33 +154,35 @@ void mmi_artifact_unhold(struct mmi_artifact *artifact) {
     mmi_io_close(fd);
 }
 
-/* Of weights that are held. */
-static int open_at(const struct mmi_artifact *artifact, uint64_t *offset) {
-    *offset = artifact->extent ? artifact->extent->offset : MMI_ENTRY_WEIGHTS_AT;
-    return artifact->extent ? artifact->extent->file->fd : artifact->fd;
-}
-
 bool mmi_artifact_is_mappable(const struct mmi_artifact *artifact) {
     struct mmi_store *store = artifact->store;
     if (!store || !store->map) {
         return false;
     }
-    if (!artifact->is_temporary) {
+    if (!artifact->room.taken) {
         return store->cache.mappable;
     }
     mmi_lock(&store->lock);
-    bool mappable = !artifact->gone && artifact->extent->file->mappable;
+    uint64_t offset;
+    const struct mmi_extent *extent = artifact->gone ? NULL : artifact->room.extent;
+    bool mappable = extent && mmi_extent_fd(extent, &offset) >= 0;
     mmi_unlock(&store->lock);
     return mappable;
 }
 
 int mmi_artifact_map_fd(const struct mmi_artifact *artifact, uint64_t *file_offset) {
-    int fd = open_at(artifact, file_offset);
-    return mmi_artifact_is_mappable(artifact) ? fd : -1;
+    if (!mmi_artifact_is_mappable(artifact)) {
+        return -1;
+    }
+    if (artifact->room.taken) {
+        return mmi_extent_fd(artifact->room.extent, file_offset);
+    }
+    *file_offset = MMI_ENTRY_WEIGHTS_AT;
+    return artifact->fd;
 }
 
 bool mmi_artifact_is_temporary(const struct mmi_artifact *artifact) {
-    return artifact->is_temporary;
+    return artifact->room.taken;
 }
 
 mm_status mmi_artifact_read(const struct mmi_artifact *artifact, uint64_t offset, void *to,
@@ -194,15 +196,16 @@ mm_status mmi_artifact_read(const struct mmi_artifact *artifact, uint64_t offset
     if (bytes == 0) {
         return MM_OK;
     }
-    uint64_t at;
-    int fd = open_at(artifact, &at);
-    int error = mmi_io_read(artifact->env, fd, at + offset, to, bytes);
+    const struct mmi_extent *extent = artifact->room.extent;
+    int error =
+        extent ? mmi_extent_read(extent, offset, to, bytes)
+               : mmi_io_read(artifact->env, artifact->fd, MMI_ENTRY_WEIGHTS_AT + offset, to, bytes);
     if (error == 0) {
         return MM_OK;
     }
     char path[PATH_MAX];
-    if (artifact->extent) {
-        snprintf(path, sizeof(path), "%s", mmi_temporary_file_name(artifact->extent->file));
+    if (extent) {
+        snprintf(path, sizeof(path), "%s", mmi_temporary_place_name(extent->place));
     } else {
         mmi_cache_entry_path(&artifact->store->cache, &artifact->header.key, path);
     }

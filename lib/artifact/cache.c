@@ -78,7 +78,9 @@ mm_status mmi_cache_open(const struct mmi_env *env, const char *path, bool creat
     if (!cache->path) {
         return mmi_fail(err, MM_NO_MEMORY, "%s: out of memory", path);
     }
-    cache->mappable = !mmi_io_is_network(absolute);
+    long page_bytes = sysconf(_SC_PAGESIZE); /* above 4 KiB entries do not begin at a page */
+    cache->mappable = !mmi_io_is_network(absolute) && page_bytes > 0 &&
+                      MMI_ENTRY_WEIGHTS_AT % (uint64_t)page_bytes == 0;
     cache->boot_mark = mark_of_boot(env, boot_id);
     return MM_OK;
 }

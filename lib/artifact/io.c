@@ -1,25 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <artifact/io.h>
 
+#include <base/checked.h>
+#include <base/file_limit.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 /* <linux/magic.h> lacks this one. */
 #define FUSE_MAGIC 0x65735546
 
+/* So much at once: a signal waits for it at most. */
+#define ALLOCATE_BYTES (UINT64_C(64) << 20)
+
+static bool is_beyond_limit(uint64_t offset, uint64_t count) {
+    return mmi_add_cap(offset, count) > mmi_file_limit();
+}
+
 int mmi_io_write(const struct mmi_env *env, int fd, uint64_t offset, const void *from,
                  uint64_t count) {
     int fault = mmi_fault(env, "write");
     if (fault != 0) {
         return fault;
+    }
+    if (count > 0 && is_beyond_limit(offset, count)) {
+        return EFBIG;
     }
     for (uint64_t done = 0; done < count;) {
         ssize_t put =
@@ -32,11 +46,18 @@ int mmi_io_write(const struct mmi_env *env, int fd, uint64_t offset, const void 
     return 0;
 }
 
-/* Beyond it the kernel would send SIGXFSZ, which ends the host. */
-static bool is_beyond_limit(uint64_t end) {
-    struct rlimit limit;
-    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-           end > limit.rlim_cur;
+/* Signals can undo each attempt: older kernels begin anew on files in memory, for ever under a
+ * timer of a profiler. So the second attempt is made without any. */
+static int allocate_piece(int fd, uint64_t offset, uint64_t count) {
+    int error = posix_fallocate(fd, (off_t)offset, (off_t)count);
+    if (error == EINTR) {
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        error = posix_fallocate(fd, (off_t)offset, (off_t)count);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    return error;
 }
 
 int mmi_io_allocate(const struct mmi_env *env, int fd, uint64_t offset, uint64_t count) {
@@ -44,12 +65,12 @@ int mmi_io_allocate(const struct mmi_env *env, int fd, uint64_t offset, uint64_t
     if (error != 0 || count == 0) {
         return error;
     }
-    if (is_beyond_limit(offset + count)) {
+    if (is_beyond_limit(offset, count)) {
         return EFBIG;
     }
-    do {
-        error = posix_fallocate(fd, (off_t)offset, (off_t)count);
-    } while (error == EINTR);
+    for (uint64_t done = 0; done < count && error == 0; done += ALLOCATE_BYTES) {
+        error = allocate_piece(fd, offset + done, mmi_min_u64(ALLOCATE_BYTES, count - done));
+    }
     return error;
 }
 
@@ -153,6 +174,12 @@ void mmi_io_free_range(int fd, uint64_t offset, uint64_t count) {
 uint64_t mmi_io_free_bytes(const char *folder) {
     struct statfs status;
     return statfs(folder, &status) == 0 ? (uint64_t)status.f_bavail * (uint64_t)status.f_bsize : 0;
+}
+
+bool mmi_io_is_memory(const char *path) {
+    struct statfs status;
+    return statfs(path, &status) == 0 &&
+           ((uint32_t)status.f_type == TMPFS_MAGIC || (uint32_t)status.f_type == RAMFS_MAGIC);
 }
 
 bool mmi_io_is_network(const char *path) {

@@ -2,7 +2,9 @@
 #ifndef MMI_ARTIFACT_IO_H
 #define MMI_ARTIFACT_IO_H
 
-/* Writing files, as <source/io.h> reads them: whole, env's fault hook first, 0 or an errno. */
+/* Writing files, as <source/io.h> reads them: whole, env's fault hook first, 0 or an errno. Nothing
+ * of the library's is written to a file in another way: beyond RLIMIT_FSIZE it is EFBIG here, not a
+ * signal. */
 
 #include <source/io.h>
 
@@ -26,6 +28,7 @@ int mmi_io_open_memory(const struct mmi_env *env, int *fd);
 /* Make a hole of it, where the file system can. */
 void mmi_io_free_range(int fd, uint64_t offset, uint64_t count);
 uint64_t mmi_io_free_bytes(const char *folder); /* for this user; 0: not known */
+bool mmi_io_is_memory(const char *path);        /* what lies there is in memory (tmpfs) */
 /* A file system whose mapped pages can vanish or change when a server fails. */
 bool mmi_io_is_network(const char *path);
 

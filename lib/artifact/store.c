@@ -32,8 +32,12 @@ static void take_stock(struct mmi_store *store) {
 
 static mm_status open_temporary(struct mmi_store *store, const struct mmi_store_config *config,
                                 mm_error *err) {
-    MMI_TRY(mmi_temporary_file_init(store->env, config->temporary_dir, &store->temporary[0], err));
-    return mmi_temporary_file_init(store->env, NULL, &store->temporary[1], err); /* cannot fail */
+    store->temporary_budget_bytes = config->temporary_budget_bytes;
+    store->memory_budget_bytes =
+        mmi_min_u64(config->temporary_budget_bytes,
+                    config->memory_budget_bytes ? config->memory_budget_bytes : UINT64_MAX);
+    MMI_TRY(mmi_temporary_place_init(store->env, config->temporary_dir, &store->folder, err));
+    return mmi_temporary_place_init(store->env, NULL, &store->memory, err); /* cannot fail */
 }
 
 mm_status mmi_store_open(const struct mmi_env *env, const struct mmi_store_config *config,
@@ -48,7 +52,6 @@ mm_status mmi_store_open(const struct mmi_env *env, const struct mmi_store_confi
         mmi_free(&env->alloc, store, sizeof(*store));
         return status;
     }
-    store->temporary_budget_bytes = config->temporary_budget_bytes;
     store->dropped = config->dropped;
     store->user = config->user;
     mmi_lock_init(&store->lock, MMI_RANK_ARTIFACT);
@@ -74,8 +77,8 @@ void mmi_store_close(struct mmi_store *store) {
     mmi_temporary_cache_close(store);
     mmi_source_index_close(store);
     mmi_cache_close(&store->cache);
-    mmi_temporary_file_close(&store->temporary[0]);
-    mmi_temporary_file_close(&store->temporary[1]);
+    mmi_temporary_place_close(&store->folder);
+    mmi_temporary_place_close(&store->memory);
     mmi_lock_fini(&store->lock);
     const mm_allocator *alloc = &store->env->alloc;
     mmi_free(alloc, store->vouched, store->vouched_room * sizeof(*store->vouched));

@@ -15,7 +15,8 @@
  *     the file, and by verify.
  *   - Only entries and temporary files are memory-mapped: never truncated, an entry removed by
  *     unlink only. What is mapped or held stays whole after its entry was removed.
- *   - A descriptor is open only while an entry is held, and one or two for all temporary weights.
+ *   - A descriptor is open only while an entry is held, and one or two for all temporary weights,
+ *     unless files may not be long enough for them.
  *   - No clock decides anything: what is least recently used is counted.
  *
  * Operation: find; else open a writer, prepare into its sink, commit. Hold the weights while they
@@ -23,7 +24,7 @@
  *
  * Thread safety: every call from any thread; one thread at a time per writer. The store has its own
  * lock (MMI_RANK_ARTIFACT), held for bookkeeping only, never during I/O. All calls may block on the
- * disk except those on references and views. */
+ * disk except retain and views: who releases or unholds last gives the disk its bytes back. */
 
 #include <base/env.h>
 #include <base/hash.h>
@@ -38,15 +39,17 @@ struct mmi_writer;
 
 struct mmi_store_config {
     const char *cache_dir; /* NULL: there is none */
-    /* Folder of temporary files; where it refuses, or NULL: in memory. */
+    /* Folder of temporary files, which need not be there; where it refuses, or NULL: in memory. */
     const char *temporary_dir;
     uint64_t cache_budget_bytes; /* 0: no limit; least recently used entries are unlinked */
     uint64_t temporary_budget_bytes;
+    /* Of these, in memory where the folder refuses; 0: no limit of its own. */
+    uint64_t memory_budget_bytes;
     bool map;            /* entries may be memory-mapped (network file systems turn it off) */
     const char *boot_id; /* NULL: the kernel's */
     /* An artifact could not be kept on disk, or was dropped, for lack of room; no lock held.
-     * reason: artifact_budget, cache_budget, cache_full, cache_read_only or cache_failed. NULL =
-     * nobody listens. */
+     * reason: artifact_budget, tmp_full, cache_budget, cache_full, cache_read_only or
+     * cache_failed. NULL = nobody listens. */
     void (*dropped)(void *user, const char *reason, uint64_t bytes, mm_status why);
     void *user;
 };
@@ -85,9 +88,9 @@ mm_status mmi_store_find(struct mmi_store *store, const struct mmi_key *key,
 
 /* Make an entry. The sink belongs to the writer; `cancelled` and `progress` are passed through to
  * it (NULL: never, nowhere). When the directory fails, is full or read-only the writer goes on in a
- * temporary file; beyond that budget MM_NO_SPACE with path, needed, free. Without a directory what
- * finds no room in that budget is not kept: it is dropped when it is held no more, and prepared
- * again when it is needed again. A backend that breaks the sink's rules gets MM_BACKEND_FAILED.
+ * temporary file. What finds no room in that budget is not kept: it is dropped when it is held no
+ * more, and prepared again when it is needed again. MM_NO_SPACE with path, needed, free: no place
+ * has room. A backend that breaks the sink's rules gets MM_BACKEND_FAILED.
  * commit: MM_OK with one reference; the writer is gone either way. The key is asked for only here,
  * because which siblings count is known only when prepare has read them. Two writers of one key:
  * the first commit wins, the second gets the first's entry. */

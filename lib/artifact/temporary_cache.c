@@ -5,17 +5,16 @@
  * The budget limits what is kept, not who may be loaded: an artifact that is larger than all of it,
  * or than what is not held just now, passes. It is there from prepare until nobody holds it any
  * more and counts for itself, so that nobody leaves for it. Prepared and not yet held there is one
- * such at a time. With a cache directory nothing passes: it is there, or refused when full. */
+ * such at a time. */
 #include <artifact/state.h>
 
-#include <artifact/io.h>
 #include <base/checked.h>
 
-#include <errno.h>
 #include <string.h>
 
-static uint64_t *count_of(struct mmi_store *store, bool passing) {
-    return passing ? &store->passing_bytes : &store->temporary_bytes;
+static void uncount(struct mmi_store *store, const struct mmi_room *room) {
+    *(room->passing ? &store->passing_bytes : &store->temporary_bytes) -= room->bytes;
+    store->memory_bytes -= room->in_memory && !room->passing ? room->bytes : 0;
 }
 
 static struct mmi_list *bucket_of(struct mmi_store *store, const struct mmi_key *key) {
@@ -35,14 +34,9 @@ static struct mmi_artifact *find_locked(struct mmi_store *store, const struct mm
     return NULL;
 }
 
-static uint64_t unheld_bytes(struct mmi_store *store) {
-    uint64_t bytes = 0;
-    MMI_LIST_EACH(node, &store->temporary_lru) {
-        const struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
-        uint64_t stored = artifact->layout.stored_bytes;
-        bytes += artifact->holds == 0 && !artifact->passing ? stored : 0;
-    }
-    return bytes;
+/* Kept and not held; in memory only, or all of them. */
+static bool may_leave(const struct mmi_artifact *artifact, bool memory) {
+    return artifact->holds == 0 && !artifact->room.passing && (!memory || artifact->room.in_memory);
 }
 
 static void leave(struct mmi_store *store, struct mmi_artifact *artifact,
@@ -51,94 +45,130 @@ static void leave(struct mmi_store *store, struct mmi_artifact *artifact,
     mmi_list_remove(&artifact->used);
     mmi_list_remove(&artifact->same_bucket);
     mmi_list_push_back(leaving, &artifact->used);
-    *count_of(store, artifact->passing) -= artifact->layout.stored_bytes;
+    uncount(store, &artifact->room);
 }
 
-/* Move the first unheld ones of the same kind to `leaving` until `bytes` fit; of those that are not
- * kept, all. */
-static void choose(struct mmi_store *store, uint64_t bytes, bool passing,
-                   struct mmi_list *leaving) {
+/* Who leaves so that `bytes` more can be kept, in memory or in all. false: they cannot, and nobody
+ * leaves. */
+static bool make_room(struct mmi_store *store, uint64_t bytes, bool memory,
+                      struct mmi_list *leaving) {
+    const uint64_t *kept = memory ? &store->memory_bytes : &store->temporary_bytes;
+    uint64_t budget = memory ? store->memory_budget_bytes : store->temporary_budget_bytes;
+    uint64_t stays = *kept;
     MMI_LIST_EACH(node, &store->temporary_lru) {
-        if (!passing &&
-            mmi_add_cap(store->temporary_bytes, bytes) <= store->temporary_budget_bytes) {
-            return;
+        const struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
+        stays -= may_leave(artifact, memory) ? artifact->room.bytes : 0;
+    }
+    if (mmi_add_cap(stays, bytes) > budget) {
+        return false;
+    }
+    MMI_LIST_EACH(node, &store->temporary_lru) {
+        if (mmi_add_cap(*kept, bytes) <= budget) {
+            break;
         }
         struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
-        if (artifact->holds == 0 && artifact->passing == passing) {
+        if (may_leave(artifact, memory)) {
+            leave(store, artifact, leaving);
+        }
+    }
+    return true;
+}
+
+/* Those that are not kept and nobody holds: all leave for the next such. */
+static void choose_passing(struct mmi_store *store, struct mmi_list *leaving) {
+    MMI_LIST_EACH(node, &store->temporary_lru) {
+        struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
+        if (artifact->holds == 0 && artifact->room.passing) {
             leave(store, artifact, leaving);
         }
     }
 }
 
 /* They are not held and never will be: only their descriptions may still be in use. */
-static void drop(struct mmi_store *store, struct mmi_list *leaving) {
+static void drop(struct mmi_store *store, struct mmi_list *leaving, const char *reason) {
     for (struct mmi_list *node; (node = mmi_list_pop(leaving)) != NULL;) {
         struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
-        uint64_t bytes = artifact->layout.stored_bytes;
-        mmi_temporary_file_give(artifact->extent);
-        artifact->extent = NULL;
+        uint64_t bytes = artifact->room.bytes;
+        mmi_extent_give(artifact->room.extent);
+        artifact->room.extent = NULL;
         mmi_artifact_release(artifact);
-        mmi_store_notify(store, "artifact_budget", bytes, MM_NO_SPACE);
+        mmi_store_notify(store, reason, bytes, MM_NO_SPACE);
     }
 }
 
-/* Lack of descriptors or memory passes; whatever else is wrong with the folder, memory may do. */
-static bool passes(int error) {
-    return error == EMFILE || error == ENFILE || error == ENOMEM;
-}
-
-mm_status mmi_temporary_cache_take(struct mmi_store *store, uint64_t bytes,
-                                   struct mmi_extent **extent, mm_error *err) {
-    struct mmi_temporary_file *first = &store->temporary[0], *memory = &store->temporary[1];
-    int error = mmi_temporary_file_take(first, bytes, extent);
-    if (error != 0 && !passes(error) && first->folder) {
-        mmi_log(&store->env->log, MM_LOG_INFO, "prepared weights in memory: %s: %s", first->folder,
-                strerrordesc_np(error));
-        error = mmi_temporary_file_take(memory, bytes, extent) == 0 ? 0 : error;
-    }
-    if (error == 0) {
-        return MM_OK;
-    }
-    if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
-        uint64_t available = first->folder ? mmi_io_free_bytes(first->folder) : 0;
-        return mmi_fail_room(err, MM_NO_SPACE, bytes, available,
-                             "%s: prepared weights need %llu bytes, %llu are free",
-                             mmi_temporary_file_name(first), (unsigned long long)bytes,
-                             (unsigned long long)available);
-    }
-    return mmi_fail_errno(err, MM_IO, error, "%s: a file for prepared weights",
-                          mmi_temporary_file_name(first));
-}
-
-mm_status mmi_temporary_cache_reserve(struct mmi_store *store, uint64_t bytes, bool *passing,
-                                      mm_error *err) {
+void mmi_temporary_cache_reserve(struct mmi_store *store, struct mmi_room *room) {
     struct mmi_list leaving;
     mmi_list_init(&leaving);
     mmi_lock(&store->lock);
-    uint64_t stays = store->temporary_bytes - unheld_bytes(store);
-    bool fits = mmi_add_cap(stays, bytes) <= store->temporary_budget_bytes;
-    *passing = !fits && !store->cache.path;
-    if (fits || *passing) {
-        choose(store, bytes, *passing, &leaving);
-        *count_of(store, *passing) += bytes;
+    room->passing = !make_room(store, room->bytes, false, &leaving);
+    if (room->passing) {
+        choose_passing(store, &leaving);
     }
+    *(room->passing ? &store->passing_bytes : &store->temporary_bytes) += room->bytes;
     mmi_unlock(&store->lock);
-    drop(store, &leaving);
-    if (fits || *passing) {
-        return MM_OK;
-    }
-    uint64_t available = mmi_sub_floor(store->temporary_budget_bytes, stays);
-    return mmi_fail_room(err, MM_NO_SPACE, bytes, available,
-                         "artifact_budget_bytes: prepared weights need %llu, %llu of %llu are "
-                         "free",
-                         (unsigned long long)bytes, (unsigned long long)available,
-                         (unsigned long long)store->temporary_budget_bytes);
+    drop(store, &leaving, "artifact_budget");
 }
 
-void mmi_temporary_cache_unreserve(struct mmi_store *store, uint64_t bytes, bool passing) {
+void mmi_temporary_cache_reserve_memory(struct mmi_store *store, struct mmi_room *room) {
+    struct mmi_list leaving;
+    mmi_list_init(&leaving);
     mmi_lock(&store->lock);
-    *count_of(store, passing) -= bytes;
+    room->in_memory = true;
+    if (!room->passing && make_room(store, room->bytes, true, &leaving)) {
+        store->memory_bytes += room->bytes;
+    } else if (!room->passing) {
+        choose_passing(store, &leaving);
+        room->passing = true;
+        store->temporary_bytes -= room->bytes;
+        store->passing_bytes += room->bytes;
+    }
     mmi_unlock(&store->lock);
+    drop(store, &leaving, "artifact_budget");
+}
+
+void mmi_temporary_cache_unreserve(struct mmi_store *store, const struct mmi_room *room) {
+    mmi_lock(&store->lock);
+    uncount(store, room);
+    mmi_unlock(&store->lock);
+}
+
+static bool lies_unheld_in(const struct mmi_artifact *artifact,
+                           const struct mmi_temporary_place *place) {
+    const struct mmi_extent *extent = artifact->room.extent;
+    return artifact->holds == 0 && extent && extent->place == place;
+}
+
+uint64_t mmi_temporary_cache_unheld(struct mmi_store *store,
+                                    const struct mmi_temporary_place *place) {
+    uint64_t bytes = 0;
+    mmi_lock(&store->lock);
+    MMI_LIST_EACH(node, &store->temporary_lru) {
+        const struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
+        bytes += lies_unheld_in(artifact, place) ? artifact->room.bytes : 0;
+    }
+    mmi_unlock(&store->lock);
+    return bytes;
+}
+
+bool mmi_temporary_cache_make_way(struct mmi_store *store, const struct mmi_temporary_place *place,
+                                  uint64_t bytes) {
+    struct mmi_list leaving;
+    mmi_list_init(&leaving);
+    uint64_t found = 0;
+    mmi_lock(&store->lock);
+    MMI_LIST_EACH(node, &store->temporary_lru) {
+        if (found >= bytes) {
+            break;
+        }
+        struct mmi_artifact *artifact = MMI_CONTAINER(node, struct mmi_artifact, used);
+        if (lies_unheld_in(artifact, place)) {
+            found += artifact->room.bytes;
+            leave(store, artifact, &leaving);
+        }
+    }
+    mmi_unlock(&store->lock);
+    drop(store, &leaving, "tmp_full");
+    return found > 0;
 }
 
 void mmi_temporary_cache_unhold(struct mmi_artifact *artifact) {
@@ -147,11 +177,11 @@ void mmi_temporary_cache_unhold(struct mmi_artifact *artifact) {
     mmi_list_init(&leaving);
     mmi_lock(&store->lock);
     artifact->holds--;
-    if (artifact->holds == 0 && !artifact->gone && artifact->passing) {
+    if (artifact->holds == 0 && !artifact->gone && artifact->room.passing) {
         leave(store, artifact, &leaving);
     }
     mmi_unlock(&store->lock);
-    drop(store, &leaving);
+    drop(store, &leaving, "artifact_budget");
 }
 
 struct mmi_artifact *mmi_temporary_cache_find(struct mmi_store *store, const struct mmi_key *key) {
@@ -166,7 +196,7 @@ struct mmi_artifact *mmi_temporary_cache_add(struct mmi_store *store,
     mmi_lock(&store->lock);
     struct mmi_artifact *first = find_locked(store, &artifact->header.key);
     if (first) {
-        *count_of(store, artifact->passing) -= artifact->layout.stored_bytes;
+        uncount(store, &artifact->room);
     } else {
         mmi_list_push_back(&store->temporary_lru, &artifact->used);
         mmi_list_push_back(bucket_of(store, &artifact->header.key), &artifact->same_bucket);

@@ -9,34 +9,6 @@
 
 /* ---- Storing weights ------------------------------------------------------------------------ */
 
-static mm_status begin_temporary(struct mmi_writer *writer, mm_error *err) {
-    struct mmi_store *store = writer->store;
-    uint64_t bytes = writer->layout.stored_bytes;
-    MMI_TRY(mmi_temporary_cache_reserve(store, bytes, &writer->passing, err));
-    mm_status status = mmi_temporary_cache_take(store, bytes, &writer->extent, err);
-    if (status != MM_OK) {
-        mmi_temporary_cache_unreserve(store, bytes, writer->passing);
-    }
-    return status;
-}
-
-static void end_temporary(struct mmi_writer *writer) {
-    if (writer->extent) {
-        mmi_temporary_file_give(writer->extent);
-        mmi_temporary_cache_unreserve(writer->store, writer->layout.stored_bytes, writer->passing);
-        writer->extent = NULL;
-    }
-}
-
-mm_status mmi_writer_put(struct mmi_writer *writer, uint64_t offset, const void *bytes,
-                         uint64_t count, mm_error *err) {
-    struct mmi_temporary_file *file = writer->extent->file;
-    int error = mmi_io_write(file->env, file->fd, writer->extent->offset + offset, bytes, count);
-    return error == 0 ? MM_OK
-                      : mmi_fail_errno(err, MM_IO, error, "%s: prepared weights",
-                                       mmi_temporary_file_name(file));
-}
-
 /* The directory failed: go on in a temporary file with everything taken so far. Lack of descriptors
  * or memory passes and is not the directory's fault: it is reported as it is. */
 static mm_status leave_directory(struct mmi_writer *writer, int error, mm_error *err) {
@@ -51,13 +23,14 @@ static mm_status leave_directory(struct mmi_writer *writer, int error, mm_error 
                      : read_only ? "cache_read_only"
                                  : "cache_failed",
                      writer->header.weights_bytes, full ? MM_NO_SPACE : MM_IO);
-    mm_status status = begin_temporary(writer, err);
+    mm_status status =
+        mmi_room_take(writer->store, writer->layout.stored_bytes, &writer->room, err);
     if (status == MM_OK) {
         status = mmi_disk_recover(writer, err);
     }
     if (status != MM_OK) {
         mmi_error_prefix(err, "%s: %s", store->cache.path, strerrordesc_np(error));
-        end_temporary(writer);
+        mmi_room_give(writer->store, &writer->room);
     }
     mmi_disk_end(writer);
     return status;
@@ -65,7 +38,7 @@ static mm_status leave_directory(struct mmi_writer *writer, int error, mm_error 
 
 /* Both said no before. */
 static bool is_lost(const struct mmi_writer *writer) {
-    return !writer->extent && writer->fd < 0;
+    return !writer->room.taken && writer->fd < 0;
 }
 
 /* ---- The sink ------------------------------------------------------------------------------- */
@@ -103,7 +76,7 @@ static mm_status sink_expect(void *ctx, uint64_t weights_bytes, mm_error *err) {
     writer->header.weights_bytes = weights_bytes;
     writer->expected = true;
     if (!writer->store->cache.path) {
-        return begin_temporary(writer, err);
+        return mmi_room_take(writer->store, writer->layout.stored_bytes, &writer->room, err);
     }
     int error = mmi_disk_begin(writer);
     return error == 0 ? MM_OK : leave_directory(writer, error, err);
@@ -116,8 +89,9 @@ static mm_status sink_weights(void *ctx, const void *bytes, uint64_t count, mm_e
     }
     for (const uint8_t *from = bytes; count > 0;) {
         uint64_t taken = count;
-        if (writer->extent) {
-            MMI_TRY(mmi_writer_put(writer, writer->written_bytes, from, count, err));
+        if (writer->room.taken) {
+            MMI_TRY(mmi_room_write(writer->store, &writer->room, writer->written_bytes, from, count,
+                                   err));
         } else if (is_lost(writer)) {
             return broken_rule(err, "goes on after a failure");
         } else {
@@ -202,7 +176,7 @@ void mmi_writer_abort(struct mmi_writer *writer) {
     }
     const mm_allocator *alloc = &writer->store->env->alloc;
     mmi_disk_end(writer);
-    end_temporary(writer);
+    mmi_room_give(writer->store, &writer->room);
     mmi_free(alloc, writer->tail, writer->tail ? mmi_max_u64(1, writer->layout.tail_bytes) : 0);
     mmi_free(alloc, writer->description, mmi_max_u64(1, writer->header.description_bytes));
     mmi_free(alloc, writer->group_ends, writer->group_room * sizeof(*writer->group_ends));
@@ -278,7 +252,7 @@ static mm_status commit(struct mmi_writer *writer, struct mmi_artifact **out, mm
         return mmi_fail(err, MM_NO_MEMORY, "artifact: out of memory");
     }
     struct mmi_artifact *first = NULL;
-    mm_status status = writer->extent ? MM_OK : publish(writer, &first, err);
+    mm_status status = writer->room.taken ? MM_OK : publish(writer, &first, err);
     if (status != MM_OK || first) {
         mmi_artifact_release(artifact);
         *out = first; /* NULL when it failed */
@@ -286,11 +260,9 @@ static mm_status commit(struct mmi_writer *writer, struct mmi_artifact **out, mm
     }
     mmi_artifact_fill(artifact, &writer->header, writer->tail);
     writer->tail = NULL;
-    if (writer->extent) {
-        artifact->is_temporary = true;
-        artifact->passing = writer->passing;
-        artifact->extent = writer->extent;
-        writer->extent = NULL;
+    if (writer->room.taken) {
+        artifact->room = writer->room;
+        writer->room = (struct mmi_room){0};
         artifact = mmi_temporary_cache_add(store, artifact);
     }
     *out = artifact;

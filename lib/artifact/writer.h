@@ -20,8 +20,7 @@ struct mmi_writer {
     uint64_t written_bytes;
     uint8_t *tail; /* from the commit on */
 
-    struct mmi_extent *extent; /* weights in a temporary file; else NULL */
-    bool passing;              /* they will not be kept there */
+    struct mmi_room room; /* of weights in a temporary file */
 
     int fd; /* on disk; else -1 */
     char path[PATH_MAX];
@@ -31,10 +30,6 @@ struct mmi_writer {
     uint64_t flushed_bytes; /* in the file, full pieces but for the last */
     uint64_t *checksums;    /* [layout.pieces] */
 };
-
-/* Weights at `offset` of the extent. MM_IO. */
-mm_status mmi_writer_put(struct mmi_writer *writer, uint64_t offset, const void *bytes,
-                         uint64_t count, mm_error *err);
 
 /* writer_disk.c. All answer 0 or an errno; then the writer still has every byte that it took, and
  * mmi_disk_recover goes on from there. */
@@ -49,7 +44,7 @@ int mmi_disk_finish(struct mmi_writer *writer);
 int mmi_disk_publish(struct mmi_writer *writer, bool replace);
 /* Read it all from the disk again. MM_CORRUPT: what came back is not what was written. */
 mm_status mmi_disk_check(struct mmi_writer *writer, mm_error *err);
-/* Copy the weights so far out of the file into `extent`. MM_CORRUPT, MM_IO. */
+/* Copy the weights so far out of the file into the room. MM_CORRUPT, or as mmi_room_write. */
 mm_status mmi_disk_recover(struct mmi_writer *writer, mm_error *err);
 /* Close the file, and remove it if it has no name yet. */
 void mmi_disk_end(struct mmi_writer *writer);

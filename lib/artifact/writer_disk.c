@@ -139,17 +139,20 @@ int mmi_disk_publish(struct mmi_writer *writer, bool replace) {
 }
 
 mm_status mmi_disk_recover(struct mmi_writer *writer, mm_error *err) {
-    MMI_TRY(mmi_writer_put(writer, writer->flushed_bytes, writer->piece, writer->piece_bytes, err));
+    struct mmi_store *store = writer->store;
+    struct mmi_room *room = &writer->room;
+    MMI_TRY(mmi_room_write(store, room, writer->flushed_bytes, writer->piece, writer->piece_bytes,
+                           err));
     for (uint64_t at = 0; at < writer->flushed_bytes; at += MMI_ENTRY_PIECE) {
         uint64_t count = mmi_min_u64(MMI_ENTRY_PIECE, writer->flushed_bytes - at);
-        int error = mmi_io_read(writer->store->env, writer->fd, MMI_ENTRY_WEIGHTS_AT + at,
-                                writer->piece, count);
+        int error =
+            mmi_io_read(store->env, writer->fd, MMI_ENTRY_WEIGHTS_AT + at, writer->piece, count);
         if (error != 0 ||
             mmi_hash64(writer->piece, count, 0) != writer->checksums[at / MMI_ENTRY_PIECE]) {
             return mmi_fail_errno(err, MM_CORRUPT, error != 0 ? error : EIO,
                                   "%s: lost what was written", writer->path);
         }
-        MMI_TRY(mmi_writer_put(writer, at, writer->piece, count, err));
+        MMI_TRY(mmi_room_write(store, room, at, writer->piece, count, err));
     }
     return MM_OK;
 }

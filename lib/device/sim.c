@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <device/sim.h>
 
+#include <base/file_limit.h>
+
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -166,6 +168,12 @@ static mm_status grow(struct mmi_device *device, uint32_t chunk_count, mm_error 
     struct mmi_sim *sim = device->impl;
     uint64_t end = chunk_count * MMI_CHUNK_BYTES;
     uint64_t start = sim->chunk_count * MMI_CHUNK_BYTES;
+    if (end > mmi_file_limit()) {
+        return mmi_fail(err, MM_NO_MEMORY,
+                        "device %s: growing to %" PRIu64 " bytes, RLIMIT_FSIZE of the process is "
+                        "%" PRIu64,
+                        device->name, end, mmi_file_limit());
+    }
     struct mmi_sim_window *window = mmi_alloc(&device->env->alloc, 1, sizeof(*window));
     if (!window) {
         return mmi_fail(err, MM_NO_MEMORY, "device %s: out of memory", device->name);

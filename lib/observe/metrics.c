@@ -17,9 +17,9 @@ static const struct field mesh_fields[] = {
     {offsetof(struct mmi_metrics, description_bytes), "description_bytes", "gauge",
      "Host memory of the descriptions of models."},
     {offsetof(struct mmi_metrics, artifact_bytes), "artifact_bytes", "gauge",
-     "Prepared weights kept in memory."},
+     "Prepared weights in tmp_dir, or in memory where it cannot be used."},
     {offsetof(struct mmi_metrics, cache_bytes), "cache_bytes", "gauge",
-     "Prepared weights kept on disk."},
+     "Prepared weights in cache_dir."},
 };
 
 static const struct field device_fields[] = {

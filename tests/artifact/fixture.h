@@ -11,6 +11,7 @@
 #include <support/world.h>
 
 #include <errno.h>
+#include <sys/resource.h>
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)
@@ -236,6 +237,14 @@ static inline size_t file_read(const char *path, uint8_t *bytes, size_t room) {
     assert_true(count >= 0);
     close(fd);
     return (size_t)count;
+}
+
+/* How long this process may make a file from now on (RLIMIT_FSIZE); 0: as long as at first. */
+static inline void limit_files(uint64_t bytes) {
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes ? bytes : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 /* In place: the inode stays. */

@@ -305,6 +305,22 @@ static void test_out_of_memory(void **state) {
     }
 }
 
+/* A limit of the process for files: it is remembered in memory, and no signal comes. */
+static void test_no_file_may_be_so_long(void **state) {
+    (void)state;
+    fixture_open(&g);
+    struct mmi_source *source = open_aged("a.bin", NULL);
+    struct mmi_hash found;
+    limit_files(16);
+    mmi_store_remember(g.store, source, content);
+    limit_files(0);
+    assert_int_equal(count_files(g.cache, ".mms"), 0);
+    assert_int_equal(count_files(g.cache, ".tmp"), 0);
+    assert_true(mmi_store_recall(g.store, source, &found));
+    assert_true(mmi_hash_equal(found, content));
+    mmi_source_close(source);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_in_the_cache_directory, setup, teardown),
@@ -315,6 +331,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_no_entity_tag, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_served_source_that_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_records, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_file_may_be_so_long, setup, teardown),
         cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

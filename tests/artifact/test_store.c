@@ -2,7 +2,6 @@
 #include <artifact/fixture.h>
 
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 static struct fixture g;
 
@@ -113,27 +112,6 @@ static void test_no_temporary_folder(void **state) {
     g.config.temporary_dir = "/nowhere/at/all";
     fixture_open(&g);
     make_and_find_all(false);
-}
-
-/* A limit of the process for files: told, not a signal. */
-static void test_file_size_limit(void **state) {
-    (void)state;
-    struct rlimit limit, small;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    small = limit;
-    small.rlim_cur = MIB;
-    for (int on_disk = 1; on_disk >= 0; on_disk--) {
-        struct mmi_artifact *artifact;
-        g.config.cache_dir = on_disk ? g.config.cache_dir : NULL;
-        fixture_open(&g);
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-        mm_status status = fixture_commit(&g, &models[6], &artifact);
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-        assert_int_equal(status, MM_NO_SPACE);
-        assert_int_equal(g.err.needed_bytes, stored_bytes(&models[6]));
-        fixture_make(&g, &models[6]);
-        fixture_close(&g);
-    }
 }
 
 /* What refuses later: room in the folder, room in memory too, descriptors. */
@@ -551,7 +529,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_temporary, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_temporary_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(test_temporary_refusals, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_file_size_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_map, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read_past_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bare, setup, teardown),

@@ -134,7 +134,7 @@ static void test_without_artifact_an_untouched_source_is_prepared_again(void **s
     outside_close(&o);
 }
 
-/* "what finds no room ... is there as long as it is, and prepared again for its next load" */
+/* "what finds no room is there ... as long as it is mapped, and is prepared again for the next" */
 static void test_an_artifact_beyond_its_budget(void **state) {
     (void)state;
     struct outside o;

@@ -68,8 +68,9 @@ static bool is_reason(const mm_event *event) {
         MMI_REASON_MAP(REASON)
 #undef REASON
             NULL};
-    static const char *const why_dropped[] = {"artifact_budget", "cache_budget",    "cache_full",
-                                              "cache_failed",    "cache_read_only", NULL};
+    static const char *const why_dropped[] = {
+        "artifact_budget", "tmp_full", "cache_budget", "cache_full", "cache_failed",
+        "cache_read_only", NULL};
     switch (event->kind) {
     case MM_EVENT_DRAIN:
     case MM_EVENT_EVICT:

@@ -192,9 +192,9 @@ MUTATIONS = {
         ' && mmi_hash_equal(a->state, b->state)',
         ''),
     'an artifact is dropped while it is held': (
-        'lib/artifact/memory_cache.c',
-        '        if (artifact->holds == 0 && artifact->passing == passing) {\n',
-        '        if (artifact->passing == passing) {\n'),
+        'lib/artifact/temporary_cache.c',
+        '    return artifact->holds == 0 && !artifact->room.passing &&\n',
+        '    return !artifact->room.passing &&\n'),
     'weights that were dropped are not prepared again': (
         'lib/residency/load.c',
         '        if (instance->build->opened == instance->opened) {\n',
