@@ -572,7 +572,7 @@ static void nothing_to_compute(void **state) {
     compare_fini(&c);
 }
 
-/* ---- Parameters that nobody has checked ------------------------------------------------------- */
+/* ---- Parameters that nobody has checked ---------------------------------------------------- */
 
 static int64_t any_number(struct comparison *c) {
     return compare_below(c, 3) ? compare_below(c, 6)
