@@ -7,6 +7,7 @@
 #include <base/hash.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -252,15 +253,19 @@ static void artifact_dropped(void *user, const char *reason, uint64_t bytes, mm_
     mmi_count(&mesh->res.counters, MMI_COUNT_ARTIFACT_DROPS, 1);
 }
 
+static bool is_usable(const char *folder) {
+    return faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0;
+}
+
 /* Where it cannot be used, memory is. */
-static mm_status check_temporary_dir(const mm_mesh *mesh, const char *folder, mm_error *err) {
+static mm_status check_temporary_dir(const mm_mesh *mesh, const char *given, mm_error *err) {
     struct stat status;
-    if (stat(folder, &status) == 0 && !S_ISDIR(status.st_mode)) {
-        return mmi_fail(err, MM_INVALID_ARGUMENT, "tmp_dir %s: not a directory", folder);
+    if (stat(given, &status) == 0 && !S_ISDIR(status.st_mode)) {
+        return mmi_fail(err, MM_INVALID_ARGUMENT, "tmp_dir %s: not a directory", given);
     }
-    if (access(folder, W_OK | X_OK) != 0) {
+    if (!is_usable(given)) {
         mmi_log(&mesh->env.log, MM_LOG_WARNING, "tmp_dir %s: %s; prepared weights go to memory",
-                folder, strerrordesc_np(errno));
+                given, strerrordesc_np(errno));
     }
     return MM_OK;
 }
@@ -268,8 +273,7 @@ static mm_status check_temporary_dir(const mm_mesh *mesh, const char *folder, mm
 /* The default follows where the bytes will lie: a folder that cannot be written, or one that is
  * memory itself, must not have the free bytes of a disk for a budget. */
 static uint64_t default_artifact_budget(const char *folder, uint64_t memory_bytes) {
-    bool usable = folder && access(folder, W_OK | X_OK) == 0;
-    uint64_t free_bytes = usable ? mmi_io_free_bytes(folder) : 0;
+    uint64_t free_bytes = folder && is_usable(folder) ? mmi_io_free_bytes(folder) : 0;
     if (free_bytes == 0) {
         return memory_bytes;
     }
@@ -279,8 +283,8 @@ static uint64_t default_artifact_budget(const char *folder, uint64_t memory_byte
 static mm_status place_temporary(const mm_mesh *mesh, const mm_mesh_options *options,
                                  struct mmi_store_config *store, mm_error *err) {
     const char *given = options->tmp_dir, *folder = !given ? "/var/tmp" : given[0] ? given : NULL;
-    if (folder) {
-        MMI_TRY(check_temporary_dir(mesh, folder, err));
+    if (given && folder) {
+        MMI_TRY(check_temporary_dir(mesh, given, err));
     }
     uint64_t memory_bytes = mmi_host_default_budget() / 2;
     store->temporary_dir = folder;

@@ -20,6 +20,11 @@ static bool is_full(const struct mmi_temporary_place *place, int error) {
     return error == ENOSPC || error == EDQUOT || (error == ENOMEM && !place->folder);
 }
 
+/* No file may be so long, or there are no files in memory at all. */
+static bool is_without_file(int error) {
+    return error == EFBIG || error == ENOSYS || error == EPERM || error == EACCES;
+}
+
 /* Nobody is dropped in vain. */
 static bool could_do(struct mmi_store *store, const struct mmi_temporary_place *place,
                      uint64_t bytes) {
@@ -43,8 +48,8 @@ static int take_in(struct mmi_store *store, struct mmi_temporary_place *place,
 static int take_in_memory(struct mmi_store *store, struct mmi_room *room) {
     mmi_temporary_cache_reserve_memory(store, room);
     int error = take_in(store, &store->memory, room);
-    bool other = error != 0 && !is_passing_lack(error) && !is_full(&store->memory, error);
-    if (other && mmi_temporary_place_take_pages(&store->memory, room->bytes, &room->extent) == 0) {
+    if (is_without_file(error) &&
+        mmi_temporary_place_take_pages(&store->memory, room->bytes, &room->extent) == 0) {
         return 0;
     }
     return error;

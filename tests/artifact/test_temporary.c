@@ -140,6 +140,23 @@ static void test_larger_than_any_file(void **state) {
     }
 }
 
+/* A sandbox without memfd_create. */
+static void test_no_files_in_memory(void **state) {
+    (void)state;
+    g.config.temporary_dir = NULL;
+    fixture_open(&g);
+    const int errors[] = {ENOSYS, EPERM, EACCES};
+    for (unsigned i = 0; i < 3; i++) {
+        world_fault(&g.world, "open", 1, errors[i]);
+        struct mmi_artifact *artifact = make_held(i, 100 * KIB);
+        assert_true(world_failed(&g.world));
+        assert_false(mmi_artifact_is_mappable(artifact));
+        let_go(artifact);
+    }
+    assert_int_equal(mmi_store_stats(g.store).temporary_bytes, 300 * KIB);
+    assert_int_equal(open_descriptors(), g.descriptors);
+}
+
 /* A limit that comes when the room was taken already is a refusal, not SIGXFSZ. */
 static void test_limit_comes_late(void **state) {
     (void)state;
@@ -251,6 +268,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_limit_of_one_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_larger_than_any_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_files_in_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limit_comes_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_disk_fills_under_the_writer, setup, teardown),

@@ -137,7 +137,7 @@ static bool small_store(const struct sim *sim) {
     return sim->scenario->artifact_budget_bytes < UINT64_C(16) << 20;
 }
 
-/* What comes of a file that changes, and of less memory for prepared models than they need. */
+/* What comes of a file that changes. */
 static bool of_store(const struct sim *sim, const struct call *call, mm_status status) {
     uint32_t model = call->act->model;
     switch (status) {
@@ -145,9 +145,7 @@ static bool of_store(const struct sim *sim, const struct call *call, mm_status s
     case MM_NOT_FOUND:
     case MM_SOURCE_CHANGED:
         return sim->scenario->models[model].file && sim->file_changes[model] > 0;
-    case MM_NO_SPACE:
-        return small_store(sim);
-    default:
+    default: /* a small budget for prepared models refuses nobody */
         return false;
     }
 }

@@ -193,8 +193,14 @@ MUTATIONS = {
         ''),
     'an artifact is dropped while it is held': (
         'lib/artifact/temporary_cache.c',
-        '    return artifact->holds == 0 && !artifact->room.passing &&\n',
-        '    return !artifact->room.passing &&\n'),
+        '    return artifact->holds == 0 && !artifact->room.passing && ',
+        '    return !artifact->room.passing && '),
+    'an artifact budget says who may be loaded': (
+        'lib/artifact/temporary_room.c',
+        '    if (bytes == 0) {\n        return MM_OK;\n    }\n',
+        '    if (bytes == 0) {\n        return MM_OK;\n    }\n'
+        '    if (room->passing) {\n        mmi_room_give(store, room);\n'
+        '        return refuse(&store->memory, bytes, ENOSPC, err);\n    }\n'),
     'weights that were dropped are not prepared again': (
         'lib/residency/load.c',
         '        if (instance->build->opened == instance->opened) {\n',
