@@ -21,6 +21,10 @@ static inline bool mmi_round_up(uint64_t value, uint64_t step, uint64_t *out) {
     *out &= ~(step - 1);
     return true;
 }
+/* How many parts of at most `by` (> 0) it takes. */
+static inline uint64_t mmi_div_up(uint64_t value, uint64_t by) {
+    return value / by + (value % by != 0);
+}
 /* Sum that saturates at UINT64_MAX, for totals that are only compared and shown. */
 static inline uint64_t mmi_add_cap(uint64_t a, uint64_t b) {
     uint64_t sum;

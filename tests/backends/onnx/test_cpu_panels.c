@@ -2,6 +2,7 @@
 /* The fast kernels of Linear by narrow panels, and of Cast, against the plain ones. */
 #include "cpu_compare.h"
 
+#include <base/checked.h>
 #include <backends/onnx/operators/cast.h>
 #include <backends/onnx/operators/number.h>
 #include <backends/onnx/operators/panels.h>
@@ -65,7 +66,7 @@ static void check_linear(struct comparison *c, int32_t dtype, const struct shape
         compare_no_input(c);
     }
     if (scaled) {
-        int64_t rows = (int64_t)mmi_onnx_scale_rows((uint64_t)s->k, (uint64_t)s->block);
+        int64_t rows = (int64_t)mmi_div_up((uint64_t)s->k, (uint64_t)s->block);
         panels_input(c, MM_F32, rows, s->n);
     }
     if (scaled && s->zeros) {

@@ -4,8 +4,7 @@
  * padding, a block of the image is copied with it. */
 #include <backends/onnx/cpu/channels_last.h>
 #include <backends/onnx/cpu/gemm.h>
-#include <backends/onnx/cpu/tasks.h>
-#include <backends/onnx/cpu/window_2d.h>
+#include <backends/onnx/cpu/pixel_windows.h>
 #include <base/checked.h>
 
 #include <string.h>
@@ -50,43 +49,32 @@ const float *mmi_onnx_widen_weights(const struct onnx_simd *simd, const struct o
 
 /* ---- The plan -------------------------------------------------------------------------------- */
 
-static uint64_t extent(const struct onnx_window_axis *axis) {
-    return (axis->kernel - 1) * axis->dilation + 1;
-}
-
-/* Elements that `count` windows span. */
-static uint64_t seen(const struct onnx_window_axis *axis, uint64_t count) {
-    return (count - 1) * axis->stride + extent(axis);
-}
-
 /* Windows reach beyond the image. */
 static bool reaches_out(const struct onnx_window_axis *axis) {
-    return axis->pad_begin > 0 || seen(axis, axis->out) > axis->in;
-}
-
-static uint64_t parts_of(uint64_t count, uint64_t most) {
-    return (count + most - 1) / most;
+    return axis->pad_begin > 0 || mmi_onnx_extent_of(axis, axis->out) > axis->in;
 }
 
 /* At most MAX_PIXELS results, whole rows where they fit, of nearly equal size. */
 static void plan_blocks(struct conv *conv, uint64_t pixels) {
     const struct onnx_window_axis *down = &conv->window.rows, *across = &conv->window.columns;
-    conv->column_blocks = parts_of(across->out, pixels);
-    conv->columns = parts_of(across->out, conv->column_blocks);
+    conv->column_blocks = mmi_div_up(across->out, pixels);
+    conv->columns = mmi_div_up(across->out, conv->column_blocks);
     uint64_t rows = mmi_max_u64(pixels / conv->columns, 1);
     while (conv->padded && rows > 1 &&
-           seen(down, rows) * seen(across, conv->columns) * conv->channels > MAX_BLOCK_FLOATS) {
+           mmi_onnx_extent_of(down, rows) * mmi_onnx_extent_of(across, conv->columns) *
+                   conv->channels >
+               MAX_BLOCK_FLOATS) {
         rows--;
     }
-    conv->row_blocks = parts_of(down->out, rows);
-    conv->rows = parts_of(down->out, conv->row_blocks);
-    conv->copy_rows = seen(down, conv->rows);
-    conv->copy_columns = seen(across, conv->columns);
+    conv->row_blocks = mmi_div_up(down->out, rows);
+    conv->rows = mmi_div_up(down->out, conv->row_blocks);
+    conv->copy_rows = mmi_onnx_extent_of(down, conv->rows);
+    conv->copy_columns = mmi_onnx_extent_of(across, conv->columns);
 }
 
 static void plan_tasks(struct conv *conv, const mm_services *services) {
     uint64_t results = conv->images * conv->window.rows.out * conv->window.columns.out;
-    uint64_t panels = parts_of(conv->group_made, ONNX_NR);
+    uint64_t panels = mmi_div_up(conv->group_made, ONNX_NR);
     double ns = mmi_onnx_sgemm_ns(results, conv->group_made, conv->depth) * (double)conv->groups;
     conv->tasks = mmi_onnx_tasks(services, ns, UINT64_MAX);
     uint64_t share = results / conv->tasks;
@@ -168,25 +156,16 @@ struct block {
 /* The part of the image that the block's windows see, with zeros around it. */
 static void copy_padded(const struct conv *conv, const struct block *block, const float *image) {
     const struct onnx_window_axis *down = &conv->window.rows, *across = &conv->window.columns;
-    const uint64_t channels = conv->channels, width = conv->copy_columns;
-    int64_t first = (int64_t)(block->columns.from * across->stride) - across->pad_begin;
-    int64_t in = (int64_t)across->in, end = first + (int64_t)width;
-    uint64_t before = first < 0 ? mmi_min_u64((uint64_t)-first, width) : 0;
-    uint64_t after = end > in ? mmi_min_u64((uint64_t)(end - in), width - before) : 0;
-    uint64_t inside = width - before - after;
-    float *to = block->copy;
-    for (uint64_t i = 0; i < seen(down, block->rows.to - block->rows.from); i++) {
-        int64_t row = (int64_t)(block->rows.from * down->stride + i) - down->pad_begin;
-        bool there = row >= 0 && row < (int64_t)down->in && inside > 0;
-        uint64_t zeros = there ? before : width;
-        memset(to, 0, zeros * channels * sizeof(*to));
-        if (there) {
-            const float *from = image + (row * in + first + (int64_t)before) * (int64_t)channels;
-            memcpy(to + before * channels, from, inside * channels * sizeof(*to));
-            memset(to + (before + inside) * channels, 0, after * channels * sizeof(*to));
-        }
-        to += width * channels;
-    }
+    const struct onnx_patch patch = {
+        .image = image,
+        .image_rows = down->in,
+        .image_columns = across->in,
+        .channels = conv->channels,
+        .first_row = (int64_t)(block->rows.from * down->stride) - down->pad_begin,
+        .first_column = (int64_t)(block->columns.from * across->stride) - across->pad_begin,
+        .rows = mmi_onnx_extent_of(down, block->rows.to - block->rows.from),
+        .columns = conv->copy_columns};
+    mmi_onnx_copy_patch(&patch, block->copy);
 }
 
 static void point_at_windows(const struct conv *conv, const struct block *block,
@@ -281,7 +260,7 @@ static void run_blocks(void *ctx, uint64_t task) {
         (uint8_t *)conv->call->scratch + shared_bytes(conv) + task * conv->task_bytes;
     struct block block = {.a = (const float **)scratch};
     block.copy = (float *)(scratch + conv->rows * conv->columns * sizeof(*block.a));
-    uint64_t panels = parts_of(conv->group_made, ONNX_NR);
+    uint64_t panels = mmi_div_up(conv->group_made, ONNX_NR);
     struct onnx_range mine =
         mmi_onnx_part(conv->images * conv->row_blocks * conv->column_blocks * conv->panel_parts,
                       conv->tasks, task);

@@ -19,20 +19,6 @@ static void find_max(void *ctx, uint64_t task, struct onnx_pixel_run *run) {
     pool->simd->pixel_max(&run->pixels);
 }
 
-/* Elements along one axis in the divisor of output i. */
-static uint64_t count_elements(const struct pool *pool, const struct onnx_window_axis *axis,
-                               uint64_t i) {
-    int64_t from = pool->padding_counts ? -axis->pad_begin : 0;
-    int64_t to = (int64_t)axis->in + (pool->padding_counts ? axis->pad_end : 0);
-    int64_t first = (int64_t)(i * axis->stride) - axis->pad_begin;
-    uint64_t count = 0;
-    for (uint64_t tap = 0; tap < axis->kernel; tap++) {
-        int64_t at = first + (int64_t)(tap * axis->dilation);
-        count += at >= from && at < to;
-    }
-    return count;
-}
-
 /* Windows that see the same taps count the same elements, but for the last one: it may reach beyond
  * the padding. */
 static void average(void *ctx, uint64_t task, struct onnx_pixel_run *run) {
@@ -45,9 +31,10 @@ static void average(void *ctx, uint64_t task, struct onnx_pixel_run *run) {
         run->weights[i] = pool->ones;
     }
     pool->simd->pixel_sum(pixels);
-    uint64_t rows = count_elements(pool, &window->rows, run->row);
+    uint64_t rows = mmi_onnx_averaged(&window->rows, pool->padding_counts, run->row);
     for (uint64_t i = 0; i < pixels->pixels; i++) {
-        uint64_t count = rows * count_elements(pool, &window->columns, run->column + i);
+        uint64_t count =
+            rows * mmi_onnx_averaged(&window->columns, pool->padding_counts, run->column + i);
         float divisor = (float)mmi_max_u64(count, 1);
         float *to = pixels->to + i * channels;
         for (uint64_t c = 0; c < channels; c++) {

@@ -3,11 +3,8 @@
  * strides, a phase, see the same taps: of those alone each phase is a convolution of stride 1. */
 #include <backends/onnx/cpu/channels_last.h>
 #include <backends/onnx/cpu/gemm.h>
-#include <backends/onnx/cpu/tasks.h>
-#include <backends/onnx/cpu/window_2d.h>
+#include <backends/onnx/cpu/pixel_windows.h>
 #include <base/checked.h>
-
-#include <string.h>
 
 #define COPY_FLOATS (64 * 1024) /* of a block of the image, if that is possible */
 #define MAX_PIXELS 192          /* that are multiplied at once */
@@ -47,6 +44,29 @@ static uint64_t last_quotient(const struct onnx_window_axis *axis) {
     return (axis->in - 1 + (uint64_t)axis->pad_begin) / axis->stride;
 }
 
+/* Taps of an axis that its results of a phase see. */
+static uint64_t taps_of(const struct onnx_window_axis *axis, uint64_t phase) {
+    uint64_t count = 0;
+    for (uint64_t tap = 0; tap < axis->kernel; tap++) {
+        count += phase_of(axis, tap) == phase;
+    }
+    return count;
+}
+
+/* Memory for the spans of all phases. */
+static uint64_t plans_bytes(const struct conv *conv) {
+    const struct onnx_window_axis *down = &conv->window.rows, *across = &conv->window.columns;
+    uint64_t bytes = conv->phases * sizeof(struct phase) + conv->taps * sizeof(struct onnx_span);
+    for (uint64_t i = 0; i < down->stride; i++) {
+        uint64_t rows = taps_of(down, i);
+        for (uint64_t j = 0; j < across->stride; j++) {
+            uint64_t taps = rows * taps_of(across, j);
+            bytes += mmi_onnx_span_plan_bytes(taps, taps * conv->channels);
+        }
+    }
+    return bytes;
+}
+
 /* ---- The plan -------------------------------------------------------------------------------- */
 
 static bool plan(struct conv *conv, const struct onnx_conv *params,
@@ -76,9 +96,9 @@ static bool plan(struct conv *conv, const struct onnx_conv *params,
                 mmi_onnx_sgemm_ns(1, conv->made, depth);
     conv->tasks = mmi_onnx_tasks(services, ns, UINT64_MAX);
     uint64_t fit = mmi_max_u64(mmi_sub_floor(COPY_FLOATS / row, conv->reach_rows), 1);
-    uint64_t share = (conv->images * conv->quotients + conv->tasks - 1) / conv->tasks;
+    uint64_t share = mmi_div_up(conv->images * conv->quotients, conv->tasks);
     conv->block_rows = mmi_max_u64(1, mmi_min_u64(mmi_min_u64(fit, share), conv->quotients));
-    conv->blocks = (conv->quotients + conv->block_rows - 1) / conv->block_rows;
+    conv->blocks = mmi_div_up(conv->quotients, conv->block_rows);
     conv->tasks = mmi_min_u64(conv->tasks, conv->images * conv->blocks);
     if (!mmi_mul(conv->block_rows + conv->reach_rows, row, &conv->copy_floats) ||
         !mmi_mul(conv->copy_floats, sizeof(float), &floats) ||
@@ -87,36 +107,39 @@ static bool plan(struct conv *conv, const struct onnx_conv *params,
         return false;
     }
     conv->weights_bytes = mmi_onnx_widened_weights_bytes(&inputs[1]);
-    uint64_t shared = conv->weights_bytes + conv->phases * sizeof(struct phase) +
-                      conv->taps * sizeof(struct onnx_span);
-    for (uint64_t i = 0; i < conv->phases; i++) {
-        shared += mmi_onnx_span_plan_bytes(conv->taps, depth);
-    }
-    return mmi_round_up(shared, 64, &conv->shared_bytes);
+    return mmi_round_up(conv->weights_bytes + plans_bytes(conv), 64, &conv->shared_bytes);
 }
 
-/* The spans of all phases, and what of B is theirs, in the order of mmi_onnx_order_taps. */
-static void plan_phases(struct conv *conv, void *memory) {
+/* The spans of one phase; returns how many. */
+static uint64_t find_spans(const struct conv *conv, uint64_t row_phase, uint64_t column_phase,
+                           struct onnx_span *spans) {
     const struct onnx_window_axis *down = &conv->window.rows, *across = &conv->window.columns;
-    conv->phase = memory;
-    struct onnx_span *spans = (struct onnx_span *)(conv->phase + conv->phases);
-    uint8_t *plans = (uint8_t *)(spans + conv->taps);
-    uint64_t row = 0;
-    for (uint64_t i = 0; i < conv->phases; i++) {
-        uint64_t count = 0;
-        for (uint64_t tap = 0; tap < conv->taps; tap++) {
-            uint64_t a = tap / across->kernel, b = tap % across->kernel;
-            if (phase_of(down, a) * across->stride + phase_of(across, b) == i) {
-                uint64_t rows = conv->reach_rows - reach_of(down, a);
-                uint64_t columns = conv->reach_columns - reach_of(across, b);
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < down->kernel; i++) {
+        for (uint64_t j = 0; phase_of(down, i) == row_phase && j < across->kernel; j++) {
+            if (phase_of(across, j) == column_phase) {
+                uint64_t rows = conv->reach_rows - reach_of(down, i);
+                uint64_t columns = conv->reach_columns - reach_of(across, j);
                 spans[count++] = (struct onnx_span){
                     (rows * conv->copy_width + columns) * conv->channels, conv->channels};
             }
         }
+    }
+    return count;
+}
+
+/* The spans of all phases, and what of B is theirs, in the order of mmi_onnx_order_taps. */
+static void plan_phases(struct conv *conv, void *memory) {
+    conv->phase = memory;
+    struct onnx_span *spans = (struct onnx_span *)(conv->phase + conv->phases);
+    uint8_t *plans = (uint8_t *)(spans + conv->taps);
+    uint64_t row = 0, across = conv->window.columns.stride;
+    for (uint64_t i = 0; i < conv->phases; i++) {
+        uint64_t count = find_spans(conv, i / across, i % across, spans);
         mmi_onnx_plan_spans(spans, count, plans, &conv->phase[i].spans);
         conv->phase[i].first_row = row;
         row += count * conv->channels;
-        plans += mmi_onnx_span_plan_bytes(conv->taps, conv->taps * conv->channels);
+        plans += mmi_onnx_span_plan_bytes(count, count * conv->channels);
     }
 }
 
@@ -132,26 +155,17 @@ struct block {
 /* Pixels from the first that a result of the block may take, with zeros around the image. */
 static void copy_padded(const struct conv *conv, const struct block *block) {
     const struct onnx_window_axis *down = &conv->window.rows, *across = &conv->window.columns;
-    const uint64_t channels = conv->channels, width = conv->copy_width;
-    const float *image =
-        (const float *)conv->call->in[0] + block->image * down->out * across->out * channels;
-    uint64_t before = conv->reach_columns;
-    uint64_t inside = mmi_min_u64(across->out, width - before);
-    float *to = block->copy;
-    for (uint64_t i = 0; i < block->rows.to - block->rows.from + conv->reach_rows; i++) {
-        uint64_t row = block->rows.from + i; /* of the image, with the reach above it */
-        if (row < conv->reach_rows || row - conv->reach_rows >= down->out) {
-            memset(to, 0, width * channels * sizeof(*to));
-        } else {
-            memset(to, 0, before * channels * sizeof(*to));
-            memcpy(to + before * channels,
-                   image + (row - conv->reach_rows) * across->out * channels,
-                   inside * channels * sizeof(*to));
-            memset(to + (before + inside) * channels, 0,
-                   (width - before - inside) * channels * sizeof(*to));
-        }
-        to += width * channels;
-    }
+    const float *images = conv->call->in[0];
+    const struct onnx_patch patch = {
+        .image = images + block->image * down->out * across->out * conv->channels,
+        .image_rows = down->out,
+        .image_columns = across->out,
+        .channels = conv->channels,
+        .first_row = (int64_t)block->rows.from - (int64_t)conv->reach_rows,
+        .first_column = -(int64_t)conv->reach_columns,
+        .rows = block->rows.to - block->rows.from + conv->reach_rows,
+        .columns = conv->copy_width};
+    mmi_onnx_copy_patch(&patch, block->copy);
 }
 
 /* The results of one row and one phase of columns. */

@@ -3,11 +3,8 @@
  * runs, a panel at a time: transformed ones would be four times as large, in memory and to load. */
 #include <backends/onnx/cpu/channels_last.h>
 #include <backends/onnx/cpu/gemm.h>
-#include <backends/onnx/cpu/tasks.h>
-#include <backends/onnx/cpu/window_2d.h>
+#include <backends/onnx/cpu/pixel_windows.h>
 #include <base/checked.h>
-
-#include <string.h>
 
 #define TILE 4          /* results along an axis */
 #define SEEN (TILE + 2) /* pixels that they see */
@@ -39,10 +36,6 @@ static bool is_3x3(const struct onnx_window_axis *axis) {
     return axis->kernel == 3 && axis->stride == 1 && axis->dilation == 1;
 }
 
-static uint64_t parts_of(uint64_t count, uint64_t most) {
-    return (count + most - 1) / most;
-}
-
 /* At least so many floats, and an odd number of cache lines: the 36 parts are written side by side,
  * and are not to fall into the same sets of the cache. */
 static uint64_t step_of(uint64_t floats) {
@@ -53,10 +46,10 @@ static uint64_t step_of(uint64_t floats) {
 static void plan_blocks(struct winograd *w) {
     uint64_t most = mmi_max_u64(MAX_TRANSFORMED / PRODUCTS / w->channels, ENOUGH_TILES);
     most = mmi_min_u64(most, MAX_TILES);
-    w->column_blocks = parts_of(w->tile_columns, most);
-    w->block_columns = parts_of(w->tile_columns, w->column_blocks);
-    w->row_blocks = parts_of(w->tile_rows, mmi_max_u64(most / w->block_columns, 1));
-    w->block_rows = parts_of(w->tile_rows, w->row_blocks);
+    w->column_blocks = mmi_div_up(w->tile_columns, most);
+    w->block_columns = mmi_div_up(w->tile_columns, w->column_blocks);
+    w->row_blocks = mmi_div_up(w->tile_rows, mmi_max_u64(most / w->block_columns, 1));
+    w->block_rows = mmi_div_up(w->tile_rows, w->row_blocks);
     uint64_t tiles = w->block_rows * w->block_columns;
     w->copy_width = w->block_columns * TILE + 2;
     w->wide_floats = w->weights->dtype == MM_F32 ? 0 : 9 * w->channels * ONNX_NR;
@@ -80,8 +73,8 @@ static bool plan(struct winograd *w, const struct onnx_conv *params,
     w->images = (uint64_t)image->shape[0];
     w->channels = (uint64_t)image->shape[image->rank - 1];
     w->made = (uint64_t)inputs[ONNX_LAST_CONV_WEIGHTS].shape[1];
-    w->tile_rows = parts_of(w->window.rows.out, TILE);
-    w->tile_columns = parts_of(w->window.columns.out, TILE);
+    w->tile_rows = mmi_div_up(w->window.rows.out, TILE);
+    w->tile_columns = mmi_div_up(w->window.columns.out, TILE);
     if (w->channels < MIN_CHANNELS || w->made < MIN_CHANNELS || image->elements == 0 ||
         w->tile_rows * w->tile_columns < MIN_TILES) {
         return false;
@@ -89,12 +82,12 @@ static bool plan(struct winograd *w, const struct onnx_conv *params,
     plan_blocks(w);
     uint64_t results = w->images * w->window.rows.out * w->window.columns.out;
     double ns = mmi_onnx_sgemm_ns(results, w->made, w->channels * 9) / 3;
-    uint64_t panels = parts_of(w->made, ONNX_NR), blocks = w->images * w->row_blocks;
+    uint64_t panels = mmi_div_up(w->made, ONNX_NR), blocks = w->images * w->row_blocks;
     blocks *= w->column_blocks;
     w->tasks = mmi_onnx_tasks(services, ns, UINT64_MAX);
     w->panel_parts = blocks >= 4 * w->tasks || w->tasks == 1
                          ? 1
-                         : mmi_min_u64(parts_of(w->tasks, blocks), panels);
+                         : mmi_min_u64(mmi_div_up(w->tasks, blocks), panels);
     w->tasks = mmi_min_u64(w->tasks, blocks * w->panel_parts);
     return true;
 }
@@ -110,26 +103,17 @@ struct block {
 /* What the tiles see, with zeros around the image. */
 static void copy_padded(const struct winograd *w, const struct block *block) {
     const struct onnx_window_axis *down = &w->window.rows, *across = &w->window.columns;
-    const uint64_t channels = w->channels, width = w->copy_width;
-    const float *image =
-        (const float *)w->call->in[0] + block->image * down->in * across->in * channels;
-    int64_t first = (int64_t)(block->columns.from * TILE) - across->pad_begin;
-    int64_t in = (int64_t)across->in, end = first + (int64_t)width;
-    uint64_t before = first < 0 ? mmi_min_u64((uint64_t)-first, width) : 0;
-    uint64_t after = end > in ? mmi_min_u64((uint64_t)(end - in), width - before) : 0;
-    uint64_t inside = width - before - after;
-    float *to = block->copy;
-    for (uint64_t i = 0; i < (block->rows.to - block->rows.from) * TILE + 2; i++) {
-        int64_t row = (int64_t)(block->rows.from * TILE + i) - down->pad_begin;
-        bool there = row >= 0 && row < (int64_t)down->in && inside > 0;
-        memset(to, 0, (there ? before : width) * channels * sizeof(*to));
-        if (there) {
-            const float *from = image + (row * in + first + (int64_t)before) * (int64_t)channels;
-            memcpy(to + before * channels, from, inside * channels * sizeof(*to));
-            memset(to + (before + inside) * channels, 0, after * channels * sizeof(*to));
-        }
-        to += width * channels;
-    }
+    const float *images = w->call->in[0];
+    const struct onnx_patch patch = {
+        .image = images + block->image * down->in * across->in * w->channels,
+        .image_rows = down->in,
+        .image_columns = across->in,
+        .channels = w->channels,
+        .first_row = (int64_t)(block->rows.from * TILE) - down->pad_begin,
+        .first_column = (int64_t)(block->columns.from * TILE) - across->pad_begin,
+        .rows = (block->rows.to - block->rows.from) * TILE + 2,
+        .columns = w->copy_width};
+    mmi_onnx_copy_patch(&patch, block->copy);
 }
 
 static uint64_t tiles_of(const struct block *block) {
@@ -237,7 +221,7 @@ static void run_blocks(void *ctx, uint64_t task) {
     for (uint64_t i = mine.from; i < mine.to; i++) {
         uint64_t at = i / w->panel_parts;
         block.panels =
-            mmi_onnx_part(parts_of(w->made, ONNX_NR), w->panel_parts, i % w->panel_parts);
+            mmi_onnx_part(mmi_div_up(w->made, ONNX_NR), w->panel_parts, i % w->panel_parts);
         block.columns = mmi_onnx_part(w->tile_columns, w->column_blocks, at % w->column_blocks);
         at /= w->column_blocks;
         block.rows = mmi_onnx_part(w->tile_rows, w->row_blocks, at % w->row_blocks);

@@ -4,29 +4,23 @@
 
 #define MAX_FLOATS (4 * 1024 * 1024)
 
-static uint64_t extent(const struct onnx_window_axis *axis) {
-    return (axis->kernel - 1) * axis->dilation + 1;
-}
-
-/* Input rows of `count` output rows. */
-static uint64_t input_rows(const struct onnx_window_axis *rows, uint64_t count) {
-    return (count - 1) * rows->stride + extent(rows);
-}
-
 bool mmi_onnx_padded_rows(const struct onnx_window_2d *window, float padding,
                           uint64_t target_floats, struct onnx_padded_rows *padded) {
     const struct onnx_window_axis *rows = &window->rows, *columns = &window->columns;
-    if (extent(rows) > MAX_FLOATS || extent(columns) > MAX_FLOATS || columns->out > MAX_FLOATS) {
+    if (mmi_onnx_extent(rows) > MAX_FLOATS || mmi_onnx_extent(columns) > MAX_FLOATS ||
+        columns->out > MAX_FLOATS) {
         return false;
     }
     *padded = (struct onnx_padded_rows){.window = *window, .padding = padding};
-    padded->phases = mmi_min_u64(columns->stride, extent(columns));
-    padded->phase_width = (columns->out + 15) / 16 * 16 + (extent(columns) - 1) / columns->stride;
+    padded->phases = mmi_min_u64(columns->stride, mmi_onnx_extent(columns));
+    padded->phase_width =
+        (columns->out + 15) / 16 * 16 + (mmi_onnx_extent(columns) - 1) / columns->stride;
     padded->row_stride = (padded->phases * padded->phase_width + 15) / 16 * 16;
     uint64_t fit =
-        mmi_sub_floor(target_floats / padded->row_stride, extent(rows)) / rows->stride + 1;
+        mmi_sub_floor(target_floats / padded->row_stride, mmi_onnx_extent(rows)) / rows->stride + 1;
     padded->out_rows = (mmi_min_u64(fit, rows->out) + 3) / 4 * 4;
-    return mmi_mul(input_rows(rows, padded->out_rows), padded->row_stride, &padded->floats) &&
+    return mmi_mul(mmi_onnx_extent_of(rows, padded->out_rows), padded->row_stride,
+                   &padded->floats) &&
            padded->floats <= MAX_FLOATS;
 }
 
@@ -56,7 +50,7 @@ static struct phase phase_of(const struct onnx_padded_rows *padded, uint64_t pha
 void mmi_onnx_pad_rows(const struct onnx_padded_rows *padded, const struct onnx_simd *simd,
                        const float *channel, uint64_t first, uint64_t count, float *to) {
     const struct onnx_window_axis *rows = &padded->window.rows, *columns = &padded->window.columns;
-    uint64_t in_rows = input_rows(rows, (count + 3) / 4 * 4);
+    uint64_t in_rows = mmi_onnx_extent_of(rows, (count + 3) / 4 * 4);
     for (uint64_t i = 0; i < padded->phases; i++, to += padded->phase_width) {
         struct phase phase = phase_of(padded, i);
         int64_t row = (int64_t)(first * rows->stride) - rows->pad_begin;

@@ -40,7 +40,7 @@ static void widen(const struct onnx_simd *simd, const struct onnx_panels *b, uin
 /* Columns [column, column + part->n) of the result, for rows [from, from + part->k) of B. */
 static void multiply(const struct onnx_simd *simd, const struct onnx_panels *b,
                      struct onnx_sgemm *part, uint64_t panel, uint64_t from, float *buffer) {
-    uint64_t stride = mmi_onnx_scale_rows(part->k, ONNX_I4_ROWS) * ONNX_I4_ROWS * ONNX_NR;
+    uint64_t stride = mmi_div_up(part->k, ONNX_I4_ROWS) * ONNX_I4_ROWS * ONNX_NR;
     for (uint64_t j = 0; j * ONNX_NR < part->n; j++) {
         widen(simd, b, panel + j, from, part->k, buffer + j * stride);
     }
@@ -89,7 +89,7 @@ static void run_row_loop(row_loop loop, const struct onnx_sgemm *p, const struct
             .b_panel_bytes = mmi_onnx_narrow_panel_bytes(b->dtype, b->depth, 1),
             .scales = b->scales ? b->scales + scale : NULL,
             .zeros = b->zeros ? b->zeros + scale : NULL,
-            .scale_stride = b->block ? mmi_onnx_scale_rows(b->depth, b->block) * ONNX_NR : 0,
+            .scale_stride = b->block ? mmi_div_up(b->depth, b->block) * ONNX_NR : 0,
             .c = c};
         loop(&row);
     }
@@ -120,7 +120,7 @@ static uint64_t multiply_groups(const struct onnx_simd *simd, const struct onnx_
 static void multiply_columns(const struct onnx_simd *simd, const struct onnx_sgemm *p,
                              const struct onnx_panels *b, uint64_t first, float *buffer) {
     uint64_t kc = mmi_min_u64(mmi_onnx_sgemm_kc(p->k), MAX_KC), from = 0;
-    kc = mmi_onnx_scale_rows(kc, ONNX_I4_ROWS) * ONNX_I4_ROWS;
+    kc = mmi_div_up(kc, ONNX_I4_ROWS) * ONNX_I4_ROWS;
     do { /* once even for k = 0: C becomes the bias */
         for (uint64_t j = 0; j < p->n; j += GROUP * ONNX_NR) {
             struct onnx_sgemm part = part_of(p, j, from, kc);

@@ -4,6 +4,7 @@
 #include <base/checked.h>
 
 #include <math.h>
+#include <string.h>
 
 /* One result row of one image, with the taps of its rows that are inside. */
 struct row {
@@ -25,6 +26,26 @@ struct job {
     onnx_pixel_body body;
     void *ctx;
 };
+
+void mmi_onnx_copy_patch(const struct onnx_patch *patch, float *to) {
+    const uint64_t channels = patch->channels, width = patch->columns;
+    int64_t first = patch->first_column, in = (int64_t)patch->image_columns;
+    int64_t end = first + (int64_t)width;
+    uint64_t before = first < 0 ? mmi_min_u64((uint64_t)-first, width) : 0;
+    uint64_t after = end > in ? mmi_min_u64((uint64_t)(end - in), width - before) : 0;
+    uint64_t inside = width - before - after;
+    for (uint64_t i = 0; i < patch->rows; i++, to += width * channels) {
+        int64_t row = patch->first_row + (int64_t)i;
+        bool there = row >= 0 && row < (int64_t)patch->image_rows && inside > 0;
+        memset(to, 0, (there ? before : width) * channels * sizeof(*to));
+        if (there) {
+            int64_t pixel = row * in + first + (int64_t)before;
+            memcpy(to + before * channels, patch->image + pixel * (int64_t)channels,
+                   inside * channels * sizeof(*to));
+            memset(to + (before + inside) * channels, 0, after * channels * sizeof(*to));
+        }
+    }
+}
 
 bool mmi_onnx_pixel_windows(const struct onnx_window *window, const struct onnx_tensor *image,
                             const mm_services *services, struct onnx_pixel_windows *to) {

@@ -8,6 +8,16 @@
 #include <backends/onnx/cpu/tasks.h>
 #include <backends/onnx/cpu/window_2d.h>
 
+/* A part of an image [rows, columns, channels], which may lie beyond it on any side. */
+struct onnx_patch {
+    const float *image;
+    uint64_t image_rows, image_columns, channels;
+    int64_t first_row, first_column; /* of the image; below 0: before it */
+    uint64_t rows, columns;
+};
+/* All of it to `to`; what is beyond the image is 0. */
+void mmi_onnx_copy_patch(const struct onnx_patch *patch, float *to);
+
 struct onnx_pixel_windows {
     struct onnx_window_2d window;
     uint64_t images, channels, taps;

@@ -38,26 +38,12 @@ static bool plan(struct pool *pool, const struct onnx_pool *params, const struct
     return true;
 }
 
-/* Elements along one axis in the divisor of output i. */
-static uint64_t count_elements(const struct pool *pool, const struct onnx_window_axis *axis,
-                               uint64_t i) {
-    int64_t from = pool->padding_counts ? -axis->pad_begin : 0;
-    int64_t to = (int64_t)axis->in + (pool->padding_counts ? axis->pad_end : 0);
-    int64_t first = (int64_t)(i * axis->stride) - axis->pad_begin;
-    uint64_t count = 0;
-    for (uint64_t tap = 0; tap < axis->kernel; tap++) {
-        int64_t at = first + (int64_t)(tap * axis->dilation);
-        count += at >= from && at < to;
-    }
-    return count;
-}
-
 /* Turns the sums of one output row into averages. */
 static void divide(const struct pool *pool, uint64_t row, float *sums) {
     const struct onnx_window_axis *columns = &pool->padded.window.columns;
-    uint64_t rows = count_elements(pool, &pool->padded.window.rows, row);
+    uint64_t rows = mmi_onnx_averaged(&pool->padded.window.rows, pool->padding_counts, row);
     for (uint64_t i = 0; i < columns->out; i++) {
-        uint64_t count = rows * count_elements(pool, columns, i);
+        uint64_t count = rows * mmi_onnx_averaged(columns, pool->padding_counts, i);
         sums[i] /= (float)mmi_max_u64(count, 1);
     }
 }

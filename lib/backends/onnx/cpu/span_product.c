@@ -23,7 +23,7 @@ struct onnx_epilogue mmi_onnx_epilogue(const struct onnx_activation *activation)
 /* One even where there is nothing to multiply: C becomes the bias. */
 static uint64_t blocks_of(uint64_t depth) {
     uint64_t kc = mmi_onnx_sgemm_kc(depth);
-    return depth > 0 ? (depth + kc - 1) / kc : 1;
+    return depth > 0 ? mmi_div_up(depth, kc) : 1;
 }
 
 uint64_t mmi_onnx_span_plan_bytes(uint64_t spans, uint64_t depth) {

@@ -37,3 +37,15 @@ struct onnx_tap_range mmi_onnx_tap_range(const struct onnx_window_axis *axis, ui
     to = mmi_min_u64(to, axis->out);
     return (struct onnx_tap_range){mmi_min_u64(from, to), to, offset};
 }
+
+uint64_t mmi_onnx_averaged(const struct onnx_window_axis *axis, bool padding_counts, uint64_t i) {
+    int64_t from = padding_counts ? -axis->pad_begin : 0;
+    int64_t to = (int64_t)axis->in + (padding_counts ? axis->pad_end : 0);
+    int64_t first = (int64_t)(i * axis->stride) - axis->pad_begin;
+    uint64_t count = 0;
+    for (uint64_t tap = 0; tap < axis->kernel; tap++) {
+        int64_t at = first + (int64_t)(tap * axis->dilation);
+        count += at >= from && at < to;
+    }
+    return count;
+}

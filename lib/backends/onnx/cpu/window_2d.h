@@ -18,6 +18,16 @@ struct onnx_window_2d {
 
 /* false: three spatial axes or more. */
 bool mmi_onnx_window_2d(const struct onnx_placed *placed, struct onnx_window_2d *window);
+/* Elements that one window spans, and so many neighbouring ones. */
+static inline uint64_t mmi_onnx_extent(const struct onnx_window_axis *axis) {
+    return (axis->kernel - 1) * axis->dilation + 1;
+}
+static inline uint64_t mmi_onnx_extent_of(const struct onnx_window_axis *axis, uint64_t windows) {
+    return (windows - 1) * axis->stride + mmi_onnx_extent(axis);
+}
+/* Elements along an axis that the average of window i is divided by: those of the image, and of the
+ * padding if that counts. */
+uint64_t mmi_onnx_averaged(const struct onnx_window_axis *axis, bool padding_counts, uint64_t i);
 /* The input of one tap along an axis: for outputs i in [from, to) it is the pixel at
  * i * stride + offset, for the others padding. */
 struct onnx_tap_range {

@@ -11,7 +11,7 @@ static bool fits_weights(const struct onnx_inference *x, uint32_t input, int32_t
     const struct onnx_tensor *weights = &x->inputs[1], *tensor = &x->inputs[input];
     uint64_t block = (uint64_t)((const struct onnx_linear *)x->params)->block;
     return tensor->dtype == dtype && tensor->layout == ONNX_PANELS && tensor->rank == 2 &&
-           (uint64_t)tensor->shape[0] == mmi_onnx_scale_rows((uint64_t)weights->shape[0], block) &&
+           (uint64_t)tensor->shape[0] == mmi_div_up((uint64_t)weights->shape[0], block) &&
            tensor->shape[1] == weights->shape[1];
 }
 

@@ -16,16 +16,12 @@ bool mmi_onnx_has_panels(int32_t dtype) {
 }
 
 uint64_t mmi_onnx_narrow_panel_bytes(int32_t dtype, uint64_t k, uint64_t n) {
-    uint64_t panels = n / ONNX_NR + (n % ONNX_NR != 0), bytes, row = mm_dtype_bytes(dtype, ONNX_NR);
+    uint64_t panels = mmi_div_up(n, ONNX_NR), bytes, row = mm_dtype_bytes(dtype, ONNX_NR);
     if (dtype == MM_I4) {
-        k = k / ONNX_I4_ROWS + (k % ONNX_I4_ROWS != 0);
+        k = mmi_div_up(k, ONNX_I4_ROWS);
         row *= ONNX_I4_ROWS;
     }
     return mmi_mul(k, row, &bytes) && mmi_mul(bytes, panels, &bytes) ? bytes : UINT64_MAX;
-}
-
-uint64_t mmi_onnx_scale_rows(uint64_t k, uint64_t block) {
-    return k / block + (k % block != 0);
 }
 
 /* ---- Packing --------------------------------------------------------------------------------- */
@@ -54,7 +50,7 @@ void mmi_onnx_pack_i4(const int8_t *from, uint64_t k, uint64_t n, void *panels) 
                 to[c] |= bits << 4 * (i % ONNX_I4_ROWS);
             }
         }
-        words += mmi_onnx_scale_rows(k, ONNX_I4_ROWS) * ONNX_NR;
+        words += mmi_div_up(k, ONNX_I4_ROWS) * ONNX_NR;
     }
 }
 

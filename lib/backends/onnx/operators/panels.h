@@ -11,6 +11,7 @@
  * column; scales and zeros are panels of the matrix [K / block rounded up, N]. */
 
 #include <backends/onnx/operators/matmul.h>
+#include <base/checked.h>
 
 #define ONNX_I4_ROWS 8u /* of a word */
 
@@ -27,8 +28,6 @@ bool mmi_onnx_has_panels(int32_t dtype);
 bool mmi_onnx_has_scaled_panels(int32_t dtype);
 /* UINT64_MAX on overflow. */
 uint64_t mmi_onnx_narrow_panel_bytes(int32_t dtype, uint64_t k, uint64_t n);
-/* Blocks of rows that have a scale. */
-uint64_t mmi_onnx_scale_rows(uint64_t k, uint64_t block);
 
 /* A plain matrix [K, N] of f32, f16, bf16 or i8 to panels of its type. */
 void mmi_onnx_pack_narrow(int32_t dtype, const void *from, uint64_t k, uint64_t n, void *panels);
@@ -43,7 +42,7 @@ const void *mmi_onnx_panel_row(const struct onnx_panels *panels, uint64_t panel,
 /* Which of the scales and zeros those of a panel for a row are. */
 static inline uint64_t mmi_onnx_panel_scale(const struct onnx_panels *panels, uint64_t panel,
                                             uint64_t row) {
-    uint64_t rows = mmi_onnx_scale_rows(panels->depth, panels->block);
+    uint64_t rows = mmi_div_up(panels->depth, panels->block);
     return (panel * rows + row / panels->block) * ONNX_NR;
 }
 /* All rows of a panel as f32, in plain C: [depth][ONNX_NR]. */

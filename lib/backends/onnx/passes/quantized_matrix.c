@@ -9,7 +9,7 @@
 #include <string.h>
 
 static bool take(struct onnx_arena *arena, struct onnx_quantized_matrix *m) {
-    uint64_t scales = mmi_onnx_scale_rows(m->depth, m->block) * m->columns;
+    uint64_t scales = mmi_div_up(m->depth, m->block) * m->columns;
     m->numbers = mmi_onnx_take(arena, m->depth * m->columns, 1);
     m->scales = mmi_onnx_take(arena, scales, sizeof(float));
     m->zeros = mmi_onnx_take(arena, scales, 1);
@@ -23,7 +23,7 @@ static int32_t type_of(const struct onnx_quantized_matrix *m, uint32_t bits) {
 }
 
 static void forget_zeros(struct onnx_quantized_matrix *m) {
-    uint64_t count = mmi_onnx_scale_rows(m->depth, m->block) * m->columns, i = 0;
+    uint64_t count = mmi_div_up(m->depth, m->block) * m->columns, i = 0;
     while (i < count && m->zeros[i] == 0) {
         i++;
     }
@@ -95,7 +95,7 @@ static void read_numbers(const struct dequantized *d, struct onnx_quantized_matr
 }
 
 static void read_scales(const struct dequantized *d, struct onnx_quantized_matrix *m) {
-    uint64_t rows = mmi_onnx_scale_rows(m->depth, m->block);
+    uint64_t rows = mmi_div_up(m->depth, m->block);
     for (uint64_t i = 0; i < rows; i++) {
         for (uint64_t n = 0; n < m->columns; n++) {
             uint64_t at = place(d, i * m->block, n);
@@ -232,7 +232,7 @@ static uint32_t new_panels(struct onnx_model *model, int32_t dtype, const void *
 
 bool mmi_onnx_put_quantized(struct onnx_model *model, const struct onnx_quantized_matrix *m,
                             uint32_t *inputs) {
-    uint64_t rows = mmi_onnx_scale_rows(m->depth, m->block), n = m->columns;
+    uint64_t rows = mmi_div_up(m->depth, m->block), n = m->columns;
     inputs[1] = new_panels(model, m->dtype, m->numbers, m->depth, n);
     inputs[ONNX_LINEAR_SCALES] = new_panels(model, MM_F32, m->scales, rows, n);
     if (m->zeros) {
