@@ -47,9 +47,6 @@ mm_status mmi_onnx_place_transposed_last(const struct onnx_conv *conv,
  * tap * dilation by stride, row-major too, are 0, then 1, ... order: [taps]. */
 void mmi_onnx_order_taps(const struct onnx_window *window, uint64_t taps, uint64_t *order);
 
-static inline bool mmi_onnx_weights_last(int32_t dtype) {
-    return dtype == MM_F32 || dtype == MM_F16 || dtype == MM_BF16;
-}
 /* Element `index` of weights, for the plain kernels. */
 float mmi_onnx_weight_last(int32_t dtype, const void *weights, uint64_t index);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/channels.h>
 #include <backends/onnx/operators/channels_last.h>
-#include <backends/onnx/operators/matmul.h>
+#include <backends/onnx/operators/panels.h>
 #include <backends/onnx/operators/number.h>
 #include <base/checked.h>
 #include <base/status.h>
@@ -28,7 +28,7 @@ float mmi_onnx_weight_last(int32_t dtype, const void *weights, uint64_t index) {
 static mm_status check_types(const struct onnx_inference *x, mm_error *err) {
     for (uint32_t i = 0; i < x->input_count; i++) {
         int32_t dtype = x->inputs[i].dtype;
-        bool weights = i == ONNX_LAST_CONV_WEIGHTS && mmi_onnx_weights_last(dtype);
+        bool weights = i == ONNX_LAST_CONV_WEIGHTS && mmi_onnx_has_float_panels(dtype);
         if (mmi_onnx_has(x, i) && dtype != MM_F32 && !weights) {
             return mmi_fail(err, MM_UNSUPPORTED, "its inputs are not all f32");
         }

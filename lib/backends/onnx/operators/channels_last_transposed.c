@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <backends/onnx/operators/channels.h>
 #include <backends/onnx/operators/channels_last.h>
-#include <backends/onnx/operators/matmul.h>
+#include <backends/onnx/operators/panels.h>
 #include <base/checked.h>
 #include <base/status.h>
 
@@ -52,7 +52,7 @@ static mm_status check(const struct onnx_inference *x, uint64_t taps, mm_error *
     const struct onnx_conv *conv = x->params;
     const struct onnx_tensor *image = &x->inputs[0], *weights = &x->inputs[1];
     const struct onnx_tensor *bias = mmi_onnx_has(x, 2) ? &x->inputs[2] : NULL;
-    if (image->dtype != MM_F32 || !mmi_onnx_weights_last(weights->dtype) ||
+    if (image->dtype != MM_F32 || !mmi_onnx_has_float_panels(weights->dtype) ||
         (bias && bias->dtype != MM_F32)) {
         return mmi_fail(err, MM_UNSUPPORTED, "its inputs are not all f32");
     }

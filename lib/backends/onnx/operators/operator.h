@@ -193,7 +193,8 @@ enum onnx_order_rule {
     ONNX_ORDER_FIXED = 0, /* it works in the order of the file alone */
     ONNX_ORDER_ANY,       /* nothing, if all its tensors have the order; constants are moved */
     ONNX_ORDER_AXIS,      /* the number at params + at names an axis */
-    ONNX_ORDER_AXES       /* input `at`, a constant, names axes */
+    ONNX_ORDER_AXES,      /* input `at`, a constant, names axes */
+    ONNX_ORDER_REDUCES    /* the same: those go, unless struct onnx_reduce keeps them */
 };
 struct onnx_order {
     uint8_t rule; /* enum onnx_order_rule */

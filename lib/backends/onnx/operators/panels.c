@@ -10,9 +10,12 @@ bool mmi_onnx_has_scaled_panels(int32_t dtype) {
     return dtype == MM_I8 || dtype == MM_I4;
 }
 
+bool mmi_onnx_has_float_panels(int32_t dtype) {
+    return dtype == MM_F32 || dtype == MM_F16 || dtype == MM_BF16;
+}
+
 bool mmi_onnx_has_panels(int32_t dtype) {
-    return dtype == MM_F32 || dtype == MM_F16 || dtype == MM_BF16 ||
-           mmi_onnx_has_scaled_panels(dtype);
+    return mmi_onnx_has_float_panels(dtype) || mmi_onnx_has_scaled_panels(dtype);
 }
 
 uint64_t mmi_onnx_narrow_panel_bytes(int32_t dtype, uint64_t k, uint64_t n) {

@@ -23,8 +23,9 @@ struct onnx_panels {
     const int8_t *zeros; /* NULL: they are 0 */
 };
 
-/* Types that panels may have, and whether those need scales. */
+/* Types that panels may have: of floats, or of integers that need scales. */
 bool mmi_onnx_has_panels(int32_t dtype);
+bool mmi_onnx_has_float_panels(int32_t dtype);
 bool mmi_onnx_has_scaled_panels(int32_t dtype);
 /* UINT64_MAX on overflow. */
 uint64_t mmi_onnx_narrow_panel_bytes(int32_t dtype, uint64_t k, uint64_t n);

@@ -306,7 +306,7 @@ static void learn(const struct onnx_learning *l, uint32_t output, struct onnx_fa
         .run = run_##name_,                                                                        \
         .facts = {ONNX_DTYPE_OF_0, ONNX_RANK_UNKNOWN, ONNX_SIZE_REDUCES, 0},                       \
         .learn = learn,                                                                            \
-        .order = {ONNX_ORDER_AXES, 1, NULL},                                                       \
+        .order = {ONNX_ORDER_REDUCES, 1, NULL},                                                    \
         .kernels = {[ONNX_CPU] = kernel},                                                          \
     };
 

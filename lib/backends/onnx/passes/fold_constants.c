@@ -27,21 +27,6 @@ struct folding {
     uint64_t bytes_left; /* for new constants */
 };
 
-/* The new nodes of a graph. */
-struct list {
-    struct onnx_node **at;
-    uint32_t count, capacity;
-};
-
-static bool append(const struct folding *f, struct list *list, struct onnx_node *node) {
-    if (!mmi_onnx_grow(f->model->arena, (void **)&list->at, &list->capacity, list->count,
-                       sizeof(struct onnx_node *))) {
-        return false;
-    }
-    list->at[list->count++] = node;
-    return true;
-}
-
 /* ---- What is worth keeping ------------------------------------------------------------------- */
 
 /* Backwards: the inputs of a node that makes a weight are weights too. */
@@ -202,19 +187,19 @@ static mm_status fold_node(struct folding *f, const struct onnx_node *node, bool
 /* ---- Graphs ---------------------------------------------------------------------------------- */
 
 static mm_status fold_graph(struct folding *f, struct onnx_graph *graph, mm_error *err);
-static mm_status fold_nodes(struct folding *f, const struct onnx_graph *graph, struct list *list,
-                            mm_error *err);
+static mm_status fold_nodes(struct folding *f, const struct onnx_graph *graph,
+                            struct onnx_node_list *list, mm_error *err);
 
-static mm_status fold_or_append(struct folding *f, struct onnx_node *node, struct list *list,
-                                mm_error *err) {
+static mm_status fold_or_append(struct folding *f, struct onnx_node *node,
+                                struct onnx_node_list *list, mm_error *err) {
     bool folded;
     MMI_TRY(fold_node(f, node, &folded, err));
-    return folded || append(f, list, node) ? MM_OK : mmi_onnx_no_room(err);
+    return folded || mmi_onnx_append_node(f->model, list, node) ? MM_OK : mmi_onnx_no_room(err);
 }
 
 /* Replaces the If by the nodes of the branch that is taken. */
 static mm_status unfold_if(struct folding *f, const struct onnx_node *node, bool condition,
-                           struct list *list, mm_error *err) {
+                           struct onnx_node_list *list, mm_error *err) {
     const struct onnx_graph *branch = node->graphs[condition ? 0 : 1];
     MMI_TRY(fold_nodes(f, branch, list, err));
     for (uint32_t i = 0; i < node->output_count && i < branch->output_count; i++) {
@@ -232,7 +217,7 @@ static mm_status unfold_if(struct folding *f, const struct onnx_node *node, bool
     return MM_OK;
 }
 
-static mm_status fold_graphs(struct folding *f, struct onnx_node *node, struct list *list,
+static mm_status fold_graphs(struct folding *f, struct onnx_node *node, struct onnx_node_list *list,
                              mm_error *err) {
     bool control = node->op->flags & ONNX_OP_CONTROL;
     const struct onnx_tensor *condition = control ? mmi_onnx_constant(f->model, node, 0) : NULL;
@@ -242,11 +227,11 @@ static mm_status fold_graphs(struct folding *f, struct onnx_node *node, struct l
     for (uint32_t b = 0; b < node->graph_count; b++) {
         MMI_TRY(fold_graph(f, node->graphs[b], err));
     }
-    return append(f, list, node) ? MM_OK : mmi_onnx_no_room(err);
+    return mmi_onnx_append_node(f->model, list, node) ? MM_OK : mmi_onnx_no_room(err);
 }
 
-static mm_status fold_nodes(struct folding *f, const struct onnx_graph *graph, struct list *list,
-                            mm_error *err) {
+static mm_status fold_nodes(struct folding *f, const struct onnx_graph *graph,
+                            struct onnx_node_list *list, mm_error *err) {
     for (uint32_t i = 0; i < graph->node_count; i++) {
         struct onnx_node *node = graph->nodes[i];
         MMI_TRY(mmi_onnx_check_cancelled(f->context, err));
@@ -257,7 +242,7 @@ static mm_status fold_nodes(struct folding *f, const struct onnx_graph *graph, s
 }
 
 static mm_status fold_graph(struct folding *f, struct onnx_graph *graph, mm_error *err) {
-    struct list list = {0};
+    struct onnx_node_list list = {0};
     MMI_TRY(fold_nodes(f, graph, &list, err));
     graph->nodes = list.at;
     graph->node_count = list.count;

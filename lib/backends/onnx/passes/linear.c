@@ -2,6 +2,7 @@
 #include <backends/onnx/operators/matmul.h>
 #include <backends/onnx/operators/matmul_nbits.h>
 #include <backends/onnx/operators/move.h>
+#include <backends/onnx/operators/panels.h>
 #include <backends/onnx/passes/quantized_matrix.h>
 #include <base/status.h>
 
@@ -27,8 +28,7 @@ static bool is_row(const struct product *p) {
 }
 
 static bool is_float(const struct onnx_tensor *constant) {
-    return constant &&
-           (constant->dtype == MM_F32 || constant->dtype == MM_F16 || constant->dtype == MM_BF16);
+    return constant && mmi_onnx_has_float_panels(constant->dtype);
 }
 
 /* The node but for its matrix. false: it is none, or adds more than a constant row. */

@@ -8,23 +8,8 @@
 static const struct onnx_tensor *find_plain(const struct onnx_model *model, uint32_t value) {
     const struct onnx_tensor *matrix =
         value == ONNX_NO_VALUE ? NULL : model->values[value].constant;
-    bool plain = matrix && matrix->layout == ONNX_PLAIN &&
-                 (matrix->dtype == MM_F32 || matrix->dtype == MM_F16 || matrix->dtype == MM_BF16);
+    bool plain = matrix && matrix->layout == ONNX_PLAIN && mmi_onnx_has_float_panels(matrix->dtype);
     return plain ? matrix : NULL;
-}
-
-static uint32_t new_panels(struct onnx_model *model, const struct onnx_tensor *matrix) {
-    struct onnx_tensor panels = *matrix;
-    uint64_t k = (uint64_t)matrix->shape[0], n = (uint64_t)matrix->shape[1];
-    panels.layout = ONNX_PANELS;
-    panels.bytes = mmi_onnx_narrow_panel_bytes(matrix->dtype, k, n);
-    void *data = panels.bytes < PTRDIFF_MAX ? mmi_onnx_take_data(model->arena, panels.bytes) : NULL;
-    if (!data) {
-        return ONNX_NO_VALUE;
-    }
-    mmi_onnx_pack_narrow(matrix->dtype, matrix->data, k, n, data);
-    panels.data = data;
-    return mmi_onnx_add_constant(model, &panels);
 }
 
 /* Linear, or a convolution of more than single channels: input 1 is a matrix to pack. */
@@ -46,7 +31,9 @@ static mm_status visit(struct onnx_rewrite *rewrite, struct onnx_graph *graph, m
         if (!matrix) {
             continue; /* another operator, or packed with an earlier one */
         }
-        uint32_t panels = new_panels(model, matrix);
+        uint32_t panels =
+            mmi_onnx_new_panels(model, matrix->dtype, matrix->data, (uint64_t)matrix->shape[0],
+                                (uint64_t)matrix->shape[1]);
         if (panels == ONNX_NO_VALUE) {
             return mmi_onnx_no_room(err);
         }

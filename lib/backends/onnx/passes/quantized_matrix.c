@@ -207,36 +207,13 @@ mm_status mmi_onnx_read_nbits(const struct onnx_rewrite *rewrite, const struct o
 
 /* ---- Panels ---------------------------------------------------------------------------------- */
 
-/* A matrix [k, n] of this type as panels; i4 are in a byte of their own. */
-static uint32_t new_panels(struct onnx_model *model, int32_t dtype, const void *from, uint64_t k,
-                           uint64_t n) {
-    struct onnx_tensor panels;
-    const int64_t shape[2] = {(int64_t)k, (int64_t)n};
-    if (mmi_onnx_tensor_set(&panels, dtype, 2, shape, NULL) != MM_OK) {
-        return ONNX_NO_VALUE;
-    }
-    panels.layout = ONNX_PANELS;
-    panels.bytes = mmi_onnx_narrow_panel_bytes(dtype, k, n);
-    void *data = panels.bytes < PTRDIFF_MAX ? mmi_onnx_take_data(model->arena, panels.bytes) : NULL;
-    if (!data) {
-        return ONNX_NO_VALUE;
-    }
-    if (dtype == MM_I4) {
-        mmi_onnx_pack_i4(from, k, n, data);
-    } else {
-        mmi_onnx_pack_narrow(dtype, from, k, n, data);
-    }
-    panels.data = data;
-    return mmi_onnx_add_constant(model, &panels);
-}
-
 bool mmi_onnx_put_quantized(struct onnx_model *model, const struct onnx_quantized_matrix *m,
                             uint32_t *inputs) {
     uint64_t rows = mmi_div_up(m->depth, m->block), n = m->columns;
-    inputs[1] = new_panels(model, m->dtype, m->numbers, m->depth, n);
-    inputs[ONNX_LINEAR_SCALES] = new_panels(model, MM_F32, m->scales, rows, n);
+    inputs[1] = mmi_onnx_new_panels(model, m->dtype, m->numbers, m->depth, n);
+    inputs[ONNX_LINEAR_SCALES] = mmi_onnx_new_panels(model, MM_F32, m->scales, rows, n);
     if (m->zeros) {
-        inputs[ONNX_LINEAR_ZEROS] = new_panels(model, MM_I8, m->zeros, rows, n);
+        inputs[ONNX_LINEAR_ZEROS] = mmi_onnx_new_panels(model, MM_I8, m->zeros, rows, n);
     }
     return inputs[1] != ONNX_NO_VALUE && inputs[ONNX_LINEAR_SCALES] != ONNX_NO_VALUE &&
            (!m->zeros || inputs[ONNX_LINEAR_ZEROS] != ONNX_NO_VALUE);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <backends/onnx/operators/panels.h>
 #include <backends/onnx/passes/rewrite.h>
 #include <base/status.h>
 
@@ -69,6 +70,16 @@ mm_status mmi_onnx_rewrite(struct onnx_model *model, const struct onnx_pass_cont
     return status;
 }
 
+bool mmi_onnx_append_node(struct onnx_model *model, struct onnx_node_list *list,
+                          struct onnx_node *node) {
+    if (!node || !mmi_onnx_grow(model->arena, (void **)&list->at, &list->capacity, list->count,
+                                sizeof(struct onnx_node *))) {
+        return false;
+    }
+    list->at[list->count++] = node;
+    return true;
+}
+
 struct onnx_node *mmi_onnx_own_node(struct onnx_model *model, const struct onnx_operator *op,
                                     const struct onnx_node *like, uint32_t input_count) {
     struct onnx_node *node = mmi_onnx_new_node(model, op, input_count, 1);
@@ -114,4 +125,26 @@ uint32_t mmi_onnx_new_f32(struct onnx_model *model, uint32_t rank, const int64_t
     }
     tensor.data = *data = mmi_onnx_take_data(model->arena, tensor.bytes);
     return *data ? mmi_onnx_add_constant(model, &tensor) : ONNX_NO_VALUE;
+}
+
+uint32_t mmi_onnx_new_panels(struct onnx_model *model, int32_t dtype, const void *from, uint64_t k,
+                             uint64_t n) {
+    struct onnx_tensor panels;
+    const int64_t shape[2] = {(int64_t)k, (int64_t)n};
+    if (mmi_onnx_tensor_set(&panels, dtype, 2, shape, NULL) != MM_OK) {
+        return ONNX_NO_VALUE;
+    }
+    panels.layout = ONNX_PANELS;
+    panels.bytes = mmi_onnx_narrow_panel_bytes(dtype, k, n);
+    void *data = panels.bytes < PTRDIFF_MAX ? mmi_onnx_take_data(model->arena, panels.bytes) : NULL;
+    if (!data) {
+        return ONNX_NO_VALUE;
+    }
+    if (dtype == MM_I4) {
+        mmi_onnx_pack_i4(from, k, n, data);
+    } else {
+        mmi_onnx_pack_narrow(dtype, from, k, n, data);
+    }
+    panels.data = data;
+    return mmi_onnx_add_constant(model, &panels);
 }

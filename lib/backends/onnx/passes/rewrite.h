@@ -42,6 +42,15 @@ static inline void mmi_onnx_remove(struct onnx_node *node) {
     node->op = NULL;
 }
 
+/* The new nodes of a graph, in its model's arena. */
+struct onnx_node_list {
+    struct onnx_node **at;
+    uint32_t count, capacity;
+};
+/* node NULL, as what could not be made: false. */
+bool mmi_onnx_append_node(struct onnx_model *model, struct onnx_node_list *list,
+                          struct onnx_node *node);
+
 /* A node of an operator, in place of `like`. */
 struct onnx_node *mmi_onnx_own_node(struct onnx_model *model, const struct onnx_operator *op,
                                     const struct onnx_node *like, uint32_t input_count);
@@ -56,5 +65,10 @@ const struct onnx_tensor *mmi_onnx_constant_behind(const struct onnx_rewrite *re
  * memory. */
 uint32_t mmi_onnx_new_f32(struct onnx_model *model, uint32_t rank, const int64_t *shape,
                           float **data);
+
+/* A new constant: a plain matrix [k, n] of this type as panels; i4 in a byte of their own each.
+ * ONNX_NO_VALUE: out of memory. */
+uint32_t mmi_onnx_new_panels(struct onnx_model *model, int32_t dtype, const void *from, uint64_t k,
+                             uint64_t n);
 
 #endif

@@ -34,8 +34,7 @@ struct widening {
     struct forms *forms; /* [value_count] of the model before the pass */
     struct undo *undo;
     uint32_t undo_count, undo_capacity;
-    struct onnx_node **nodes; /* of the graph that is being made */
-    uint32_t count, capacity;
+    struct onnx_node_list nodes; /* of the graph that is being made */
 };
 
 /* ---- Operators ------------------------------------------------------------------------------- */
@@ -155,12 +154,7 @@ static bool is_narrow(const struct widening *w, uint32_t value) {
 }
 
 static mm_status append(struct widening *w, struct onnx_node *node, mm_error *err) {
-    if (!mmi_onnx_grow(w->model->arena, (void **)&w->nodes, &w->capacity, w->count,
-                       sizeof(struct onnx_node *))) {
-        return mmi_onnx_no_room(err);
-    }
-    w->nodes[w->count++] = node;
-    return MM_OK;
+    return mmi_onnx_append_node(w->model, &w->nodes, node) ? MM_OK : mmi_onnx_no_room(err);
 }
 
 static mm_status append_cast(struct widening *w, uint32_t from, uint32_t to, int32_t dtype,
@@ -409,10 +403,9 @@ static void begin_values(struct widening *w, const uint32_t *values, uint32_t co
 }
 
 static mm_status visit_graph(struct widening *w, struct onnx_graph *graph, mm_error *err) {
-    struct onnx_node **outer = w->nodes;
-    uint32_t outer_count = w->count, outer_capacity = w->capacity, undo = w->undo_count;
-    w->nodes = NULL;
-    w->count = w->capacity = 0;
+    struct onnx_node_list outer = w->nodes;
+    uint32_t undo = w->undo_count;
+    w->nodes = (struct onnx_node_list){0};
     begin_values(w, graph->inputs, graph->input_count);
     for (uint32_t i = 0; i < graph->node_count; i++) {
         MMI_TRY(mmi_onnx_check_cancelled(w->context, err));
@@ -420,11 +413,9 @@ static mm_status visit_graph(struct widening *w, struct onnx_graph *graph, mm_er
         MMI_TRY(visit_node(w, graph->nodes[i], err));
     }
     MMI_TRY(want_all(w, graph->outputs, graph->output_count, err));
-    graph->nodes = w->nodes;
-    graph->node_count = w->count;
+    graph->nodes = w->nodes.at;
+    graph->node_count = w->nodes.count;
     w->nodes = outer;
-    w->count = outer_count;
-    w->capacity = outer_capacity;
     for (; w->undo_count > undo; w->undo_count--) {
         const struct undo *last = &w->undo[w->undo_count - 1];
         *(last->wide ? &w->forms[last->value].wide : &w->forms[last->value].narrow) = ONNX_NO_VALUE;
