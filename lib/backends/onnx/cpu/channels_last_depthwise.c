@@ -10,8 +10,7 @@ struct depthwise {
     struct onnx_epilogue epilogue;
 };
 
-static void weigh(void *ctx, uint64_t task, struct onnx_pixel_run *run) {
-    (void)task;
+static void weigh(void *ctx, struct onnx_pixel_run *run) {
     const struct depthwise *d = ctx;
     struct onnx_pixels *pixels = &run->pixels;
     for (uint64_t i = 0; i < pixels->taps; i++) {

@@ -13,16 +13,14 @@ struct pool {
     float *ones; /* [channels]: the weight of each tap */
 };
 
-static void find_max(void *ctx, uint64_t task, struct onnx_pixel_run *run) {
-    (void)task;
+static void find_max(void *ctx, struct onnx_pixel_run *run) {
     const struct pool *pool = ctx;
     pool->simd->pixel_max(&run->pixels);
 }
 
 /* Windows that see the same taps count the same elements, but for the last one: it may reach beyond
  * the padding. */
-static void average(void *ctx, uint64_t task, struct onnx_pixel_run *run) {
-    (void)task;
+static void average(void *ctx, struct onnx_pixel_run *run) {
     const struct pool *pool = ctx;
     const struct onnx_window_2d *window = &pool->windows.window;
     const uint64_t channels = pool->windows.channels;

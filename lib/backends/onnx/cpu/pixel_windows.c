@@ -6,25 +6,20 @@
 #include <math.h>
 #include <string.h>
 
-/* One result row of one image, with the taps of its rows that are inside. */
-struct row {
-    const struct onnx_pixel_windows *windows;
-    const struct onnx_call *call;
-    onnx_pixel_body body;
-    void *ctx;
-    uint64_t task, image, at;
-    struct onnx_pixel_run run;
-    /* In the scratch: [taps] each. */
-    uint64_t *offsets;
-    const float **weights;
-    uint32_t *tap;
-};
-
 struct job {
     const struct onnx_pixel_windows *windows;
     const struct onnx_call *call;
     onnx_pixel_body body;
     void *ctx;
+};
+
+/* One result row of one image, with the taps of its rows that are inside. */
+struct row {
+    const struct job *job;
+    uint64_t image, at;
+    struct onnx_pixel_run run;
+    uint64_t *offsets; /* [taps], in the scratch, as is what follows */
+    uint32_t *tap;
 };
 
 void mmi_onnx_copy_patch(const struct onnx_patch *patch, float *to) {
@@ -69,10 +64,11 @@ bool mmi_onnx_pixel_windows(const struct onnx_window *window, const struct onnx_
 /* `count` results from `column` on, which see the taps of the columns in [first, last). */
 static void run_columns(struct row *row, uint64_t column, uint64_t count, uint64_t first,
                         uint64_t last) {
-    const struct onnx_window_axis *down = &row->windows->window.rows;
-    const struct onnx_window_axis *across = &row->windows->window.columns;
+    const struct job *job = row->job;
+    const struct onnx_window_axis *down = &job->windows->window.rows;
+    const struct onnx_window_axis *across = &job->windows->window.columns;
     struct onnx_pixel_run *run = &row->run;
-    uint64_t taps = 0, channels = row->windows->channels;
+    uint64_t taps = 0, channels = job->windows->channels;
     for (uint64_t i = 0; i < down->kernel; i++) {
         struct onnx_tap_range inside = mmi_onnx_tap_range(down, i);
         if (row->at < inside.from || row->at >= inside.to) {
@@ -92,8 +88,8 @@ static void run_columns(struct row *row, uint64_t column, uint64_t count, uint64
     run->pixels.taps = taps;
     run->pixels.pixels = count;
     uint64_t result = (row->image * down->out + row->at) * across->out + column;
-    run->pixels.to = (float *)row->call->out[0] + result * channels;
-    row->body(row->ctx, row->task, run);
+    run->pixels.to = (float *)job->call->out[0] + result * channels;
+    job->body(job->ctx, run);
 }
 
 /* The taps of the columns that the window at `column` sees inside of the image: [first, last). */
@@ -108,7 +104,7 @@ static struct onnx_range inside_of(const struct onnx_window_axis *across, uint64
 
 /* The windows that see nothing but the image go together. */
 static void run_row(struct row *row) {
-    const struct onnx_window_axis *across = &row->windows->window.columns;
+    const struct onnx_window_axis *across = &row->job->windows->window.columns;
     uint64_t from = mmi_onnx_tap_range(across, 0).from;
     uint64_t to = mmi_onnx_tap_range(across, across->kernel - 1).to;
     uint64_t column = 0;
@@ -125,22 +121,17 @@ static void run_rows(void *ctx, uint64_t task) {
     const struct onnx_pixel_windows *windows = job->windows;
     const struct onnx_window_axis *down = &windows->window.rows, *across = &windows->window.columns;
     uint8_t *scratch = (uint8_t *)job->call->scratch + task * windows->task_bytes;
-    struct row row = {.windows = windows,
-                      .call = job->call,
-                      .body = job->body,
-                      .ctx = job->ctx,
-                      .task = task,
-                      .offsets = (uint64_t *)scratch};
-    row.weights = (const float **)(row.offsets + windows->taps);
-    row.tap = (uint32_t *)(row.weights + windows->taps);
+    struct row row = {.job = job, .offsets = (uint64_t *)scratch};
+    const float **weights = (const float **)(row.offsets + windows->taps);
+    row.tap = (uint32_t *)(weights + windows->taps);
     row.run = (struct onnx_pixel_run){.pixels = {.pixel_stride = across->stride * windows->channels,
                                                  .offsets = row.offsets,
-                                                 .weights = row.weights,
+                                                 .weights = weights,
                                                  .channels = windows->channels,
                                                  .low = -INFINITY,
                                                  .high = INFINITY},
                                       .tap = row.tap,
-                                      .weights = row.weights};
+                                      .weights = weights};
     struct onnx_range mine = mmi_onnx_part(windows->images * down->out, windows->tasks, task);
     for (uint64_t i = mine.from; i < mine.to; i++) {
         row.image = i / down->out;

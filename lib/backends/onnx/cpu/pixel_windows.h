@@ -31,8 +31,7 @@ struct onnx_pixel_run {
     const float **weights;     /* [pixels.taps], to be filled in */
     uint64_t row, column;      /* of the first result */
 };
-/* scratch: of the task, behind task_bytes. */
-typedef void (*onnx_pixel_body)(void *ctx, uint64_t task, struct onnx_pixel_run *run);
+typedef void (*onnx_pixel_body)(void *ctx, struct onnx_pixel_run *run);
 
 /* image: [N, ..., C]. false: empty, or three spatial axes. */
 bool mmi_onnx_pixel_windows(const struct onnx_window *window, const struct onnx_tensor *image,

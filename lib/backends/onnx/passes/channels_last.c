@@ -10,8 +10,8 @@
 #include <string.h>
 
 /* Convolutions and what stands between them work on images whose channels are the last axis. One
- * walk over the nodes: a node that can works on twins and makes twins; a plain value is made as soon
- * as a node asks for it that cannot, and most often nobody does. */
+ * walk over the nodes: a node that can works on twins and makes twins; a plain value is made as
+ * soon as a node asks for it that cannot, and most often nobody does. */
 
 static bool emit(struct onnx_twins *twins, struct onnx_node *node) {
     return mmi_onnx_append_node(twins->rewrite->model, &twins->nodes, node);
